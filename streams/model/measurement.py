@@ -1,0 +1,124 @@
+"""What `measure` says of one stretch of one partition: sums by link and slot, and where they came from.
+
+A measurement covers the source offsets ``[first_offset, next_offset)`` and holds everything those
+records said. Adding measurements is commutative, so `detect` may receive them in any order; applying
+one twice is prevented by its offsets. A correction (a completion that came after its request was
+counted as ``no_response``) is a cell with negative counts.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+Counts = dict[str, int]
+Histogram = dict[int, int]
+"""Latency bucket (``streams.model.sketch``) to count."""
+
+
+class Source(Struct, frozen=True, order=True):
+    """Where a measurement came from: records ``[first_offset, next_offset)`` of one partition.
+
+    ``digest`` is the SHA-256 (hex) over offset, key and value of every record in the range.
+    """
+
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    digest: str
+
+
+class Asked(Struct, array_like=True, omit_defaults=True):
+    """Outcomes that became known in a slot, gathered by the second in which they were *asked*.
+
+    ``ok_ms`` and ``failed_ms`` are the earliest request times of that second (at most four of each,
+    ascending), from which an outage's edges are read to the millisecond. ``removed_ms`` are the request
+    times of failures that a correction takes back.
+    """
+
+    second: int
+    ok: int = 0
+    failed: int = 0
+    ok_ms: list[int] = field(default_factory=list)
+    failed_ms: list[int] = field(default_factory=list)
+    removed_ms: list[int] = field(default_factory=list)
+
+
+class LinkSlot(Struct, omit_defaults=True):
+    """The facts about one link that became known in one slot ``[start_ms, start_ms + slot_ms)``.
+
+    ``outcomes``, ``asked``, ``latency`` are the portal's view. ``requested`` counts requests by the slot
+    in which they were asked. ``failed_dossiers`` is a distinct-count sketch, see ``sketch.py``.
+    """
+
+    start_ms: int
+    requested: int = 0
+    outcomes: Counts = field(default_factory=dict)
+    synthetic: int = 0
+    asked: list[Asked] = field(default_factory=list)
+    latency: Histogram = field(default_factory=dict)
+    provider_outcomes: Counts = field(default_factory=dict)
+    provider_latency: Histogram = field(default_factory=dict)
+    failed_services: Counts = field(default_factory=dict)
+    failed_agencies: Counts = field(default_factory=dict)
+    failed_dossiers: list[int] = field(default_factory=list)
+    late: int = 0
+
+
+class LinkCells(Struct, omit_defaults=True):
+    """One link's cells in one measurement.
+
+    ``late_slots`` hold facts about slots that an earlier cut of the same partition had already closed.
+    """
+
+    link: str
+    slots: list[LinkSlot] = field(default_factory=list)
+    late_slots: list[LinkSlot] = field(default_factory=list)
+
+
+class PortalSlot(Struct, omit_defaults=True):
+    """The submissions of one portal in one slot; ``acceptance`` is received-to-accepted latency."""
+
+    start_ms: int
+    types: Counts = field(default_factory=dict)
+    services: Counts = field(default_factory=dict)
+    agencies: Counts = field(default_factory=dict)
+    blocked_by: Counts = field(default_factory=dict)
+    acceptance: Histogram = field(default_factory=dict)
+
+
+class PortalCells(Struct, omit_defaults=True):
+    """One portal's cells in one measurement."""
+
+    portal: str
+    slots: list[PortalSlot] = field(default_factory=list)
+
+
+class Alive(Struct, frozen=True, order=True):
+    """An observer was alive and watching ``links`` throughout ``[start_ms, end_ms)``."""
+
+    observer: str
+    start_ms: int
+    end_ms: int
+    links: tuple[str, ...]
+
+
+class RecordCounts(Struct, omit_defaults=True):
+    """How each record of the range ended; the four add up to ``next_offset - first_offset``."""
+
+    applied: int = 0
+    duplicate: int = 0
+    late: int = 0
+    dead_letter: int = 0
+
+
+class Measurement(Struct, omit_defaults=True):
+    """One deterministic cut of one source partition."""
+
+    source: Source
+    watermark_ms: int
+    records: RecordCounts
+    links: list[LinkCells] = field(default_factory=list)
+    portals: list[PortalCells] = field(default_factory=list)
+    alive: list[Alive] = field(default_factory=list)
+    schema: Annotated[int, Meta(ge=1)] = 1

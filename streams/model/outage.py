@@ -1,0 +1,66 @@
+"""What is published: one-minute windows and outage records, every revision kept."""
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from streams.model.measurement import Source
+
+Kind = Literal["down", "degraded"]
+Status = Literal["open", "closed", "retracted"]
+FaultDomain = Literal["link", "provider", "client"]
+Reason = Literal["opened", "closed", "late", "duplicate", "rule", "exclusion"]
+LinkStateName = Literal["UNKNOWN", "UP", "DEGRADED", "DOWN"]
+
+
+class Outage(Struct, frozen=True):
+    """One revision of one outage of one link, ``[start_ms, end_ms)`` in request time.
+
+    ``start_ms`` is the first failing request, ``end_ms`` the first request that succeeds again (None
+    while open). ``detected_at_ms`` is the event time at which the deciding slot closed; for a later
+    revision ``start_ms`` and ``end_ms`` may move, ``detected_at_ms`` says when this revision was decided.
+    ``dossiers_affected`` is an estimate with relative standard error ``dossiers_error`` (0 where exact).
+    """
+
+    outage_id: str
+    revision: int
+    supersedes: int | None
+    status: Status
+    reason: Reason
+    link: str
+    kind: Kind
+    fault_domain: FaultDomain
+    start_ms: int
+    end_ms: int | None
+    detected_at_ms: int
+    rule_version: str
+    attempts: int
+    failures: int
+    dossiers_affected: int
+    dossiers_error: float = 0.0
+    changes: int = 0
+    services: list[str] = field(default_factory=list)
+    agencies: list[str] = field(default_factory=list)
+    evidence: list[Source] = field(default_factory=list)
+
+
+class Window(Struct, frozen=True):
+    """One minute of one link, ``[start_ms, end_ms)``; a late record makes a next revision.
+
+    ``state_ms`` says for how long the link was in each state during the minute; the four add up to it.
+    ``latency_ms`` holds the quantiles p50, p95, p99 of answered lookups, None where none was answered.
+    """
+
+    link: str
+    start_ms: int
+    end_ms: int
+    revision: int
+    state: LinkStateName
+    state_ms: dict[str, int]
+    requested: int
+    attempts: int
+    failures: int
+    outcomes: dict[str, int]
+    latency_ms: dict[str, float] | None
+    provider_latency_ms: dict[str, float] | None
+    late: int = 0

@@ -1,0 +1,30 @@
+"""The settings that shape results. They travel with results, and equal settings give equal bytes."""
+
+from msgspec import Struct
+
+SLOT_MS = 5_000
+
+
+class MeasureSettings(Struct, frozen=True):
+    """How `measure` reads a log; all in milliseconds of event time.
+
+    ``generation_ms`` bounds memory: event ids, open and expired requests are remembered for between one
+    and two generations of watermark progress, and a restart re-reads at most three.
+    """
+
+    slot_ms: int = SLOT_MS
+    out_of_orderness_ms: int = 5_000
+    lookup_timeout_ms: int = 30_000
+    max_clock_skew_ms: int = 60_000
+    generation_ms: int = 1_200_000
+    earliest_event_ms: int = 946_684_800_000
+    max_links: int = 1_000
+    max_value_bytes: int = 65_536
+
+
+class DetectSettings(Struct, frozen=True):
+    """How `detect` keeps history: a record later than ``allowed_lateness_ms`` no longer corrects."""
+
+    slot_ms: int = SLOT_MS
+    window_ms: int = 60_000
+    allowed_lateness_ms: int = 6 * 3_600_000
