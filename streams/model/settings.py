@@ -19,7 +19,7 @@ class MeasureSettings(Struct, frozen=True):
     generation_ms: int = 1_200_000
     earliest_event_ms: int = 946_684_800_000
     max_links: int = 1_000
-    max_value_bytes: int = 65_536
+    max_value_bytes: int = 262_144
 
 
 class DetectSettings(Struct, frozen=True):

@@ -1,0 +1,94 @@
+"""One line of a log file: a record of a topic, its value byte for byte.
+
+A value that is JSON stands in the line as it is (the very bytes, so that digests survive the journey
+from topic to file and back); any other value, or one that holds a line break, stands as base64.
+"""
+
+from base64 import b64decode, b64encode
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from streams.model.record import Record
+
+LOGGED_AT_HEADER: Final = "portallink-logged-at-ms"
+"""The Kafka header in which a replayed record carries its original broker time, as decimal text."""
+
+
+class LogLineError(ValueError):
+    """A line that is not a record; the message says what is wrong with it."""
+
+
+class _Line(Struct, omit_defaults=True):
+    topic: str
+    partition: int
+    offset: int
+    logged_at_ms: int
+    key: str | None = None
+    key_base64: str | None = None
+    value: Raw = field(default_factory=Raw)
+    value_base64: str | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Line)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def decode_line(line: bytes) -> Record:
+    """Return the record of one line; raise `LogLineError` if it is none."""
+    try:
+        parsed = _decoder.decode(line)
+        value = bytes(parsed.value)
+        if not value:
+            if parsed.value_base64 is None:
+                raise LogLineError("neither `value` nor `value_base64`")
+            value = b64decode(parsed.value_base64, validate=True)
+        if parsed.key is not None:
+            key: bytes | None = parsed.key.encode()
+        else:
+            key = b64decode(parsed.key_base64, validate=True) if parsed.key_base64 is not None else None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise LogLineError(str(error)) from error
+    if parsed.partition < 0 or parsed.offset < 0:
+        raise LogLineError("`partition` and `offset` must not be negative")
+    return Record(parsed.topic, parsed.partition, parsed.offset, parsed.logged_at_ms, key, value)
+
+
+def encode_line(record: Record) -> bytes:
+    r"""Return the line of a record, without its line break.
+
+    >>> encode_line(Record("t", 0, 7, 1000, b"k", b'{"a":1}'))
+    b'{"topic":"t","partition":0,"offset":7,"logged_at_ms":1000,"key":"k","value":{"a":1}}'
+    >>> decode_line(encode_line(Record("t", 0, 7, 1000, None, b"\xff"))).value
+    b'\xff'
+    """
+    line: dict[str, object] = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "logged_at_ms": record.logged_at_ms,
+        "key": None,
+    }
+    if record.key is not None:
+        try:
+            line["key"] = record.key.decode()
+        except UnicodeDecodeError:
+            line["key_base64"] = b64encode(record.key).decode()
+    if _is_plain_json(record.value):
+        line["value"] = Raw(record.value)
+    else:
+        line["value_base64"] = b64encode(record.value).decode()
+    return _encoder.encode(line)
+
+
+def _is_plain_json(value: bytes) -> bool:
+    """Say whether the bytes can stand in a line and be read back to the letter."""
+    if not value or value[0] in b" \t\r\n" or value[-1] in b" \t\r\n" or b"\n" in value or b"\r" in value:
+        return False
+    try:
+        msgspec.json.decode(value, type=Raw)
+        value.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
