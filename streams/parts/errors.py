@@ -1,0 +1,9 @@
+"""What goes wrong with a third-party part, told so that a person knows what to do."""
+
+
+class PartError(RuntimeError):
+    """A part did not start, answer or stop; the message holds the tail of its log where there is one."""
+
+
+class PartUnavailableError(PartError):
+    """A part is neither on this machine nor to be fetched; the message says how to get it."""
