@@ -202,10 +202,7 @@ async def create_topics(
                 for topic in missing
             ],
         )
-        # The controller has made them; the broker that clients ask learns of it a moment later.
-        async with asyncio.timeout(PROPAGATION_TIMEOUT_SECONDS):
-            while not set(created) <= set(await admin.list_topics()):
-                await asyncio.sleep(0.02)
+        await _wait_until_known(admin, created)
         kept = {
             names[name]: (counts[name], topic.config)
             for name, topic in declared_topics().items()
@@ -230,6 +227,19 @@ async def _create(admin: AIOKafkaAdminClient, wanted: list[NewTopic]) -> list[st
         elif error.__name__ != "TopicAlreadyExistsError":  # another process was faster: as good
             raise TopicCreationError(f"{name}: {message or error.description}")
     return sorted(created)
+
+
+async def _wait_until_known(admin: AIOKafkaAdminClient, created: list[str]) -> None:
+    """Wait for the brokers that clients ask: they learn from the controller a moment later."""
+    try:
+        async with asyncio.timeout(PROPAGATION_TIMEOUT_SECONDS):
+            while not set(created) <= set(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells us
+                await asyncio.sleep(0.02)
+    except TimeoutError as error:
+        raise TopicCreationError(
+            f"created {', '.join(created)}, but the brokers do not know them "
+            f"after {PROPAGATION_TIMEOUT_SECONDS} s"
+        ) from error
 
 
 async def _differences(

@@ -1,0 +1,5 @@
+"""`python -m streams` is `portallink`."""
+
+from streams.cli import main
+
+main()

@@ -1,0 +1,90 @@
+"""`portallink topics`: the declared topics on a broker."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.table import Table
+
+from streams.asyncapi import asyncapi_document
+from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.parts.connection import ConnectionSettingsError, kafka_connection
+from streams.schemas import TopicCreationError, TopicDataError, TopicReport, create_topics
+
+app = typer.Typer(
+    help="The topics as declared in schemas/, on the broker of KAFKA_BOOTSTRAP_SERVERS.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def apply(
+    partitions: Annotated[
+        list[str] | None, typer.Option(help="TOPIC=COUNT, for another count than declared; repeatable.")
+    ] = None,
+    replication_factor: Annotated[int, typer.Option(help="Copies of each partition.", min=1)] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Create the topics that are missing and compare the others with what is declared.
+
+    Applying again changes nothing. Exits 1 if a topic differs from what is declared.
+    """
+    try:
+        counts = dict(map(_partition_count, partitions or []))
+        connection = kafka_connection()
+        report = asyncio.run(
+            create_topics(connection, partitions=counts, replication_factor=replication_factor)
+        )
+    except (ConnectionSettingsError, TopicDataError, typer.BadParameter) as error:
+        refuse(error)
+    except TopicCreationError as error:
+        fail(error)
+    except KafkaError as error:
+        fail(f"the broker at {connection['bootstrap_servers']} does not do it: {error}")
+    if as_json:
+        print_json(asdict(report))
+    else:
+        _print(report)
+    if report.differences:
+        fail("topics differ from what is declared; alter or recreate them, or override --partitions")
+
+
+@app.command()
+def asyncapi(
+    out: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
+) -> None:
+    """Describe all topics in one AsyncAPI 3 document, as it stands in schemas/asyncapi.yaml."""
+    document = asyncapi_document()
+    if out is None:
+        print(document, end="")
+        return
+    try:
+        out.write_text(document, "utf-8")
+    except OSError as error:
+        refuse(error)
+    notes.print(f"wrote {out}", highlight=False)
+
+
+def _partition_count(option: str) -> tuple[str, int]:
+    name, _, count = option.partition("=")
+    if not count.isdecimal() or int(count) < 1:
+        raise typer.BadParameter(f"--partitions {option!r} is not of the form TOPIC=COUNT")
+    return name, int(count)
+
+
+def _print(report: TopicReport) -> None:
+    table = Table("topic", "result")
+    for name in report.created:
+        table.add_row(name, "[green]created[/]")
+    for name in report.unchanged:
+        table.add_row(name, "as declared")
+    for difference in report.differences:
+        table.add_row(
+            difference.topic,
+            f"[red]{difference.setting} is {difference.found}, declared {difference.wanted}[/]",
+        )
+    Console().print(table)
