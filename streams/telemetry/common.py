@@ -1,0 +1,207 @@
+"""Occurrences that any stage may have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from streams.telemetry.contract import (
+    CONSUMER_LAG,
+    DEAD_LETTERS,
+    PARTITIONS_ASSIGNED,
+    RECORDS,
+    RECORDS_SENT,
+    WATERMARK_LAG,
+)
+from streams.telemetry.hub import Level
+from streams.telemetry.store import Store
+
+TopicPartition = tuple[str, int]
+
+
+def partition_label(topic: str, partition: int) -> str:
+    """Return the label value of a source partition, as Kafka's own tools write it.
+
+    >>> partition_label("npd.lookups", 3)
+    'npd.lookups-3'
+    """
+    return f"{topic}-{partition}"
+
+
+class Quiet:
+    """An occurrence that moves no metric of its own; it is still counted by name."""
+
+    level: ClassVar[Level] = "info"
+
+    def move(self, _store: Store, _stage: str, /) -> None:
+        """Move nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageStarted(Quiet):
+    """A stage is ready to work; ``settings`` are those that shape what it does (no secrets)."""
+
+    name: ClassVar[str] = "stage_started"
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the settings."""
+        return self.settings
+
+
+@dataclass(frozen=True, slots=True)
+class StageStopped(Quiet):
+    """A stage ended in order."""
+
+    name: ClassVar[str] = "stage_stopped"
+    reason: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the reason."""
+        return {"reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class StageFailed(Quiet):
+    """A stage ends because of an error; what to do about it is in the error's text."""
+
+    name: ClassVar[str] = "stage_failed"
+    level: ClassVar[Level] = "error"
+    error: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the error."""
+        return {"error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class AddressServed(Quiet):
+    """This process, or a part it started, answers at an address."""
+
+    name: ClassVar[str] = "address_served"
+    what: str
+    address: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return what answers, and where."""
+        return {"what": self.what, "address": self.address}
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsAssigned:
+    """These source partitions are now read by this process; ``total`` is how many it has in all."""
+
+    name: ClassVar[str] = "partitions_assigned"
+    level: ClassVar[Level] = "info"
+    partitions: tuple[TopicPartition, ...]
+    total: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the partitions."""
+        return {"partitions": [partition_label(*one) for one in self.partitions], "total": self.total}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Set the number of partitions."""
+        store.set(PARTITIONS_ASSIGNED, (stage,), self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsRevoked:
+    """These source partitions are now read elsewhere; ``total`` is how many this process keeps."""
+
+    name: ClassVar[str] = "partitions_revoked"
+    level: ClassVar[Level] = "info"
+    partitions: tuple[TopicPartition, ...]
+    total: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the partitions."""
+        return {"partitions": [partition_label(*one) for one in self.partitions], "total": self.total}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Drop the series of the partitions: their next reader exposes them."""
+        store.set(PARTITIONS_ASSIGNED, (stage,), self.total)
+        for one in self.partitions:
+            labels = (stage, partition_label(*one))
+            store.forget(WATERMARK_LAG, labels)
+            store.forget(CONSUMER_LAG, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerLag:
+    """How many records of each assigned partition are written but not yet read."""
+
+    name: ClassVar[str] = "consumer_lag"
+    level: ClassVar[Level] = "debug"
+    records: Mapping[TopicPartition, int]
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the lag by partition."""
+        return {"records": {partition_label(*one): lag for one, lag in self.records.items()}}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Set the gauges."""
+        for one, lag in self.records.items():
+            store.set(CONSUMER_LAG, (stage, partition_label(*one)), lag)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRead:
+    """So many records were read and ended alike; ``result`` is one of the contract's results."""
+
+    name: ClassVar[str] = "records_read"
+    level: ClassVar[Level] = "debug"
+    result: str
+    count: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the result and the count."""
+        return {"result": self.result, "count": self.count}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the records."""
+        store.add(RECORDS, (stage, self.result), self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRejected:
+    """A record that a stage behind `measure` cannot use went to the dead-letter topic."""
+
+    name: ClassVar[str] = "record_rejected"
+    level: ClassVar[Level] = "error"
+    reason: str
+    topic: str
+    partition: int
+    offset: int
+    detail: str = ""
+
+    def fields(self) -> Mapping[str, object]:
+        """Return where the record lies and what is wrong with it."""
+        return {
+            "reason": self.reason,
+            "source": partition_label(self.topic, self.partition),
+            "offset": self.offset,
+            "detail": self.detail,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the record among those read, and by reason."""
+        store.add(RECORDS, (stage, "dead_letter"))
+        store.add(DEAD_LETTERS, (stage, self.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsSent:
+    """Records were written to a topic and acknowledged."""
+
+    name: ClassVar[str] = "records_sent"
+    level: ClassVar[Level] = "debug"
+    topic: str
+    count: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the topic and the count."""
+        return {"topic": self.topic, "count": self.count}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the records."""
+        store.add(RECORDS_SENT, (stage, self.topic), self.count)

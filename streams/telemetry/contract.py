@@ -1,0 +1,219 @@
+"""The metrics contract as data: every metric, its labels, unit, help and where it comes from.
+
+``docs/metrics.md`` is generated from this file, and rules, dashboards and alerts may name nothing else.
+Names follow the Prometheus conventions: one prefix, base units, ``_total`` on counters only. Labels are
+bounded (`LABEL_LIMITS`), and none ever holds a dossier or a person.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["counter", "gauge", "age", "histogram"]
+"""``age`` is exposed as a gauge: the seconds since a stored time, worked out at each scrape."""
+
+PREFIX: Final = "portallink_"
+
+LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+ACCEPTANCE_BUCKETS: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+DELAY_BUCKETS: Final = (5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
+REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+LINK_STATE_CODES: Final = {"UNKNOWN": 0, "UP": 1, "DEGRADED": 2, "DOWN": 3}
+"""An explicit code for unknown: a gap would be drawn as if the last state went on."""
+
+RESULTS: Final = ("applied", "duplicate", "late", "dead_letter")
+
+OTHER: Final = "other"
+"""The label value that gathers whatever comes after a label's limit is reached."""
+
+LABEL_LIMITS: Final = {
+    "link": 1_000,
+    "portal": 100,
+    "service": 2_000,
+    "agency": 1_000,
+    "partition": 1_000,
+    "route": 200,
+    "reason": 50,
+}
+"""Distinct values admitted for a label, per process; the labels not listed are closed sets in the code."""
+
+PAIR_LIMIT: Final = 5_000
+"""Series of one metric that has two labels from data (link and service, say), per process."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Metric:
+    """One metric of the contract; ``stages`` are the processes that expose it."""
+
+    name: str
+    kind: Kind
+    unit: str
+    labels: tuple[str, ...]
+    help: str
+    stages: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def series_limit(self) -> int | None:
+        """The most series one process may have of this metric, or None if the labels bound it enough."""
+        return PAIR_LIMIT if sum(label in LABEL_LIMITS for label in self.labels) > 1 else None
+
+
+EVERY: Final = ("every stage",)
+MEASURE: Final = ("measure",)
+DETECT: Final = ("detect",)
+READERS: Final = ("measure", "detect", "record")
+SENDERS: Final = ("simulate", "ingest", "replay")
+
+BUILD_INFO: Final = Metric(
+    "portallink_build_info", "gauge", "1", ("stage", "version", "python_version"),
+    "Constant 1; the labels say what runs.", EVERY,
+)  # fmt: skip
+OCCURRENCES: Final = Metric(
+    "portallink_occurrences_total", "counter", "occurrences", ("stage", "occurrence"),
+    "Occurrences by kind: each is one log line as well, of that name.", EVERY,
+)  # fmt: skip
+RECORDS: Final = Metric(
+    "portallink_records_total", "counter", "records", ("stage", "result"),
+    "Records read from Kafka, by how they ended; the results add up to the records read.", READERS,
+)  # fmt: skip
+DEAD_LETTERS: Final = Metric(
+    "portallink_dead_letters_total", "counter", "records", ("stage", "reason"),
+    "Records sent to the dead-letter topic, by reason.", READERS,
+)  # fmt: skip
+WATERMARK_LAG: Final = Metric(
+    "portallink_watermark_lag_seconds", "age", "seconds", ("stage", "partition"),
+    "Wall-clock time less the event-time watermark of a source partition.", ("measure", "detect"),
+)  # fmt: skip
+CONSUMER_LAG: Final = Metric(
+    "portallink_consumer_lag_records", "gauge", "records", ("stage", "partition"),
+    "Records of an assigned partition that are written but not yet read.", READERS,
+)  # fmt: skip
+PARTITIONS_ASSIGNED: Final = Metric(
+    "portallink_partitions_assigned", "gauge", "partitions", ("stage",),
+    "Source partitions this process reads.", READERS,
+)  # fmt: skip
+RECORDS_REREAD: Final = Metric(
+    "portallink_records_reread_total", "counter", "records", ("stage",),
+    "Records read again to rebuild state after an assignment; not in records_total.", MEASURE,
+)  # fmt: skip
+
+LOOKUPS: Final = Metric(
+    "portallink_lookups_total", "counter", "lookups", ("link", "outcome"),
+    "Lookups by outcome as the portal saw them, in the moment the outcome became known.", MEASURE,
+)  # fmt: skip
+LOOKUPS_REQUESTED: Final = Metric(
+    "portallink_lookups_requested_total", "counter", "lookups", ("link",),
+    "Lookups asked of a link as the portal saw them go out.", MEASURE,
+)  # fmt: skip
+LOOKUP_LATENCY: Final = Metric(
+    "portallink_lookup_latency_seconds", "histogram", "seconds", ("link",),
+    "Time from request to answer at the portal, of the lookups that were answered.", MEASURE,
+    LATENCY_BUCKETS,
+)  # fmt: skip
+PROVIDER_LATENCY: Final = Metric(
+    "portallink_provider_latency_seconds", "histogram", "seconds", ("link",),
+    "The part of the lookup latency spent at the provider, where it reports.", MEASURE,
+    LATENCY_BUCKETS,
+)  # fmt: skip
+FAILED_BY_SERVICE: Final = Metric(
+    "portallink_failed_lookups_by_service_total", "counter", "lookups", ("link", "service"),
+    "Lookups that failed by link or provider fault, by the service that needed them.", MEASURE,
+)  # fmt: skip
+FAILED_BY_AGENCY: Final = Metric(
+    "portallink_failed_lookups_by_agency_total", "counter", "lookups", ("link", "agency"),
+    "Lookups that failed by link or provider fault, by the agency that needed them.", MEASURE,
+)  # fmt: skip
+SUBMISSIONS: Final = Metric(
+    "portallink_submissions_total", "counter", "submissions", ("portal", "type"),
+    "Submission events by type.", MEASURE,
+)  # fmt: skip
+SUBMISSIONS_BY_AGENCY: Final = Metric(
+    "portallink_submissions_by_agency_total", "counter", "submissions", ("portal", "agency"),
+    "Submission events of all types, by agency.", MEASURE,
+)  # fmt: skip
+SUBMISSIONS_BY_SERVICE: Final = Metric(
+    "portallink_submissions_by_service_total", "counter", "submissions", ("portal", "service"),
+    "Submission events of all types, by service.", MEASURE,
+)  # fmt: skip
+SUBMISSIONS_BLOCKED: Final = Metric(
+    "portallink_submissions_blocked_total", "counter", "submissions", ("portal", "link"),
+    "Deferred or failed submissions, by the link that blocked them.", MEASURE,
+)  # fmt: skip
+ACCEPTANCE: Final = Metric(
+    "portallink_submission_acceptance_seconds", "histogram", "seconds", ("portal",),
+    "Time from a submission's receipt to its acceptance.", MEASURE,
+    ACCEPTANCE_BUCKETS,
+)  # fmt: skip
+
+LINK_STATE: Final = Metric(
+    "portallink_link_state", "gauge", "code", ("link",),
+    "State of the last finalised slot: 0 unknown, 1 up, 2 degraded, 3 down.", DETECT,
+)  # fmt: skip
+LINK_OBSERVED: Final = Metric(
+    "portallink_link_observed", "gauge", "1", ("link",),
+    "1 while an observer of the link is alive, 0 while we are blind.", DETECT,
+)  # fmt: skip
+LINK_STATE_SECONDS: Final = Metric(
+    "portallink_link_state_seconds_total", "counter", "seconds", ("link", "state"),
+    "Event time finalised in each state; the denominator of coverage and availability.", DETECT,
+)  # fmt: skip
+LINK_STATE_CHANGES: Final = Metric(
+    "portallink_link_state_changes_total", "counter", "changes", ("link",),
+    "Changes among up, degraded and down, slot by slot; spells of unknown between them do not count.", DETECT,
+)  # fmt: skip
+LINK_OUTAGE_ACTIVE: Final = Metric(
+    "portallink_link_outage_active", "gauge", "1", ("link", "kind"),
+    "1 while an outage of that kind is open on the link.", DETECT,
+)  # fmt: skip
+LINK_DOWNTIME: Final = Metric(
+    "portallink_link_downtime_seconds_total", "counter", "seconds", ("link",),
+    "Event time inside outages of kind down, backdated to their start; a correction that shortens an outage"
+    " shows in the ledger only.", DETECT,
+)  # fmt: skip
+LINK_DOSSIERS: Final = Metric(
+    "portallink_link_dossiers_affected", "gauge", "dossiers", ("link",),
+    "Distinct dossiers with a failed attempt in the outage that is open now; 0 without one.", DETECT,
+)  # fmt: skip
+OUTAGES: Final = Metric(
+    "portallink_outages_total", "counter", "outages", ("link", "kind"),
+    "Outages found, each counted once whatever its revisions.", DETECT,
+)  # fmt: skip
+OUTAGE_REVISIONS: Final = Metric(
+    "portallink_outage_revisions_total", "counter", "revisions", ("reason",),
+    "Published outage revisions by reason.", DETECT,
+)  # fmt: skip
+DETECTION_DELAY: Final = Metric(
+    "portallink_outage_detection_delay_seconds", "histogram", "seconds", ("kind",),
+    "Event time from an outage's first failing request to the end of the slot that decided it.", DETECT,
+    DELAY_BUCKETS,
+)  # fmt: skip
+WINDOWS: Final = Metric(
+    "portallink_windows_total", "counter", "windows", ("kind",),
+    "One-minute windows published: first results and revisions of them.", DETECT,
+)  # fmt: skip
+
+LEDGER_ROWS: Final = Metric(
+    "portallink_ledger_rows_total", "counter", "rows", ("table",),
+    "Rows the ledger took in, by table.", ("record",),
+)  # fmt: skip
+HTTP_REQUESTS: Final = Metric(
+    "portallink_http_requests_total", "counter", "requests", ("method", "route", "status"),
+    "HTTP requests answered, by the route's pattern.", ("serve",),
+)  # fmt: skip
+HTTP_SECONDS: Final = Metric(
+    "portallink_http_request_seconds", "histogram", "seconds", ("route",),
+    "Time to answer an HTTP request.", ("serve",),
+    REQUEST_BUCKETS,
+)  # fmt: skip
+RECORDS_SENT: Final = Metric(
+    "portallink_records_sent_total", "counter", "records", ("stage", "topic"),
+    "Records written to a topic and acknowledged.", (*SENDERS, *READERS),
+)  # fmt: skip
+RECORDS_IMPORTED: Final = Metric(
+    "portallink_records_imported_total", "counter", "records", ("result",),
+    "Records of import files by result: paired, single, duplicate, rejected.", ("ingest",),
+)  # fmt: skip
+
+CONTRACT: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Metric))
+"""Every metric, in the order of this file."""

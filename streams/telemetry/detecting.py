@@ -1,0 +1,319 @@
+"""Occurrences of `detect`: measurements merged, slots finalised, windows and outages published.
+
+Downtime is counted from outage intervals, backdated to their starts, and never from a sampled state. Each
+publication or slot recounts the outage it concerns: what it adds is the difference to what that outage has
+been counted for already, so neither order nor repetition matters.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from streams.model.measurement import Source
+from streams.model.outage import LinkStateName, Outage
+from streams.telemetry.common import partition_label
+from streams.telemetry.contract import (
+    DETECTION_DELAY,
+    LINK_DOSSIERS,
+    LINK_DOWNTIME,
+    LINK_OBSERVED,
+    LINK_OUTAGE_ACTIVE,
+    LINK_STATE,
+    LINK_STATE_CHANGES,
+    LINK_STATE_CODES,
+    LINK_STATE_SECONDS,
+    OUTAGE_REVISIONS,
+    OUTAGES,
+    RECORDS,
+    WATERMARK_LAG,
+    WINDOWS,
+)
+from streams.telemetry.hub import Level
+from streams.telemetry.store import Store
+
+KINDS: Final = ("down", "degraded")
+KEPT_OUTAGES: Final = 2_000
+"""Outages remembered for later revisions; an older one's revision moves no downtime."""
+
+
+class OutageLedger:
+    """What `detect` has counted so far; one per process, see `Store.ledger`."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Outage] = {}
+        self.finalised_ms: dict[str, int] = {}
+        self.last_known: dict[str, LinkStateName] = {}
+        self._revisions: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def revision_of(self, outage_id: str) -> int:
+        """Return the last revision seen of an outage, 0 if it is new."""
+        return self._revisions.get(outage_id, (0, 0.0))[0]
+
+    def recount(self, outage: Outage) -> float:
+        """Return how many seconds the outage adds to what it has been counted for; may be negative."""
+        seconds = self._down_seconds(outage)
+        known = self._revisions.get(outage.outage_id)
+        # A revision of an outage from before this process: its seconds were counted by an earlier one.
+        counted = known[1] if known else (0.0 if outage.revision == 1 else seconds)
+        self._remember(outage, seconds)
+        return seconds - counted
+
+    def restore(self, outage: Outage) -> None:
+        """Take an outage as counted up to now."""
+        self._remember(outage, self._down_seconds(outage))
+
+    def _down_seconds(self, outage: Outage) -> float:
+        if outage.kind != "down" or outage.status == "retracted":
+            return 0.0
+        until_ms = outage.end_ms
+        if until_ms is None:
+            until_ms = max(outage.detected_at_ms, self.finalised_ms.get(outage.link, outage.start_ms))
+        return max(0, until_ms - outage.start_ms) / 1000
+
+    def _remember(self, outage: Outage, seconds: float) -> None:
+        self._revisions[outage.outage_id] = (outage.revision, seconds)
+        self._revisions.move_to_end(outage.outage_id)
+        if len(self._revisions) > KEPT_OUTAGES:
+            self._revisions.popitem(last=False)
+
+
+def _begin_link(store: Store, link: str) -> None:
+    """Give a link's series their zeros, so that rate() and alerts see the first step."""
+    if store.value(LINK_DOWNTIME, (link,)) is not None:
+        return
+    store.add(LINK_DOWNTIME, (link,), 0)
+    store.add(LINK_STATE_CHANGES, (link,), 0)
+    store.set(LINK_DOSSIERS, (link,), 0)
+    for kind in KINDS:
+        store.add(OUTAGES, (link, kind), 0)
+        store.set(LINK_OUTAGE_ACTIVE, (link, kind), 0)
+    for state in LINK_STATE_CODES:
+        store.add(LINK_STATE_SECONDS, (link, state), 0)
+
+
+def _show_open(store: Store, link: str, outage: Outage | None) -> None:
+    for kind in KINDS:
+        store.set(LINK_OUTAGE_ACTIVE, (link, kind), int(outage is not None and outage.kind == kind))
+    store.set(LINK_DOSSIERS, (link,), outage.dossiers_affected if outage else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementApplied:
+    """A measurement was merged into the state of its links."""
+
+    name: ClassVar[str] = "measurement_applied"
+    level: ClassVar[Level] = "debug"
+    source: Source
+    watermark_ms: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source range and its watermark."""
+        return {
+            "source": partition_label(self.source.topic, self.source.partition),
+            "first_offset": self.source.first_offset,
+            "next_offset": self.source.next_offset,
+            "watermark_ms": self.watermark_ms,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the record, and set the lag of its source partition."""
+        store.add(RECORDS, (stage, "applied"))
+        label = partition_label(self.source.topic, self.source.partition)
+        store.set(WATERMARK_LAG, (stage, label), self.watermark_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementDuplicate:
+    """A measurement that had been applied came again and was dropped."""
+
+    name: ClassVar[str] = "measurement_duplicate"
+    level: ClassVar[Level] = "info"
+    source: Source
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source range."""
+        return {
+            "source": partition_label(self.source.topic, self.source.partition),
+            "first_offset": self.source.first_offset,
+            "next_offset": self.source.next_offset,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the record."""
+        store.add(RECORDS, (stage, "duplicate"))
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFinalised:
+    """A slot ``[start_ms, end_ms)`` of a link was judged.
+
+    ``observed`` is False while no observer of the link is alive. ``dossiers_affected`` is that of the open
+    outage so far, None to leave what was published.
+    """
+
+    name: ClassVar[str] = "slot_finalised"
+    level: ClassVar[Level] = "debug"
+    link: str
+    start_ms: int
+    end_ms: int
+    state: LinkStateName
+    observed: bool = True
+    dossiers_affected: int | None = None
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the slot and its state."""
+        return {
+            "link": self.link,
+            "start_ms": self.start_ms,
+            "end_ms": self.end_ms,
+            "state": self.state,
+            "observed": self.observed,
+        }
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Set the state, count the time, and let an open outage of the link grow."""
+        ledger = store.ledger(OutageLedger)
+        link = self.link
+        _begin_link(store, link)
+        store.set(LINK_STATE, (link,), LINK_STATE_CODES[self.state])
+        store.set(LINK_OBSERVED, (link,), int(self.observed))
+        store.add(LINK_STATE_SECONDS, (link, self.state), (self.end_ms - self.start_ms) / 1000)
+        if self.state != "UNKNOWN":
+            if ledger.last_known.get(link, self.state) != self.state:
+                store.add(LINK_STATE_CHANGES, (link,))
+            ledger.last_known[link] = self.state
+        ledger.finalised_ms[link] = self.end_ms
+        if (outage := ledger.open.get(link)) is not None:
+            store.add(LINK_DOWNTIME, (link,), ledger.recount(outage))
+            if self.dossiers_affected is not None:
+                store.set(LINK_DOSSIERS, (link,), self.dossiers_affected)
+
+
+@dataclass(frozen=True, slots=True)
+class OutagePublished:
+    """A revision of an outage was published."""
+
+    name: ClassVar[str] = "outage_published"
+    outage: Outage
+
+    @property
+    def level(self) -> Level:
+        """Warn of an outage's first revision; what follows is information."""
+        return "warning" if self.outage.revision == 1 else "info"
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the outage without its evidence, services and agencies, which the record itself holds."""
+        outage = self.outage
+        return {
+            "outage_id": outage.outage_id,
+            "revision": outage.revision,
+            "status": outage.status,
+            "reason": outage.reason,
+            "link": outage.link,
+            "kind": outage.kind,
+            "fault_domain": outage.fault_domain,
+            "start_ms": outage.start_ms,
+            "end_ms": outage.end_ms,
+            "detected_at_ms": outage.detected_at_ms,
+            "attempts": outage.attempts,
+            "failures": outage.failures,
+            "dossiers_affected": outage.dossiers_affected,
+        }
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Count the revision, the outage if it is new, its downtime, and show what is open."""
+        outage, ledger = self.outage, store.ledger(OutageLedger)
+        _begin_link(store, outage.link)
+        if outage.revision <= ledger.revision_of(outage.outage_id):
+            return
+        store.add(OUTAGE_REVISIONS, (outage.reason,))
+        if outage.revision == 1:
+            store.add(OUTAGES, (outage.link, outage.kind))
+            delay_seconds = (outage.detected_at_ms - outage.start_ms) / 1000
+            store.observe(DETECTION_DELAY, (outage.kind,), delay_seconds)
+        store.add(LINK_DOWNTIME, (outage.link,), ledger.recount(outage))
+        current = ledger.open.get(outage.link)
+        if outage.status == "open":
+            ledger.open[outage.link] = outage
+            _show_open(store, outage.link, outage)
+        elif current is not None and current.outage_id == outage.outage_id:
+            del ledger.open[outage.link]
+            _show_open(store, outage.link, None)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRestored:
+    """After a start or an assignment this process goes on with a link as it was left.
+
+    Without it, an outage that is open across a restart would look closed until its next revision.
+    """
+
+    name: ClassVar[str] = "link_restored"
+    level: ClassVar[Level] = "info"
+    link: str
+    state: LinkStateName
+    finalised_ms: int
+    open_outage: Outage | None
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the link, its state and the outage that is open."""
+        return {
+            "link": self.link,
+            "state": self.state,
+            "finalised_ms": self.finalised_ms,
+            "open_outage_id": self.open_outage.outage_id if self.open_outage else None,
+        }
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Show the link as it was, counting nothing again."""
+        ledger = store.ledger(OutageLedger)
+        _begin_link(store, self.link)
+        store.set(LINK_STATE, (self.link,), LINK_STATE_CODES[self.state])
+        ledger.finalised_ms[self.link] = self.finalised_ms
+        if self.state != "UNKNOWN":
+            ledger.last_known[self.link] = self.state
+        if self.open_outage is not None:
+            ledger.open[self.link] = self.open_outage
+            ledger.restore(self.open_outage)
+        _show_open(store, self.link, self.open_outage)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkReleased:
+    """Another process goes on with this link: two must not claim its state."""
+
+    name: ClassVar[str] = "link_released"
+    level: ClassVar[Level] = "info"
+    link: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the link."""
+        return {"link": self.link}
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Drop the link's gauges; its counters stay, as they tell what this process has counted."""
+        store.ledger(OutageLedger).open.pop(self.link, None)
+        for metric in (LINK_STATE, LINK_OBSERVED, LINK_DOSSIERS):
+            store.forget(metric, (self.link,))
+        for kind in KINDS:
+            store.forget(LINK_OUTAGE_ACTIVE, (self.link, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPublished:
+    """A one-minute window was published, or a revision of it."""
+
+    name: ClassVar[str] = "window_published"
+    level: ClassVar[Level] = "debug"
+    link: str
+    start_ms: int
+    revision: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the window's link, start and revision."""
+        return {"link": self.link, "start_ms": self.start_ms, "revision": self.revision}
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Count the window."""
+        store.add(WINDOWS, ("first" if self.revision == 1 else "revision",))

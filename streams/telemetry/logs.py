@@ -1,0 +1,78 @@
+"""Log lines: structlog's, and those of every library that uses the standard library's logging.
+
+JSON for machines, coloured columns for a person at a terminal; on stderr, since stdout is for results.
+"""
+
+import logging
+import sys
+from typing import Any, Final, Literal, TextIO
+
+import msgspec
+import structlog
+
+LogFormat = Literal["auto", "json", "console"]
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_SHARED: Final[list[structlog.typing.Processor]] = [
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+
+
+class _Lines:
+    """Writes lines to the stream it was made with, or to the process's stderr once that is closed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        target = self._stream if not self._stream.closed else sys.__stderr__
+        if target is not None:
+            target.write(text)
+
+    def flush(self) -> None:
+        if not self._stream.closed:
+            self._stream.flush()
+
+    def msg(self, line: str) -> None:
+        """Write one line at once; a single write, so that lines of threads do not mix."""
+        self.write(line + "\n")
+        self.flush()
+
+    debug = info = warning = error = msg
+
+
+def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -> Any:
+    """Return a structlog logger bound to the stage, and send the standard library's logging its way.
+
+    Raises ValueError for an unknown level.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"log level {level!r} is none of {', '.join(LEVELS)}")
+    as_json = log_format == "json" or (log_format == "auto" and not stream.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(serializer=_to_json)
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    )
+    lines = _Lines(stream)
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    # Libraries chatter below warnings; what matters of theirs at info level is an occurrence of ours.
+    logging.basicConfig(handlers=[handler], level=max(LEVELS[level], LEVELS["warning"]), force=True)
+    return structlog.wrap_logger(
+        lines,
+        processors=[*_SHARED, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        stage=stage,
+    ).bind()
+
+
+def _to_json(event: object, **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()

@@ -1,0 +1,194 @@
+"""Occurrences of `measure`: one per cut, poll or assignment, and never one per record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from streams.model.events import OUTCOMES, SUBMISSION_TYPES
+from streams.model.measurement import LinkCells, Measurement, PortalCells
+from streams.telemetry.common import Quiet, partition_label
+from streams.telemetry.contract import (
+    ACCEPTANCE,
+    DEAD_LETTERS,
+    FAILED_BY_AGENCY,
+    FAILED_BY_SERVICE,
+    LOOKUP_LATENCY,
+    LOOKUPS,
+    LOOKUPS_REQUESTED,
+    PROVIDER_LATENCY,
+    RECORDS,
+    RECORDS_REREAD,
+    SUBMISSIONS,
+    SUBMISSIONS_BLOCKED,
+    SUBMISSIONS_BY_AGENCY,
+    SUBMISSIONS_BY_SERVICE,
+    WATERMARK_LAG,
+)
+from streams.telemetry.hub import Level
+from streams.telemetry.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementCut:
+    """A measurement was cut and sent."""
+
+    name: ClassVar[str] = "measurement_cut"
+    level: ClassVar[Level] = "debug"
+    measurement: Measurement
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source range, the watermark and how the records ended."""
+        source, records = self.measurement.source, self.measurement.records
+        return {
+            "source": partition_label(source.topic, source.partition),
+            "first_offset": source.first_offset,
+            "next_offset": source.next_offset,
+            "watermark_ms": self.measurement.watermark_ms,
+            "applied": records.applied,
+            "duplicate": records.duplicate,
+            "late": records.late,
+            "dead_letter": records.dead_letter,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Add everything the measurement holds."""
+        measurement = self.measurement
+        records, source = measurement.records, measurement.source
+        store.add(RECORDS, (stage, "applied"), records.applied)
+        store.add(RECORDS, (stage, "duplicate"), records.duplicate)
+        store.add(RECORDS, (stage, "late"), records.late)
+        store.add(RECORDS, (stage, "dead_letter"), records.dead_letter)
+        label = partition_label(source.topic, source.partition)
+        store.set(WATERMARK_LAG, (stage, label), measurement.watermark_ms)
+        for link in measurement.links:
+            _add_link(store, link)
+        for portal in measurement.portals:
+            _add_portal(store, portal)
+
+
+def _add_link(store: Store, cells: LinkCells) -> None:
+    link = cells.link
+    if store.value(LOOKUPS_REQUESTED, (link,)) is None:
+        # rate() cannot see a counter's first step unless the series began at 0.
+        store.add(LOOKUPS_REQUESTED, (link,), 0)
+        for outcome in OUTCOMES:
+            store.add(LOOKUPS, (link, outcome), 0)
+    for slots in (cells.slots, cells.late_slots):
+        for slot in slots:
+            if slot.requested:
+                store.add(LOOKUPS_REQUESTED, (link,), slot.requested)
+            for outcome, count in slot.outcomes.items():
+                store.add(LOOKUPS, (link, outcome), count)
+            if slot.latency:
+                store.observe_sketch(LOOKUP_LATENCY, (link,), slot.latency)
+            if slot.provider_latency:
+                store.observe_sketch(PROVIDER_LATENCY, (link,), slot.provider_latency)
+            for service, count in slot.failed_services.items():
+                store.add(FAILED_BY_SERVICE, (link, service), count)
+            for agency, count in slot.failed_agencies.items():
+                store.add(FAILED_BY_AGENCY, (link, agency), count)
+
+
+def _add_portal(store: Store, cells: PortalCells) -> None:
+    portal = cells.portal
+    if store.value(SUBMISSIONS, (portal, SUBMISSION_TYPES[0])) is None:
+        for kind in SUBMISSION_TYPES:
+            store.add(SUBMISSIONS, (portal, kind), 0)
+    for slot in cells.slots:
+        for kind, count in slot.types.items():
+            store.add(SUBMISSIONS, (portal, kind), count)
+        for agency, count in slot.agencies.items():
+            store.add(SUBMISSIONS_BY_AGENCY, (portal, agency), count)
+        for service, count in slot.services.items():
+            store.add(SUBMISSIONS_BY_SERVICE, (portal, service), count)
+        for link, count in slot.blocked_by.items():
+            store.add(SUBMISSIONS_BLOCKED, (portal, link), count)
+        if slot.acceptance:
+            store.observe_sketch(ACCEPTANCE, (portal,), slot.acceptance)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionRebuilt:
+    """State of a partition was rebuilt by reading ``[first_offset, next_offset)`` again, quietly."""
+
+    name: ClassVar[str] = "partition_rebuilt"
+    level: ClassVar[Level] = "info"
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the range."""
+        return {
+            "source": partition_label(self.topic, self.partition),
+            "first_offset": self.first_offset,
+            "next_offset": self.next_offset,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the records read again."""
+        store.add(RECORDS_REREAD, (stage,), self.next_offset - self.first_offset)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettered:
+    """A source record went to the dead-letter topic; it is among the records of its measurement."""
+
+    name: ClassVar[str] = "dead_lettered"
+    level: ClassVar[Level] = "warning"
+    reason: str
+    topic: str
+    partition: int
+    offset: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the reason and where the record lies."""
+        return {
+            "reason": self.reason,
+            "source": partition_label(self.topic, self.partition),
+            "offset": self.offset,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count it by reason; ``records_total`` moves with the measurement."""
+        store.add(DEAD_LETTERS, (stage, self.reason))
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeApplied(Quiet):
+    """Too large a share of the records of a minute were dead letters: a wrong deploy, so the stage stops."""
+
+    name: ClassVar[str] = "brake_applied"
+    level: ClassVar[Level] = "error"
+    records: int
+    dead_letters: int
+    limit_share: float
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the counts and the limit they passed."""
+        return {
+            "records": self.records,
+            "dead_letters": self.dead_letters,
+            "limit_share": self.limit_share,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CommitDone(Quiet):
+    """Progress was committed; a restart goes on at ``next_offset``, rebuilding from ``rebuild_offset``."""
+
+    name: ClassVar[str] = "commit_done"
+    level: ClassVar[Level] = "debug"
+    topic: str
+    partition: int
+    next_offset: int
+    rebuild_offset: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the offsets."""
+        return {
+            "source": partition_label(self.topic, self.partition),
+            "next_offset": self.next_offset,
+            "rebuild_offset": self.rebuild_offset,
+        }

@@ -1,0 +1,198 @@
+"""The values behind the metrics of one process, and their text form.
+
+prometheus_client has no bulk observe, and writes 50,000 series in 0.7 s (measured, Python 3.11, one core);
+at 1,000 links an endpoint has that many and must answer in 0.2 s. So the values live here, each with its
+label text rendered once, and are written directly. prometheus_client's own writer and parser are the
+oracle in the tests.
+
+A correction may take back what was counted (a completion that came after ``no_response``). A counter that
+went down would look like a restart to Prometheus, so a counter shows the *greatest true value so far*: it
+stands still until the truth has caught up, and never counts anything twice.
+"""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import TypeVar, cast
+
+from streams.model.sketch import BUCKET_LOWER_MS, bucket_value_ms
+from streams.telemetry.contract import LABEL_LIMITS, OTHER, Metric
+
+Labels = tuple[str, ...]
+Ledger = TypeVar("Ledger")
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+class _Scalar:
+    """The value of one counter, gauge or age series; ``text`` is its name with labels."""
+
+    __slots__ = ("shown", "text", "true")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.true: float = 0
+        self.shown: float = 0
+
+
+class _Histogram:
+    """The value of one histogram series: counts by bound, the last one beyond every bound."""
+
+    __slots__ = ("counts", "labels", "texts", "total")
+
+    def __init__(self, metric: Metric, labels: Labels) -> None:
+        inner = _label_text(metric.labels, labels)
+        bounds = (*(repr(bound) for bound in metric.buckets), "+Inf")
+        self.texts = tuple(f'{metric.name}_bucket{{{inner}{"," if inner else ""}le="{le}"}}' for le in bounds)
+        self.labels = f"{{{inner}}}" if inner else ""
+        self.counts = [0] * len(bounds)
+        self.total = 0.0
+
+
+class Store:
+    """Thread-safe values of the metrics of one process.
+
+    ``clock_ms`` gives the wall-clock time in epoch milliseconds; only ages ask for it.
+    """
+
+    def __init__(self, clock_ms: Callable[[], float], label_limits: Mapping[str, int] = LABEL_LIMITS) -> None:
+        self.lock = threading.Lock()
+        self._clock_ms = clock_ms
+        self._limits = label_limits
+        self._admitted: dict[str, set[str]] = {name: set() for name in label_limits}
+        self._scalars: dict[Metric, dict[Labels, _Scalar]] = {}
+        self._histograms: dict[Metric, dict[Labels, _Histogram]] = {}
+        self._ledgers: dict[type, object] = {}
+
+    def ledger(self, kind: type[Ledger]) -> Ledger:
+        """Return this process's one ledger of a kind: what occurrences must remember of earlier ones."""
+        found = self._ledgers.get(kind)
+        if found is None:
+            found = self._ledgers[kind] = kind()
+        return cast("Ledger", found)
+
+    def add(self, metric: Metric, labels: Labels, amount: float = 1) -> None:
+        """Add to a counter; a negative amount takes back what was added too much."""
+        series = self._scalar(metric, labels)
+        series.true += amount
+        series.shown = max(series.shown, series.true)
+
+    def set(self, metric: Metric, labels: Labels, value: float) -> None:
+        """Set a gauge, or for an age the epoch milliseconds since which it counts."""
+        self._scalar(metric, labels).shown = value
+
+    def observe(self, metric: Metric, labels: Labels, value: float, count: int = 1) -> None:
+        """Add ``count`` observations of one value, in the metric's unit, to a histogram."""
+        series = self._histogram(metric, labels)
+        series.counts[bisect_left(metric.buckets, value)] += count
+        series.total += value * count
+
+    def observe_sketch(self, metric: Metric, labels: Labels, latency: Mapping[int, int]) -> None:
+        """Add a latency sketch (bucket of ``streams.model.sketch`` to count) to a histogram in seconds."""
+        series = self._histogram(metric, labels)
+        places = _places(metric.buckets)
+        for bucket, count in latency.items():
+            index, seconds = places[bucket]
+            series.counts[index] += count
+            series.total += seconds * count
+
+    def forget(self, metric: Metric, labels: Labels) -> None:
+        """Drop one series, which another process now exposes; harmless if there is none."""
+        self._scalars.get(metric, {}).pop(labels, None)
+
+    def value(self, metric: Metric, labels: Labels) -> float | None:
+        """Return what a counter or gauge shows, or None if there is no such series."""
+        series = self._scalars.get(metric, {}).get(labels)
+        return None if series is None else series.shown
+
+    def expose(self, *, openmetrics: bool) -> str:
+        """Return every series as text, in the Prometheus or the OpenMetrics format (without its end mark)."""
+        with self.lock:
+            return "".join(line for part in self._families(openmetrics=openmetrics) for line in part)
+
+    def _families(self, *, openmetrics: bool) -> Iterator[list[str]]:
+        now_ms = self._clock_ms()
+        for metric, scalars in self._scalars.items():
+            lines = [_head(metric, openmetrics=openmetrics)]
+            if metric.kind == "age":
+                lines += [f"{one.text} {(now_ms - one.shown) / 1000!r}\n" for one in scalars.values()]
+            else:
+                lines += [f"{one.text} {one.shown!r}\n" for one in scalars.values()]
+            yield lines
+        for metric, histograms in self._histograms.items():
+            lines = [_head(metric, openmetrics=openmetrics)]
+            for one in histograms.values():
+                running = 0
+                for text, count in zip(one.texts, one.counts, strict=True):
+                    running += count
+                    lines.append(f"{text} {running}\n")
+                lines.append(f"{metric.name}_count{one.labels} {running}\n")
+                lines.append(f"{metric.name}_sum{one.labels} {one.total!r}\n")
+            yield lines
+
+    def _scalar(self, metric: Metric, labels: Labels) -> _Scalar:
+        family = self._scalars.setdefault(metric, {})
+        series = family.get(labels)
+        if series is None:
+            labels = self._bounded(metric, labels, family)
+            series = family.get(labels)
+        if series is None:
+            inner = _label_text(metric.labels, labels)
+            series = family[labels] = _Scalar(f"{metric.name}{{{inner}}}" if inner else metric.name)
+        return series
+
+    def _histogram(self, metric: Metric, labels: Labels) -> _Histogram:
+        family = self._histograms.setdefault(metric, {})
+        series = family.get(labels)
+        if series is None:
+            labels = self._bounded(metric, labels, family)
+            series = family.get(labels)
+        if series is None:
+            series = family[labels] = _Histogram(metric, labels)
+        return series
+
+    def _bounded(self, metric: Metric, labels: Labels, family: Mapping[Labels, object]) -> Labels:
+        """Return the labels with ``other`` for each value beyond its label's or the metric's limit."""
+        bounded = tuple(self._admit(name, value) for name, value in zip(metric.labels, labels, strict=True))
+        if bounded in family or metric.series_limit is None or len(family) < metric.series_limit:
+            return bounded
+        return tuple(
+            OTHER if name in self._limits else value
+            for name, value in zip(metric.labels, bounded, strict=True)
+        )
+
+    def _admit(self, name: str, value: str) -> str:
+        admitted = self._admitted.get(name)
+        if admitted is None or value in admitted:
+            return value
+        if len(admitted) >= self._limits[name]:
+            return OTHER
+        admitted.add(value)
+        return value
+
+
+@cache
+def _places(bounds: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
+    """Return for each latency bucket the index of its exposed bound and the seconds it stands for."""
+    last = len(BUCKET_LOWER_MS) - 1
+    return tuple(
+        # The top bucket is open: what it holds lies beyond every bound, not at its own lower one.
+        (len(bounds) if bucket == last else bisect_left(bounds, bucket_value_ms(bucket) / 1000),
+         bucket_value_ms(bucket) / 1000)
+        for bucket in range(last + 1)
+    )  # fmt: skip
+
+
+def _label_text(names: Labels, values: Labels) -> str:
+    return ",".join(
+        f'{name}="{value.translate(_ESCAPES)}"' for name, value in zip(names, values, strict=True)
+    )
+
+
+def _head(metric: Metric, *, openmetrics: bool) -> str:
+    kind = "gauge" if metric.kind == "age" else metric.kind
+    name = metric.name.removesuffix("_total") if openmetrics else metric.name
+    lines = f"# HELP {name} {metric.help}\n# TYPE {name} {kind}\n"
+    if openmetrics and name.endswith(f"_{metric.unit}"):
+        lines += f"# UNIT {name} {metric.unit}\n"
+    return lines
