@@ -1,0 +1,124 @@
+"""Service calendars: which time counts. All times are Asia/Ho_Chi_Minh, UTC+7 without daylight saving.
+
+``24x7`` counts every millisecond. ``office-hours`` counts 07:30-11:30 and 13:00-17:00 of each working
+day: Monday to Friday less the holidays of `streams.model.holidays`, plus the Saturdays worked instead.
+The hours are those during which the city's one-stop offices receive people; they are data of the
+calendar, so another office's hours are another calendar.
+"""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+from streams.model import holidays
+from streams.model.intervals import Interval, Intervals, clip
+
+TIMEZONE: Final = "Asia/Ho_Chi_Minh"
+HO_CHI_MINH: Final = timezone(timedelta(hours=7), TIMEZONE)
+UTC_OFFSET_MS: Final = 7 * 3_600_000
+DAY_MS: Final = 86_400_000
+MINUTE_MS: Final = 60_000
+EPOCH: Final = date(1970, 1, 1)
+
+
+class Calendar(Struct, frozen=True):
+    """A named, versioned service calendar; ``hours`` are minutes of the local day, None for all of it."""
+
+    name: str
+    version: str
+    hours: tuple[tuple[int, int], ...] | None
+
+
+AROUND_THE_CLOCK: Final = Calendar("24x7", "1", None)
+OFFICE_HOURS: Final = Calendar(
+    "office-hours", holidays.VERSION, ((7 * 60 + 30, 11 * 60 + 30), (13 * 60, 17 * 60))
+)
+CALENDARS: Final = {calendar.name: calendar for calendar in (AROUND_THE_CLOCK, OFFICE_HOURS)}
+
+
+def is_working_day(day: date) -> bool:
+    """Say whether public offices work on a day.
+
+    >>> is_working_day(date(2025, 4, 26)), is_working_day(date(2025, 5, 2))
+    (True, False)
+    """
+    if day in holidays.WORKED:
+        return True
+    return day.weekday() < 5 and day not in holidays.CLOSED
+
+
+def day_start_ms(time_ms: int) -> int:
+    """Return the start of the local day that holds an instant.
+
+    >>> to_local(day_start_ms(0)).isoformat()
+    '1970-01-01T00:00:00+07:00'
+    """
+    return time_ms - (time_ms + UTC_OFFSET_MS) % DAY_MS
+
+
+def local_date(time_ms: int) -> date:
+    """Return the local day of an instant."""
+    return EPOCH + timedelta(days=(time_ms + UTC_OFFSET_MS) // DAY_MS)
+
+
+def date_ms(day: date) -> int:
+    """Return the instant at which a local day begins."""
+    return (day - EPOCH).days * DAY_MS - UTC_OFFSET_MS
+
+
+def to_local(time_ms: int) -> datetime:
+    """Return an instant as local date and time, to the millisecond."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)).astimezone(HO_CHI_MINH)
+
+
+def from_local(moment: datetime) -> int:
+    """Return epoch milliseconds; a moment without a zone is local.
+
+    >>> from_local(datetime(2025, 6, 1, 7, 30))
+    1748737800000
+    """
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=HO_CHI_MINH)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+@lru_cache(maxsize=20_000)
+def _hours_of(calendar: Calendar, day: date) -> tuple[Interval, ...]:
+    start = date_ms(day)
+    if calendar.hours is None:
+        return ((start, start + DAY_MS),)
+    if not is_working_day(day):
+        return ()
+    return tuple((start + first * MINUTE_MS, start + last * MINUTE_MS) for first, last in calendar.hours)
+
+
+def service_time(calendar: Calendar, start_ms: int, end_ms: int) -> Intervals:
+    """Return the time of ``[start_ms, end_ms)`` that a calendar counts."""
+    if calendar.hours is None:
+        return [(start_ms, end_ms)] if start_ms < end_ms else []
+    hours: Intervals = []
+    day, last = local_date(start_ms), local_date(end_ms)
+    while day <= last:
+        hours += _hours_of(calendar, day)
+        day += timedelta(days=1)
+    return clip(hours, start_ms, end_ms)
+
+
+def month_starts(start_ms: int, end_ms: int) -> list[int]:
+    """Return every start of a local month within ``[start_ms, end_ms]``."""
+    day = local_date(start_ms)
+    month = day.replace(day=1)
+    starts = []
+    while (instant := date_ms(month)) <= end_ms:
+        if instant >= start_ms:
+            starts.append(instant)
+        month = (month + timedelta(days=32)).replace(day=1)
+    return starts
+
+
+def unknown_years(start_ms: int, end_ms: int) -> list[int]:
+    """Return the years of a period whose holidays this version does not hold (weekends still count)."""
+    last = local_date(max(start_ms, end_ms - 1)).year
+    return [year for year in range(local_date(start_ms).year, last + 1) if year not in holidays.YEARS]

@@ -1,0 +1,99 @@
+"""Calendars: the local time, the working days, the hours."""
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.model import holidays
+from streams.model.calendar import (
+    CALENDARS,
+    DAY_MS,
+    OFFICE_HOURS,
+    date_ms,
+    day_start_ms,
+    from_local,
+    is_working_day,
+    local_date,
+    month_starts,
+    service_time,
+    to_local,
+    unknown_years,
+)
+from streams.model.intervals import is_canonical, length_ms
+
+instants = st.integers(1_400_000_000_000, 2_000_000_000_000)
+
+
+@given(instants)
+def test_local_time_is_the_zone_database_s(instant: int) -> None:
+    """The fixed offset gives what the time zone database gives for Asia/Ho_Chi_Minh."""
+    expected = datetime.fromtimestamp(instant / 1000, ZoneInfo("Asia/Ho_Chi_Minh"))
+    assert to_local(instant).replace(tzinfo=None) == expected.replace(tzinfo=None)
+    assert from_local(to_local(instant)) == instant
+    assert local_date(instant) == expected.date()
+    assert day_start_ms(instant) == date_ms(expected.date()) <= instant < day_start_ms(instant) + DAY_MS
+
+
+@pytest.mark.parametrize("year", range(2021, 2027))
+def test_days_off_are_the_law_s(year: int) -> None:
+    """Weekdays off are the law's 11 days (12 with Culture Day from 2026) and one for each Saturday worked."""
+    days = [date(year, 1, 1) + timedelta(days=i) for i in range(366 if year % 4 == 0 else 365)]
+    saturdays = sum(day.weekday() == 5 and is_working_day(day) for day in days)
+    entitled = 12 if year >= 2026 else 11
+    assert sum(day.weekday() < 5 and not is_working_day(day) for day in days) == entitled + saturdays
+    assert not any(day.weekday() == 6 and is_working_day(day) for day in days)
+
+
+def test_swaps_balance() -> None:
+    """Every Saturday worked has a weekday off for it within a week or so, and is no holiday itself."""
+    for worked in holidays.WORKED:
+        assert worked.weekday() == 5
+        assert worked not in holidays.CLOSED
+        assert any(abs((worked - closed).days) <= 10 and closed.weekday() < 5 for closed in holidays.CLOSED)
+
+
+@pytest.mark.parametrize(
+    "day",
+    ["2022-09-01", "2023-01-25", "2024-04-29", "2025-01-27", "2025-05-02", "2026-02-16", "2026-11-24"],
+)
+def test_known_holidays(day: str) -> None:
+    """Days that everyone in Vietnam remembers as free are free."""
+    assert not is_working_day(date.fromisoformat(day))
+
+
+@given(st.sampled_from(sorted(CALENDARS)), instants, st.integers(0, 40 * DAY_MS), st.integers(0, 40 * DAY_MS))
+def test_service_time_adds_up(name: str, start: int, first: int, second: int) -> None:
+    """Service time of two periods in a row is that of the whole."""
+    calendar = CALENDARS[name]
+    middle, end = start + first, start + first + second
+    whole = service_time(calendar, start, end)
+    assert is_canonical(whole)
+    assert length_ms(whole) == sum(
+        length_ms(service_time(calendar, a, b)) for a, b in ((start, middle), (middle, end))
+    )
+
+
+def test_office_hours_of_a_day() -> None:
+    """A working Saturday has the same eight hours, a holiday none."""
+    saturday, holiday = date_ms(date(2025, 4, 26)), date_ms(date(2025, 4, 30))
+    hours = service_time(OFFICE_HOURS, saturday, saturday + DAY_MS)
+    assert [(to_local(a).strftime("%H:%M"), to_local(b).strftime("%H:%M")) for a, b in hours] == [
+        ("07:30", "11:30"),
+        ("13:00", "17:00"),
+    ]
+    assert service_time(OFFICE_HOURS, holiday, holiday + DAY_MS) == []
+
+
+def test_month_starts() -> None:
+    """Every first of a month within a period is found, both ends included."""
+    start, end = date_ms(date(2025, 1, 1)), date_ms(date(2026, 1, 1))
+    assert [local_date(ms).month for ms in month_starts(start, end)] == [*range(1, 13), 1]
+    assert month_starts(start + 1, date_ms(date(2025, 2, 1)) - 1) == []
+
+
+def test_years_without_known_holidays_are_named() -> None:
+    """A period beyond the data says which years lack holidays."""
+    assert unknown_years(date_ms(date(2026, 12, 1)), date_ms(date(2028, 1, 1))) == [2027]
