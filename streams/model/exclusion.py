@@ -1,41 +1,42 @@
 """Exclusions: time that does not count, announced before or added after the fact, never deleted.
 
-Adding makes revision 1; withdrawing makes the next revision with status ``withdrawn``. Each revision
-says who made it, why and when, and stays.
+Adding makes revision 1; withdrawing makes the next revision, which says so. Each revision says who made
+it, why and when, and stays.
 """
 
 import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from streams.model.events import Identifier
 from streams.model.intervals import Intervals, union
 
 EVERY_LINK: Final = "*"
 
-Cause = Literal["maintenance", "agreed", "force_majeure"]
-ExclusionStatus = Literal["active", "withdrawn"]
-Words = Annotated[str, Meta(min_length=1, max_length=1000)]
+ExclusionKind = Literal["maintenance", "exclusion"]
+"""Maintenance was announced; an exclusion was decided afterwards."""
+Words = Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
 class Exclusion(Struct, frozen=True):
     """One revision of one exclusion of ``[start_ms, end_ms)`` on a link, or on every link (``*``).
 
-    ``author`` names an office or an account, never a citizen. ``at_ms`` is when this revision was made.
+    ``author`` names an office or an account, never a citizen. ``recorded_at_ms`` is when this revision was
+    made.
     """
 
     exclusion_id: Identifier
     revision: Annotated[int, Meta(ge=1)]
-    status: ExclusionStatus
     link: Identifier
     start_ms: int
     end_ms: int
-    cause: Cause
+    kind: ExclusionKind
     author: Identifier
     reason: Words
-    at_ms: int
+    recorded_at_ms: int
+    withdrawn: bool
 
     def __post_init__(self) -> None:
         if self.end_ms <= self.start_ms:
@@ -47,37 +48,40 @@ class Exclusion(Struct, frozen=True):
 
 
 def new_exclusion(
-    link: str, start_ms: int, end_ms: int, *, cause: Cause, author: str, reason: str, at_ms: int
+    link: str,
+    start_ms: int,
+    end_ms: int,
+    *,
+    kind: ExclusionKind,
+    author: str,
+    reason: str,
+    recorded_at_ms: int,
 ) -> Exclusion:
     """Return revision 1 of an exclusion; its id is a digest of what it says, so saying it twice is once."""
-    said = "\0".join((link, str(start_ms), str(end_ms), cause, author, reason, str(at_ms)))
-    exclusion_id = "exc-" + hashlib.sha256(said.encode()).hexdigest()[:16]
-    return Exclusion(exclusion_id, 1, "active", link, start_ms, end_ms, cause, author, reason, at_ms)
+    said = "\0".join((link, str(start_ms), str(end_ms), kind, author, reason, str(recorded_at_ms)))
+    exclusion_id = "x-" + hashlib.sha256(said.encode()).hexdigest()[:16]
+    return Exclusion(exclusion_id, 1, link, start_ms, end_ms, kind, author, reason, recorded_at_ms, False)
 
 
-def withdraw(exclusion: Exclusion, author: str, reason: str, at_ms: int) -> Exclusion:
+def withdraw(exclusion: Exclusion, author: str, reason: str, recorded_at_ms: int) -> Exclusion:
     """Return the revision that takes an exclusion back; raise ValueError if that was done already."""
-    if exclusion.status == "withdrawn":
+    if exclusion.withdrawn:
         raise ValueError(f"exclusion {exclusion.exclusion_id} is withdrawn already, by {exclusion.author}")
-    return Exclusion(
-        exclusion.exclusion_id,
-        exclusion.revision + 1,
-        "withdrawn",
-        exclusion.link,
-        exclusion.start_ms,
-        exclusion.end_ms,
-        exclusion.cause,
-        author,
-        reason,
-        at_ms,
+    return structs.replace(
+        exclusion,
+        revision=exclusion.revision + 1,
+        author=author,
+        reason=reason,
+        recorded_at_ms=recorded_at_ms,
+        withdrawn=True,
     )
 
 
 def latest(revisions: Iterable[Exclusion], as_of_ms: int | None = None) -> list[Exclusion]:
-    """Return the last revision of each exclusion made at or before ``as_of_ms``, by start and id."""
+    """Return the last revision of each exclusion recorded at or before ``as_of_ms``, by start and id."""
     last: dict[str, Exclusion] = {}
     for revision in revisions:
-        if as_of_ms is not None and revision.at_ms > as_of_ms:
+        if as_of_ms is not None and revision.recorded_at_ms > as_of_ms:
             continue
         known = last.get(revision.exclusion_id)
         if known is None or known.revision < revision.revision:
@@ -90,5 +94,5 @@ def excluded_time(exclusions: Iterable[Exclusion], link: str) -> Intervals:
     return union(
         (exclusion.start_ms, exclusion.end_ms)
         for exclusion in exclusions
-        if exclusion.status == "active" and exclusion.touches(link)
+        if not exclusion.withdrawn and exclusion.touches(link)
     )

@@ -140,7 +140,7 @@ def test_withdrawn_exclusion_restores_the_figures(history: LinkHistory, calendar
         new_exclusion("l", a, b, cause="agreed", author="audit", reason="agreed", at_ms=0)
         for a, b in history.excluded
     ]
-    added = new_exclusion("*", *span, cause="maintenance", author="ops", reason="router", at_ms=1)
+    added = new_exclusion("*", *span, kind="maintenance", author="ops", reason="router", recorded_at_ms=1)
     taken_back = withdraw(added, "ops", "mistaken", 1 + after)
 
     def figures(revisions, as_of_ms):
