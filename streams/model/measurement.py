@@ -28,20 +28,23 @@ class Source(Struct, frozen=True, order=True):
     digest: str
 
 
-class Asked(Struct, array_like=True, omit_defaults=True):
+class Asked(Struct, array_like=True):
     """Outcomes that became known in a slot, gathered by the second in which they were *asked*.
 
-    ``ok_ms`` and ``failed_ms`` are the earliest request times of that second (at most four of each,
-    ascending), from which an outage's edges are read to the millisecond. ``removed_ms`` are the request
-    times of failures that a correction takes back.
+    ``first_ok`` is the earliest answered request in milliseconds after the second (-1: none).
+    ``first_failed`` holds the earliest failed ones, at most ``EDGE_TIMES``, ascending; from these an
+    outage's edges are read to the millisecond. ``removed`` are failures that a correction takes back.
     """
 
     second: int
     ok: int = 0
     failed: int = 0
-    ok_ms: list[int] = field(default_factory=list)
-    failed_ms: list[int] = field(default_factory=list)
-    removed_ms: list[int] = field(default_factory=list)
+    first_ok: int = -1
+    first_failed: list[int] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+
+
+EDGE_TIMES = 4
 
 
 class LinkSlot(Struct, omit_defaults=True):
@@ -61,7 +64,7 @@ class LinkSlot(Struct, omit_defaults=True):
     provider_latency: Histogram = field(default_factory=dict)
     failed_services: Counts = field(default_factory=dict)
     failed_agencies: Counts = field(default_factory=dict)
-    failed_dossiers: list[int] = field(default_factory=list)
+    failed_dossiers: dict[int, int] = field(default_factory=dict)
     late: int = 0
 
 

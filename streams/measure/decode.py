@@ -1,0 +1,42 @@
+"""From bytes to events, or to the reason why not. Every reason is one of a closed set."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from streams.model import events
+from streams.model.events import LookupEvent, SubmissionEvent
+
+REASONS: Final = (
+    "empty",
+    "too_large",
+    "not_json",
+    "not_utf8",
+    "wrong_shape",
+    "absurd_time",
+    "clock_skew",
+    "key_mismatch",
+    "too_many_links",
+)
+"""Why a record goes to ``pipeline.dead_letters``."""
+
+Decoder = Callable[[bytes], LookupEvent | SubmissionEvent]
+
+DECODERS: Final[dict[str, Decoder]] = {
+    events.LOOKUPS: events.lookup_decoder.decode,
+    events.SUBMISSIONS: events.submission_decoder.decode,
+}
+
+
+def reason_for(value: bytes | None, error: Exception | None, max_bytes: int) -> tuple[str, str]:
+    """Return reason and detail for a value that did not decode; the detail never quotes the value."""
+    if not value:
+        return "empty", "the record has no value"
+    if len(value) > max_bytes:
+        return "too_large", f"{len(value)} bytes; at most {max_bytes} are accepted"
+    if isinstance(error, msgspec.ValidationError):
+        return "wrong_shape", str(error)
+    if isinstance(error, UnicodeDecodeError):
+        return "not_utf8", f"invalid UTF-8 at byte {error.start}"
+    return "not_json", "not a JSON object" if error is None else str(error)

@@ -1,0 +1,217 @@
+"""The meter of one source partition: a pure function of its log, cut by event time.
+
+Theory. The *watermark* of a partition is the greatest event time seen less ``out_of_orderness_ms``: a
+claim that nothing older is still to come. Whenever it crosses a slot boundary the meter *cuts*: it emits
+one measurement for all records since the last cut. The record that moved the watermark is the last one
+of its range. Where cuts fall, and what they hold, depends on the records alone: not on batches, not on
+restarts, not on other partitions. So a measurement emitted twice is the same to the byte, and whoever
+receives it drops the second by its offsets: an exactly-once effect without transactions.
+
+State is a function of the log too. What is remembered (ids, expired requests) lives in *generations* of
+``generation_ms`` of watermark progress, the two newest being kept. A state is therefore rebuilt exactly
+by reading again from the start of the third newest generation, quietly, up to the last cut; that offset,
+with the greatest event time at that point, is the `Checkpoint` that goes into the offset commit.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import msgspec
+
+from streams.measure.decode import DECODERS, reason_for
+from streams.measure.digest import BLOCK_RECORDS, Entry, RangeDigest
+from streams.measure.lookups import LookupSums, TooManyLinksError
+from streams.measure.submissions import SubmissionSums
+from streams.model import events
+from streams.model.events import Heartbeat, LookupEvent, SubmissionEvent
+from streams.model.measurement import Measurement, RecordCounts, Source
+from streams.model.settings import MeasureSettings
+
+NOTHING_SEEN_MS: Final = -(1 << 62)
+ABSURD_AHEAD_MS: Final = 366 * 86_400_000
+"""A clock may be wrong by hours; a time more than a year ahead is no clock's."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """From where to read again, and the greatest event time before that point."""
+
+    rebuild_offset: int
+    max_event_ms: int = NOTHING_SEEN_MS
+
+
+class DeadLetter(NamedTuple):
+    """A record that was refused: where it stands, why, and its bytes."""
+
+    offset: int
+    logged_at_ms: int
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes
+
+
+class Meter:
+    """Turns the records of one partition, in offset order, into measurements and dead letters.
+
+    Raise `KeyError` for a topic that carries no events. Feed records with `feed`; collect what it
+    appended to `measurements` and `dead_letters` and clear those lists. `checkpoint` belongs to the last
+    measurement emitted, and `next_offset` is where that measurement's range ended.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        settings: MeasureSettings,
+        checkpoint: Checkpoint | None = None,
+        *,
+        source_topic: str | None = None,
+    ) -> None:
+        if settings.lookup_timeout_ms % settings.slot_ms:
+            raise ValueError("lookup_timeout_ms must be a multiple of slot_ms")
+        self.settings = settings
+        self.measurements: list[Measurement] = []
+        self.dead_letters: list[DeadLetter] = []
+        self._topic, self._partition = source_topic or topic, partition
+        self._decode = DECODERS[topic]
+        self._sums: LookupSums | SubmissionSums
+        self._sums = LookupSums(settings) if topic == events.LOOKUPS else SubmissionSums(settings)
+        start = checkpoint or Checkpoint(0)
+        self._max_event_ms = start.max_event_ms
+        self._next_cut_ms = NOTHING_SEEN_MS
+        self._closed_ms = NOTHING_SEEN_MS
+        self._schedule()
+        self._young: set[str] = set()
+        self._old: set[str] = set()
+        self._generation = self._closed_ms // settings.generation_ms
+        self._generation_starts = [start, start, start]
+        self.next_offset: int | None = None
+        self._begin_range()
+
+    @property
+    def watermark_ms(self) -> int:
+        """The claim that no older event is still to come, in epoch milliseconds."""
+        return self._max_event_ms - self.settings.out_of_orderness_ms
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """From where to rebuild the state that holds at `next_offset`."""
+        return self._generation_starts[0]
+
+    @property
+    def pending_records(self) -> int:
+        """How many records have been read since the last cut."""
+        return self._flushed + len(self._block)
+
+    def feed(self, entries: Iterable[Entry]) -> None:
+        """Take in records in offset order. The hot path: one turn of this loop for each record."""
+        settings = self.settings
+        decode, apply = self._decode, self._sums.apply
+        earliest_ms, skew_ms = settings.earliest_event_ms, settings.max_clock_skew_ms
+        max_bytes, lateness_ms = settings.max_value_bytes, settings.out_of_orderness_ms
+        block, counts, young, old = self._block, self._counts, self._young, self._old
+        max_event_ms = self._max_event_ms
+        for entry in entries:
+            block.append(entry)
+            if len(block) == BLOCK_RECORDS:
+                self._flush_block()
+            _, logged_at_ms, key, value = entry
+            try:
+                event = decode(value)
+            except (ValueError, TypeError) as error:
+                self._refuse(entry, *reason_for(value, error, max_bytes))
+                continue
+            event_ms, event_id = event.occurred_at_ms, event.event_id
+            if (
+                len(value) > max_bytes
+                or not earliest_ms <= event_ms <= logged_at_ms + skew_ms
+                or (key is not None and not isinstance(event, Heartbeat) and key != event.dossier_id.encode())
+            ):
+                self._refuse(entry, *self._implausible(event, entry))
+                continue
+            if event_id is not None:
+                if event_id in young or event_id in old:
+                    counts.duplicate += 1
+                    continue
+                young.add(event_id)
+            try:
+                apply(event)  # type: ignore[arg-type]  # decoder and sums belong to the same topic
+            except TooManyLinksError:
+                self._refuse(entry, "too_many_links", f"more than {settings.max_links} links")
+                continue
+            if event_ms > max_event_ms:
+                max_event_ms = event_ms
+                if event_ms >= self._next_cut_ms:
+                    self._max_event_ms = event_ms
+                    self._cut(entry[0] + 1)
+                    block, counts, young, old = self._block, self._counts, self._young, self._old
+            elif event_ms < max_event_ms - lateness_ms:
+                counts.late += 1
+                self._sums.mark_late(event)  # type: ignore[arg-type]  # as above
+        self._max_event_ms = max_event_ms
+
+    def _cut(self, next_offset: int) -> None:
+        """Emit the measurement of everything since the last cut, up to ``next_offset``."""
+        closed_before_ms = self._closed_ms
+        self._schedule()
+        self._sums.close(self._closed_ms)
+        self._flush_block()
+        counts = self._counts
+        counts.applied = self._flushed - counts.duplicate - counts.late - counts.dead_letter
+        source = Source(
+            self._topic, self._partition, self._first_offset, next_offset, self._digest.hexdigest()
+        )
+        measurement = Measurement(source, self.watermark_ms, counts)
+        self._sums.drain(measurement, closed_before_ms)
+        self.measurements.append(measurement)
+        self.next_offset = next_offset
+        self._begin_range()
+        self._turn_generation(next_offset)
+
+    def _schedule(self) -> None:
+        """Note which slots the watermark has closed, and at which event time the next one closes."""
+        slot_ms = self.settings.slot_ms
+        self._closed_ms = self.watermark_ms // slot_ms * slot_ms
+        self._next_cut_ms = self._closed_ms + slot_ms + self.settings.out_of_orderness_ms
+
+    def _turn_generation(self, next_offset: int) -> None:
+        """Forget the older generation once the watermark has entered a new one."""
+        generation = self._closed_ms // self.settings.generation_ms
+        if generation != self._generation:
+            self._generation = generation
+            self._old, self._young = self._young, set()
+            self._sums.rotate()
+            here = Checkpoint(next_offset, self._max_event_ms)
+            self._generation_starts = [*self._generation_starts[1:], here]
+
+    def _begin_range(self) -> None:
+        self._first_offset = -1
+        self._flushed = 0
+        self._block: list[Entry] = []
+        self._digest = RangeDigest()
+        self._counts = RecordCounts()
+
+    def _flush_block(self) -> None:
+        if self._block:
+            if self._first_offset < 0:
+                self._first_offset = self._block[0][0]
+            self._flushed += len(self._block)
+            self._digest.add_block(self._block)
+            self._block.clear()
+
+    def _refuse(self, entry: Entry, reason: str, detail: str) -> None:
+        offset, logged_at_ms, key, value = entry
+        self._counts.dead_letter += 1
+        self.dead_letters.append(DeadLetter(offset, logged_at_ms, reason, detail, key, value))
+
+    def _implausible(self, event: LookupEvent | SubmissionEvent, entry: Entry) -> tuple[str, str]:
+        """Return reason and detail for a record that decodes and yet cannot be taken in."""
+        _, logged_at_ms, _, value = entry
+        if len(value) > self.settings.max_value_bytes:
+            return reason_for(value, None, self.settings.max_value_bytes)
+        ahead_ms = event.occurred_at_ms - logged_at_ms
+        if event.occurred_at_ms < self.settings.earliest_event_ms or ahead_ms > ABSURD_AHEAD_MS:
+            return "absurd_time", f"occurred_at_ms is {event.occurred_at_ms}"
+        if ahead_ms > self.settings.max_clock_skew_ms:
+            return "clock_skew", f"occurred_at_ms is {ahead_ms} ms ahead of the broker's time"
+        return "key_mismatch", "the record's key is not the event's dossier_id"

@@ -1,0 +1,96 @@
+"""Requests and completions of one observer, paired by ``lookup_id``.
+
+A request stays open until its completion comes, or until the watermark passes its deadline: then it
+counts as ``no_response`` and is remembered, so that a completion that comes later can correct it. A
+completion whose request has not been seen waits until the watermark has passed it, in case the two were
+swapped on the way; then it counts alone, and is remembered in case the request was only late.
+
+What is remembered is kept by generation of watermark progress, and the oldest generation is dropped
+whole: memory is bounded, and a restart can rebuild the same state from a known offset.
+"""
+
+from typing import Generic, TypeVar
+
+from streams.model.events import LookupCompleted, LookupRequested
+
+Value = TypeVar("Value")
+
+
+class Remembered(Generic[Value]):
+    """A mapping that forgets what was added two generations ago."""
+
+    __slots__ = ("old", "young")
+
+    def __init__(self) -> None:
+        self.young: dict[str, Value] = {}
+        self.old: dict[str, Value] = {}
+
+    def add(self, key: str, value: Value) -> None:
+        """Remember ``value``."""
+        self.young[key] = value
+
+    def pop(self, key: str) -> Value | None:
+        """Take out and return what is remembered under ``key``, or None."""
+        return self.young.pop(key, None) or self.old.pop(key, None)
+
+    def rotate(self) -> None:
+        """Begin a new generation."""
+        self.old, self.young = self.young, {}
+
+
+class Pairing:
+    """Open, expired and unpaired lookups of one observer in one partition."""
+
+    __slots__ = ("by_slot", "expired", "open", "slot_ms", "timeout_ms", "unpaired", "waiting")
+
+    def __init__(self, slot_ms: int, timeout_ms: int) -> None:
+        self.slot_ms, self.timeout_ms = slot_ms, timeout_ms
+        self.open: dict[str, LookupRequested] = {}
+        self.by_slot: dict[int, list[str]] = {}
+        self.waiting: dict[str, LookupCompleted] = {}
+        self.expired: Remembered[LookupRequested] = Remembered()
+        self.unpaired: Remembered[LookupCompleted] = Remembered()
+
+    def add_request(self, request: LookupRequested) -> None:
+        """Open a request. A second one under the same id leaves the first to expire on its own."""
+        key = request.lookup_id
+        slot = request.occurred_at_ms // self.slot_ms
+        earlier = self.open.get(key)
+        if earlier is not None:
+            again = f"{key}\0{earlier.event_id}"
+            self.open[again] = earlier
+            self.by_slot[earlier.occurred_at_ms // self.slot_ms].append(again)
+        self.open[key] = request
+        try:
+            self.by_slot[slot].append(key)
+        except KeyError:
+            self.by_slot[slot] = [key]
+
+    def take_expired(self, closed_ms: int) -> list[LookupRequested]:
+        """Take out the requests whose whole slot passed its deadline by ``closed_ms``; remember them."""
+        last = (closed_ms - self.timeout_ms) // self.slot_ms - 1
+        taken = []
+        for slot in sorted(slot for slot in self.by_slot if slot <= last):
+            for key in self.by_slot.pop(slot):
+                request = self.open.get(key)
+                if request is not None and request.occurred_at_ms // self.slot_ms == slot:
+                    del self.open[key]
+                    taken.append(request)
+        for request in taken:
+            self.expired.add(request.lookup_id, request)
+        return taken
+
+    def take_unpaired(self, closed_ms: int) -> list[LookupCompleted]:
+        """Take out the completions before ``closed_ms`` whose request never came; remember them."""
+        if not self.waiting:
+            return []
+        taken = [done for done in self.waiting.values() if done.occurred_at_ms < closed_ms]
+        for done in taken:
+            del self.waiting[done.lookup_id]
+            self.unpaired.add(done.lookup_id, done)
+        return taken
+
+    def rotate(self) -> None:
+        """Begin a new generation."""
+        self.expired.rotate()
+        self.unpaired.rotate()

@@ -1,0 +1,89 @@
+"""Sums over `portal.submissions`: how many dossiers of which kind, and how long until accepted."""
+
+from collections import Counter
+
+from streams.measure.cells import histogram, tidy
+from streams.measure.lookups import Watching
+from streams.measure.pairing import Remembered
+from streams.model.events import Heartbeat, SubmissionEvent
+from streams.model.measurement import Measurement, PortalCells, PortalSlot
+from streams.model.settings import MeasureSettings
+
+_RECEIVED, _ACCEPTED = "received", "accepted"
+
+
+class _Cell:
+    """One slot of one portal since the last cut."""
+
+    __slots__ = ("acceptance", "agencies", "blocked_by", "services", "types")
+
+    def __init__(self) -> None:
+        self.types: list[str] = []
+        self.services: list[str] = []
+        self.agencies: list[str] = []
+        self.blocked_by: list[str] = []
+        self.acceptance: list[int] = []
+
+
+class SubmissionSums:
+    """Sums submissions by portal and slot, and pairs received with accepted, for one partition."""
+
+    def __init__(self, settings: MeasureSettings) -> None:
+        self._slot_ms = settings.slot_ms
+        self._cells: dict[tuple[str, int], _Cell] = {}
+        self._received: Remembered[int] = Remembered()
+        self._watching = Watching(settings.slot_ms)
+
+    def apply(self, event: SubmissionEvent) -> None:
+        """Take in one event that is no duplicate."""
+        if isinstance(event, Heartbeat):
+            self._watching.beat(event)
+            return
+        cell = self._cell(event.portal, event.occurred_at_ms // self._slot_ms)
+        kind = event.__struct_config__.tag[11:]  # type: ignore[index]  # "submission.": every tag is text
+        cell.types.append(kind)
+        if kind == _RECEIVED:
+            cell.services.append(event.service)
+            cell.agencies.append(event.agency)
+            self._received.add(event.dossier_id, event.occurred_at_ms)
+        elif kind == _ACCEPTED:
+            received_ms = self._received.pop(event.dossier_id)
+            if received_ms is not None:
+                cell.acceptance.append(event.occurred_at_ms - received_ms)
+        elif event.blocked_by is not None:
+            cell.blocked_by.append(event.blocked_by)
+
+    def mark_late(self, event: SubmissionEvent) -> None:
+        """Lateness of submissions is counted with the records; no cell needs it."""
+
+    def close(self, closed_ms: int) -> None:
+        """Nothing becomes known about submissions by time alone."""
+
+    def rotate(self) -> None:
+        """Begin a new generation of what is remembered."""
+        self._received.rotate()
+
+    def drain(self, measurement: Measurement, closed_before_ms: int) -> None:
+        """Move all that was collected into ``measurement``; late slots are slots like others here."""
+        del closed_before_ms
+        by_portal: dict[str, PortalCells] = {}
+        for portal, slot in sorted(self._cells):
+            cell = self._cells[portal, slot]
+            summed = PortalSlot(
+                slot * self._slot_ms,
+                types=tidy(Counter(cell.types)),
+                services=tidy(Counter(cell.services)),
+                agencies=tidy(Counter(cell.agencies)),
+                blocked_by=tidy(Counter(cell.blocked_by)),
+                acceptance=tidy(histogram(cell.acceptance)),
+            )
+            by_portal.setdefault(portal, PortalCells(portal)).slots.append(summed)
+        measurement.portals = list(by_portal.values())
+        measurement.alive = self._watching.drain()
+        self._cells = {}
+
+    def _cell(self, portal: str, slot: int) -> _Cell:
+        cell = self._cells.get((portal, slot))
+        if cell is None:
+            cell = self._cells[portal, slot] = _Cell()
+        return cell
