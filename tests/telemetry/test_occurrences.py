@@ -1,0 +1,282 @@
+"""Every occurrence writes its line and moves its metrics, and what it moves is right."""
+
+import inspect
+import io
+import itertools
+import json
+import logging
+from typing import get_args
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from streams import telemetry
+from streams.model.events import OUTCOMES
+from streams.model.measurement import (
+    LinkCells,
+    LinkSlot,
+    Measurement,
+    PortalCells,
+    PortalSlot,
+    RecordCounts,
+    Source,
+)
+from streams.model.outage import LinkStateName, Outage
+from streams.telemetry import contract
+from streams.telemetry.store import Store
+
+SOURCE = Source("npd.lookups", 3, 100, 120, "d" * 64)
+MEASUREMENT = Measurement(
+    SOURCE,
+    1_700_000_000_000,
+    RecordCounts(applied=15, duplicate=2, late=2, dead_letter=1),
+    [
+        LinkCells(
+            "npd",
+            [
+                LinkSlot(
+                    0,
+                    9,
+                    {"ok": 6, "timeout": 2},
+                    latency={10: 6},
+                    provider_latency={5: 6},
+                    failed_services={"birth": 2},
+                    failed_agencies={"Q1": 2},
+                )
+            ],
+            [LinkSlot(-5000, 0, {"ok": 1, "no_response": -1}, late=1)],
+        )
+    ],
+    [
+        PortalCells(
+            "hcmc",
+            [PortalSlot(0, {"received": 3, "deferred": 1}, {"birth": 3}, {"Q1": 3}, {"npd": 1}, {20: 2})],
+        )
+    ],
+)
+
+
+def an_outage(**changed) -> Outage:
+    """Return an outage open since 10 s, found at 20 s."""
+    values = {
+        "outage_id": "o1", "revision": 1, "supersedes": None, "status": "open", "reason": "opened",
+        "link": "npd", "kind": "down", "fault_domain": "link", "start_ms": 10_000, "end_ms": None,
+        "detected_at_ms": 20_000, "rule_version": "1", "attempts": 20, "failures": 19,
+        "dossiers_affected": 18,
+    }  # fmt: skip
+    return Outage(**(values | changed))
+
+
+EVERY_OCCURRENCE = [
+    telemetry.StageStarted({"max_records": 500}),
+    telemetry.StageStopped("asked to"),
+    telemetry.StageFailed("no broker"),
+    telemetry.AddressServed("metrics", "http://127.0.0.1:9000/metrics"),
+    telemetry.PartitionsAssigned((("npd.lookups", 0),), 1),
+    telemetry.PartitionsRevoked((("npd.lookups", 0),), 0),
+    telemetry.ConsumerLag({("npd.lookups", 0): 12}),
+    telemetry.RecordsRead("applied", 5),
+    telemetry.RecordRejected("schema", "link.measurements", 0, 7, "source missing"),
+    telemetry.RecordsSent("link.measurements", 4),
+    telemetry.MeasurementCut(MEASUREMENT),
+    telemetry.PartitionRebuilt("npd.lookups", 0, 50, 90),
+    telemetry.DeadLettered("not_json", "npd.lookups", 0, 17),
+    telemetry.BrakeApplied(100, 60, 0.5),
+    telemetry.CommitDone("npd.lookups", 0, 120, 80),
+    telemetry.MeasurementApplied(SOURCE, 1_700_000_000_000),
+    telemetry.MeasurementDuplicate(SOURCE),
+    telemetry.SlotFinalised("npd", 0, 5_000, "UP"),
+    telemetry.OutagePublished(an_outage()),
+    telemetry.LinkRestored("npd", "DOWN", 30_000, an_outage()),
+    telemetry.LinkReleased("npd"),
+    telemetry.WindowPublished("npd", 0, 1),
+    telemetry.RecordsImported({"paired": 4, "single": 1}),
+    telemetry.LedgerWritten({"outages": 2}),
+    telemetry.RequestServed("GET", "/v1/outages", 200, 0.012),
+]
+
+
+def a_telemetry(stage="measure", level="debug"):
+    """Return a telemetry that writes JSON lines into a string."""
+    lines = io.StringIO()
+    return telemetry.Telemetry(stage, "json", level, stream=lines), lines
+
+
+def shown(told: telemetry.Telemetry) -> dict[str, float]:
+    """Return every series of the process's own metrics as text and value."""
+    lines = told.store.expose(openmetrics=False).splitlines()
+    return {
+        name: float(value)
+        for name, value in (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    }
+
+
+def test_the_list_of_occurrences_is_whole():
+    """Each occurrence the package offers is tried below."""
+    offered = {
+        value for name, value in vars(telemetry).items() if inspect.isclass(value) and hasattr(value, "name")
+    }
+    assert {type(one) for one in EVERY_OCCURRENCE} == offered - {telemetry.Occurrence}
+
+
+@pytest.mark.parametrize("occurrence", EVERY_OCCURRENCE, ids=lambda one: one.name)
+def test_one_object_writes_the_line_and_moves_the_metric(occurrence):
+    """Emitting writes one JSON line of that name and level with all its fields, and counts it."""
+    told, lines = a_telemetry()
+    told.emit(occurrence)
+    (line,) = lines.getvalue().splitlines()
+    written = json.loads(line)
+    assert (written["event"], written["level"], written["stage"]) == (
+        occurrence.name,
+        occurrence.level,
+        "measure",
+    )
+    assert set(occurrence.fields()) <= set(written)
+    count = f'portallink_occurrences_total{{stage="measure",occurrence="{occurrence.name}"}}'
+    assert shown(told)[count] == 1
+
+
+def test_every_metric_of_the_contract_is_moved_by_some_occurrence():
+    """No metric is declared that nothing moves."""
+    told, _ = a_telemetry()
+    for occurrence in EVERY_OCCURRENCE:
+        if not isinstance(occurrence, telemetry.LinkReleased | telemetry.PartitionsRevoked):
+            told.emit(occurrence)
+    exposed = told.store.expose(openmetrics=False)
+    assert [m.name for m in contract.CONTRACT if f"# TYPE {m.name} " not in exposed] == []
+
+
+def test_the_record_counts_of_cuts_reconcile_on_the_metrics():
+    """records_total over all results equals the offsets the cuts covered."""
+    told, _ = a_telemetry()
+    told.emit(telemetry.MeasurementCut(MEASUREMENT))
+    told.emit(telemetry.MeasurementCut(MEASUREMENT))
+    total = sum(v for name, v in shown(told).items() if name.startswith("portallink_records_total"))
+    assert total == 2 * (SOURCE.next_offset - SOURCE.first_offset)
+
+
+def test_a_cut_moves_everything_it_holds():
+    """Outcomes of on-time and late slots, latency, submissions and who was hit all arrive."""
+    told, _ = a_telemetry()
+    told.emit(telemetry.MeasurementCut(MEASUREMENT))
+    values = shown(told)
+    assert values['portallink_lookups_total{link="npd",outcome="ok"}'] == 7
+    assert values['portallink_lookups_total{link="npd",outcome="timeout"}'] == 2
+    assert values['portallink_lookups_total{link="npd",outcome="no_response"}'] == 0
+    assert {f'portallink_lookups_total{{link="npd",outcome="{o}"}}' for o in OUTCOMES} <= set(values)
+    assert values['portallink_lookups_requested_total{link="npd"}'] == 9
+    assert values['portallink_lookup_latency_seconds_count{link="npd"}'] == 6
+    assert values['portallink_provider_latency_seconds_count{link="npd"}'] == 6
+    assert values['portallink_failed_lookups_by_service_total{link="npd",service="birth"}'] == 2
+    assert values['portallink_failed_lookups_by_agency_total{link="npd",agency="Q1"}'] == 2
+    assert values['portallink_submissions_total{portal="hcmc",type="received"}'] == 3
+    assert values['portallink_submissions_blocked_total{portal="hcmc",link="npd"}'] == 1
+    assert values['portallink_submission_acceptance_seconds_count{portal="hcmc"}'] == 2
+
+
+DOWNTIME = 'portallink_link_downtime_seconds_total{link="npd"}'
+ACTIVE = 'portallink_link_outage_active{link="npd",kind="down"}'
+
+
+def test_downtime_is_backdated_and_grows_with_the_slots():
+    """An outage of 10 s to 47 s found at 20 s counts 37 s, though only slots of 5 s were seen down."""
+    told, _ = a_telemetry("detect")
+    told.emit(telemetry.OutagePublished(an_outage()))
+    assert (shown(told)[DOWNTIME], shown(told)[ACTIVE]) == (10, 1)
+    for start_ms in range(20_000, 45_000, 5_000):
+        told.emit(telemetry.SlotFinalised("npd", start_ms, start_ms + 5_000, "DOWN", dossiers_affected=30))
+    assert shown(told)[DOWNTIME] == 35
+    assert shown(told)['portallink_link_dossiers_affected{link="npd"}'] == 30
+    closed = an_outage(revision=2, supersedes=1, status="closed", reason="closed", end_ms=47_000)
+    told.emit(telemetry.OutagePublished(closed))
+    assert (shown(told)[DOWNTIME], shown(told)[ACTIVE]) == (37, 0)
+    assert shown(told)['portallink_outages_total{link="npd",kind="down"}'] == 1
+
+
+def test_an_older_outage_revised_does_not_close_the_open_one():
+    """A late correction of a closed outage leaves the alert on the open one standing."""
+    told, _ = a_telemetry("detect")
+    told.emit(telemetry.OutagePublished(an_outage(status="closed", end_ms=15_000)))
+    told.emit(telemetry.OutagePublished(an_outage(outage_id="o2", start_ms=60_000, detected_at_ms=65_000)))
+    revised = an_outage(revision=2, supersedes=1, status="closed", reason="late", end_ms=16_000)
+    told.emit(telemetry.OutagePublished(revised))
+    assert (shown(told)[ACTIVE], shown(told)[DOWNTIME]) == (1, 11)
+
+
+def test_a_restart_goes_on_with_the_open_outage():
+    """After a restore the outage is shown open, and only time after the restore is counted."""
+    told, _ = a_telemetry("detect")
+    told.emit(telemetry.LinkRestored("npd", "DOWN", 40_000, an_outage()))
+    assert (shown(told)[ACTIVE], shown(told)[DOWNTIME]) == (1, 0)
+    told.emit(telemetry.SlotFinalised("npd", 40_000, 45_000, "DOWN"))
+    closed = an_outage(revision=2, supersedes=1, status="closed", reason="closed", end_ms=44_000)
+    told.emit(telemetry.OutagePublished(closed))
+    assert (shown(told)[ACTIVE], shown(told)[DOWNTIME]) == (0, 5)
+
+
+def test_a_released_link_is_claimed_no_longer():
+    """Gauges of a link that another process took over are gone, so that no alert sees it twice."""
+    told, _ = a_telemetry("detect")
+    told.emit(telemetry.OutagePublished(an_outage()))
+    told.emit(telemetry.SlotFinalised("npd", 20_000, 25_000, "DOWN"))
+    told.emit(telemetry.LinkReleased("npd"))
+    gone = ("link_state{", "link_observed", "link_outage_active", "link_dossiers_affected")
+    assert not [name for name in shown(told) if name.removeprefix("portallink_").startswith(gone)]
+
+
+@given(st.lists(st.sampled_from(get_args(LinkStateName)), min_size=1, max_size=40))
+def test_state_seconds_and_changes_follow_the_slots(states):
+    """Time by state adds up to the slots; changes are those among known states, whatever lies between."""
+    store = Store(lambda: 0.0)
+    for index, state in enumerate(states):
+        telemetry.SlotFinalised("npd", index * 5_000, (index + 1) * 5_000, state).move(store, "detect")
+    seconds = [store.value(contract.LINK_STATE_SECONDS, ("npd", s)) for s in get_args(LinkStateName)]
+    assert sum(seconds) == 5 * len(states)
+    known = [state for state in states if state != "UNKNOWN"]
+    changes = sum(a != b for a, b in itertools.pairwise(known))
+    assert store.value(contract.LINK_STATE_CHANGES, ("npd",)) == changes
+    assert store.value(contract.LINK_STATE, ("npd",)) == contract.LINK_STATE_CODES[states[-1]]
+
+
+def test_no_label_can_hold_a_dossier():
+    """No metric of the contract has a label for what identifies a dossier, a person or an event."""
+    forbidden = {"dossier", "dossier_id", "citizen", "person", "event_id", "lookup_id"}
+    assert not [m.name for m in contract.CONTRACT if forbidden & set(m.labels)]
+
+
+def test_below_the_level_nothing_is_written_but_metrics_move():
+    """A quiet log loses no count."""
+    told, lines = a_telemetry(level="warning")
+    told.emit(telemetry.MeasurementCut(MEASUREMENT))
+    assert lines.getvalue() == ""
+    assert shown(told)['portallink_records_total{stage="measure",result="applied"}'] == 15
+
+
+def test_a_library_that_warns_writes_in_the_same_form():
+    """The standard library's logging comes out as JSON lines too, with the logger's name."""
+    _, lines = a_telemetry()
+    logging.getLogger("aiokafka.consumer").warning("heartbeat failed for %s", "group")
+    written = json.loads(lines.getvalue())
+    assert (written["event"], written["logger"]) == ("heartbeat failed for group", "aiokafka.consumer")
+
+
+def test_console_lines_are_for_people():
+    """The console form is no JSON and has the event and its fields."""
+    lines = io.StringIO()
+    telemetry.Telemetry("measure", "console", "info", stream=lines).emit(telemetry.StageStopped("asked to"))
+    assert "stage_stopped" in lines.getvalue()
+    assert "{" not in lines.getvalue()
+
+
+def test_an_unknown_level_is_refused_by_name():
+    """A wrong level says which there are."""
+    with pytest.raises(ValueError, match="'loud' is none of debug, info, warning, error"):
+        telemetry.Telemetry("measure", "json", "loud")
+
+
+def test_emitting_before_configuring_says_what_to_do(monkeypatch):
+    """Forgetting `configure` is an error that names it, not a silent loss."""
+    monkeypatch.setattr("streams.telemetry.hub._Current.telemetry", None)
+    with pytest.raises(RuntimeError, match="configure"):
+        telemetry.emit(telemetry.StageStopped("x"))
