@@ -27,7 +27,7 @@ so that availability = MTBF / (MTBF + MTTR), which ties the three together (ITU-
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -49,16 +49,32 @@ class OutageSpan(Struct, frozen=True, gc=False):
     dossiers_affected: int = 0
 
 
-class Minute(Struct, frozen=True, gc=False):
-    """The requests that ended in one minute, for the request-weighted figure."""
+class Requests(Protocol):
+    """The attempts of a link, for the request-weighted figure."""
 
-    start_ms: int
-    attempts: int
-    failures: int
+    def within(self, counted: Intervals) -> tuple[int, int]:
+        """Return attempts and failures of the minutes that begin in counted time."""
+
+
+class Minutes(Struct, frozen=True):
+    """Requests by minute: rows of start in ms, attempts and failures, by start."""
+
+    rows: list[tuple[int, int, int]]
+
+    def within(self, counted: Intervals) -> tuple[int, int]:
+        """Return attempts and failures of the minutes that begin in counted time."""
+        attempts = failures = i = 0
+        for start_ms, attempted, failed in self.rows:
+            while i < len(counted) and counted[i][1] <= start_ms:
+                i += 1
+            if i < len(counted) and counted[i][0] <= start_ms:
+                attempts += attempted
+                failures += failed
+        return attempts, failures
 
 
 class LinkHistory(Struct, frozen=True):
-    """Everything availability is computed from, for one link; each list covers the period asked for.
+    """Everything availability is computed from, for one link; each field covers the period asked for.
 
     ``unknown`` includes time for which no window was ever written.
     """
@@ -66,7 +82,7 @@ class LinkHistory(Struct, frozen=True):
     outages: list[OutageSpan]
     unknown: Intervals
     excluded: Intervals
-    minutes: list[Minute]
+    requests: Requests
 
 
 class Figures(Struct, frozen=True, gc=False):
@@ -204,10 +220,7 @@ def account(
     }
     down = intersection(observed, spans["down"])
     degraded = difference(intersection(observed, spans["degraded"]), down)
-    attempts = failures = 0
-    for minute in minutes_within(history.minutes, agreed):
-        attempts += minute.attempts
-        failures += minute.failures
+    attempts, failures = history.requests.within(agreed)
     figures = Figures(
         service_ms=length_ms(service),
         excluded_ms=length_ms(service) - length_ms(agreed),
@@ -241,16 +254,6 @@ def availability(history: LinkHistory, calendar: Calendar, start_ms: int, end_ms
     """Return the availability of one link over ``[start_ms, end_ms)`` under a calendar."""
     figures, shares = account(history, calendar, start_ms, end_ms)
     return Availability(figures, summarise(shares))
-
-
-def minutes_within(minutes: Iterable[Minute], counted: Intervals) -> Iterable[Minute]:
-    """Yield the minutes, in ascending order, that begin in counted time."""
-    i = 0
-    for minute in minutes:
-        while i < len(counted) and counted[i][1] <= minute.start_ms:
-            i += 1
-        if i < len(counted) and counted[i][0] <= minute.start_ms:
-            yield minute
 
 
 def unknown_time(unknown_ms: dict[int, int], start_ms: int, end_ms: int) -> Intervals:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streams.model.availability import (
     Figures,
     LinkHistory,
-    Minute,
+    Minutes,
     OutageSpan,
     account,
     availability,
@@ -49,7 +49,7 @@ def histories(draw: st.DrawFn) -> LinkHistory:
         last = outages.pop()
         outages.append(OutageSpan(last.outage_id, last.kind, last.start_ms, None, last.dossiers_affected))
     minutes = [
-        Minute(START + offset * MINUTE_MS, attempts, min(attempts, failures))
+        (START + offset * MINUTE_MS, attempts, min(attempts, failures))
         for offset, attempts, failures in sorted(
             draw(
                 st.lists(
@@ -60,7 +60,7 @@ def histories(draw: st.DrawFn) -> LinkHistory:
             )
         )
     ]
-    return LinkHistory(outages, draw(sets), draw(sets), minutes)
+    return LinkHistory(outages, draw(sets), draw(sets), Minutes(minutes))
 
 
 calendars = st.sampled_from([AROUND_THE_CLOCK, OFFICE_HOURS])
@@ -98,7 +98,7 @@ def test_against_half_hours_counted_one_by_one(history: LinkHistory, calendar) -
             GRAIN * (observed and "degraded" in kinds and "down" not in kinds),
         )
     agreed = difference(service, history.excluded)
-    counted = [minute for minute in history.minutes if within(agreed, minute.start_ms)]
+    counted = [row for row in history.requests.rows if within(agreed, row[0])]
     expected += Figures(
         attempts=sum(minute.attempts for minute in counted),
         failures=sum(minute.failures for minute in counted),
@@ -136,17 +136,15 @@ def test_withdrawn_exclusion_restores_the_figures(history: LinkHistory, calendar
     """An exclusion added and withdrawn leaves every figure as it was."""
     if span[0] == span[1]:
         return
-    other = [
-        new_exclusion("l", a, b, cause="agreed", author="audit", reason="agreed", at_ms=0)
-        for a, b in history.excluded
-    ]
+    said = {"kind": "exclusion", "author": "audit", "reason": "agreed", "recorded_at_ms": 0}
+    other = [new_exclusion("l", a, b, **said) for a, b in history.excluded]
     added = new_exclusion("*", *span, kind="maintenance", author="ops", reason="router", recorded_at_ms=1)
     taken_back = withdraw(added, "ops", "mistaken", 1 + after)
 
     def figures(revisions, as_of_ms):
         excluded = excluded_time(latest(revisions, as_of_ms), "l")
         return account(
-            LinkHistory(history.outages, history.unknown, excluded, history.minutes),
+            LinkHistory(history.outages, history.unknown, excluded, history.requests),
             calendar,
             START,
             START + HOURS * 3_600_000,
@@ -183,13 +181,13 @@ def test_unknown_time_is_exact_per_minute(minutes: dict[int, int], cut: int) -> 
 def test_empty_period_is_refused() -> None:
     """A period that ends where it begins has no availability."""
     with pytest.raises(ValueError, match="period is empty"):
-        account(LinkHistory([], [], [], []), AROUND_THE_CLOCK, START, START)
+        account(LinkHistory([], [], [], Minutes([])), AROUND_THE_CLOCK, START, START)
 
 
 def test_nothing_observed_is_not_a_hundred_percent() -> None:
     """A blind link has no availability, and no coverage."""
     figures = account(
-        LinkHistory([], [(START, START + DAY_MS)], [], []), AROUND_THE_CLOCK, START, START + DAY_MS
+        LinkHistory([], [(START, START + DAY_MS)], [], Minutes([])), AROUND_THE_CLOCK, START, START + DAY_MS
     )[0]
     assert (figures.availability_pct, figures.coverage_pct, figures.request_success_pct) == (None, 0.0, None)
 
