@@ -100,7 +100,7 @@ class Publisher:
         self._producer = AIOKafkaProducer(enable_idempotence=True, **options)
         self._topic_names = topic_names or {}
         self._progress = progress
-        self._partitions: dict[str, set[int]] = {}
+        self._partitions: dict[str, int] = {}
         self._open: dict[tuple[str, int], Any] = {}
         self._sent: deque[asyncio.Future[Any]] = deque()
         self.acknowledged = 0
@@ -168,8 +168,8 @@ class Publisher:
         except KafkaError as error:
             raise PublishError(f"the broker refused a batch: {error!r}") from error
 
-    async def _check(self, target: tuple[str, int]) -> None:
-        topic, partition = target
+    async def partitions_of(self, topic: str) -> int:
+        """Return how many partitions a topic has; raise PublishError if it is not on the broker."""
         if topic not in self._partitions:
             try:
                 found = await asyncio.wait_for(self._producer.partitions_for(topic), METADATA_TIMEOUT_SECONDS)
@@ -177,12 +177,22 @@ class Publisher:
                 raise PublishError(
                     f"topic {topic} is not on the broker; `portallink topics apply` creates the topics"
                 ) from error
-            self._partitions[topic] = set(found)
-        if partition not in self._partitions[topic]:
+            self._partitions[topic] = len(found)
+        return self._partitions[topic]
+
+    async def _check(self, target: tuple[str, int]) -> None:
+        topic, partition = target
+        count = await self.partitions_of(topic)
+        if partition >= count:
             raise PublishError(
-                f"topic {topic} has {len(self._partitions[topic])} partitions, "
-                f"the records need partition {partition}"
+                f"topic {topic} has {count} partitions, the records need partition {partition}"
             )
+
+
+async def partitions_of(connection: Mapping[str, Any], topic: str) -> int:
+    """Return how many partitions a topic has; raise PublishError if it is not on the broker."""
+    async with Publisher(connection) as publisher:
+        return await publisher.partitions_of(topic)
 
 
 async def publish(
