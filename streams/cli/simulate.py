@@ -1,0 +1,214 @@
+"""`portallink simulate`: a city's log, to Kafka or to a file, with its ground truth beside it."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from streams.cli.outcome import FAILED, fail, notes, print_json, refuse
+from streams.parts.connection import ConnectionSettingsError, kafka_connection
+from streams.publish import PublishError
+from streams.simulate.city import LOCAL_TIME, Catalogue, Scenario
+from streams.simulate.generate import Run
+from streams.simulate.located import ScenarioError
+from streams.simulate.shell import (
+    drain,
+    load_catalogue,
+    load_scenario,
+    publish_log,
+    topic_partitions,
+    truth_path,
+    write_log,
+    write_truth,
+)
+from streams.simulate.truth import Truth
+
+
+def simulate(
+    scenario: Annotated[str, typer.Argument(help="A scenario's name, or a YAML file of your own.")],
+    *,
+    seed: Annotated[int | None, typer.Option(help="Seed [default: the scenario's own].")] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="To Kafka: so many times real time [default: flat out].", min=0.001)
+    ] = None,
+    scale: Annotated[
+        float, typer.Option(help="Size: 1 is the city as reported.", min=0.00001, max=100)
+    ] = 1.0,
+    out: Annotated[
+        Path | None, typer.Option(help="Log file to write (.zst compresses); without it, to Kafka.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Where the ground truth goes [default: beside the log].")
+    ] = None,
+    partitions: Annotated[
+        int | None, typer.Option(help="Partitions of the log file; Kafka says its own.", min=1, max=64)
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Show the calibration; without --out nothing is sent.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the truth as JSON.")] = False,
+) -> None:
+    """Simulate a city: submissions, lookups, heartbeats, and faults whose truth is known.
+
+    The same seed, scale and partitions give the same log, byte for byte, on any machine. With --report the
+    command exits 1 if a reported figure is not met within its bound.
+    """
+    try:
+        catalogue = load_catalogue()
+        chosen = load_scenario(scenario, catalogue)
+    except ScenarioError as error:
+        refuse(error)
+    if out is not None and speed is not None:
+        refuse("--speed paces what goes to Kafka; a log file holds its times in itself")
+    run_truth, target = _simulate(
+        catalogue,
+        chosen,
+        seed=seed,
+        scale=scale,
+        partitions=partitions,
+        out=out,
+        truth=truth,
+        speed=speed,
+        report=report,
+    )
+    if as_json:
+        print_json(msgspec.to_builtins(run_truth))
+    else:
+        _print(run_truth, target, report)
+    if report and not all(figure.within for figure in run_truth.figures):
+        raise typer.Exit(FAILED)
+
+
+def _simulate(
+    catalogue: Catalogue,
+    scenario: Scenario,
+    *,
+    seed: int | None,
+    scale: float,
+    partitions: int | None,
+    out: Path | None,
+    truth: Path | None,
+    speed: float | None,
+    report: bool,
+) -> tuple[Truth, str]:
+    """Run to the file, to nowhere or to Kafka; return the truth and where the log went."""
+
+    def make(partitions: int | None) -> Run:
+        return Run(catalogue, scenario, seed=seed, scale=scale, partitions=partitions)
+
+    if out is not None:
+        run = make(partitions)
+        try:
+            with _progress(run) as reached:
+                result = write_log(run, out, reached, truth)
+        except OSError as error:
+            fail(f"{out}: {error}")
+        return result, f"{out}, truth in {truth or truth_path(out)}"
+    if report and speed is None:
+        run = make(partitions)
+        with _progress(run) as reached:
+            result = drain(run, reached)
+        if truth is not None:
+            write_truth(result, truth)
+        return result, "nowhere: --report without --out only counts"
+    if partitions is not None:
+        refuse("--partitions is for log files; a topic has the partitions it was created with")
+    result = _to_kafka(make, speed)
+    path = truth or Path(f"{scenario.name}-{result.seed}.truth.json")
+    write_truth(result, path)
+    return result, f"Kafka, truth in {path}"
+
+
+def _to_kafka(make: Callable[[int], Run], speed: float | None) -> Truth:
+    async def send() -> Truth:
+        run = make(await topic_partitions(connection))
+        with _progress(run) as reached:
+            return await publish_log(run, connection, speed=speed, progress=reached)
+
+    try:
+        connection = kafka_connection()
+    except ConnectionSettingsError as error:
+        refuse(f"{error}; or write a log file with --out")
+    try:
+        return asyncio.run(send())
+    except PublishError as error:
+        fail(error)
+
+
+@contextmanager
+def _progress(run: Run) -> Iterator[Callable[[int], None]]:
+    """Show a bar over the scenario's time; the callable takes the log time reached."""
+    columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as progress:
+        task = progress.add_task("", total=run.end_ms - run.start_ms)
+
+        def reached(at_ms: int) -> None:
+            progress.update(task, completed=at_ms - run.start_ms, description=_local(at_ms))
+
+        yield reached
+
+
+def _print(truth: Truth, target: str, report: bool) -> None:
+    console = Console()
+    if report:
+        console.print(_calibration(truth))
+    console.print(_faults(truth))
+    records = sum(truth.records[name] for name in ("events", "duplicate", "heartbeats"))
+    console.print(
+        f"{records:,} records ({truth.records['heartbeats']:,} heartbeats, "
+        f"{truth.records['duplicate']:,} repeated, {truth.records['disordered']:,} out of order, "
+        f"{truth.records['late']:,} late) written to {target}",
+        highlight=False,
+    )
+
+
+def _calibration(truth: Truth) -> Table:
+    table = Table(
+        "system", "figure", "source", title=f"Calibration of {truth.scenario}, scale {truth.scale:g}"
+    )
+    for name in ("reported", "expected", "simulated", "difference", "bound"):
+        table.add_column(name, justify="right")
+    for figure in truth.figures:
+        colour = "green" if figure.within else "red"
+        table.add_row(
+            str(figure.system),
+            f"{figure.what_vi} / {figure.what_en}" + (f" ({figure.note})" if figure.note else ""),
+            figure.source,
+            f"{figure.reported:,.10g}",
+            f"{figure.expected:,.0f}",
+            f"{figure.simulated:,.0f}",
+            f"[{colour}]{figure.difference:+.3%}[/]",
+            f"{figure.bound:.2%}",
+        )
+    return table
+
+
+def _faults(truth: Truth) -> Table:
+    table = Table(
+        "link", "kind", "from", "to", "hit / asked", "cause", title="Faults, times in Asia/Ho_Chi_Minh"
+    )
+    shown = [fault for fault in truth.faults if fault.attempts or not fault.outage]
+    for fault in shown[:60]:
+        table.add_row(
+            fault.link,
+            fault.kind if fault.outage else f"{fault.kind} (no outage)",
+            _local(fault.start_ms),
+            _local(fault.end_ms),
+            f"{fault.failures:,} / {fault.attempts:,}",
+            fault.cause,
+        )
+    if len(shown) > 60:
+        table.add_row("…", f"{len(shown) - 60} more", "", "", "", "see the truth file")
+    return table
+
+
+def _local(epoch_ms: int) -> str:
+    return f"{datetime.fromtimestamp(epoch_ms // 1000, LOCAL_TIME):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,70 @@
+"""What one dossier carries along its path."""
+
+from typing import Literal
+
+from streams.simulate.links import LinkState
+
+Aim = Literal["access", "lookups", "settling"]
+
+
+class Dossier:
+    """A dossier, a clinic's card read, a batch item or a probe: whatever asks a link something.
+
+    ``plan`` are the links still to ask in this phase, ``step`` the one that is next. ``attempt`` counts the
+    tries of this lookup, ``tries`` those since it was last deferred. Where ``submits`` is false there are
+    lookups and no submission.
+    """
+
+    __slots__ = (
+        "aim",
+        "asked",
+        "attempt",
+        "counter",
+        "deferrals",
+        "denied_links",
+        "flow",
+        "head",
+        "id",
+        "key",
+        "partition",
+        "plan",
+        "portal",
+        "records",
+        "settling",
+        "settling_table",
+        "step",
+        "submission_tail",
+        "submits",
+        "synthetic",
+        "tries",
+        "weight",
+        "who",
+    )
+
+    def __init__(
+        self,
+        *,
+        id_: str,
+        key: bytes,
+        partition: int,
+        flow: str,
+        portal: str,
+        agency: str,
+        service: str,
+        plan: tuple[LinkState, ...],
+    ) -> None:
+        self.id, self.key, self.partition = id_, key, partition
+        self.flow, self.portal, self.who = flow, portal, (agency, service)
+        self.head = f'"dossier_id":"{id_}",'
+        self.plan = plan
+        self.settling: tuple[LinkState, ...] = ()
+        self.settling_table: tuple[int, ...] = (1,)
+        self.denied_links: frozenset[str] = frozenset()
+        self.aim: Aim = "lookups"
+        self.step = self.asked = self.tries = self.deferrals = 0
+        self.attempt = 1
+        self.counter = flow
+        self.records = 1
+        self.weight = 1.0
+        self.submits = self.synthetic = False
+        self.submission_tail = ""

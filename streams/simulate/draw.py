@@ -1,0 +1,89 @@
+"""Random draws that come out the same on any machine and on any Python version.
+
+Only `random.Random.random` is used, for which Python promises the same sequence for the same seed; it is a
+multiple of 2**-53, and multiplying it by an integer and truncating are exactly rounded everywhere. No draw
+goes through the platform's libm: each distribution is a table of quantiles in whole milliseconds, made once
+in decimal arithmetic (whose ``exp`` and ``ln`` are correctly rounded by specification), and a draw picks an
+entry. Every concern has a generator of its own, seeded by hashing seed and name, so that adding draws in one
+place moves nothing elsewhere.
+
+A table cuts a distribution's tail at its last quantile, (n - 1/2) / n. Entries are means of nothing: the
+sampled mean of a heavy-tailed table is slightly under the distribution's.
+"""
+
+from decimal import Decimal, localcontext
+from functools import lru_cache
+from hashlib import sha256
+from random import Random
+from statistics import NormalDist
+from typing import Final
+
+TABLE_SIZE: Final = 1024
+
+Table = tuple[int, ...]
+"""Quantiles of a distribution, ascending, each as likely as the other."""
+
+
+def seeded(seed: int, name: str) -> Random:
+    """Return the generator of one concern."""
+    digest = sha256(f"{seed}/{name}".encode()).digest()
+    return Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - a simulation, not a secret
+
+
+def _midpoints(size: int) -> list[Decimal]:
+    return [(Decimal(2 * i + 1)) / (2 * size) for i in range(size)]
+
+
+@lru_cache(maxsize=4)
+def _normal_quantiles(size: int) -> tuple[Decimal, ...]:
+    """Return standard normal quantiles to six decimals: rounded past any platform's last digits."""
+    normal = NormalDist()
+    return tuple(
+        Decimal(round(normal.inv_cdf((i + 0.5) / size) * 1_000_000)) / 1_000_000 for i in range(size)
+    )
+
+
+@lru_cache(maxsize=512)
+def lognormal(median: float, sigma: float, size: int = TABLE_SIZE) -> Table:
+    """Return a lognormal's quantiles around ``median`` with log standard deviation ``sigma``, at least 1.
+
+    >>> lognormal(100, 0.5, 3)
+    (62, 100, 162)
+    """
+    with localcontext() as context:
+        context.prec = 28
+        centre, spread = Decimal(repr(median)), Decimal(repr(sigma))
+        return tuple(max(1, round(centre * (spread * z).exp())) for z in _normal_quantiles(size))
+
+
+@lru_cache(maxsize=512)
+def weibull(scale: float, shape: float, size: int = TABLE_SIZE) -> Table:
+    """Return a Weibull's quantiles; a ``shape`` under 1 is a decreasing hazard, 1 the exponential.
+
+    >>> weibull(100, 1, 2)
+    (29, 139)
+    """
+    with localcontext() as context:
+        context.prec = 28
+        scale_, power = Decimal(repr(scale)), 1 / Decimal(repr(shape))
+        return tuple(max(1, round(scale_ * ((-(1 - p).ln()).ln() * power).exp())) for p in _midpoints(size))
+
+
+def exponential(mean: float, size: int = TABLE_SIZE) -> Table:
+    """Return an exponential's quantiles."""
+    return weibull(mean, 1, size)
+
+
+def weibull_scale(mean: float, shape: float) -> float:
+    """Return the scale that gives the quantile table of a Weibull the mean wanted.
+
+    >>> round(weibull_scale(139, 1))
+    139
+    """
+    unit = weibull(1_000_000, shape)
+    return round(mean * 1_000_000 * len(unit) / sum(unit), 3)
+
+
+def pick(table: Table, rng: Random) -> int:
+    """Draw one entry."""
+    return table[int(rng.random() * len(table))]

@@ -1,0 +1,142 @@
+"""The I/O of the simulation: reads the catalogue and scenarios, writes or publishes logs, and the truth."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from streams.logfile import log_writer
+from streams.model.events import LOOKUPS, SUBMISSIONS
+from streams.model.record import Record
+from streams.publish import PublishError, partitions_of, publish
+from streams.simulate.check import check_catalogue, check_scenario
+from streams.simulate.city import Catalogue, Scenario
+from streams.simulate.generate import Run
+from streams.simulate.located import Located, ScenarioError
+from streams.simulate.truth import Truth
+
+_CHUNK: Final = 20_000
+_CATALOGUE: Final = "city.yaml"
+
+
+def scenario_names() -> list[str]:
+    """Return the names of the scenarios that come with the package."""
+    folder = files("streams.simulate") / "data"
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml") and entry.name != _CATALOGUE
+    )
+
+
+def load_catalogue() -> Catalogue:
+    """Return the catalogue; raise `ScenarioError` where it is wrong."""
+    located = Located((files("streams.simulate") / "data" / _CATALOGUE).read_text("utf-8"), _CATALOGUE)
+    catalogue = located.convert(Catalogue)
+    check_catalogue(catalogue, located)
+    return catalogue
+
+
+def load_scenario(name: str, catalogue: Catalogue) -> Scenario:
+    """Return a scenario by its name or by the path of a YAML file.
+
+    Raise `ScenarioError`, naming file, line and reason, where it is wrong or there is none.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ScenarioError(name, 1, f"cannot be read: {error}") from error
+        located = Located(text, name)
+    else:
+        if name not in scenario_names():
+            known = ", ".join(scenario_names())
+            raise ScenarioError(name, 1, f"no such scenario; there are {known}, or give a .yaml file")
+        text = (files("streams.simulate") / "data" / f"{name}.yaml").read_text("utf-8")
+        located = Located(text, f"{name}.yaml")
+    scenario = located.convert(Scenario)
+    check_scenario(scenario, catalogue, located)
+    return scenario
+
+
+def write_log(run: Run, path: Path, progress: Callable[[int], None], truth_file: Path | None = None) -> Truth:
+    """Write a run's log to a file and its truth beside it, or to ``truth_file``; return the truth.
+
+    ``progress`` is called with the log time (epoch milliseconds) reached.
+    """
+    with log_writer(path) as log:
+        for chunk in _chunks(run.records()):
+            log.write(chunk)
+            progress(chunk[-1].logged_at_ms)
+    truth = run.truth()
+    write_truth(truth, truth_file or truth_path(path))
+    return truth
+
+
+def drain(run: Run, progress: Callable[[int], None]) -> Truth:
+    """Run to the end, keep nothing of the log, and return the truth."""
+    for _ in _watched(run.records(), progress):
+        pass
+    return run.truth()
+
+
+async def publish_log(
+    run: Run,
+    connection: Mapping[str, Any],
+    *,
+    speed: float | None,
+    progress: Callable[[int], None],
+    topic_names: Mapping[str, str] | None = None,
+) -> Truth:
+    """Publish a run's log to Kafka and return the truth.
+
+    At ``speed`` the records leave that many times faster than they were logged; ``progress`` is called with
+    the log time reached. Raises `PublishError` (broker, topic or partition is not there).
+    """
+    await publish(_watched(run.records(), progress), connection, speed=speed, topic_names=topic_names)
+    return run.truth()
+
+
+async def topic_partitions(connection: Mapping[str, Any]) -> int:
+    """Return how many partitions both event topics have: each needs its own heartbeats.
+
+    Raise `PublishError` if they have not the same number, or are not there.
+    """
+    lookups, submissions = (
+        await partitions_of(connection, LOOKUPS),
+        await partitions_of(connection, SUBMISSIONS),
+    )
+    if lookups != submissions:
+        raise PublishError(
+            f"topic {LOOKUPS} has {lookups} partitions, {SUBMISSIONS} has {submissions}; "
+            "the simulation needs as many of one as of the other"
+        )
+    return lookups
+
+
+def _watched(records: Iterable[Record], progress: Callable[[int], None]) -> Iterator[Record]:
+    for number, record in enumerate(records):
+        if number % 1_000 == 0:
+            progress(record.logged_at_ms)
+        yield record
+
+
+def truth_path(path: Path) -> Path:
+    """Return where the truth of a log file stands."""
+    return path.with_name(path.name + ".truth.json")
+
+
+def write_truth(truth: Truth, path: Path) -> None:
+    """Write the truth as indented JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")
+
+
+def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
+    iterator = iter(records)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

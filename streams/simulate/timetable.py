@@ -1,0 +1,112 @@
+"""When people come: an inhomogeneous Poisson process, conditioned on its count.
+
+The intensity is hour of day x day of week x holiday x campaign, constant within a quarter of an hour. Given
+their number, the arrivals of a Poisson process are independent draws from the normalised intensity; drawing
+them so makes a count that a source reports come out exactly, and leaves all else as random as it was.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
+from random import Random
+from typing import Final
+
+from streams.simulate.city import LOCAL_TIME, Peak
+
+BIN_MS: Final = 900_000
+_UTC_OFFSET_MINUTES: Final = 420
+_DAY: Final = timedelta(days=1)
+
+# Weight of each half hour of the day, 48 of them, relative to the busiest.
+_OFFICE: Final = (
+    *(1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 10, 26, 70),  # 00:00 to 08:00; counters open at 07:30
+    *(96, 100, 100, 94, 84, 66, 40, 22),  # to noon; they close at 11:30
+    *(18, 30, 66, 88, 94, 92, 84, 72, 54, 34),  # to 17:00; they open again at 13:00
+    *(18, 14, 12, 12, 14, 14, 12, 10, 8, 6, 4, 3, 2, 2),  # people at home
+)
+_HEALTH: Final = (
+    *(2, 2, 2, 2, 2, 2, 2, 2, 3, 4, 8, 16, 40, 70, 96, 100),
+    *(100, 96, 90, 80, 70, 54, 36, 24),
+    *(24, 40, 66, 74, 72, 66, 56, 44, 34, 26),
+    *(22, 20, 18, 14, 12, 10, 8, 6, 4, 4, 3, 2, 2, 2),
+)
+_ALWAYS: Final = (
+    *(10, 8, 6, 4, 4, 4, 4, 6, 8, 12, 20, 30, 44, 60, 76, 90),
+    *(98, 100, 100, 98, 94, 88, 76, 66),
+    *(62, 66, 76, 84, 88, 88, 86, 82, 76, 70),
+    *(64, 60, 58, 60, 64, 66, 66, 62, 54, 44, 34, 24, 18, 12),
+)
+_EVEN: Final = (100,) * 48
+
+# Weight by weekday, Monday first, in hundredths; the last is a public holiday.
+_WEEK: Final = {
+    "office": (_OFFICE, (116, 106, 102, 100, 96, 22, 9, 5)),
+    "health": (_HEALTH, (120, 108, 104, 102, 98, 62, 30, 26)),
+    "always": (_ALWAYS, (104, 102, 100, 100, 102, 96, 96, 90)),
+    "even": (_EVEN, (100,) * 8),
+}
+_HOLIDAY: Final = 7
+
+
+def _local(at_ms: int) -> datetime:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(LOCAL_TIME)
+
+
+def is_working_time(at_ms: int, holidays: Mapping[str, str]) -> bool:
+    """Say whether a moment lies in the counters' hours of a working day."""
+    days, minutes = divmod(at_ms // 60_000 + _UTC_OFFSET_MINUTES, 1440)
+    # Day 0 of the epoch was a Thursday.
+    if (days + 3) % 7 >= 5 or not (450 <= minutes < 690 or 780 <= minutes < 1020):
+        return False
+    return _local(at_ms).date().isoformat() not in holidays
+
+
+class Timetable:
+    """The intensity over ``[start_ms, end_ms)`` in bins of a quarter of an hour, as whole-number weights."""
+
+    def __init__(
+        self, kind: str, start_ms: int, end_ms: int, holidays: Mapping[str, str], peaks: Sequence[Peak] = ()
+    ) -> None:
+        hours, days = _WEEK[kind]
+        by_day: dict[date, int] = {}
+        weights = []
+        self.starts_ms = list(range(start_ms - start_ms % BIN_MS, end_ms, BIN_MS))
+        for bin_start in self.starts_ms:
+            local = _local(bin_start)
+            day = local.date()
+            if day not in by_day:
+                by_day[day] = _day_weight(day, days, holidays, peaks)
+            inside = min(bin_start + BIN_MS, end_ms) - max(bin_start, start_ms)
+            half_hour = local.hour * 2 + local.minute // 30
+            weights.append(hours[half_hour] * by_day[day] * inside // 1000)
+        self._cumulative = list(accumulate(weights))
+
+    @property
+    def total(self) -> int:
+        """The sum of all weights; 0 where nobody ever comes."""
+        return self._cumulative[-1] if self._cumulative else 0
+
+    def draw(self, count: int, rng: Random) -> dict[int, int]:
+        """Spread ``count`` arrivals: bin start to how many."""
+        counts: dict[int, int] = {}
+        total, cumulative, starts, random = self.total, self._cumulative, self.starts_ms, rng.random
+        for _ in range(count):
+            start = starts[bisect_right(cumulative, int(random() * total))]
+            counts[start] = counts.get(start, 0) + 1
+        return counts
+
+
+def _day_weight(day: date, days: Sequence[int], holidays: Mapping[str, str], peaks: Sequence[Peak]) -> int:
+    iso = day.isoformat()
+    weight = days[_HOLIDAY] if iso in holidays else days[day.weekday()]
+    for peak in peaks:
+        if peak.start <= iso <= peak.end:
+            weight = round(weight * peak.times)
+    return weight
+
+
+def days_between(first: str, last: str) -> list[str]:
+    """Return the ISO days ``[first, last]``."""
+    day, end = date.fromisoformat(first), date.fromisoformat(last)
+    return [(day + _DAY * n).isoformat() for n in range((end - day).days + 1)]
