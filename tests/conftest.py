@@ -1,17 +1,31 @@
-"""Real parts for the whole session: each is started once, by the first test that asks for it."""
+"""Real parts for the tests: a broker and a database for the whole session, the others where asked for."""
 
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from streams.parts.alertmanager import Alertmanager
+from streams.parts.chromium import Chromium
+from streams.parts.debian import Program, find_program
 from streams.parts.errors import PartUnavailableError
 from streams.parts.kafka import EmbeddedKafka
+from streams.parts.postgres import Postgres
+from streams.parts.prometheus import Prometheus
 
-# A test that asks for the fixture carries the marker, so that `-m "not kafka"` needs no care in the tests.
-MARKER_OF_FIXTURE = {"kafka": "kafka"}
+# A test that asks for a part carries its marker, so that `-m "not kafka"` needs no care in the tests.
+MARKER_OF_FIXTURE = {
+    "kafka": "kafka",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "alertmanager": "prometheus",
+    "amtool": "prometheus",
+    "postgres": "postgres",
+    "chromium": "browser",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,16 +47,77 @@ def needed_part() -> Iterator[None]:
         pytest.skip(str(missing))
 
 
+def program_or_skip(name: str) -> Program:
+    """Return a real program, or skip the test with a line that says how to get it."""
+    with needed_part():
+        return find_program(name)
+
+
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Apache Kafka that lives as long as the test session."""
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
-    with needed_part():
-        broker.__enter__()
-    try:
+    with contextlib.ExitStack() as running:
+        with needed_part():
+            broker = running.enter_context(EmbeddedKafka(tmp_path_factory.mktemp("kafka")))
         yield broker.bootstrap_servers
-    finally:
-        broker.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """Return a real PostgreSQL that lives as long as the test session; make a database of your own in it."""
+    with contextlib.ExitStack() as running:
+        with needed_part():
+            server = running.enter_context(Postgres(tmp_path_factory.mktemp("postgres")))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """Return a real headless Chromium that lives as long as the test session."""
+    with contextlib.ExitStack() as running:
+        with needed_part():
+            browser = running.enter_context(Chromium(tmp_path_factory.mktemp("chromium")))
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Program:
+    """Return Prometheus's own checker."""
+    return program_or_skip("promtool")
+
+
+@pytest.fixture(scope="session")
+def amtool() -> Program:
+    """Return Alertmanager's own checker."""
+    return program_or_skip("amtool")
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Callable[..., Prometheus]]:
+    """Start real Prometheus servers: call it with a configuration file."""
+    with contextlib.ExitStack() as running:
+
+        def start(config: Path, **settings: object) -> Prometheus:
+            with needed_part():
+                return running.enter_context(
+                    Prometheus(tmp_path / f"prometheus-{uuid.uuid4().hex[:6]}", config, **settings)
+                )
+
+        yield start
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[Callable[..., Alertmanager]]:
+    """Start real Alertmanagers: call it with a configuration file."""
+    with contextlib.ExitStack() as running:
+
+        def start(config: Path) -> Alertmanager:
+            with needed_part():
+                return running.enter_context(
+                    Alertmanager(tmp_path / f"alertmanager-{uuid.uuid4().hex[:6]}", config)
+                )
+
+        yield start
 
 
 @pytest.fixture

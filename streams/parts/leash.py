@@ -2,12 +2,11 @@
 
 Started as a script of its own (standard library only, so it is up in a few milliseconds):
 
-    python leash.py PARENT_PID STOP_SIGNAL USER_ID GRACE_SECONDS PROGRAM ARGUMENT...
+    python leash.py PARENT_PID STOP_SIGNAL GRACE_SECONDS PROGRAM ARGUMENT...
 
 It stops the program when it is itself told to (SIGTERM) or when its parent is gone, however the parent
 ended: an orphan gets a new parent id, which `kill -9` cannot prevent. On Linux the kernel also kills the
-program should the leash itself be killed. USER_ID -1 keeps the caller's identity; another one is for
-programs that refuse to run as root.
+program should the leash itself be killed.
 
     python leash.py detach PROGRAM ARGUMENT...
 
@@ -29,8 +28,7 @@ def main(arguments: list[str]) -> int:
     """Run the program named by the arguments; the exit code is the program's own."""
     if arguments[0] == "detach":
         return detach(arguments[1:])
-    parent_pid, stop_signal, user_id = (int(argument) for argument in arguments[:3])
-    return hold(arguments[4:], parent_pid, stop_signal, user_id, float(arguments[3]))
+    return hold(arguments[3:], int(arguments[0]), int(arguments[1]), float(arguments[2]))
 
 
 def detach(argv: list[str]) -> int:
@@ -44,7 +42,7 @@ def detach(argv: list[str]) -> int:
     os._exit(0)
 
 
-def hold(argv: list[str], parent_pid: int, stop_signal: int, user_id: int, grace_seconds: float) -> int:
+def hold(argv: list[str], parent_pid: int, stop_signal: int, grace_seconds: float) -> int:
     """Run a program until it ends, the parent is gone or a SIGTERM comes; then give it time to end."""
     stop_asked = False
 
@@ -53,12 +51,10 @@ def hold(argv: list[str], parent_pid: int, stop_signal: int, user_id: int, grace
         stop_asked = True
 
     signal.signal(signal.SIGTERM, ask_stop)
-    identity = {} if user_id < 0 else {"user": user_id, "group": user_id, "extra_groups": []}
     program = subprocess.Popen(  # noqa: S603
         argv,
         stdin=subprocess.DEVNULL,
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one thread only
-        **identity,  # type: ignore[call-overload]
     )
     while program.poll() is None and not stop_asked and os.getppid() == parent_pid:
         time.sleep(POLL_SECONDS)
@@ -68,7 +64,7 @@ def hold(argv: list[str], parent_pid: int, stop_signal: int, user_id: int, grace
             program.wait(grace_seconds)
         except subprocess.TimeoutExpired:
             program.kill()
-    return int(program.wait())
+    return program.wait()
 
 
 def _die_with_parent() -> None:

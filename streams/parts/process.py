@@ -1,12 +1,14 @@
 """Start, watch and end the processes of third-party parts."""
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +44,15 @@ def accepts_connections(port: int) -> bool:
     """Tell whether something listens on this loopback port."""
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
         return True
+    return False
+
+
+def answers_http(url: str) -> bool:
+    """Tell whether a loopback server answers this address with success."""
+    # Whatever proxy the environment names is not for this machine's own servers.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError, http.client.HTTPException), opener.open(url, timeout=5) as answer:
+        return bool(200 <= answer.status < 300)
     return False
 
 
@@ -86,12 +97,11 @@ class LeashedProcess:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
-        user_id: int = -1,
         grace_seconds: float = 20.0,
     ) -> None:
         self.log = log
         self._grace_seconds = grace_seconds
-        holder = [sys.executable, "-I", LEASH, os.getpid(), int(stop_signal), user_id, grace_seconds, *argv]
+        holder = [sys.executable, "-I", LEASH, os.getpid(), int(stop_signal), grace_seconds, *argv]
         with log.open("wb") as output:
             self._leash = subprocess.Popen(  # noqa: S603
                 [str(part) for part in holder],
