@@ -85,13 +85,16 @@ def group(
 
 
 def ends_of(link: str) -> tuple[str, str]:
-    """Return consumer and provider of a link; a name that says only one is taken for the provider.
+    """Return consumer (the portal) and provider, as a link's name says them.
 
-    >>> ends_of("city/portal > ministry/population"), ends_of("npd")
-    (('city/portal', 'ministry/population'), ('', 'npd'))
+    Names are ``consumer > provider`` (imported from X-Road) or ``consumer-provider`` (the catalogue's); a
+    name that says only one is taken for the provider.
+
+    >>> ends_of("city/portal > ministry/population"), ends_of("binh-tan-npd"), ends_of("npd")
+    (('city/portal', 'ministry/population'), ('binh-tan', 'npd'), ('', 'npd'))
     """
-    consumer, separator, provider = link.partition(SEPARATOR)
-    return (consumer, provider) if separator else ("", link)
+    consumer, _, provider = link.rpartition(SEPARATOR if SEPARATOR in link else "-")
+    return consumer, provider
 
 
 def _gap_ms(earlier: OutageEdge, later: OutageEdge) -> int:

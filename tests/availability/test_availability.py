@@ -100,8 +100,8 @@ def test_against_half_hours_counted_one_by_one(history: LinkHistory, calendar) -
     agreed = difference(service, history.excluded)
     counted = [row for row in history.requests.rows if within(agreed, row[0])]
     expected += Figures(
-        attempts=sum(minute.attempts for minute in counted),
-        failures=sum(minute.failures for minute in counted),
+        attempts=sum(row[1] for row in counted),
+        failures=sum(row[2] for row in counted),
     )
     assert account(history, calendar, START, end)[0] == expected
 
