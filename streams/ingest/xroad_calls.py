@@ -16,7 +16,7 @@ from heapq import heapify, heappop
 
 from msgspec import Struct, structs
 
-from streams.ingest.xroad_record import METASERVICE_MARK, UNKNOWN, Side, XRoadRecord
+from streams.ingest.xroad_record import METASERVICE_MARK, UNKNOWN, Side, XRoadRecord, is_metaservice
 
 PAIRING_WINDOW_MS = 60_000
 """How far apart the requests of two sides may be; real clocks differ by tens of milliseconds."""
@@ -42,7 +42,7 @@ class Call(Struct, frozen=True, gc=False):
     def link(self) -> str:
         """`consumer > provider`, X-Road's own services marked apart."""
         consumer, provider = self._known("consumer"), self._known("provider")
-        mark = METASERVICE_MARK if any(record.is_metaservice for record in self.records()) else ""
+        mark = METASERVICE_MARK if is_metaservice(self.service) else ""
         return f"{consumer} > {provider}{mark}"
 
     @property
@@ -60,9 +60,9 @@ class Call(Struct, frozen=True, gc=False):
         yield from (record for record in (self.client, self.producer) if record is not None)
 
     def _known(self, name: str) -> str:
+        value: str = getattr(self.first, name)
         # A call that failed early leaves fields out on one side.
-        names: list[str] = [getattr(record, name) for record in self.records()]
-        return next((value for value in names if value != UNKNOWN), UNKNOWN)
+        return value if value != UNKNOWN or self.producer is None else getattr(self.producer, name)
 
     def request_network_ms(self) -> int | None:
         """Return the request's time between the gateways; clock skew can make it negative."""

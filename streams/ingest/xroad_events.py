@@ -48,10 +48,11 @@ def lookup_records(
     ordered.sort(key=lambda item: item[:3])
     offsets = [0] * partitions
     for occurred_at_ms, completed, identity, call, record in ordered:
-        key = _lookup_id(call.first)
-        value = _event(call, record, identity, occurred_at_ms, completed=completed)
-        partition = crc32(key.encode()) % partitions
-        yield Record(LOOKUPS, partition, offsets[partition], occurred_at_ms, key.encode(), value)
+        lookup_id = _lookup_id(call.first)
+        value = _event(call, record, lookup_id, identity, occurred_at_ms, completed=completed)
+        key = lookup_id.encode()
+        partition = crc32(key) % partitions
+        yield Record(LOOKUPS, partition, offsets[partition], occurred_at_ms, key, value)
         offsets[partition] += 1
     if ordered:
         closing_ms = ordered[-1][0] + closing_ms_after(settings or MeasureSettings())
@@ -89,10 +90,9 @@ def _lookup_id(record: XRoadRecord) -> str:
 
 
 def _event(
-    call: Call, record: XRoadRecord, identity: bytes, occurred_at_ms: int, *, completed: bool
+    call: Call, record: XRoadRecord, lookup_id: str, identity: bytes, occurred_at_ms: int, *, completed: bool
 ) -> bytes:
     assert record.side is not None
-    lookup_id = _lookup_id(call.first)
     event: dict[str, object] = {
         "event_id": f"{identity.hex()}-{'c' if completed else 'r'}",
         "type": "lookup.completed" if completed else "lookup.requested",

@@ -5,6 +5,7 @@ Field names as in PR-OPMON, Annex B, with the names older security servers use. 
 in the decoder and never become a value here. `faultString` is looked at for the word timeout, then dropped.
 """
 
+from functools import cache
 from hashlib import blake2b
 from sys import intern
 from typing import Final, Literal
@@ -114,11 +115,6 @@ class XRoadRecord(Struct, frozen=True, gc=False):
     succeeded: bool | None
 
     @property
-    def is_metaservice(self) -> bool:
-        """Whether the call was X-Road's own, not a business service."""
-        return self.service.partition("/")[0].lower() in METASERVICES
-
-    @property
     def known_fields(self) -> int:
         """How much the record says: of two about the same call the fuller one is kept."""
         return sum(value not in (None, "", UNKNOWN) for value in msgspec.structs.astuple(self))
@@ -139,6 +135,12 @@ class XRoadRecord(Struct, frozen=True, gc=False):
         if self.side == "producer" or self.response_in_ms is not None:
             return "provider_error"
         return "unreachable"  # the request went out, nothing came back, and nothing else is said
+
+
+@cache
+def is_metaservice(service: str) -> bool:
+    """Say whether a service (`code/version`) is X-Road's own, not a business service."""
+    return service.partition("/")[0].lower() in METASERVICES
 
 
 def parse_record(document: Raw | bytes) -> XRoadRecord:
