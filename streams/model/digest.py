@@ -54,3 +54,8 @@ def digest_of(entries: Iterable[Entry]) -> str:
     if block:
         digest.add_block(block)
     return digest.hexdigest()
+
+
+def combine(digests: Iterable[str]) -> str:
+    """Return the digest of consecutive ranges from the digests of each, in offset order."""
+    return sha256(b"".join(bytes.fromhex(digest) for digest in digests)).hexdigest()

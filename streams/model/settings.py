@@ -28,3 +28,5 @@ class DetectSettings(Struct, frozen=True):
     slot_ms: int = SLOT_MS
     window_ms: int = 60_000
     allowed_lateness_ms: int = 6 * 3_600_000
+    lookup_timeout_ms: int = 30_000
+    out_of_orderness_ms: int = 5_000

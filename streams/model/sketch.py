@@ -76,13 +76,18 @@ def trim(sketch: dict[int, int], size: int = SKETCH_SIZE) -> dict[int, int]:
     return {key: sketch[key] for key in sorted(key for key in sketch if sketch[key])[:size]}
 
 
-def distinct(sketch: Mapping[int, int], size: int = SKETCH_SIZE) -> tuple[int, float]:
-    """Return the estimated number of distinct dossiers, and its relative standard error (0: exact).
+def distinct_of_union(hashes: Iterable[int], limits: Iterable[int]) -> tuple[int, float]:
+    """Return the distinct count over several sketches, from all their hashes.
 
-    >>> distinct({dossier_hash(str(n)): 1 for n in range(200)})
+    ``limits`` holds the greatest hash of each sketch that was full: below the least of them nothing was
+    left out, so the hashes there are a fair sample. Without a limit the count is exact.
+
+    >>> distinct_of_union((dossier_hash(str(n)) for n in range(200)), ())
     (200, 0.0)
     """
-    present = sorted(key for key, count in sketch.items() if count > 0)
-    if len(present) < size:
+    present = sorted(set(hashes))
+    least = min(limits, default=None)
+    if least is None:
         return len(present), 0.0
-    return round((size - 1) * _HASH_SPACE / present[size - 1]), round(1 / sqrt(size - 2), 4)
+    sample = bisect_right(present, least)
+    return round((sample - 1) * _HASH_SPACE / least), round(1 / sqrt(max(sample - 2, 1)), 4)

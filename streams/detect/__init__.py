@@ -1,0 +1,5 @@
+"""From measurements to link states, windows and outages.
+
+``rule.py`` decides, ``history.py`` keeps one link's facts and re-judges them when late ones come,
+``detector.py`` merges the measurements of one partition, ``app.py`` is the Faust application.
+"""

@@ -1,0 +1,227 @@
+"""The rule: sequential tests that tell a link's trouble from its normal noise, in O(1) a slot.
+
+Theory. In a slot with ``ok`` answered and ``failed`` failed attempts, the log-likelihood ratio of a
+failure share p1 against another p0 is ``failed * ln(p1/p0) + ok * ln((1-p1)/(1-p0))``. CUSUM (Page,
+Biometrika 1954; optimal in Lorden's sense, 1971) adds it up, never below 0, and decides at a threshold h.
+The slot after the last zero is the change point, so a start can be *backdated*. As evidence weighs by
+count, one rule serves one attempt in 40 s and thousands a second.
+
+The threshold follows from the false alarms allowed: in normal conditions an excursion that begins at a
+given attempt reaches h with a chance below e^-h, so h = ln(attempts a week / alpha) keeps them below
+alpha a link and week.
+
+Which test runs in which condition, and where it leads, stands in `TRANSITIONS` alone. While UP: *total*
+(most attempts fail), *half* (at least half), *partial* (beyond normal) and *slow* (answers far slower than
+normal). While in trouble: *recovery* (back to normal), and *worse* or *better* (degraded to down, down to
+degraded). ``docs/detection.md`` derives every number.
+"""
+
+from math import log, sqrt
+from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
+
+Condition = Literal["UP", "DEGRADED", "DOWN"]
+TestName = Literal["total", "half", "partial", "slow", "recovery", "worse", "better"]
+
+TRANSITIONS: Final[dict[Condition, dict[TestName, Condition]]] = {
+    "UP": {"total": "DOWN", "half": "DOWN", "partial": "DEGRADED", "slow": "DEGRADED"},
+    "DEGRADED": {"recovery": "UP", "worse": "DOWN"},
+    "DOWN": {"recovery": "UP", "better": "DEGRADED"},
+}
+"""The tests that run in each condition, in order of precedence, and the condition each leads to."""
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule, as data. Shares are of attempts, evidence in nats, times in milliseconds."""
+
+    version: str = "cusum-1"
+    false_outages_per_week: float = 0.02
+    normal_failure_share: float = 0.03
+    worst_normal_share: float = 0.15
+    total_share: float = 0.95
+    half_share: float = 0.5
+    partial_share: float = 0.12
+    worse_share: float = 0.6
+    better_share: float = 0.25
+    slow_share: float = 0.3
+    slow_normal_share: float = 0.03
+    slow_factor: float = 2.0
+    slow_floor_ms: int = 300
+    recovery_evidence: float = 10.0
+    shift_evidence: float = 12.0
+    min_duration_ms: int = 10_000
+    min_degraded_ms: int = 60_000
+    min_recovery_ms: int = 10_000
+    settle_ms: int = 60_000
+    flap_gap_ms: int = 120_000
+    evidence_ttl_ms: int = 300_000
+
+
+class Normal(NamedTuple):
+    """A link's own normal, learned from its recent past by ``normal.py``.
+
+    ``slow_ms`` is the latency from which an answer counts as slow; None while too little is known.
+    """
+
+    failure_share: float
+    attempts_per_week: float
+    slow_ms: int | None
+
+
+class Counts(NamedTuple):
+    """What one slot says: attempts answered, attempts failed, and how many answers were slow."""
+
+    ok: int
+    failed: int
+    slow: int
+
+
+class Cusum(NamedTuple):
+    """A running test: its sum, and what it has seen since its last zero."""
+
+    total: float = 0.0
+    since_ms: int = 0
+    attempts: int = 0
+    failures: int = 0
+
+
+IDLE: Final = Cusum()
+
+
+class Spell(NamedTuple):
+    """Trouble, from the slot in which it began; ``slow`` where latency alone gave it away."""
+
+    since_ms: int
+    slow: bool
+    attempts: int
+    failures: int
+
+
+class RuleState(NamedTuple):
+    """Everything the rule remembers of a link; equal states decide alike ever after."""
+
+    condition: Condition = "UP"
+    tests: tuple[Cusum, ...] = (IDLE, IDLE, IDLE, IDLE)
+    """One for each entry of ``TRANSITIONS[condition]``, in its order."""
+    spell: Spell | None = None
+
+
+class Verdict(NamedTuple):
+    """A change of condition, decided at a slot's end: which test, and the slot in which it began."""
+
+    test: TestName
+    condition: Condition
+    since_ms: int
+
+
+def threshold(rule: Rule, normal: Normal) -> float:
+    """Return h, the evidence (in nats) at which trouble is declared."""
+    return log(normal.attempts_per_week / rule.false_outages_per_week)
+
+
+def evidence(ok: int, failed: int, share: float, against: float) -> float:
+    """Return the log-likelihood ratio of failure share ``share`` over ``against``.
+
+    >>> round(evidence(ok=0, failed=4, share=0.95, against=0.03), 2)
+    13.82
+    """
+    return failed * log(share / against) + ok * log((1 - share) / (1 - against))
+
+
+def is_down(attempts: int, failures: int) -> bool:
+    """Say whether "at least half of the attempts fail" is within one standard error of what was seen.
+
+    >>> is_down(10, 10), is_down(600, 300), is_down(600, 240), is_down(0, 0)
+    (True, True, False, False)
+    """
+    if attempts == 0:
+        return False
+    share = failures / attempts
+    return share + sqrt(share * (1 - share) / attempts) >= 0.5
+
+
+def step(
+    state: RuleState, slot_ms: int, end_ms: int, counts: Counts, rule: Rule, normal: Normal
+) -> tuple[RuleState, Verdict | None]:
+    """Take in the slot ``[slot_ms, end_ms)`` and return the next state, with a verdict if one fell."""
+    spell = state.spell
+    if spell is not None:
+        spell = spell._replace(
+            attempts=spell.attempts + counts.ok + counts.failed, failures=spell.failures + counts.failed
+        )
+    names = TRANSITIONS[state.condition]
+    ceiling = 2 * threshold(rule, normal)
+    tests = tuple(
+        _grow(test, _gain(name, counts, spell, rule, normal), slot_ms, counts, ceiling)
+        for name, test in zip(names, state.tests, strict=True)
+    )
+    state = RuleState(state.condition, tests, spell)
+    for name, test in zip(names, tests, strict=True):
+        if test.total > 0 and _decides(name, test, end_ms, rule, normal):
+            return _enter(state, name, test, rule)
+    return state, None
+
+
+def _grow(test: Cusum, gain: float, slot_ms: int, counts: Counts, ceiling: float) -> Cusum:
+    """Add a slot's evidence; a ceiling keeps old evidence from outweighing new."""
+    total = test.total + gain
+    if total <= 0.0:
+        return IDLE
+    since_ms = test.since_ms if test.total > 0 else slot_ms
+    attempts = test.attempts + counts.ok + counts.failed
+    return Cusum(min(total, ceiling), since_ms, attempts, test.failures + counts.failed)
+
+
+def _gain(name: TestName, counts: Counts, spell: Spell | None, rule: Rule, normal: Normal) -> float:
+    """Return what a slot adds to one test."""
+    ok, failed, slow = counts
+    p0 = normal.failure_share
+    if name == "total":
+        return evidence(ok, failed, rule.total_share, p0)
+    if name == "half":
+        return evidence(ok, failed, rule.half_share, p0)
+    if name == "partial":
+        return evidence(ok, failed, max(rule.partial_share, 3 * p0), p0)
+    if name == "slow":
+        return evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share)
+    if name == "worse":
+        return evidence(ok, failed, rule.worse_share, rule.better_share)
+    if name == "better":
+        return evidence(ok, failed, rule.better_share, rule.worse_share)
+    assert spell is not None
+    gain = -evidence(ok, failed, _spell_share(spell, rule, p0), p0)
+    if spell.slow:
+        gain = min(gain, -evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share))
+    return gain
+
+
+def _spell_share(spell: Spell, rule: Rule, p0: float) -> float:
+    """Return how often attempts fail in this spell, kept where a recovery can be told from it."""
+    share = (spell.failures + 1) / (spell.attempts + 2)
+    return min(max(share, rule.partial_share, 3 * p0), 0.9)
+
+
+def _decides(name: TestName, test: Cusum, end_ms: int, rule: Rule, normal: Normal) -> bool:
+    """Say whether a test has both evidence and duration enough."""
+    lasted_ms = end_ms - test.since_ms
+    if name == "recovery":
+        return test.total >= rule.recovery_evidence and lasted_ms >= rule.min_recovery_ms
+    if name in {"worse", "better"}:
+        return test.total >= rule.shift_evidence and lasted_ms >= rule.settle_ms
+    enough = test.total >= threshold(rule, normal)
+    if name in {"total", "half"} and is_down(test.attempts, test.failures):
+        return enough and lasted_ms >= rule.min_duration_ms
+    return enough and name in {"partial", "slow"} and lasted_ms >= rule.min_degraded_ms
+
+
+def _enter(state: RuleState, name: TestName, test: Cusum, rule: Rule) -> tuple[RuleState, Verdict]:
+    """Return the state after a verdict, and the verdict."""
+    condition = TRANSITIONS[state.condition][name]
+    since_ms, spell = test.since_ms, state.spell
+    if condition == "UP":
+        return RuleState(), Verdict(name, condition, since_ms)
+    if spell is not None and since_ms - spell.since_ms <= rule.settle_ms:
+        since_ms = spell.since_ms  # the first impression was wrong: the whole spell is of the other kind
+    entered = Spell(since_ms, name == "slow", test.attempts, test.failures)
+    return RuleState(condition, (IDLE, IDLE), entered), Verdict(name, condition, since_ms)
