@@ -72,7 +72,7 @@ class Detector:
         if source.first_offset < self._applied.get(key, 0):
             return Applied(fresh=False, output={})
         self._applied[key] = source.next_offset
-        if measurement.portals or source.topic.startswith(events.SUBMISSIONS):
+        if source.topic != events.LOOKUPS:
             return Applied(fresh=True, output={})
         self._take_in(measurement)
         cuts = self._cuts.setdefault(source.partition, Cuts())

@@ -193,6 +193,8 @@ class Watching:
 
     def drain(self) -> list[Alive]:
         """Return and forget what was seen since the last cut, in canonical order."""
-        alive = sorted(Alive(key[0], *span, key[1]) for key, span in self._spans.items())
+        spans: dict[tuple[str, int, int], set[str]] = {}
+        for (observer, links, _), (start_ms, end_ms) in self._spans.items():
+            spans.setdefault((observer, start_ms, end_ms), set()).update(links)
         self._spans, self._sorted = {}, {}
-        return alive
+        return [Alive(*span, tuple(sorted(spans[span]))) for span in sorted(spans) if spans[span]]

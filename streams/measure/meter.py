@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from streams.measure.decode import DECODERS, reason_for
-from streams.measure.digest import BLOCK_RECORDS, Entry, RangeDigest
 from streams.measure.lookups import LookupSums, TooManyLinksError
 from streams.measure.submissions import SubmissionSums
 from streams.model import events
+from streams.model.digest import BLOCK_RECORDS, Entry, RangeDigest
 from streams.model.events import Heartbeat, LookupEvent, SubmissionEvent
 from streams.model.measurement import Measurement, RecordCounts, Source
 from streams.model.settings import MeasureSettings
@@ -53,7 +53,8 @@ class DeadLetter(NamedTuple):
 class Meter:
     """Turns the records of one partition, in offset order, into measurements and dead letters.
 
-    Raise `KeyError` for a topic that carries no events. Feed records with `feed`; collect what it
+    ``topic`` is the declared name, whatever the broker's is, so that results do not depend on it. Raise
+    `KeyError` for a topic that carries no events. Feed records with `feed`; collect what it
     appended to `measurements` and `dead_letters` and clear those lists. `checkpoint` belongs to the last
     measurement emitted, and `next_offset` is where that measurement's range ended.
     """
@@ -64,15 +65,13 @@ class Meter:
         partition: int,
         settings: MeasureSettings,
         checkpoint: Checkpoint | None = None,
-        *,
-        source_topic: str | None = None,
     ) -> None:
         if settings.lookup_timeout_ms % settings.slot_ms:
             raise ValueError("lookup_timeout_ms must be a multiple of slot_ms")
         self.settings = settings
         self.measurements: list[Measurement] = []
         self.dead_letters: list[DeadLetter] = []
-        self._topic, self._partition = source_topic or topic, partition
+        self._topic, self._partition = topic, partition
         self._decode = DECODERS[topic]
         self._sums: LookupSums | SubmissionSums
         self._sums = LookupSums(settings) if topic == events.LOOKUPS else SubmissionSums(settings)
