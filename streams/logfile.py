@@ -1,15 +1,21 @@
-"""Log files on disk: NDJSON, compressed with Zstandard where the name ends in ``.zst``."""
+"""Log files on disk: NDJSON, compressed with Zstandard where the name ends in ``.zst``.
+
+A folder is a captured log, see `logfolder`.
+"""
 
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import zstandard
 
 from streams.model.logline import LogLineError, decode_line, encode_line
 from streams.model.record import Record
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 class LogFileError(Exception):
@@ -27,16 +33,51 @@ def open_lines(path: Path) -> Iterator[BinaryIO]:
         if path.suffix != ".zst":
             yield raw
             return
-        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-            yield io.BufferedReader(stream, 1 << 20)
+        yield io.BufferedReader(_Decompressed(raw), 1 << 20)
+
+
+class _Decompressed(io.RawIOBase):
+    """The content of Zstandard frames; unlike the library's reader it notices a frame that is cut off."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._within = False
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        target = memoryview(buffer).cast("B")
+        while not self._ready:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            packed = packed or self._raw.read(1 << 17)
+            if not packed:
+                if self._within:
+                    raise EOFError("the file is cut off in the middle of a compressed frame")
+                return 0
+            if self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            self._ready = memoryview(self._frame.decompress(packed))
+            self._within = not self._frame.eof
+        count = min(len(target), len(self._ready))
+        target[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
 
 
 def read_log(path: Path) -> Iterator[Record]:
-    """Yield the records of a log file in file order.
+    """Yield the records of a log file in file order, or of a captured folder in the order of logging.
 
     Raise `LogFileError` naming the line where a line is no record, a partition's offsets do not ascend,
-    or the file ends in the middle of a line or of a compressed frame.
+    or the file ends in the middle of a line or of a compressed frame, or differs from its manifest.
     """
+    if path.is_dir() or path.suffix == ".parquet":
+        from streams import logfolder  # noqa: PLC0415 - it is built on this module
+
+        yield from logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path)
+        return
     next_offsets: dict[tuple[str, int], int] = {}
     number, cut_off = 0, False
     try:
@@ -60,7 +101,7 @@ def read_log(path: Path) -> Iterator[Record]:
         reason = "the file is cut off in the middle of a record" if cut_off else str(error)
         raise LogFileError(path, number, reason) from error
     except (zstandard.ZstdError, EOFError) as error:
-        raise LogFileError(path, number + 1, f"not readable as Zstandard: {error}") from error
+        raise LogFileError(path, number + 1, str(error)) from error
 
 
 @contextmanager

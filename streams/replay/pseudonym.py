@@ -1,0 +1,81 @@
+"""Pseudonyms for identifiers: replaced by a keyed hash, so that equal ones stay equal and joins are kept.
+
+An identifier becomes the first 96 bits of its HMAC-SHA-256 (RFC 2104). Whoever has the key can tell which
+pseudonym an identifier has; nobody can go back without guessing the identifier, so the key stays secret and
+a pseudonymised log is still personal data in the sense of the law.
+"""
+
+import hmac
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from streams.model.record import Record
+
+SHORTEST_KEY_BYTES: Final = 16
+
+IDENTIFIERS: Final = frozenset({"dossier_id", "lookup_id", "event_id"})
+"""Event and lookup ids may be built from the dossier's, so they are replaced as well."""
+CARRIERS: Final = frozenset({"key", "key_base64", "value", "value_base64"})
+"""What a dead letter carries of the original record."""
+KEYED_BY_LINK: Final = "link."
+"""The topics of results, whose keys name no person."""
+
+
+class PseudonymKeyError(ValueError):
+    """A key too short to keep identifiers from being guessed."""
+
+
+class Pseudonymiser:
+    """Replaces identifiers in records by one key; pure, and the same for equal input."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < SHORTEST_KEY_BYTES:
+            raise PseudonymKeyError(f"the key has {len(key)} bytes; at least {SHORTEST_KEY_BYTES} are needed")
+        self._mac = hmac.new(key, digestmod=sha256)
+
+    @property
+    def key_name(self) -> str:
+        """A name for the key by which two captures can be told to join; it says nothing about the key."""
+        return self._hash(b"portallink capture key")[:8]
+
+    def record(self, record: Record) -> Record:
+        """Return the record with its key and the identifiers within its value replaced.
+
+        A value that is not JSON stays not JSON and becomes its own pseudonym.
+        """
+        key = record.key
+        if key is not None and not record.topic.startswith(KEYED_BY_LINK):
+            key = self._pseudonym(key).encode()
+        try:
+            content = msgspec.json.decode(record.value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            value = b"pseudonymised " + self._hash(record.value).encode()
+        else:
+            value = msgspec.json.encode(self._replace(content))
+        return record._replace(key=key, value=value)
+
+    def _replace(self, content: Any) -> Any:
+        if isinstance(content, list):
+            return [self._replace(item) for item in content]
+        if not isinstance(content, dict):
+            return content
+        return {
+            name: self._identifier(item) if name in IDENTIFIERS or name in CARRIERS else self._replace(item)
+            for name, item in content.items()
+        }
+
+    def _identifier(self, item: Any) -> str | None:
+        if item is None:
+            return None
+        # One of a wrong type becomes a dead letter all the same, but must not show what it holds.
+        return self._pseudonym(item.encode() if isinstance(item, str) else msgspec.json.encode(item))
+
+    def _pseudonym(self, identifier: bytes) -> str:
+        return f"p-{self._hash(identifier)}"
+
+    def _hash(self, content: bytes) -> str:
+        mac = self._mac.copy()
+        mac.update(content)
+        return mac.hexdigest()[:24]
