@@ -1,0 +1,321 @@
+"""Every alert in Prometheus's own rule tester: what fires it, and the near miss that does not.
+
+promtool starts its clock at epoch 0, a Thursday, 07:00 in Viet Nam; office hours begin at minute 30.
+"""
+
+from dataclasses import dataclass, field
+
+import pytest
+import yaml
+
+from streams.watch.promql import span_at
+from streams.watch.rules import rule_files
+from streams.watch.settings import Lookups, WatchSettings
+
+OFFICE, NIGHT = "60m", "12h"
+DAY = 1440
+
+
+def flat(value: float, minutes: int = 900) -> str:
+    """Return a series that stays."""
+    return f"{value}x{minutes}"
+
+
+def up(per_minute: float, minutes: int = 900, start: float = 0) -> str:
+    """Return a counter that grows evenly."""
+    return f"{start}+{per_minute}x{minutes}"
+
+
+def lookups(link: str, ok: str, timeout: str) -> dict[str, str]:
+    """Return the two outcome counters of a link."""
+    name = f'portallink_lookups_total{{link="{link}",outcome='
+    return {f'{name}"ok"}}': ok, f'{name}"timeout"}}': timeout}
+
+
+def active(link: str, kind: str) -> str:
+    """Return the name of the gauge of an open outage."""
+    return f'portallink_link_outage_active{{link="{link}",kind="{kind}"}}'
+
+
+@dataclass
+class Case:
+    """Series by name, and which alerts of the named ones stand at a time: label sets without fixed ones."""
+
+    alert: str
+    series: dict[str, str]
+    firing: list[dict[str, str]] = field(default_factory=list)
+    at: str = OFFICE
+    settings: WatchSettings = field(default_factory=WatchSettings)
+
+
+def link_alert(link: str, severity: str = "page") -> dict[str, str]:
+    """Return the labels of an alert on a link."""
+    return {"link": link, "severity": severity, "incident": f"link/{link}"}
+
+
+def pipeline_alert(severity: str, **labels: str) -> dict[str, str]:
+    """Return the labels of an alert on the pipeline."""
+    return {**labels, "severity": severity, "incident": "pipeline"}
+
+
+STAGES = {f'portallink_build_info{{stage="{s}"}}': flat(1) for s in ("measure", "detect", "record", "serve")}
+WITHOUT_DETECT = {name: values for name, values in STAGES.items() if "detect" not in name}
+RECORDS = 'portallink_records_total{stage="measure",result='
+BLOCKED = 'portallink_submissions_blocked_total{portal="hcmc",link="npd"}'
+RECEIVED = 'portallink_submissions_total{portal="hcmc",type="received"}'
+ACCEPTED = 'portallink_submission_acceptance_seconds_count{portal="hcmc"}'
+WITHIN = 'portallink_submission_acceptance_seconds_bucket{portal="hcmc",le="60.0"}'
+LATE = 'portallink_watermark_lag_seconds{stage="measure",partition="npd.lookups-0"}'
+LAG = 'portallink_consumer_lag_records{stage="measure",partition="npd.lookups-'
+CHANGES = 'portallink_link_state_changes_total{link="npd"}'
+FAST, SLOW = "PortallinkErrorBudgetBurnFast", "PortallinkErrorBudgetBurnSlow"
+blocked_by_npd = {"portal": "hcmc", **link_alert("npd")}
+
+CASES = {
+    # Link down, and when it pages.
+    "an open outage pages in office hours": Case(
+        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [link_alert("npd")]
+    ),
+    "an open outage at night is a ticket": Case(
+        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [link_alert("npd", "ticket")], NIGHT
+    ),
+    "the minute before office hours is night": Case(
+        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [link_alert("npd", "ticket")], "29m"
+    ),
+    "the first minute of office hours is office hours": Case(
+        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [link_alert("npd")], "30m"
+    ),
+    "Saturday noon is no office hour": Case(
+        "PortallinkLinkDown",
+        {active("npd", "down"): flat(1, 4000)},
+        [link_alert("npd", "ticket")],
+        "3180m",
+    ),
+    "an outage that closed is over": Case("PortallinkLinkDown", {active("npd", "down"): "1x30 0x900"}),
+    "a degraded link is not down": Case(
+        "PortallinkLinkDown", {active("npd", "degraded"): flat(1), active("npd", "down"): flat(0)}
+    ),
+    "two processes that know of one outage are one alert": Case(
+        "PortallinkLinkDown",
+        {
+            'portallink_link_outage_active{link="npd",kind="down",instance="a"}': flat(1),
+            'portallink_link_outage_active{link="npd",kind="down",instance="b"}': flat(0),
+        },
+        [link_alert("npd")],
+    ),
+    # Shared.
+    "two links failing together are a shared outage": Case(
+        "PortallinkSharedOutage",
+        {active("npd", "down"): flat(1), active("bhxh", "down"): flat(1)},
+        [{"severity": "page", "incident": "shared"}],
+    ),
+    "one link down and one degraded are not": Case(
+        "PortallinkSharedOutage",
+        {active("npd", "down"): flat(1), active("bhxh", "degraded"): flat(1)},
+    ),
+    # Degraded.
+    "a degraded link is a ticket": Case(
+        "PortallinkLinkDegraded", {active("npd", "degraded"): flat(1)}, [link_alert("npd", "ticket")]
+    ),
+    "half a minute of degradation is nothing": Case(
+        "PortallinkLinkDegraded", {active("npd", "degraded"): "0x58 1 0x900"}, at="59m30s"
+    ),
+    # Blind.
+    "a blind observer pages": Case(
+        "PortallinkLinkBlind", {'portallink_link_observed{link="npd"}': flat(0)}, [link_alert("npd")]
+    ),
+    "a minute of blindness does not": Case(
+        "PortallinkLinkBlind", {'portallink_link_observed{link="npd"}': "1x58 0x900"}, at="60m"
+    ),
+    "a quiet night, unknown but observed, is not blind": Case(
+        "PortallinkLinkBlind",
+        {'portallink_link_observed{link="npd"}': flat(1), 'portallink_link_state{link="npd"}': flat(0)},
+        at=NIGHT,
+    ),
+    # Flapping.
+    "eight changes in an hour are flapping": Case(
+        "PortallinkLinkFlapping", {CHANGES: "0+1x8 8x900"}, [link_alert("npd", "ticket")], "45m"
+    ),
+    "four changes in an hour are not": Case("PortallinkLinkFlapping", {CHANGES: "0+1x4 4x900"}, at="45m"),
+    "a counter reset is no change": Case("PortallinkLinkFlapping", {CHANGES: "50x30 0x900"}, at="60m"),
+    # Burn rates.
+    "a fifth failing for an hour burns fast": Case(
+        FAST, lookups("npd", up(80), up(20)), [link_alert("npd")], "90m"
+    ),
+    "a tenth failing does not burn fourteen times too fast": Case(
+        FAST, lookups("npd", up(95), up(5)), at="90m"
+    ),
+    "what ended an hour ago pages no more": Case(FAST, lookups("npd", up(80), "0+20x60 1200x900"), at="130m"),
+    "three failures of four on a quiet night are too few": Case(
+        FAST, lookups("npd", "0x700 1x200", "0x700 3x200"), at="715m"
+    ),
+    "no traffic burns nothing": Case(FAST, lookups("npd", flat(1000), flat(10)), at="90m"),
+    "a counter reset is no burst of failures": Case(
+        FAST, lookups("npd", "5000+100x40 0+100x60", "500+1x40 0+1x60"), at="60m"
+    ),
+    "denied clients burn no budget": Case(
+        FAST,
+        {
+            'portallink_lookups_total{link="npd",outcome="denied"}': up(90),
+            'portallink_lookups_total{link="npd",outcome="ok"}': up(10),
+        },
+        at="90m",
+    ),
+    "citizens not found burn no budget": Case(
+        FAST,
+        {
+            'portallink_lookups_total{link="npd",outcome="not_found"}': up(90),
+            'portallink_lookups_total{link="npd",outcome="ok"}': up(10),
+        },
+        at="90m",
+    ),
+    "a stricter target of one link pages where the default would not": Case(
+        FAST,
+        lookups("npd", up(95), up(5)) | lookups("bhxh", up(95), up(5)),
+        [link_alert("npd")],
+        "90m",
+        WatchSettings(lookups=Lookups(targets={"npd": 0.999})),
+    ),
+    "two links failing together are two alerts": Case(
+        FAST,
+        lookups("npd", up(50), up(50)) | lookups("bhxh", up(50), up(50)),
+        [link_alert("bhxh"), link_alert("npd")],
+        "90m",
+    ),
+    "five per cent failing all day burns slowly": Case(
+        SLOW, lookups("npd", up(95, 2 * DAY), up(5, 2 * DAY)), [link_alert("npd", "ticket")], "1500m"
+    ),
+    "half a per cent failing all day is within budget": Case(
+        SLOW, lookups("npd", up(995, 2 * DAY), up(5, 2 * DAY)), at="1500m"
+    ),
+    "a bad quiet night does not outweigh a good day": Case(
+        SLOW, lookups("npd", "0+1000x600 600000+1x900", "0x600 0+1x900"), at="1440m"
+    ),
+    # Submissions.
+    "a link that holds up a third of submissions pages": Case(
+        "PortallinkSubmissionsBlocked", {RECEIVED: up(10), BLOCKED: up(3)}, [blocked_by_npd]
+    ),
+    "a tenth held up does not": Case("PortallinkSubmissionsBlocked", {RECEIVED: up(10), BLOCKED: up(1)}),
+    "one of two held up at lunch is too few": Case(
+        "PortallinkSubmissionsBlocked", {RECEIVED: up(0.1), BLOCKED: up(0.05)}
+    ),
+    "acceptance within the time for four of five is slow": Case(
+        "PortallinkAcceptanceSlow",
+        {ACCEPTED: up(10), WITHIN: up(8)},
+        [{"portal": "hcmc", "severity": "ticket", "incident": "portal/hcmc"}],
+    ),
+    "acceptance within the time for 97 % is not": Case(
+        "PortallinkAcceptanceSlow", {ACCEPTED: up(100), WITHIN: up(97)}
+    ),
+    # The pipeline itself.
+    "a stage without a process pages": Case(
+        "PortallinkStageAbsent", WITHOUT_DETECT, [pipeline_alert("page", stage="detect")]
+    ),
+    "with every stage there, none is absent": Case("PortallinkStageAbsent", STAGES),
+    "a restart of one minute is no absence": Case(
+        "PortallinkStageAbsent",
+        WITHOUT_DETECT | {'portallink_build_info{stage="detect"}': "1x50 stale 1x900"},
+        at="52m",
+    ),
+    "a target that does not answer is a ticket": Case(
+        "PortallinkTargetDown",
+        {'up{job="portallink",instance="measure-2:9100"}': flat(0)},
+        [pipeline_alert("ticket", job="portallink", instance="measure-2:9100")],
+    ),
+    "another job's target is not ours": Case(
+        "PortallinkTargetDown", {'up{job="node",instance="x"}': flat(0)}
+    ),
+    "two per cent dead letters page": Case(
+        "PortallinkDeadLetters",
+        {f'{RECORDS}"applied"}}': up(980), f'{RECORDS}"dead_letter"}}': up(20)},
+        [pipeline_alert("page", stage="measure")],
+    ),
+    "half a per cent does not": Case(
+        "PortallinkDeadLetters", {f'{RECORDS}"applied"}}': up(995), f'{RECORDS}"dead_letter"}}': up(5)}
+    ),
+    "a watermark ten minutes behind pages": Case(
+        "PortallinkWatermarkLag", {LATE: flat(600)}, [pipeline_alert("page", stage="measure")]
+    ),
+    "a watermark a minute behind does not": Case("PortallinkWatermarkLag", {LATE: flat(60)}),
+    "lag over all partitions together is a ticket": Case(
+        "PortallinkConsumerLag",
+        {f'{LAG}0"}}': flat(60_000), f'{LAG}1"}}': flat(60_000)},
+        [pipeline_alert("ticket", stage="measure")],
+    ),
+    "a short burst of lag is not": Case(
+        "PortallinkConsumerLag", {f'{LAG}0"}}': "0x55 200000x3 0x900"}, at="59m"
+    ),
+    "links counted as other are a ticket": Case(
+        "PortallinkLabelLimit",
+        {'portallink_lookups_total{link="other",outcome="ok"}': up(1)},
+        [pipeline_alert("ticket")],
+    ),
+    "a link of any other name is not": Case(
+        "PortallinkLabelLimit", {'portallink_lookups_total{link="another",outcome="ok"}': up(1)}
+    ),
+}
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_alert(case, promtool, tmp_path):
+    """The alert stands at the given time with exactly these labels, or not at all."""
+    for name, text in rule_files(case.settings).items():
+        (tmp_path / name).write_text(text, "utf-8")
+
+    def expected(labels: dict[str, str]) -> dict[str, object]:
+        whole = {"alertname": case.alert, "alertstate": "firing", **labels}
+        inner = ",".join(f'{name}="{value}"' for name, value in whole.items())
+        return {"labels": f"ALERTS{{{inner}}}", "value": 1}
+
+    document = {
+        "rule_files": ["recording.yml", "alerts.yml"],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": f'ALERTS{{alertname="{case.alert}",alertstate="firing"}}',
+                        "eval_time": case.at,
+                        "exp_samples": [expected(labels) for labels in case.firing],
+                    }
+                ],
+            }
+        ],
+    }
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(document), "utf-8")
+    result = promtool.run("test", "rules", "test.yml", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_alert_has_a_case_that_fires_and_a_near_miss():
+    """No alert is untested, and none is only ever seen firing or silent."""
+    rules = [
+        rule
+        for group in yaml.safe_load(rule_files(WatchSettings())["alerts.yml"])["groups"]
+        for rule in group["rules"]
+    ]
+    names = {rule["alert"] for rule in rules}
+    assert {case.alert for case in CASES.values() if case.firing} == names
+    assert {case.alert for case in CASES.values() if not case.firing} == names
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("pace", [1, 60, 600])
+def test_rules_are_valid_at_any_pace(pace, promtool, tmp_path):
+    """promtool accepts the rules as production runs them and as an accelerated run does."""
+    for name, text in rule_files(WatchSettings(), pace).items():
+        (tmp_path / name).write_text(text, "utf-8")
+    result = promtool.run("check", "rules", tmp_path / "recording.yml", tmp_path / "alerts.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pace", "text"),
+    [(300, 1, "5m"), (300, 60, "5s"), (15, 60, "250ms"), (86_400, 1, "1d"), (5_400, 1, "90m")],
+)
+def test_durations_are_written_in_the_largest_whole_unit(seconds, pace, text):
+    """A duration of event time is the shorter the faster the clock, to the millisecond."""
+    assert span_at(pace)(seconds) == text
