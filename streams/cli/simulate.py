@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +13,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from streams.cli.outcome import FAILED, fail, notes, print_json, refuse
+from streams.model.calendar import to_local
 from streams.parts.connection import ConnectionSettingsError, kafka_connection
 from streams.publish import PublishError
-from streams.simulate.city import LOCAL_TIME, Catalogue, Scenario
+from streams.simulate.city import Catalogue, Scenario
 from streams.simulate.generate import Run
 from streams.simulate.located import ScenarioError
 from streams.simulate.shell import (
@@ -211,4 +211,4 @@ def _faults(truth: Truth) -> Table:
 
 
 def _local(epoch_ms: int) -> str:
-    return f"{datetime.fromtimestamp(epoch_ms // 1000, LOCAL_TIME):%Y-%m-%d %H:%M:%S}"
+    return f"{to_local(epoch_ms):%Y-%m-%d %H:%M:%S}"

@@ -1,7 +1,7 @@
 """What the types cannot say of a catalogue and a scenario: that names exist, are unique, and times fit."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 
 from streams.simulate.city import Catalogue, Fault, Flow, Scenario, epoch_ms
 from streams.simulate.located import Located
@@ -86,12 +86,8 @@ def check_scenario(scenario: Scenario, catalogue: Catalogue, located: Located) -
         _known("link", process.links, names.links, located, "fault_processes", index, "links")
         if not process.links:
             raise located.error("a fault process needs links", "fault_processes", index, "links")
+    _known("link", scenario.links, names.links, located, "links")
     _known("link", scenario.probes, names.links, located, "probes")
-    for day in scenario.holidays:
-        try:
-            date.fromisoformat(day)
-        except ValueError as error:
-            raise located.error(f"{day} is no day: {error}", "holidays", day) from error
 
 
 class _Names:

@@ -2,15 +2,15 @@
 
 The catalogue says what exists (links, portals, agencies, services); a scenario says what happens in a period
 (flows of dossiers, batches, faults) and which reported figures it is calibrated to. Times in scenarios are
-local, Asia/Ho_Chi_Minh, which has been UTC+7 without daylight saving since 1975. Durations carry their unit.
+local, Asia/Ho_Chi_Minh; holidays are the calendar's. Durations carry their unit.
 """
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
-LOCAL_TIME: Final = timezone(timedelta(hours=7), "Asia/Ho_Chi_Minh")
+from streams.model.calendar import from_local
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -279,13 +279,19 @@ class Transport(Strict, frozen=True, kw_only=True):
 
 
 class People(Strict, frozen=True, kw_only=True):
-    """Who applies, as shares of applicants, each with its source or the word assumption."""
+    """Who applies, as shares of applicants; each is a source's ratio or an assumption, as its comment says.
+
+    ``vneid_account`` signs in with VNeID, of those ``vneid_level_2`` at level 2. ``card_read`` has the chip
+    of the card read at a counter; ``cmnd_9_digits`` comes with the old number, which is to be linked first.
+    Without ``vneid_in_portal`` an e-certified copy fails. ``traits`` are further shares, only counted.
+    """
 
     vneid_account: Share = 0.75
     vneid_level_2: Share = 0.6
-    cmnd_9_digits: Share = 0.05
+    cmnd_9_digits: Share = 0.03
+    card_read: Share = 0.15
     vneid_in_portal: Share = 0.7
-    persons: Count = 9_000_000
+    traits: dict[Name, Share] = field(default_factory=dict)
 
 
 class Patience(Strict, frozen=True, kw_only=True):
@@ -302,8 +308,10 @@ class Patience(Strict, frozen=True, kw_only=True):
 class Figure(Strict, frozen=True, kw_only=True):
     """A reported figure, its source tag, and the counters of the simulation whose sum stands for it.
 
-    ``scaled`` figures shrink with the run. The relative difference must be within ``bound``. Where
-    ``sampled`` is set, the scenario simulates that share of what was reported.
+    A count of a period is ``scaled``: it shrinks with the run. A stock is none: it stands in the simulation
+    as a share of applicants, so its ``counters`` are divided by those of ``among`` and multiplied by
+    ``total``. Where ``sampled`` is set, the scenario simulates that share of what was reported. The relative
+    difference must be within ``bound``.
     """
 
     id: Name
@@ -312,6 +320,8 @@ class Figure(Strict, frozen=True, kw_only=True):
     source: str
     reported: Positive
     counters: list[str]
+    among: list[str] = field(default_factory=list)
+    total: Positive | None = None
     sampled: Share = 1.0
     bound: Share = 0.005
     scaled: bool = True
@@ -319,7 +329,11 @@ class Figure(Strict, frozen=True, kw_only=True):
 
 
 class Scenario(Strict, frozen=True, kw_only=True):
-    """What happens in one period. ``start`` and ``end`` are local and half-open."""
+    """What happens in one period. ``start`` and ``end`` are local and half-open.
+
+    Where ``links`` is given the scenario knows those alone: lookups over others are left out of every path.
+    ``probes`` are links that are asked at their interval, whatever the traffic.
+    """
 
     name: Name
     title: Text
@@ -330,6 +344,7 @@ class Scenario(Strict, frozen=True, kw_only=True):
     heartbeat_interval_ms: Annotated[int, Meta(ge=1_000, le=3_600_000)] = 1_000
     provider_views: bool = True
     flows: list[Flow]
+    links: list[Name] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fault_processes: list[FaultProcess] = field(default_factory=list)
@@ -338,7 +353,6 @@ class Scenario(Strict, frozen=True, kw_only=True):
     patience: Patience = field(default_factory=Patience)
     figures: list[Figure] = field(default_factory=list)
     probes: list[Name] = field(default_factory=list)
-    holidays: dict[LocalDate, str] = field(default_factory=dict)
 
 
 def epoch_ms(local: str) -> int:
@@ -347,4 +361,4 @@ def epoch_ms(local: str) -> int:
     >>> epoch_ms("1970-01-01T07:00")
     0
     """
-    return int(datetime.fromisoformat(local).replace(tzinfo=LOCAL_TIME).timestamp()) * 1000
+    return from_local(datetime.fromisoformat(local))

@@ -8,18 +8,18 @@ Aim = Literal["access", "lookups", "settling"]
 
 
 class Dossier:
-    """A dossier, a clinic's card read, a batch item or a probe: whatever asks a link something.
+    """A dossier, a clinic's card read, a batch request or a probe: whatever asks a link something.
 
     ``plan`` are the links still to ask in this phase, ``step`` the one that is next. ``attempt`` counts the
     tries of this lookup, ``tries`` those since it was last deferred. Where ``submits`` is false there are
-    lookups and no submission.
+    lookups and no submission. ``who`` is (agency, service); ``records`` how many the request is about, and
+    ``weight`` how many ordinary requests it costs the provider.
     """
 
     __slots__ = (
         "aim",
         "asked",
         "attempt",
-        "counter",
         "deferrals",
         "denied_links",
         "flow",
@@ -49,21 +49,18 @@ class Dossier:
         partition: int,
         flow: str,
         portal: str,
-        agency: str,
-        service: str,
-        plan: tuple[LinkState, ...],
+        who: tuple[str, str],
     ) -> None:
         self.id, self.key, self.partition = id_, key, partition
-        self.flow, self.portal, self.who = flow, portal, (agency, service)
+        self.flow, self.portal, self.who = flow, portal, who
         self.head = f'"dossier_id":"{id_}",'
-        self.plan = plan
+        self.plan: tuple[LinkState, ...] = ()
         self.settling: tuple[LinkState, ...] = ()
         self.settling_table: tuple[int, ...] = (1,)
         self.denied_links: frozenset[str] = frozenset()
         self.aim: Aim = "lookups"
         self.step = self.asked = self.tries = self.deferrals = 0
         self.attempt = 1
-        self.counter = flow
         self.records = 1
         self.weight = 1.0
         self.submits = self.synthetic = False

@@ -48,18 +48,17 @@ class Engine:
         broker: BrokerOrder,
         links: Sequence[LinkState],
         patience: Patience,
-        holidays: dict[str, str],
         rng: Random,
         blind: dict[str, list[Window]],
         silent: dict[str, list[Window]],
         heartbeat_interval_ms: int,
+        counters: dict[str, int],
     ) -> None:
         self.start_ms, self.end_ms = start_ms, end_ms
         self.links = links
-        self.counters: dict[str, int] = {}
+        self.counters = counters
         self._broker = broker
         self._patience = patience
-        self._holidays = holidays
         self._rng = rng
         self._blind, self._silent = blind, silent
         self._interval_ms = heartbeat_interval_ms
@@ -139,7 +138,7 @@ class Engine:
             self._receive(at_ms, dossier)
 
     def _receive(self, at_ms: int, dossier: Dossier) -> None:
-        self.count(f"received/{dossier.counter}")
+        self.count(f"received/{dossier.flow}")
         self._submission(at_ms, dossier, "received")
         if dossier.plan:
             self.later(at_ms + pick(self._thinking, self._rng), dossier, self._ask)
@@ -183,10 +182,10 @@ class Engine:
         if outcome == "ok" or (outcome in _ANSWERED and self._goes_on(dossier)):
             self._next_step(known, dossier)
         elif outcome in _ANSWERED:
-            self.count(f"rejected/{dossier.counter}")
+            self.count(f"rejected/{dossier.flow}")
             self._submission(known, dossier, "rejected")
         elif outcome == "denied":
-            self.count(f"failed/{dossier.counter}")
+            self.count(f"failed/{dossier.flow}")
             self._submission(known, dossier, "failed")
         else:
             self._try_again(known, link, dossier)
@@ -271,24 +270,24 @@ class Engine:
         elif dossier.step < len(dossier.plan):
             self.later(at_ms + pick(self._thinking, self._rng), dossier, self._ask)
         elif dossier.aim == "lookups":
-            self.count(f"looked_up/{dossier.counter}", dossier.records)
+            self.count(f"looked_up/{dossier.flow}", dossier.records)
             if dossier.submits:
                 self._accept(at_ms, dossier)
         else:
             self._complete(at_ms, dossier)
 
     def _accept(self, at_ms: int, dossier: Dossier) -> None:
-        self.count(f"accepted/{dossier.counter}")
+        self.count(f"accepted/{dossier.flow}")
         self._submission(at_ms, dossier, "accepted")
         settled = at_ms + pick(dossier.settling_table, self._rng)
-        while settled < self.end_ms and not is_working_time(settled, self._holidays):
+        while settled < self.end_ms and not is_working_time(settled):
             settled += 1_800_000 + int(self._rng.random() * 1_800_000)
         dossier.aim, dossier.plan, dossier.step = "settling", dossier.settling, 0
         self.later(settled, dossier, self._ask if dossier.plan else self._complete)
 
     def _complete(self, at_ms: int, dossier: Dossier) -> None:
         if at_ms < self.end_ms:
-            self.count(f"completed/{dossier.counter}")
+            self.count(f"completed/{dossier.flow}")
             self._submission(at_ms, dossier, "completed")
 
     def _try_again(self, known: int, link: LinkState, dossier: Dossier) -> None:
@@ -305,7 +304,7 @@ class Engine:
         dossier.tries = 0
         dossier.deferrals += 1
         if dossier.deferrals > patience.deferrals:
-            self.count(f"failed/{dossier.counter}")
+            self.count(f"failed/{dossier.flow}")
             self._submission(known, dossier, "failed", link.id)
             return
         if dossier.deferrals == 1:
@@ -320,7 +319,7 @@ class Engine:
 
     def _defer(self, at_ms: int, link: LinkState, dossier: Dossier) -> None:
         if dossier.aim == "lookups":
-            self.count(f"deferred/{dossier.counter}")
+            self.count(f"deferred/{dossier.flow}")
             self._submission(at_ms, dossier, "deferred", link.id)
 
 

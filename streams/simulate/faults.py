@@ -92,6 +92,18 @@ def by_chance(
         at += length + pick(gaps, rng)
 
 
+def on_paper(link: str) -> Fault:
+    """Return the fault of a link that was never connected."""
+    return Fault(
+        id=f"on-paper-{link}",
+        effect="unreachable",
+        start="1970-01-01T07:00",
+        minutes=1,
+        links=[link],
+        cause="the link exists on paper only",
+    )
+
+
 def weighted(weights: Mapping[K, float], rng: Random) -> K:
     """Draw a key with probability proportional to its weight."""
     names = list(weights)

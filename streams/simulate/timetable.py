@@ -6,17 +6,18 @@ them so makes a count that a source reports come out exactly, and leaves all els
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import date
 from itertools import accumulate
 from random import Random
 from typing import Final
 
-from streams.simulate.city import LOCAL_TIME, Peak
+from streams.model.calendar import is_working_day, local_date, to_local
+from streams.model.holidays import CLOSED
+from streams.simulate.city import Peak
 
 BIN_MS: Final = 900_000
 _UTC_OFFSET_MINUTES: Final = 420
-_DAY: Final = timedelta(days=1)
 
 # Weight of each half hour of the day, 48 of them, relative to the busiest.
 _OFFICE: Final = (
@@ -49,34 +50,25 @@ _WEEK: Final = {
 _HOLIDAY: Final = 7
 
 
-def _local(at_ms: int) -> datetime:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at_ms)).astimezone(LOCAL_TIME)
-
-
-def is_working_time(at_ms: int, holidays: Mapping[str, str]) -> bool:
+def is_working_time(at_ms: int) -> bool:
     """Say whether a moment lies in the counters' hours of a working day."""
-    days, minutes = divmod(at_ms // 60_000 + _UTC_OFFSET_MINUTES, 1440)
-    # Day 0 of the epoch was a Thursday.
-    if (days + 3) % 7 >= 5 or not (450 <= minutes < 690 or 780 <= minutes < 1020):
-        return False
-    return _local(at_ms).date().isoformat() not in holidays
+    minutes = (at_ms // 60_000 + _UTC_OFFSET_MINUTES) % 1440
+    return (450 <= minutes < 690 or 780 <= minutes < 1020) and is_working_day(local_date(at_ms))
 
 
 class Timetable:
     """The intensity over ``[start_ms, end_ms)`` in bins of a quarter of an hour, as whole-number weights."""
 
-    def __init__(
-        self, kind: str, start_ms: int, end_ms: int, holidays: Mapping[str, str], peaks: Sequence[Peak] = ()
-    ) -> None:
+    def __init__(self, kind: str, start_ms: int, end_ms: int, peaks: Sequence[Peak] = ()) -> None:
         hours, days = _WEEK[kind]
         by_day: dict[date, int] = {}
         weights = []
         self.starts_ms = list(range(start_ms - start_ms % BIN_MS, end_ms, BIN_MS))
         for bin_start in self.starts_ms:
-            local = _local(bin_start)
+            local = to_local(bin_start)
             day = local.date()
             if day not in by_day:
-                by_day[day] = _day_weight(day, days, holidays, peaks)
+                by_day[day] = _day_weight(day, days, peaks)
             inside = min(bin_start + BIN_MS, end_ms) - max(bin_start, start_ms)
             half_hour = local.hour * 2 + local.minute // 30
             weights.append(hours[half_hour] * by_day[day] * inside // 1000)
@@ -97,16 +89,12 @@ class Timetable:
         return counts
 
 
-def _day_weight(day: date, days: Sequence[int], holidays: Mapping[str, str], peaks: Sequence[Peak]) -> int:
+def _day_weight(day: date, days: Sequence[int], peaks: Sequence[Peak]) -> int:
     iso = day.isoformat()
-    weight = days[_HOLIDAY] if iso in holidays else days[day.weekday()]
+    # A Saturday worked for a day off elsewhere is as busy as a Friday.
+    weekday = min(day.weekday(), 4) if is_working_day(day) else day.weekday()
+    weight = days[_HOLIDAY if day in CLOSED else weekday]
     for peak in peaks:
         if peak.start <= iso <= peak.end:
             weight = round(weight * peak.times)
     return weight
-
-
-def days_between(first: str, last: str) -> list[str]:
-    """Return the ISO days ``[first, last]``."""
-    day, end = date.fromisoformat(first), date.fromisoformat(last)
-    return [(day + _DAY * n).isoformat() for n in range((end - day).days + 1)]

@@ -1,0 +1,84 @@
+"""The account of a run: what each fault did, and the calibration figures."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from streams.simulate.city import FAILING, Catalogue, Figure
+from streams.simulate.links import LinkState
+from streams.simulate.truth import FigureResult, TrueFault
+
+_ENOUGH_TO_JUDGE: Final = 10
+
+
+def settle(general: Sequence[TrueFault], states: Sequence[LinkState]) -> list[TrueFault]:
+    """Return all faults in order of time, with whom they hit and the kind that follows from what they did."""
+    faults = list(general)
+    for state in states:
+        for overload in state.overloads:
+            overload.truth.services = sorted(overload.services)
+            overload.truth.agencies = sorted(overload.agencies)
+            faults.append(overload.truth)
+        spell_of = {id(spell.truth): spell for spell in state.spells}
+        for fault in state.faults:
+            spell = spell_of.get(id(fault))
+            if spell is not None:
+                fault.services = sorted(spell.hit_services)
+                fault.agencies = sorted(spell.hit_agencies)
+            faults.append(fault)
+    for fault in faults:
+        _judge(fault)
+    return sorted(faults, key=lambda fault: (fault.start_ms, fault.fault_id, fault.link))
+
+
+def _judge(fault: TrueFault) -> None:
+    """Settle a fault's kind: down is where at least half of the attempts failed."""
+    if not fault.attempts:
+        return
+    fault.share_of_attempts = round(fault.failures / fault.attempts, 4)
+    if fault.effect in FAILING and fault.attempts >= _ENOUGH_TO_JUDGE:
+        fault.kind = "down" if 2 * fault.failures >= fault.attempts else "degraded"
+
+
+def catalogue_counters(catalogue: Catalogue) -> dict[str, int]:
+    """Return how many services the catalogue holds, in all and by group, and how many are full-process."""
+    counters: dict[str, int] = {}
+    for group in catalogue.services:
+        services = group.all()
+        full = sum(service.level == "full" for service in services)
+        counters[f"catalogue/{group.id}"] = len(services) + len(group.members)
+        counters["catalogue/services"] = counters.get("catalogue/services", 0) + len(services)
+        counters["catalogue/full-process"] = counters.get("catalogue/full-process", 0) + full
+    for agencies in catalogue.agencies:
+        counters[f"catalogue/{agencies.id}"] = len(agencies.ids())
+    return counters
+
+
+def figure_results(figures: Sequence[Figure], counters: dict[str, int], scale: float) -> list[FigureResult]:
+    """Return each figure beside what the run's counters say of it."""
+    results = []
+    for figure in figures:
+        counted = sum(counters.get(name, 0) for name in figure.counters)
+        if figure.among and figure.total:
+            among = sum(counters.get(name, 0) for name in figure.among)
+            simulated = round(figure.total * counted / among) if among else 0
+        else:
+            simulated = counted
+        expected = figure.reported * (scale if figure.scaled else 1) * figure.sampled
+        difference = simulated / expected - 1
+        results.append(
+            FigureResult(
+                id=figure.id,
+                system=figure.system,
+                what_vi=figure.what.vi,
+                what_en=figure.what.en,
+                source=figure.source,
+                reported=figure.reported,
+                expected=expected,
+                simulated=simulated,
+                difference=round(difference, 6),
+                bound=figure.bound,
+                within=abs(difference) <= figure.bound,
+                note=figure.note,
+            )
+        )
+    return results

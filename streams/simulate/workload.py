@@ -1,0 +1,268 @@
+"""Who comes, and what they ask: arrivals of dossiers, batches and probes, each with its path over links."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
+from random import Random
+from typing import Final
+
+from msgspec.structs import replace
+
+from streams.model.calendar import DAY_MS, day_start_ms
+from streams.simulate.broker import partition_of
+from streams.simulate.city import Batch, Catalogue, Flow, Link, People, Portal, Scenario, epoch_ms
+from streams.simulate.dossier import Dossier
+from streams.simulate.draw import lognormal, seeded
+from streams.simulate.links import LinkState
+from streams.simulate.timetable import BIN_MS, Timetable
+
+_HOUR_MS: Final = 3_600_000
+
+Maker = Callable[[], Dossier]
+Arrivals = Iterator[tuple[int, Maker]]
+
+
+def links_in_use(catalogue: Catalogue, scenario: Scenario) -> list[Link]:
+    """Return the links that a scenario can ask, in the catalogue's order."""
+    portals = {portal.id: portal for portal in catalogue.portals}
+    services = {service.id: service for group in catalogue.services for service in group.all()}
+    used = set()
+    for flow in scenario.flows:
+        roles = set(flow.extra_lookups)
+        if flow.submits:
+            roles |= _visitor_roles(scenario.people)
+            for service in flow.services:
+                roles |= {*services[service].lookups, *services[service].settling}
+        lookups = portals[flow.portal].lookups
+        used |= {lookups[role] for role in roles & lookups.keys()}
+        if flow.access:
+            used.add(flow.access)
+    if scenario.links:
+        used &= {*scenario.links}
+    used |= {*scenario.probes, *(batch.link for batch in scenario.batches)}
+    links = [link for link in catalogue.links if link.id in used]
+    return links if scenario.provider_views else [replace(link, provider_view=False) for link in links]
+
+
+def _visitor_roles(people: People) -> set[str]:
+    """Return the lookups that depend on who applies, not on the service."""
+    shares = {"signin": people.vneid_account, "cmnd": people.cmnd_9_digits, "cccd": people.card_read}
+    return {role for role, share in shares.items() if share}
+
+
+class Workload:
+    """The arrivals of one run; dossiers are numbered as they come, people are numbers only by their shares.
+
+    ``counters`` gets what the calibration counts of applicants.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        scenario: Scenario,
+        states: Mapping[str, LinkState],
+        *,
+        seed: int,
+        scale: float,
+        partitions: int,
+        counters: dict[str, int],
+    ) -> None:
+        self._scenario = scenario
+        self._states = states
+        self._seed, self._scale, self._partitions = seed, scale, partitions
+        self._counters = counters
+        self._start_ms, self._end_ms = epoch_ms(scenario.start), epoch_ms(scenario.end)
+        self._portals = {portal.id: portal for portal in catalogue.portals}
+        self._services = {s.id: s for group in catalogue.services for s in group.all()}
+        self._agencies = {group.id: group.ids() for group in catalogue.agencies}
+        self._groups: dict[str, list[str]] = {}
+        for group in catalogue.services:
+            for name in (*(service.id for service in group.all()), *group.members):
+                self._groups.setdefault(name, []).append(group.id)
+        self._numbers: dict[str, int] = {}
+        self._met: set[tuple[str, str]] = set()
+
+    def streams(self) -> list[Arrivals]:
+        """Return the streams of arrivals, each in order of time."""
+        scenario = self._scenario
+        return [
+            *(self._flow(flow) for flow in scenario.flows),
+            *(self._batch(batch) for batch in scenario.batches),
+            *(self._probe(self._states[name]) for name in scenario.probes),
+        ]
+
+    def _flow(self, flow: Flow) -> Arrivals:
+        rng = seeded(self._seed, f"flow/{flow.id}")
+        table = Timetable(flow.timetable, self._start_ms, self._end_ms, flow.peaks)
+        by_bin = table.draw(max(1, round(flow.count * self._scale)), rng)
+        make = self._maker(flow, rng)
+        for start in sorted(by_bin):
+            first, last = max(start, self._start_ms), min(start + BIN_MS, self._end_ms)
+            for at in sorted(first + int(rng.random() * (last - first)) for _ in range(by_bin[start])):
+                yield at, make
+
+    def _maker(self, flow: Flow, rng: Random) -> Maker:
+        """Return what makes one dossier of a flow, its applicant and path drawn anew each time."""
+        portal = self._portals[flow.portal]
+        names, cumulative = list(flow.services), list(accumulate(flow.services.values()))
+        agencies = self._agencies[flow.agencies]
+        applicant = self._applicant(flow, portal, rng)
+        after = {name: self._links(portal, self._services[name].settling) for name in names}
+        settling = {name: lognormal(self._services[name].settling_hours * _HOUR_MS, 0.7) for name in names}
+        tails: dict[tuple[str, str], str] = {}
+        random = rng.random
+
+        def make() -> Dossier:
+            service = names[bisect_right(cumulative, random() * cumulative[-1])]
+            # The first agencies of a group are the larger ones: the density falls by two thirds over it.
+            place = random()
+            agency = agencies[int((place + place * place) / 2 * len(agencies))]
+            dossier = self._dossier(portal.prefix, flow.id, portal.id, agency, service)
+            dossier.submits = flow.submits
+            dossier.aim = "access" if flow.access else "lookups"
+            applicant(dossier, service)
+            if flow.submits:
+                dossier.settling, dossier.settling_table = after[service], settling[service]
+            tail = tails.get((agency, service))
+            if tail is None:
+                tail = tails[agency, service] = (
+                    f'"portal":"{portal.id}","agency":"{agency}","service":"{service}",'
+                    f'"channel":"{flow.channel}"'
+                )
+                self._first_of(flow, agency, service)
+            dossier.submission_tail = tail
+            return dossier
+
+        return make
+
+    def _first_of(self, flow: Flow, agency: str, service: str) -> None:
+        """Count an agency or service the first time a flow, or a service's group, meets it."""
+        groups = [(f"distinct-group/{group}", service) for group in self._groups[service]]
+        for met in (
+            (f"distinct-agency/{flow.id}", agency),
+            (f"distinct-service/{flow.id}", service),
+            *groups,
+        ):
+            if met not in self._met:
+                self._met.add(met)
+                self._count(met[0])
+
+    def _applicant(self, flow: Flow, portal: Portal, rng: Random) -> Callable[[Dossier, str], None]:
+        """Return what draws an applicant and lays the dossier's path accordingly."""
+        access = (self._states[flow.access],) if flow.access else ()
+        ecopy = frozenset({portal.lookups["ecopy"]} if "ecopy" in portal.lookups else ())
+        plans: dict[tuple[str, bool, str], tuple[LinkState, ...]] = {}
+        without_vneid = 1 - self._scenario.people.vneid_in_portal
+
+        def draw(dossier: Dossier, service: str) -> None:
+            who = self._identity(rng) if flow.submits else (False, "")
+            if ecopy and rng.random() < without_vneid:
+                dossier.denied_links = ecopy
+            plan = plans.get((service, *who))
+            if plan is None:
+                plan = plans[service, *who] = access + self._path(flow, portal, service, *who)
+            dossier.plan = plan
+
+        return draw
+
+    def _identity(self, rng: Random) -> tuple[bool, str]:
+        """Draw whether an applicant signs in with VNeID, and the lookup that their document asks for."""
+        people, random, count = self._scenario.people, rng.random, self._count
+        count("applicants")
+        account, chance = random() < people.vneid_account, random()
+        card = ""
+        if chance < people.cmnd_9_digits:
+            card = "cmnd"
+        elif chance < people.cmnd_9_digits + people.card_read:
+            card = "cccd"
+        if account:
+            count("applicants/vneid-account")
+            if random() < people.vneid_level_2:
+                count("applicants/vneid-level-2")
+                card = ""  # level 2 has identified the person already
+        if card:
+            count(f"applicants/{card}")
+        for trait, share in people.traits.items():
+            if random() < share:
+                count(f"applicants/{trait}")
+        return account, card
+
+    def _path(
+        self, flow: Flow, portal: Portal, service: str, account: bool, card: str
+    ) -> tuple[LinkState, ...]:
+        """Return the links that a dossier asks before it is accepted, in order."""
+        roles = list(self._services[service].lookups) if flow.submits else []
+        roles += flow.extra_lookups
+        if card and card in portal.lookups and "identity" in roles:
+            roles.insert(roles.index("identity"), card)
+        if account and "signin" in portal.lookups:
+            roles.insert(0, "signin")
+        return self._links(portal, roles)
+
+    def _links(self, portal: Portal, roles: list[str]) -> tuple[LinkState, ...]:
+        """Return the links of some lookups, less those that the scenario leaves out."""
+        names = [portal.lookups[role] for role in roles]
+        return tuple(self._states[name] for name in names if name in self._states)
+
+    def _dossier(self, prefix: str, flow: str, portal: str, agency: str, service: str) -> Dossier:
+        number = self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
+        id_ = f"{prefix}-{number:07d}"
+        key = id_.encode()
+        return Dossier(
+            id_=id_,
+            key=key,
+            partition=partition_of(key, self._partitions),
+            flow=flow,
+            portal=portal,
+            who=(agency, service),
+        )
+
+    def _count(self, name: str) -> None:
+        self._counters[name] = self._counters.get(name, 0) + 1
+
+    def _batch(self, batch: Batch) -> Arrivals:
+        """Spread the batch's requests evenly over its hours."""
+        rng = seeded(self._seed, f"batch/{batch.id}")
+        requests = max(1, round(batch.records * self._scale / batch.per_request))
+        start, end = max(self._start_ms, epoch_ms(batch.start)), min(self._end_ms, epoch_ms(batch.end))
+        hours = _daily_hours(start, end, batch.from_hour, batch.to_hour)
+        total = sum(last - first for first, last in hours)
+        plan = (self._states[batch.link],)
+
+        def make() -> Dossier:
+            dossier = self._dossier("BATCH", batch.id, batch.id, batch.agency, batch.service)
+            dossier.plan, dossier.weight, dossier.records = plan, batch.weight, batch.per_request
+            return dossier
+
+        number, passed = 0, 0
+        for first, last in hours:
+            while number < requests:
+                at = first + int((number + rng.random()) * total / requests) - passed
+                if at >= last:
+                    break
+                number += 1
+                yield max(first, at), make
+            passed += last - first
+
+    def _probe(self, link: LinkState) -> Arrivals:
+        """Ask a link at a fixed interval, whatever the traffic."""
+        every = round((link.link.probe_seconds or 60) * 1000)
+        name = f"probe-{link.id}"
+
+        def make() -> Dossier:
+            dossier = self._dossier("PROBE", name, name, "monitoring", "probe")
+            dossier.plan, dossier.synthetic = (link,), True
+            return dossier
+
+        for at in range(self._start_ms + every // 2, self._end_ms, every):
+            yield at, make
+
+
+def _daily_hours(start: int, end: int, from_hour: int, to_hour: int) -> list[tuple[int, int]]:
+    """Return the stretches ``[from_hour, to_hour)`` local of the days within ``[start, end)``."""
+    hours = []
+    for day in range(day_start_ms(start), end, DAY_MS):
+        first, last = max(start, day + from_hour * _HOUR_MS), min(end, day + to_hour * _HOUR_MS)
+        if first < last:
+            hours.append((first, last))
+    return hours
