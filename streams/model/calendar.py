@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from streams.model import holidays
-from streams.model.intervals import Interval, Intervals, clip
+from streams.model.intervals import Interval, Intervals, clip, length_ms
 
 TIMEZONE: Final = "Asia/Ho_Chi_Minh"
 HO_CHI_MINH: Final = timezone(timedelta(hours=7), TIMEZONE)
@@ -122,3 +122,32 @@ def unknown_years(start_ms: int, end_ms: int) -> list[int]:
     """Return the years of a period whose holidays this version does not hold (weekends still count)."""
     last = local_date(max(start_ms, end_ms - 1)).year
     return [year for year in range(local_date(start_ms).year, last + 1) if year not in holidays.YEARS]
+
+
+@lru_cache(maxsize=8)
+def _service_until(calendar: Calendar, first: date, days: int) -> list[int]:
+    """Return the service time of the first 0, 1, … ``days`` days from a day on."""
+    sums = [0]
+    for offset in range(days):
+        hours = _hours_of(calendar, first + timedelta(days=offset))
+        sums.append(sums[-1] + length_ms(list(hours)))
+    return sums
+
+
+def service_length_ms(calendar: Calendar, start_ms: int, end_ms: int) -> int:
+    """Return how much of ``[start_ms, end_ms)`` a calendar counts, in time that does not grow with it.
+
+    >>> service_length_ms(OFFICE_HOURS, from_local(datetime(2025, 4, 1)), from_local(datetime(2025, 5, 1)))
+    604800000
+    """
+    if end_ms <= start_ms:
+        return 0
+    if calendar.hours is None:
+        return end_ms - start_ms
+    first, last = local_date(start_ms), local_date(end_ms)
+    decade = date(first.year - first.year % 10, 1, 1)
+    sums = _service_until(calendar, decade, ((last - decade).days // 3660 + 1) * 3660)
+    whole = sums[(last - decade).days] - sums[(first - decade).days]
+    before = length_ms(clip(list(_hours_of(calendar, first)), date_ms(first), start_ms))
+    within = length_ms(clip(list(_hours_of(calendar, last)), date_ms(last), end_ms))
+    return whole - before + within

@@ -18,6 +18,7 @@ from streams.model.calendar import (
     is_working_day,
     local_date,
     month_starts,
+    service_length_ms,
     service_time,
     to_local,
     unknown_years,
@@ -74,6 +75,7 @@ def test_service_time_adds_up(name: str, start: int, first: int, second: int) ->
     assert length_ms(whole) == sum(
         length_ms(service_time(calendar, a, b)) for a, b in ((start, middle), (middle, end))
     )
+    assert length_ms(whole) == service_length_ms(calendar, start, end)
 
 
 def test_office_hours_of_a_day() -> None:

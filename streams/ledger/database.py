@@ -1,0 +1,132 @@
+"""Opening the ledger's database: SQLite in a file, or PostgreSQL; both by the same migrations.
+
+One writer at a time: SQLite by its write lock taken at the transaction's start, PostgreSQL by an advisory
+lock held until its end. Readers never wait for a writer (WAL, MVCC) and see one state per transaction.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import SQLAlchemyError
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+WRITER_LOCK: Final = 0x706C_6564  # any constant that all writers of a ledger share
+BUSY_TIMEOUT_MS: Final = 60_000
+
+
+class LedgerError(RuntimeError):
+    """The ledger cannot be opened or used; the message says what to do."""
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the address of a ledger in a file."""
+    return f"sqlite:///{path}"
+
+
+def open_ledger(url: str, *, create: bool = False) -> sa.Engine:
+    """Open a ledger; with ``create`` bring its tables to the present version first.
+
+    Raise `LedgerError` where there is none, it cannot be reached, or its version is another one.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise LedgerError(f"{url!r} is no database address: sqlite:///FILE or postgresql://…") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        path = Path(parsed.database or "")
+        if not create and not path.is_file():
+            raise LedgerError(f"there is no ledger at {path}; `portallink ledger rebuild` makes one")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed)
+        _prepare_sqlite(engine)
+    elif backend == "postgresql":
+        engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    else:
+        raise LedgerError(f"a ledger lives in SQLite or PostgreSQL, not in {backend}")
+    try:
+        if create:
+            _migrate(engine)
+        else:
+            _check_version(engine)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        shown = parsed.render_as_string(hide_password=True)
+        reason = getattr(error, "orig", None) or error
+        raise LedgerError(f"cannot use the ledger at {shown}: {reason}") from error
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Read one state of the ledger, whatever is written meanwhile."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Write in one transaction, as the only writer."""
+    with engine.connect() as connection:
+        connection.info["write"] = True
+        try:
+            with connection.begin():
+                if engine.dialect.name == "postgresql":
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITER_LOCK)))
+                yield connection
+        finally:
+            connection.info.pop("write", None)
+
+
+def _prepare_sqlite(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: Any, _: Any) -> None:
+        # The driver's own transaction handling begins too late for a consistent read.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "cache_size=-65536",
+            "mmap_size=1073741824",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
+
+
+def _config(connection: sa.Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _migrate(engine: sa.Engine) -> None:
+    with writing(engine) as connection:
+        command.upgrade(_config(connection), "head")
+
+
+def _check_version(engine: sa.Engine) -> None:
+    with reading(engine) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        newest = ScriptDirectory.from_config(_config(connection)).get_current_head()
+    if found != newest:
+        raise LedgerError(
+            f"the ledger's tables are of version {found or 'none'}, this program's of {newest}: "
+            "start `portallink run record` or run `portallink ledger migrate`"
+        )

@@ -1,0 +1,1 @@
+"""The versions, each upgrading from the one before."""

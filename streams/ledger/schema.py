@@ -1,0 +1,215 @@
+"""The ledger's tables.
+
+``outage_revisions`` and ``exclusion_revisions`` hold history, ``window_days`` the windows (one row for a link
+and day, columns packed, see `minutes.py`). ``outages``, ``outage_scopes``, ``figures``, ``incidents`` are
+derived from those three and kept current in the transaction that changes them. ``log_nodes`` and
+``tree_heads`` are the Merkle logs, one for each partition of a topic, so that a log's order is its
+partition's order whichever way several partitions are read.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData()
+
+Name = String(200)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("topic", Name, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("chain", LargeBinary(32), nullable=False),
+)
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("topic", Name, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("record_offset", BigInteger, primary_key=True),
+    Column("reason", Text, nullable=False),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("link", Name, primary_key=True),
+    Column("first_day_ms", BigInteger, nullable=False),
+    Column("last_day_ms", BigInteger, nullable=False),
+    Column("known_until_ms", BigInteger, nullable=False),
+)
+
+outage_revisions = Table(
+    "outage_revisions",
+    metadata,
+    Column("outage_id", Name, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("link", Name, nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("detected_at_ms", BigInteger, nullable=False),
+    Column("log", Name, nullable=False),
+    Column("leaf", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("log", "leaf"),
+    Index("outage_revisions_by_time", "detected_at_ms", "start_ms"),
+)
+
+outages = Table(
+    "outages",
+    metadata,
+    Column("outage_id", Name, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("link", Name, nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("fault_domain", String(10), nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger),
+    Column("detected_at_ms", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("dossiers_affected", BigInteger, nullable=False),
+    Column("dossiers_error", Float, nullable=False),
+    Column("changes", Integer, nullable=False),
+    Column("incident_id", Name),
+    Column("counted_ms", BigInteger, nullable=False),
+    Column("counted_office_ms", BigInteger, nullable=False),
+    Index("outages_by_start", "start_ms", "outage_id"),
+    Index("outages_by_link", "link", "start_ms", "end_ms"),
+    Index("outages_by_end", "end_ms"),
+    Index("outages_by_incident", "incident_id"),
+)
+
+outage_scopes = Table(
+    "outage_scopes",
+    metadata,
+    Column("scope", String(10), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("outage_id", Name, primary_key=True),
+    Index("outage_scopes_by_outage", "outage_id"),
+)
+
+exclusion_revisions = Table(
+    "exclusion_revisions",
+    metadata,
+    Column("exclusion_id", Name, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("link", Name, nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("recorded_at_ms", BigInteger, nullable=False),
+    Column("log", Name, nullable=False),
+    Column("leaf", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("log", "leaf"),
+)
+
+window_days = Table(
+    "window_days",
+    metadata,
+    Column("link", Name, primary_key=True),
+    Column("day_ms", BigInteger, primary_key=True),
+    Column("columns", LargeBinary, nullable=False),
+    Column("details", LargeBinary, nullable=False),
+)
+
+figures = Table(
+    "figures",
+    metadata,
+    Column("calendar", String(20), primary_key=True),
+    Column("grain", String(5), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("link", Name, primary_key=True),
+    Column("service_ms", BigInteger, nullable=False),
+    Column("excluded_ms", BigInteger, nullable=False),
+    Column("unknown_ms", BigInteger, nullable=False),
+    Column("down_ms", BigInteger, nullable=False),
+    Column("degraded_ms", BigInteger, nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Index("figures_by_link", "calendar", "grain", "link", "start_ms"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("incident_id", Name, primary_key=True),
+    Column("pattern", String(10), nullable=False),
+    Column("common_cause", String(20)),
+    Column("kind", String(10), nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger),
+    Column("links", Text, nullable=False),
+    Column("outages", Integer, nullable=False),
+    Column("changes", Integer, nullable=False),
+    Index("incidents_by_start", "start_ms", "incident_id"),
+)
+
+log_nodes = Table(
+    "log_nodes",
+    metadata,
+    Column("log", Name, primary_key=True),
+    Column("level", Integer, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("hash", LargeBinary(32), nullable=False),
+)
+
+tree_heads = Table(
+    "tree_heads",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("signed_at_ms", BigInteger, nullable=False),
+    Column("statement", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("key_id", String(64), nullable=False),
+)
+
+audit_trail = Table(
+    "audit_trail",
+    metadata,
+    Column("entry", Integer, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("who", Name, nullable=False),
+    Column("role", String(10), nullable=False),
+    Column("action", Name, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Index("audit_trail_by_time", "at_ms"),
+)
+
+FIGURE_COLUMNS: Final = (
+    "service_ms",
+    "excluded_ms",
+    "unknown_ms",
+    "down_ms",
+    "degraded_ms",
+    "attempts",
+    "failures",
+)
+COUNTED_COLUMN: Final = {"24x7": outages.c.counted_ms, "office-hours": outages.c.counted_office_ms}
+"""Where an outage's counted time under a calendar stands."""
+
+DERIVED: Final = (outages, outage_scopes, figures, incidents)
+HISTORY: Final = (outage_revisions, exclusion_revisions, window_days, log_nodes, positions, refusals, links)
