@@ -85,6 +85,7 @@ class Meter:
         self._generation = self._closed_ms // settings.generation_ms
         self._generation_starts = [start, start, start]
         self.next_offset: int | None = None
+        self._done = RecordCounts()
         self._begin_range()
 
     @property
@@ -96,6 +97,12 @@ class Meter:
     def checkpoint(self) -> Checkpoint:
         """From where to rebuild the state that holds at `next_offset`."""
         return self._generation_starts[0]
+
+    def totals(self) -> RecordCounts:
+        """Return how every record fed so far ended, also those after the last cut."""
+        here = self._counts
+        applied = self.pending_records - here.duplicate - here.late - here.dead_letter
+        return self._done + msgspec.structs.replace(here, applied=applied)
 
     @property
     def pending_records(self) -> int:
@@ -157,6 +164,7 @@ class Meter:
         self._flush_block()
         counts = self._counts
         counts.applied = self._flushed - counts.duplicate - counts.late - counts.dead_letter
+        self._done += counts
         source = Source(
             self._topic, self._partition, self._first_offset, next_offset, self._digest.hexdigest()
         )

@@ -114,6 +114,24 @@ class RecordCounts(Struct, omit_defaults=True):
     late: int = 0
     dead_letter: int = 0
 
+    def __add__(self, other: "RecordCounts") -> "RecordCounts":
+        """Return both together."""
+        return RecordCounts(
+            self.applied + other.applied,
+            self.duplicate + other.duplicate,
+            self.late + other.late,
+            self.dead_letter + other.dead_letter,
+        )
+
+    def __sub__(self, other: "RecordCounts") -> "RecordCounts":
+        """Return what came since ``other``."""
+        return RecordCounts(
+            self.applied - other.applied,
+            self.duplicate - other.duplicate,
+            self.late - other.late,
+            self.dead_letter - other.dead_letter,
+        )
+
 
 class Measurement(Struct, omit_defaults=True):
     """One deterministic cut of one source partition."""

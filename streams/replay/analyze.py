@@ -77,10 +77,7 @@ def analyze(
         analysis.measurements += meter.measurements
         analysis.dead_letters += [(topic, partition, letter) for letter in meter.dead_letters]
     for measurement in analysis.measurements:
-        analysis.records.applied += measurement.records.applied
-        analysis.records.duplicate += measurement.records.duplicate
-        analysis.records.late += measurement.records.late
-        analysis.records.dead_letter += measurement.records.dead_letter
+        analysis.records += measurement.records
     partitions = [partition for topic, partition in meters if topic == events.LOOKUPS]
     if partitions:
         _detect(Detector(rule or Rule(), detect or DetectSettings(), partitions), analysis)

@@ -37,6 +37,7 @@ from streams.telemetry.measuring import (
     DeadLettered,
     MeasurementCut,
     PartitionRebuilt,
+    RecordsMetered,
 )
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "PartitionsRevoked",
     "RecordRejected",
     "RecordsImported",
+    "RecordsMetered",
     "RecordsRead",
     "RecordsSent",
     "RequestServed",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from streams.model.events import OUTCOMES, SUBMISSION_TYPES
-from streams.model.measurement import LinkCells, Measurement, PortalCells
+from streams.model.measurement import LinkCells, Measurement, PortalCells, RecordCounts
 from streams.telemetry.common import Quiet, partition_label
 from streams.telemetry.contract import (
     ACCEPTANCE,
@@ -51,19 +51,45 @@ class MeasurementCut:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Add everything the measurement holds."""
+        """Add everything the measurement holds; its records were counted as they were read."""
         measurement = self.measurement
-        records, source = measurement.records, measurement.source
-        store.add(RECORDS, (stage, "applied"), records.applied)
-        store.add(RECORDS, (stage, "duplicate"), records.duplicate)
-        store.add(RECORDS, (stage, "late"), records.late)
-        store.add(RECORDS, (stage, "dead_letter"), records.dead_letter)
+        source = measurement.source
         label = partition_label(source.topic, source.partition)
         store.set(WATERMARK_LAG, (stage, label), measurement.watermark_ms)
         for link in measurement.links:
             _add_link(store, link)
         for portal in measurement.portals:
             _add_portal(store, portal)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsMetered:
+    """A poll's records of one source partition, by how they ended. Each record read counts exactly once."""
+
+    name: ClassVar[str] = "records_metered"
+    level: ClassVar[Level] = "debug"
+    topic: str
+    partition: int
+    records: RecordCounts
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source partition and how its records ended."""
+        records = self.records
+        return {
+            "source": partition_label(self.topic, self.partition),
+            "applied": records.applied,
+            "duplicate": records.duplicate,
+            "late": records.late,
+            "dead_letter": records.dead_letter,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the records."""
+        records = self.records
+        store.add(RECORDS, (stage, "applied"), records.applied)
+        store.add(RECORDS, (stage, "duplicate"), records.duplicate)
+        store.add(RECORDS, (stage, "late"), records.late)
+        store.add(RECORDS, (stage, "dead_letter"), records.dead_letter)
 
 
 def _add_link(store: Store, cells: LinkCells) -> None:
@@ -133,7 +159,7 @@ class PartitionRebuilt:
 
 @dataclass(frozen=True, slots=True)
 class DeadLettered:
-    """A source record went to the dead-letter topic; it is among the records of its measurement."""
+    """A source record went to the dead-letter topic; it is among the records metered."""
 
     name: ClassVar[str] = "dead_lettered"
     level: ClassVar[Level] = "warning"
@@ -151,7 +177,7 @@ class DeadLettered:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count it by reason; ``records_total`` moves with the measurement."""
+        """Count it by reason; ``records_total`` moves with the poll."""
         store.add(DEAD_LETTERS, (stage, self.reason))
 
 

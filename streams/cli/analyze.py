@@ -1,0 +1,68 @@
+"""`portallink analyze`: the whole pipeline over a log file, with no broker."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from streams.cli.outcome import notes, refuse
+from streams.detect.rule import Rule
+from streams.logfile import LogFileError
+from streams.model.canonical import encode
+from streams.replay.analyze import Analysis, analyze
+
+
+def analyze_log(
+    file: Annotated[Path, typer.Argument(help="A log file: NDJSON, .zst if so named.")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for measurements, windows and outages as NDJSON.")
+    ] = None,
+) -> None:
+    """Print the final outages of a log as NDJSON, one a line; what is said about them goes to stderr.
+
+    The result is what the brokered pipeline gives for the same log, byte for byte.
+    """
+    if not file.is_file():
+        refuse(f"{file}: no such file")
+    try:
+        analysis = analyze_with_progress(file, Rule())
+    except LogFileError as error:
+        refuse(error)
+    if out is not None:
+        analysis.write(out)
+    for outage in analysis.final():
+        sys.stdout.buffer.write(encode(outage) + b"\n")
+    sys.stdout.flush()
+    _summarise(analysis)
+
+
+def analyze_with_progress(file: Path, rule: Rule) -> Analysis:
+    """Analyze a log file behind a progress bar; raise `LogFileError`."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=notes, transient=True) as progress:
+        task = progress.add_task(f"reading {file.name}", total=None)
+        return analyze(file, rule, progress=lambda records: progress.advance(task, records))
+
+
+def _summarise(analysis: Analysis) -> None:
+    records = analysis.records
+    total = records.applied + records.duplicate + records.late + records.dead_letter
+    notes.print(
+        f"{total + analysis.pending:,} records: {records.applied:,} applied, "
+        f"{records.duplicate:,} duplicate, "
+        f"{records.late:,} late, {records.dead_letter:,} dead letters, "
+        f"{analysis.pending:,} after the last cut"
+        + (f"; {analysis.ignored:,} of other topics ignored" if analysis.ignored else ""),
+        highlight=False,
+    )
+    for topic, partition, letter in analysis.dead_letters[:10]:
+        notes.print(
+            f"dead letter {topic}/{partition} offset {letter.offset}: {letter.reason}: {letter.detail}",
+            markup=False,
+            highlight=False,
+        )
+    if len(analysis.dead_letters) > 10:
+        notes.print(f"... and {len(analysis.dead_letters) - 10:,} more", highlight=False)

@@ -1,0 +1,74 @@
+"""`portallink run STAGE`: one stage as a process; several of one stage share the work."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from streams import telemetry
+from streams.cli.outcome import fail
+from streams.measure.shell import GROUP, Measure, StageStoppedError
+from streams.model.settings import MeasureSettings
+from streams.parts.connection import ConnectionSettingsError, kafka_connection
+from streams.schemas import Topics
+
+app = typer.Typer(no_args_is_help=True, help="Run one stage as a process.")
+
+MetricsPort = Annotated[
+    int,
+    typer.Option(help="Port of /metrics on this host; 0 takes a free one.", envvar="PORTALLINK_METRICS_PORT"),
+]
+Suffix = Annotated[str, typer.Option(help="Suffix of all topic names, to keep runs apart.")]
+
+
+def topics_for(suffix: str) -> Topics:
+    """Return the topics' names with a suffix, or as declared."""
+    return Topics().suffixed(suffix) if suffix else Topics()
+
+
+def begin(stage: str, metrics_port: int) -> dict[str, Any]:
+    """Configure telemetry, serve the metrics, and return how to reach the broker."""
+    telemetry.configure(stage)
+    try:
+        connection = kafka_connection()
+    except ConnectionSettingsError as error:
+        fail(error)
+    port = telemetry.start_http(metrics_port)
+    telemetry.emit(telemetry.AddressServed("metrics", f"http://127.0.0.1:{port}/metrics"))
+    return connection
+
+
+def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run a stage until it ends, or until SIGINT or SIGTERM asks it to stop cleanly."""
+
+    async def main() -> None:
+        task = asyncio.ensure_future(work)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    telemetry.emit(telemetry.StageStopped("asked to stop"))
+
+
+@app.command()
+def measure(
+    *,
+    max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 500,
+    group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
+    suffix: Suffix = "",
+    metrics_port: MetricsPort = 0,
+) -> None:
+    """Turn events into measurements: decode, drop duplicates, pair, sum, cut by event time."""
+    connection = begin("measure", metrics_port)
+    settings = MeasureSettings()
+    telemetry.emit(telemetry.StageStarted({"max_records": max_records, "slot_ms": settings.slot_ms}))
+    stage = Measure(connection, settings, topics=topics_for(suffix), group=group, max_records=max_records)
+    try:
+        run_until_stopped(stage.run())
+    except StageStoppedError as error:
+        fail(error)
