@@ -145,6 +145,15 @@ def step(
     state: RuleState, slot_ms: int, end_ms: int, counts: Counts, rule: Rule, normal: Normal
 ) -> tuple[RuleState, Verdict | None]:
     """Take in the slot ``[slot_ms, end_ms)`` and return the next state, with a verdict if one fell."""
+    state = weigh(state, slot_ms, counts, rule, normal)
+    for name, test in zip(TRANSITIONS[state.condition], state.tests, strict=True):
+        if test.total > 0 and _decides(name, test, end_ms, rule, normal):
+            return _enter(state, name, test, rule)
+    return state, None
+
+
+def weigh(state: RuleState, slot_ms: int, counts: Counts, rule: Rule, normal: Normal) -> RuleState:
+    """Return the state with a slot's evidence added to its tests, before any of them decides."""
     spell = state.spell
     if spell is not None:
         spell = spell._replace(
@@ -156,11 +165,14 @@ def step(
         _grow(test, _gain(name, counts, spell, rule, normal), slot_ms, counts, ceiling)
         for name, test in zip(names, state.tests, strict=True)
     )
-    state = RuleState(state.condition, tests, spell)
-    for name, test in zip(names, tests, strict=True):
-        if test.total > 0 and _decides(name, test, end_ms, rule, normal):
-            return _enter(state, name, test, rule)
-    return state, None
+    return RuleState(state.condition, tests, spell)
+
+
+def decisive_evidence(name: TestName, rule: Rule, normal: Normal) -> float:
+    """Return the evidence, in nats, at which a test decides once it has also lasted long enough."""
+    if name == "recovery":
+        return rule.recovery_evidence
+    return rule.shift_evidence if name in {"worse", "better"} else threshold(rule, normal)
 
 
 def _grow(test: Cusum, gain: float, slot_ms: int, counts: Counts, ceiling: float) -> Cusum:
@@ -205,11 +217,11 @@ def _spell_share(spell: Spell, rule: Rule, p0: float) -> float:
 def _decides(name: TestName, test: Cusum, end_ms: int, rule: Rule, normal: Normal) -> bool:
     """Say whether a test has both evidence and duration enough."""
     lasted_ms = end_ms - test.since_ms
+    enough = test.total >= decisive_evidence(name, rule, normal)
     if name == "recovery":
-        return test.total >= rule.recovery_evidence and lasted_ms >= rule.min_recovery_ms
+        return enough and lasted_ms >= rule.min_recovery_ms
     if name in {"worse", "better"}:
-        return test.total >= rule.shift_evidence and lasted_ms >= rule.settle_ms
-    enough = test.total >= threshold(rule, normal)
+        return enough and lasted_ms >= rule.settle_ms
     if name in {"total", "half"} and is_down(test.attempts, test.failures):
         return enough and lasted_ms >= rule.min_duration_ms
     return enough and name in {"partial", "slow"} and lasted_ms >= rule.min_degraded_ms

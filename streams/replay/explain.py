@@ -1,0 +1,240 @@
+"""Why an outage opened and closed: slot by slot what the rule saw, from the log itself.
+
+Detection is run over the log once more with a `History` for the outage's link that notes every step of the
+rule. Nothing is estimated: the sums, thresholds and verdicts are those that decided.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from streams.detect.detector import Detector
+from streams.detect.history import Decided, History
+from streams.detect.rule import (
+    TRANSITIONS,
+    Condition,
+    Counts,
+    Normal,
+    Rule,
+    RuleState,
+    TestName,
+    decisive_evidence,
+    weigh,
+)
+from streams.detect.tracker import LinkTracker
+from streams.model import events
+from streams.model.measurement import LinkSlot, Measurement
+from streams.model.outage import Outage
+from streams.model.settings import DetectSettings
+from streams.model.sketch import bucket_of
+from streams.replay.analyze import analyze
+from streams.replay.times import local_time
+
+LEAD_MS: Final = 60_000
+"""How much is shown before the failing began and after the last decision."""
+MEANINGS: Final[dict[TestName, str]] = {
+    "total": "nearly every attempt fails",
+    "half": "at least half of the attempts fail",
+    "partial": "more attempts fail than is normal for this link",
+    "slow": "answers are far slower than is normal for this link",
+    "recovery": "attempts succeed as is normal for this link",
+    "worse": "at least half of the attempts fail now",
+    "better": "fewer than half of the attempts fail now",
+}
+
+
+class UnknownOutageError(LookupError):
+    """An outage id that the log does not give; the message names those it does give."""
+
+
+class Bar(Struct, frozen=True):
+    """One test after one slot: its sum and the sum at which it decides, in nats; since when it rises."""
+
+    test: TestName
+    total: float
+    threshold: float
+    since_ms: int
+
+
+class Step(Struct, frozen=True):
+    """One slot ``[start_ms, end_ms)`` of the link: what became known in it, and what the rule made of it.
+
+    ``bars`` are the tests after the slot, in the condition before it; ``condition`` holds after it. Where a
+    test decided, ``verdict`` names it and ``edge_ms`` is the edge it puts into the time of asking.
+    """
+
+    start_ms: int
+    end_ms: int
+    answered: int
+    failed: int
+    slow: int
+    normal_share: float
+    slow_ms: int | None
+    bars: list[Bar]
+    condition: Condition
+    verdict: TestName | None = None
+    edge_ms: int | None = None
+
+    @property
+    def strongest(self) -> Bar | None:
+        """The test nearest to its threshold."""
+        return max(self.bars, key=lambda bar: bar.total / bar.threshold, default=None)
+
+
+class Explanation(Struct, frozen=True):
+    """An outage with every revision of it, the rule, and the slots around it in order."""
+
+    outage: Outage
+    revisions: list[Outage]
+    rule: Rule
+    steps: list[Step]
+
+    def reasons(self) -> list[str]:
+        """Return, a sentence each, why it opened, where its edges lie, and why it closed."""
+        return [sentence for step in self.steps for sentence in _sentences(step, self.outage)]
+
+
+def explain(outage_id: str, log: Path | str, rule: Rule | None = None) -> Explanation:
+    """Return why an outage of a log opened and closed; the id may be shortened while it is clear.
+
+    Raises `LogFileError` where the log cannot be read, `UnknownOutageError` where it has no such outage.
+    """
+    rule = rule or Rule()
+    analysis = analyze(Path(log), rule)
+    revisions = _revisions(outage_id, analysis.outages)
+    outage = revisions[-1]
+    lookups = [item for item in analysis.measurements if item.source.topic == events.LOOKUPS]
+    steps = trace(outage.link, lookups, rule)
+    first_ms = min(revision.start_ms for revision in revisions) - LEAD_MS
+    last_ms = max(revision.detected_at_ms for revision in revisions)
+    if outage.end_ms is not None:
+        last_ms = max(
+            outage.end_ms, *(step.end_ms for step in steps if step.edge_ms == outage.end_ms), last_ms
+        )
+    shown = [step for step in steps if first_ms <= step.end_ms and step.start_ms <= last_ms + LEAD_MS]
+    return Explanation(outage, revisions, rule, shown)
+
+
+def _revisions(outage_id: str, outages: Iterable[Outage]) -> list[Outage]:
+    known: dict[str, list[Outage]] = {}
+    for outage in outages:
+        known.setdefault(outage.outage_id, []).append(outage)
+    found = [name for name in known if name == outage_id] or [
+        name for name in known if name.startswith(outage_id)
+    ]
+    if len(found) == 1:
+        return sorted(known[found[0]], key=lambda outage: outage.revision)
+    what = "no outage" if not found else "more than one outage"
+    names = found or list(known)
+    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    raise UnknownOutageError(f"{what} {outage_id} in this log; it has {listed or 'none at all'}")
+
+
+def trace(link: str, measurements: Iterable[Measurement], rule: Rule) -> list[Step]:
+    """Return every step of the rule for a link; a slot judged again stands as last judged."""
+    lookups = sorted(measurements, key=lambda item: (item.watermark_ms, item.source))
+    partitions = sorted({item.source.partition for item in lookups})
+    detector = _TracingDetector(rule, DetectSettings(), partitions, link)
+    for measurement in lookups:
+        detector.apply(measurement)
+    return [detector.steps[start_ms] for start_ms in sorted(detector.steps)]
+
+
+class _TracingDetector(Detector):
+    """Detects as ever, and notes the steps of one link."""
+
+    def __init__(self, rule: Rule, settings: DetectSettings, partitions: list[int], link: str) -> None:
+        super().__init__(rule, settings, partitions)
+        self.steps: dict[int, Step] = {}
+        self._traced = link
+
+    def _tracker(self, link: str) -> LinkTracker:
+        fresh = link not in self.trackers
+        tracker = super()._tracker(link)
+        if fresh and link == self._traced:
+            lookback_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
+            tracker.history = _TracingHistory(self.rule, self.settings, lookback_ms, self.steps)
+        return tracker
+
+
+class _TracingHistory(History):
+    """Judges as ever, and notes each step by the start of its slot."""
+
+    def __init__(
+        self, rule: Rule, settings: DetectSettings, lookback_ms: int, steps: dict[int, Step]
+    ) -> None:
+        super().__init__(rule, settings, lookback_ms)
+        self._steps = steps
+
+    def _judge(self, state: RuleState, slot: LinkSlot) -> RuleState:
+        decided_before = len(self.verdicts)
+        after = super()._judge(state, slot)
+        normal = self.normal_at(slot.start_ms)
+        counts = _counts_of(slot, normal)
+        if counts.ok or counts.failed:
+            decided = self.verdicts[-1] if len(self.verdicts) > decided_before else None
+            self._steps[slot.start_ms] = _step(state, after, slot, counts, normal, decided, self)
+        return after
+
+
+def _counts_of(slot: LinkSlot, normal: Normal) -> Counts:
+    ok = sum(asked.ok for asked in slot.asked)
+    failed = sum(asked.failed for asked in slot.asked)
+    slow = 0
+    if normal.slow_ms is not None:
+        bar = bucket_of(normal.slow_ms)
+        slow = sum(count for bucket, count in slot.latency.items() if bucket > bar)
+    return Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
+
+
+def _step(
+    before: RuleState,
+    after: RuleState,
+    slot: LinkSlot,
+    counts: Counts,
+    normal: Normal,
+    decided: Decided | None,
+    history: _TracingHistory,
+) -> Step:
+    rule, names = history.rule, TRANSITIONS[before.condition]
+    # The sums as they stood when the verdict fell: with it they begin anew.
+    tests = weigh(before, slot.start_ms, counts, rule, normal).tests
+    bars = [
+        Bar(name, round(test.total, 3), round(decisive_evidence(name, rule, normal), 3), test.since_ms)
+        for name, test in zip(names, tests, strict=True)
+        if test.total > 0
+    ]
+    return Step(
+        start_ms=slot.start_ms,
+        end_ms=slot.start_ms + history.settings.slot_ms,
+        answered=counts.ok,
+        failed=counts.failed,
+        slow=counts.slow,
+        normal_share=normal.failure_share,
+        slow_ms=normal.slow_ms,
+        bars=bars,
+        condition=after.condition,
+        verdict=decided.verdict.test if decided else None,
+        edge_ms=decided.edge_ms if decided else None,
+    )
+
+
+def _sentences(step: Step, outage: Outage) -> list[str]:
+    """Return what a step decided, in words; times are left as epoch milliseconds' local time."""
+    if step.verdict is None:
+        return []
+    bar = next(bar for bar in step.bars if bar.test == step.verdict)
+    decided = (
+        f"{local_time(step.end_ms)}: test `{bar.test}` reached {bar.total:g} of {bar.threshold:g} nats "
+        f"needed, with evidence since {local_time(bar.since_ms, date=False)}: {MEANINGS[step.verdict]}. "
+        f"The link is {step.condition}"
+    )
+    if step.edge_ms is None:
+        return [decided + "."]
+    if step.edge_ms == outage.start_ms:
+        return [f"{decided}; the outage starts with the first failing request, {local_time(step.edge_ms)}."]
+    if step.edge_ms == outage.end_ms:
+        return [f"{decided}; the outage ends with the first that succeeds, {local_time(step.edge_ms)}."]
+    return [f"{decided} from {local_time(step.edge_ms)}."]

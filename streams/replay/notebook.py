@@ -1,0 +1,56 @@
+"""The pipeline as a library: paths in, typed tables and data frames out."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streams.detect.rule import Rule
+from streams.model.measurement import Measurement
+from streams.model.outage import Outage, Window
+from streams.model.record import Record
+from streams.model.settings import DetectSettings, MeasureSettings
+from streams.replay.analyze import analyze as run_pipeline
+from streams.replay.query import connect
+from streams.replay.results import Results, Table, read_results
+from streams.replay.rulefile import read_rule
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def analyze(
+    log: str | Path | Iterable[Record],
+    rule: Rule | str | Path | None = None,
+    *,
+    measure: MeasureSettings | None = None,
+    detect: DetectSettings | None = None,
+) -> Results:
+    """Run the pipeline over a log: a file, a captured folder, or records.
+
+    ``rule`` is a `Rule`, or the path of a rule file; None for the built-in one. Raises `LogFileError` naming
+    the line where the log cannot be read, `RuleFileError` for the rule.
+    """
+    source = Path(log) if isinstance(log, str) else log
+    chosen = read_rule(Path(rule)) if isinstance(rule, str | Path) else rule
+    analysis = run_pipeline(source, chosen, measure, detect)
+    return Results(
+        measurements=Table(Measurement, analysis.measurements),
+        windows=Table(Window, analysis.windows),
+        outages=Table(Outage, analysis.outages),
+        records=analysis.records,
+    )
+
+
+def read(path: str | Path) -> Results:
+    """Return results written by `portallink analyze --out`: the folder, or one of its files."""
+    return read_results(Path(path))
+
+
+def query(sql: str, *files: str | Path) -> "pl.DataFrame":
+    """Return the answer of an SQL statement over logs and results; see `streams.replay.query` for the tables.
+
+    Raises `QueryError` for a statement or a file that cannot be used.
+    """
+    with connect([Path(path) for path in files]) as database:
+        frame: pl.DataFrame = database.sql(sql).pl()
+        return frame

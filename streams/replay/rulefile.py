@@ -1,0 +1,33 @@
+"""A detection rule in a file: JSON, TOML or YAML, naming the values that differ from the built-in rule."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from streams.detect.rule import Rule
+
+
+class RuleFileError(ValueError):
+    """A rule file that cannot be used; the message names the file and the field."""
+
+
+def read_rule(path: Path) -> Rule:
+    """Return the rule of a file; raise `RuleFileError` where it is unreadable or a field is wrong.
+
+    A rule that changes anything must say so in its ``version``: results carry it.
+    """
+    decode: Any = {
+        ".toml": msgspec.toml.decode,
+        ".yaml": msgspec.yaml.decode,
+        ".yml": msgspec.yaml.decode,
+    }.get(path.suffix, msgspec.json.decode)
+    try:
+        rule: Rule = decode(path.read_bytes(), type=Rule)
+    except OSError as error:
+        raise RuleFileError(f"{path}: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RuleFileError(f"{path}: {error}") from error
+    if rule != Rule() and rule.version == Rule().version:
+        raise RuleFileError(f"{path}: differs from rule {rule.version} and needs a `version` of its own")
+    return rule
