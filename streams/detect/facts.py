@@ -3,10 +3,26 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot
 from streams.model.sketch import trim
 
 Key = TypeVar("Key", str, int)
+
+
+def copy_slot(slot: LinkSlot) -> LinkSlot:
+    """Return a copy to merge into: a measurement itself stays as it was received."""
+    return replace(
+        slot,
+        outcomes=dict(slot.outcomes),
+        latency=dict(slot.latency),
+        provider_outcomes=dict(slot.provider_outcomes),
+        provider_latency=dict(slot.provider_latency),
+        failed_services=dict(slot.failed_services),
+        failed_agencies=dict(slot.failed_agencies),
+        failed_dossiers=dict(slot.failed_dossiers),
+    )
 
 
 def merge_slots(into: LinkSlot, more: LinkSlot) -> None:

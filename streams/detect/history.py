@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.detect.edges import first_asked_ms, onset_ms, recovery_ms
-from streams.detect.facts import merge_asked, merge_slots
+from streams.detect.facts import copy_slot, merge_asked, merge_slots
 from streams.detect.normal import BLOCK_MS, Block, block_of, normal_after
 from streams.detect.rule import Counts, Normal, Rule, RuleState, Verdict, step
 from streams.model.measurement import Asked, LinkSlot
@@ -160,7 +160,7 @@ class History:
         if at < len(slots) and slots[at].start_ms == late.start_ms:
             merge_slots(slots[at], late)
         else:
-            slots.insert(at, msgspec.structs.replace(late))
+            slots.insert(at, copy_slot(late))
         if minute.packed is not None:
             minute.packed = _pack(slots)
         else:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from streams.detect.facts import merge_slots
+from streams.detect.facts import copy_slot, merge_slots
 from streams.detect.history import MINUTE_MS, History
 from streams.detect.outages import Totals, draft, next_revision, retraction, says_the_same, totals_of
 from streams.detect.rule import Rule
@@ -68,7 +68,7 @@ class LinkTracker:
         for slot in slots:
             known = self._open.get(slot.start_ms)
             if known is None:
-                self._open[slot.start_ms] = slot
+                self._open[slot.start_ms] = copy_slot(slot)
             else:
                 merge_slots(known, slot)
 
