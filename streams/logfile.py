@@ -127,3 +127,10 @@ class LogWriter:
     def write(self, records: Iterable[Record]) -> None:
         """Append records in the order given."""
         self._stream.write(b"".join([encode_line(record) + b"\n" for record in records]))
+
+    def write_lines(self, lines: Iterable[bytes]) -> None:
+        """Append lines that are records already, each with its line break.
+
+        For who makes the values and need not have each one checked: `encode_line` reads every value again.
+        """
+        self._stream.write(b"".join(lines))

@@ -7,6 +7,7 @@ log's time never runs backwards, and memory holds only what is under way.
 """
 
 from collections.abc import Iterator
+from heapq import heappop, heappush
 from random import Random
 from typing import Final
 from zlib import crc32
@@ -45,7 +46,8 @@ class BrokerOrder:
         self._repeats = exponential(1_500)
         self._buckets: dict[int, list[_Entry]] = {}
         self._sequence = 0
-        self._offsets = {(topic, n): 0 for topic in TOPICS for n in range(partitions)}
+        self._seconds: list[int] = []
+        self._offsets = [[0] * partitions for _ in TOPICS]
         self.counts = {"events": 0, "heartbeats": 0, "late": 0, "disordered": 0, "duplicate": 0}
 
     def add(self, topic: int, partition: int, key: bytes, at_ms: int, value: str) -> None:
@@ -82,20 +84,20 @@ class BrokerOrder:
         bucket = self._buckets.get(second)
         if bucket is None:
             self._buckets[second] = [entry]
+            heappush(self._seconds, second)
         else:
             bucket.append(entry)
 
     def until(self, at_ms: int | None) -> Iterator[Record]:
         """Yield what was logged before the second of ``at_ms``; everything if it is None."""
-        buckets = self._buckets
-        limit = None if at_ms is None else at_ms // 1000
-        ready = sorted(second for second in buckets if limit is None or second < limit)
-        offsets = self._offsets
-        for second in ready:
-            bucket = buckets.pop(second)
-            bucket.sort()
+        seconds, buckets, offsets = self._seconds, self._buckets, self._offsets
+        limit = float("inf") if at_ms is None else at_ms // 1000
+        new = tuple.__new__  # a third of the time of the named tuple's own constructor
+        while seconds and seconds[0] < limit:
+            bucket = buckets.pop(heappop(seconds))
+            if len(bucket) > 1:
+                bucket.sort()
             for logged, _, topic, partition, key, value in bucket:
-                name = TOPICS[topic]
-                offset = offsets[name, partition]
-                offsets[name, partition] = offset + 1
-                yield Record(name, partition, offset, logged, key, value.encode())
+                offset = offsets[topic][partition]
+                offsets[topic][partition] = offset + 1
+                yield new(Record, (TOPICS[topic], partition, offset, logged, key, value.encode()))

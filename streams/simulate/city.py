@@ -295,12 +295,16 @@ class People(Strict, frozen=True, kw_only=True):
 
 
 class Patience(Strict, frozen=True, kw_only=True):
-    """How a portal retries: exponential backoff with full jitter, then deferral, then giving up."""
+    """How a portal retries: exponential backoff with full jitter, then deferral, then giving up.
+
+    A deferral is half as long again as the one before, up to ``deferral_up_to_minutes`` (means).
+    """
 
     attempts: Count = 3
     backoff_seconds: Positive = 2
     backoff_times: Positive = 3
     deferral_minutes: Positive = 6
+    deferral_up_to_minutes: Positive = 60
     deferrals: Annotated[int, Meta(ge=0)] = 40
     mismatch_rejected: Share = 0.6
 

@@ -22,7 +22,7 @@ from streams.simulate.dossier import Dossier
 from streams.simulate.draw import exponential, lognormal, pick
 from streams.simulate.faults import Window
 from streams.simulate.links import OVERLOAD_GAP_MS, STATUS_CODES, Ending, LinkState
-from streams.simulate.timetable import is_working_time
+from streams.simulate.timetable import next_working_time
 from streams.simulate.truth import TrueFault
 
 LOOKUP_TIMEOUT_MS = 30_000
@@ -63,10 +63,17 @@ class Engine:
         self._blind, self._silent = blind, silent
         self._interval_ms = heartbeat_interval_ms
         self._next_beat = -(-start_ms // heartbeat_interval_ms) * heartbeat_interval_ms
+        self._watched, self._watched_until = "", start_ms
         self._heap: list[tuple[int, int, Dossier, Callable[[int, Dossier], None]]] = []
         self._sequence = 0
         self._thinking = lognormal(60, 0.6)
-        self._waiting = exponential(patience.deferral_minutes * 60_000)
+        self._waiting = exponential(60_000)
+        self._backoff_ms = _growing(
+            patience.backoff_seconds * 1000, patience.backoff_times, patience.attempts, float("inf")
+        )
+        self._deferral_minutes = _growing(
+            patience.deferral_minutes, 1.5, patience.deferrals, patience.deferral_up_to_minutes
+        )
 
     def run(self, arrivals: Arrivals) -> Iterator[Record]:
         """Yield the whole log in broker order."""
@@ -108,20 +115,31 @@ class Engine:
         while self._next_beat < at_ms:
             beat = self._next_beat
             self._next_beat += self._interval_ms
-            watched = [link.id for link in self.links if self._watched(link, beat)]
-            if watched:
-                interval = "" if self._interval_ms == 1000 else f',"interval_ms":{self._interval_ms}'
-                names = '","'.join(watched)
+            if beat >= self._watched_until:
+                self._watch(beat)
+            if self._watched:
                 self._broker.add_heartbeat(
                     beat,
-                    f'{{"type":"observer.heartbeat","occurred_at_ms":{beat},"observer":"portal",'
-                    f'"links":["{names}"]{interval}}}',
+                    f'{{"type":"observer.heartbeat","occurred_at_ms":{beat},"observer":"portal",{self._watched}}}',
                 )
 
-    def _watched(self, link: LinkState, at_ms: int) -> bool:
-        if link.holds and link.held_until(at_ms) is not None:
-            return False
-        return not self._is_blind(link.id, at_ms)
+    def _watch(self, at_ms: int) -> None:
+        """Work out which links are watched from ``at_ms`` on, and until when that holds.
+
+        A link under announced maintenance is not watched: its portal has taken it out of use. Nor is one
+        whose observer is dead.
+        """
+        names = [
+            link.id
+            for link in self.links
+            if link.held_until(at_ms) is None and not self._is_blind(link.id, at_ms)
+        ]
+        interval = "" if self._interval_ms == 1000 else f',"interval_ms":{self._interval_ms}'
+        listed = '","'.join(names)
+        self._watched = f'"links":["{listed}"]{interval}' if names else ""
+        times = [t for link in self.links for hold in link.holds for t in hold]
+        times += [t for windows in self._blind.values() for w in windows for t in (w.start_ms, w.end_ms)]
+        self._watched_until = min((t for t in times if t > at_ms), default=self.end_ms)
 
     def _is_blind(self, name: str, at_ms: int) -> bool:
         windows = self._blind.get(name)
@@ -280,8 +298,7 @@ class Engine:
         self.count(f"accepted/{dossier.flow}")
         self._submission(at_ms, dossier, "accepted")
         settled = at_ms + pick(dossier.settling_table, self._rng)
-        while settled < self.end_ms and not is_working_time(settled):
-            settled += 1_800_000 + int(self._rng.random() * 1_800_000)
+        settled = next_working_time(settled, self._rng.random())
         dossier.aim, dossier.plan, dossier.step = "settling", dossier.settling, 0
         self.later(settled, dossier, self._ask if dossier.plan else self._complete)
 
@@ -298,8 +315,8 @@ class Engine:
         dossier.attempt += 1
         dossier.tries += 1
         if dossier.tries < patience.attempts:
-            longest = patience.backoff_seconds * patience.backoff_times ** (dossier.tries - 1)
-            self.later(known + 200 + int(random() * longest * 1000), dossier, self._ask)
+            longest_ms = self._backoff_ms[dossier.tries - 1]
+            self.later(known + 200 + int(random() * longest_ms), dossier, self._ask)
             return
         dossier.tries = 0
         dossier.deferrals += 1
@@ -309,7 +326,8 @@ class Engine:
             return
         if dossier.deferrals == 1:
             self._defer(known, link, dossier)
-        self.later(known + 30_000 + pick(self._waiting, self._rng), dossier, self._ask)
+        wait = int(pick(self._waiting, self._rng) * self._deferral_minutes[dossier.deferrals - 1])
+        self.later(known + 30_000 + wait, dossier, self._ask)
 
     def _hold(self, at_ms: int, until: int, link: LinkState, dossier: Dossier) -> None:
         """Wait for the end of announced maintenance, then some, so that not all come back at once."""
@@ -321,6 +339,15 @@ class Engine:
         if dossier.aim == "lookups":
             self.count(f"deferred/{dossier.flow}")
             self._submission(at_ms, dossier, "deferred", link.id)
+
+
+def _growing(first: float, times: float, count: int, most: float) -> list[float]:
+    """Return a geometric series, capped; by multiplication, as powers are not exact on every machine."""
+    series, value = [], first
+    for _ in range(count):
+        series.append(min(value, most))
+        value *= times
+    return series
 
 
 def _enter_overload(at_ms: int, link: LinkState, dossier: Dossier, failed: Ending | None) -> None:

@@ -12,12 +12,21 @@ from itertools import accumulate
 from random import Random
 from typing import Final
 
-from streams.model.calendar import is_working_day, local_date, to_local
+from streams.model.calendar import (
+    DAY_MS,
+    MINUTE_MS,
+    OFFICE_HOURS,
+    UTC_OFFSET_MS,
+    day_start_ms,
+    is_working_day,
+    local_date,
+)
 from streams.model.holidays import CLOSED
 from streams.simulate.city import Peak
 
 BIN_MS: Final = 900_000
-_UTC_OFFSET_MINUTES: Final = 420
+_UTC_OFFSET_MINUTES: Final = UTC_OFFSET_MS // MINUTE_MS
+_HOURS: Final = OFFICE_HOURS.hours or ()
 
 # Weight of each half hour of the day, 48 of them, relative to the busiest.
 _OFFICE: Final = (
@@ -50,10 +59,19 @@ _WEEK: Final = {
 _HOLIDAY: Final = 7
 
 
-def is_working_time(at_ms: int) -> bool:
-    """Say whether a moment lies in the counters' hours of a working day."""
+def next_working_time(at_ms: int, spread: float) -> int:
+    """Return ``at_ms`` if counters are open then, else ``spread`` (0 to 1) into their next hours."""
     minutes = (at_ms // 60_000 + _UTC_OFFSET_MINUTES) % 1440
-    return (450 <= minutes < 690 or 780 <= minutes < 1020) and is_working_day(local_date(at_ms))
+    working = is_working_day(local_date(at_ms))
+    if working and any(start <= minutes < end for start, end in _HOURS):
+        return at_ms
+    day_ms = day_start_ms(at_ms)
+    start, end = next((hours for hours in _HOURS if working and minutes < hours[0]), _HOURS[0])
+    if not working or minutes >= _HOURS[-1][1]:
+        day_ms += DAY_MS
+        while not is_working_day(local_date(day_ms)):
+            day_ms += DAY_MS
+    return day_ms + start * MINUTE_MS + int(spread * (end - start) * MINUTE_MS)
 
 
 class Timetable:
@@ -61,17 +79,15 @@ class Timetable:
 
     def __init__(self, kind: str, start_ms: int, end_ms: int, peaks: Sequence[Peak] = ()) -> None:
         hours, days = _WEEK[kind]
-        by_day: dict[date, int] = {}
+        by_day: dict[int, int] = {}
         weights = []
         self.starts_ms = list(range(start_ms - start_ms % BIN_MS, end_ms, BIN_MS))
         for bin_start in self.starts_ms:
-            local = to_local(bin_start)
-            day = local.date()
+            day, into_day = divmod(bin_start + UTC_OFFSET_MS, DAY_MS)
             if day not in by_day:
-                by_day[day] = _day_weight(day, days, peaks)
+                by_day[day] = _day_weight(local_date(bin_start), days, peaks)
             inside = min(bin_start + BIN_MS, end_ms) - max(bin_start, start_ms)
-            half_hour = local.hour * 2 + local.minute // 30
-            weights.append(hours[half_hour] * by_day[day] * inside // 1000)
+            weights.append(hours[into_day // 1_800_000] * by_day[day] * inside // 1000)
         self._cumulative = list(accumulate(weights))
 
     @property
