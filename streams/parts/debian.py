@@ -104,10 +104,7 @@ def find_program(name: str, *, console: Console | None = None) -> Program:
     home = paths.cache_dir() / "debian" / source.packages[0]
     if not home.exists():
         _unpack(name, source, home, console or Console(stderr=True))
-    places = sorted(home.glob(source.place))
-    if not places:
-        raise PartUnavailableError(f"{name}: Debian's package {source.packages[0]} holds no {source.place}")
-    return Program(places[-1], _environment(home))
+    return Program(max(home.glob(source.place)), _environment(home))
 
 
 def _installed(source: _Source) -> Path | None:
@@ -162,6 +159,8 @@ def _unpack(name: str, source: _Source, home: Path, console: Console) -> None:
                 f"{name} is not on this machine and could not be had from Debian's packages "
                 f"({trouble or _last_words(error)}): {advice}"
             ) from error
+        if not any(root.glob(source.place)):
+            raise PartUnavailableError(f"{name}: Debian's packages {wanted} hold no {source.place}: {advice}")
         if relocation := _RELOCATED.get(source.packages[0]):
             relocate(root, *relocation, home)
         _write_font_settings(root, home)

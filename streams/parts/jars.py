@@ -17,10 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import requests
-from jgo.constants import MAVEN_CENTRAL_URL
-from jgo.maven import MavenContext, PythonResolver
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -90,6 +88,8 @@ def fetch_jars(directory: Path, *, console: Console | None = None) -> list[Path]
 
 
 def _download(jars: tuple[Jar, ...], repository: Path, target: Path, console: Console) -> None:
+    import requests  # noqa: PLC0415 - needed once; each command would wait for it
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(
@@ -121,7 +121,10 @@ def _download(jars: tuple[Jar, ...], repository: Path, target: Path, console: Co
                 ) from error
 
 
-def _context(repository: Path, advance: Callable[[int], None]) -> MavenContext:
+def _context(repository: Path, advance: Callable[[int], None]) -> Any:
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - needed once, as above
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415
+
     def report(_file_name: str, _size: int) -> AbstractContextManager[Callable[[int], None]]:
         @contextlib.contextmanager
         def downloading() -> Iterator[Callable[[int], None]]:

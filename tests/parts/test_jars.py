@@ -18,7 +18,8 @@ def test_list_names_each_jar_once_with_kafka_first():
     assert tuple(int(part) for part in jars.kafka_version().split(".")) >= (4, 1)
 
 
-def test_cached_jars_are_the_pinned_ones(kafka):
+@pytest.mark.usefixtures("kafka")
+def test_cached_jars_are_the_pinned_ones():
     """What the broker of this session runs has the pinned digests."""
     from streams.parts.paths import cache_dir
 

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -20,6 +19,7 @@ from streams.schemas import Topics, create_topics
 
 
 async def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:
+    """Write one value to the first partition."""
     async with AIOKafkaProducer(
         **kafka_connection(bootstrap_servers), max_request_size=4 * 1024 * 1024
     ) as producer:
@@ -27,6 +27,7 @@ async def produce(bootstrap_servers: str, topic: str, value: bytes) -> None:
 
 
 async def consume_first(bootstrap_servers: str, topic: str) -> bytes:
+    """Read the first value of the first partition."""
     async with AIOKafkaConsumer(**kafka_connection(bootstrap_servers)) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.seek_to_beginning()
@@ -42,8 +43,8 @@ async def test_values_above_one_megabyte_pass(kafka, suffix):
     assert await consume_first(kafka, topics.lookups) == value
 
 
-@pytest.mark.kafka
-async def test_detached_broker_survives_its_starter_and_keeps_its_data(kafka, tmp_path, suffix):
+@pytest.mark.usefixtures("kafka")
+async def test_detached_broker_survives_its_starter_and_keeps_its_data(tmp_path, suffix):
     """Records written before a stop are read after the next start; start and stop may be repeated."""
     broker = EmbeddedKafka(tmp_path / "data with space")
     started = broker.start()
@@ -62,8 +63,8 @@ async def test_detached_broker_survives_its_starter_and_keeps_its_data(kafka, tm
         broker.stop()
 
 
-@pytest.mark.kafka
-def test_taken_port_is_left_to_who_has_it(kafka, tmp_path):
+@pytest.mark.usefixtures("kafka")
+def test_taken_port_is_left_to_who_has_it(tmp_path):
     """With the usual port taken the broker comes up on another one, on the loopback interface only."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -76,8 +77,8 @@ def test_taken_port_is_left_to_who_has_it(kafka, tmp_path):
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
-@pytest.mark.kafka
-def test_broker_ends_when_its_owner_is_killed(kafka, tmp_path):
+@pytest.mark.usefixtures("kafka")
+def test_broker_ends_when_its_owner_is_killed(tmp_path):
     """A broker held by a process ends even if that process is killed with SIGKILL."""
     script = (
         "import time, pathlib, sys\n"
@@ -115,8 +116,8 @@ def test_damaged_state_file_means_stopped(tmp_path, content):
     assert not EmbeddedKafka(tmp_path).status().running
 
 
-@pytest.mark.kafka
-def test_failed_start_shows_the_end_of_the_log(kafka, tmp_path):
+@pytest.mark.usefixtures("kafka")
+def test_failed_start_shows_the_end_of_the_log(tmp_path):
     """When the broker cannot start, the error holds what it said last."""
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "meta.properties").write_text("version=1\nnode.id=77\ncluster.id=x\n")
@@ -125,8 +126,8 @@ def test_failed_start_shows_the_end_of_the_log(kafka, tmp_path):
     assert "node" in str(failure.value)
 
 
-@pytest.mark.kafka
-def test_start_that_takes_too_long_is_given_up(kafka, tmp_path):
+@pytest.mark.usefixtures("kafka")
+def test_start_that_takes_too_long_is_given_up(tmp_path):
     """After the start timeout the error says so, and no process is left."""
     broker = EmbeddedKafka(tmp_path, start_timeout_seconds=0.2)
     with pytest.raises(PartError, match=r"did not answer within 0\.2 s"):
@@ -136,12 +137,13 @@ def test_start_that_takes_too_long_is_given_up(kafka, tmp_path):
     assert java == []
 
 
-def test_same_data_cannot_be_served_twice(kafka, tmp_path, tmp_path_factory):
+@pytest.mark.usefixtures("kafka")
+def test_same_data_cannot_be_served_twice(tmp_path):
     """A second broker over data that are in use is refused before it starts."""
     broker = EmbeddedKafka(tmp_path)
     broker.start()
     try:
-        with pytest.raises(PartError, match="already running"), EmbeddedKafka(Path(tmp_path)):
+        with pytest.raises(PartError, match="already running"), EmbeddedKafka(tmp_path):
             pass
     finally:
         broker.stop()
