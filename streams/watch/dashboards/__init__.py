@@ -1,0 +1,1 @@
+"""The Grafana dashboards, written in Python; their JSON under ``grafana/dashboards`` is generated."""
