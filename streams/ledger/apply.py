@@ -7,6 +7,7 @@ it, so that the windows, which have no leaves of their own, cannot be exchanged 
 """
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
@@ -42,6 +43,8 @@ EXCLUSIONS: Final = "link.exclusions"
 SOURCES: Final = (OUTAGES, WINDOWS, EXCLUSIONS)
 CHAIN_START: Final = bytes(32)
 
+_QUOTED: Final = re.compile(r"'[^']*'")
+"""What a decoder quotes of a record's content, which a refusal does not repeat."""
 _windows: Final = msgspec.json.Decoder(Window)
 
 
@@ -112,7 +115,7 @@ class _Batch:
             else:
                 self._exclusions.append((record, exclusion_decoder.decode(record.value)))
         except (msgspec.DecodeError, WindowError, ValueError) as error:
-            self._refuse(record, str(error))
+            self._refuse(record, _QUOTED.sub("…", str(error)))
 
     def write(self) -> None:
         """Write everything taken, and bring the derived tables up to date."""

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from streams.ledger.days import DirtyDays, LinkLife
-from streams.ledger.histories import all_exclusions, history, spans_between, unpacked_days
+from streams.ledger.days import DirtyDays, LinkLife, link_lives
+from streams.ledger.histories import all_exclusions, history, span_of, spans_between, unpacked_days
 from streams.ledger.minutes import DayOfMinutes
 from streams.ledger.regroup import regroup
 from streams.ledger.rows import chunks, outage_decoder, select_in, upsert
 from streams.ledger.schema import (
+    COUNTED_COLUMN,
     FIGURE_COLUMNS,
     figures,
     outage_revisions,
@@ -26,6 +27,7 @@ from streams.ledger.schema import (
 from streams.model.availability import Figures, OutageSpan, account
 from streams.model.calendar import CALENDARS, DAY_MS, date_ms, local_date
 from streams.model.exclusion import Exclusion, excluded_time
+from streams.model.intervals import Intervals
 from streams.model.outage import Outage
 
 CALENDAR_SETTING: Final = "calendars"
@@ -128,7 +130,7 @@ def _settle_link(
     unpacked |= {day_ms: day for (of_link, day_ms), day in read.items() if of_link == link}
     rows = _day_rows(link, days, unpacked, spans, exclusions)
     upsert(connection, figures, rows)
-    _sum_months(connection, link, days)
+    upsert(connection, figures, month_sums(connection, link, days))
     _count_outages(connection, touching, unpacked, excluded_time(exclusions, link), life)
 
 
@@ -162,7 +164,8 @@ def _figure_row(calendar: str, grain: str, start_ms: int, link: str, counted: Fi
     return place | {name: getattr(counted, name) for name in FIGURE_COLUMNS}
 
 
-def _sum_months(connection: sa.Connection, link: str, days: Iterable[int]) -> None:
+def month_sums(connection: sa.Connection, link: str, days: Iterable[int]) -> list[dict[str, Any]]:
+    """Return the figures of the months that hold some days, as the sums of their days' figures."""
     months = {local_date(day_ms).replace(day=1) for day_ms in days}
     rows = []
     for month in sorted(months):
@@ -182,36 +185,61 @@ def _sum_months(connection: sa.Connection, link: str, days: Iterable[int]) -> No
         ):
             counted = Figures(**{name: int(getattr(row, name)) for name in FIGURE_COLUMNS})
             rows.append(_figure_row(row.calendar, "month", start_ms, link, counted))
-    upsert(connection, figures, rows)
+    return rows
 
 
 def _count_outages(
     connection: sa.Connection,
     spans: list[OutageSpan],
     unpacked: Mapping[int, DayOfMinutes],
-    excluded: list[tuple[int, int]],
+    excluded: Intervals,
     life: LinkLife,
 ) -> None:
-    rows = []
-    for span in spans:
-        end_ms = life.end_ms if span.end_ms is None else span.end_ms
-        if end_ms <= span.start_ms:
-            continue
-        outage_history = history(unpacked, [span], excluded, span.start_ms, end_ms)
-        counted = {
-            name: sum(s.counted_ms for s in account(outage_history, calendar, span.start_ms, end_ms)[1])
-            for name, calendar in CALENDARS.items()
-        }
-        rows.append(
-            {"id": span.outage_id, "counted": counted["24x7"], "counted_office": counted["office-hours"]}
-        )
+    rows = [{"id": span.outage_id} | _counted(span, unpacked, excluded, life) for span in spans]
     if rows:
         connection.execute(
             outages.update()
             .where(outages.c.outage_id == sa.bindparam("id"))
-            .values(counted_ms=sa.bindparam("counted"), counted_office_ms=sa.bindparam("counted_office")),
+            .values(
+                counted_ms=sa.bindparam("counted_ms"), counted_office_ms=sa.bindparam("counted_office_ms")
+            ),
             rows,
         )
+
+
+def _counted(
+    span: OutageSpan, unpacked: Mapping[int, DayOfMinutes], excluded: Intervals, life: LinkLife
+) -> dict[str, int]:
+    """Return an outage's counted time under each calendar, by column."""
+    end_ms = life.end_ms if span.end_ms is None else span.end_ms
+    if end_ms <= span.start_ms:
+        return {column.name: 0 for column in COUNTED_COLUMN.values()}
+    outage_history = history(unpacked, [span], excluded, span.start_ms, end_ms)
+    return {
+        COUNTED_COLUMN[name].name: sum(
+            share.counted_ms for share in account(outage_history, calendar, span.start_ms, end_ms)[1]
+        )
+        for name, calendar in CALENDARS.items()
+    }
+
+
+def counted_times(connection: sa.Connection, published: Iterable[Outage]) -> dict[str, dict[str, int]]:
+    """Return the counted time of each outage under each calendar, from its windows, by id and column."""
+    lives = link_lives(connection)
+    exclusions = all_exclusions(connection)
+    of_link: dict[str, list[Outage]] = {}
+    for outage in published:
+        of_link.setdefault(outage.link, []).append(outage)
+    counted = {}
+    for link, members in of_link.items():
+        life, excluded = lives.get(link), excluded_time(exclusions, link)
+        unpacked = {} if life is None else unpacked_days(connection, life.first_day_ms, life.end_ms, [link])
+        for outage in members:
+            if life is None or outage.status == "retracted":
+                counted[outage.outage_id] = {column.name: 0 for column in COUNTED_COLUMN.values()}
+            else:
+                counted[outage.outage_id] = _counted(span_of(outage), unpacked.get(link, {}), excluded, life)
+    return counted
 
 
 def last_revisions(connection: sa.Connection) -> dict[str, Outage]:

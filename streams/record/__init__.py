@@ -1,0 +1,1 @@
+"""`record`: outages, windows and exclusions from their topics into the ledger."""
