@@ -6,10 +6,13 @@ import signal
 from collections.abc import Coroutine
 from typing import Annotated, Any
 
+import faust
 import typer
 
 from streams import telemetry
 from streams.cli.outcome import fail
+from streams.detect.app import APP_ID, make_app, measurement_partitions
+from streams.detect.rule import Rule
 from streams.measure.shell import GROUP, Measure, StageStoppedError
 from streams.model.settings import MeasureSettings
 from streams.parts.connection import ConnectionSettingsError, kafka_connection
@@ -72,3 +75,26 @@ def measure(
         run_until_stopped(stage.run())
     except StageStoppedError as error:
         fail(error)
+
+
+@app.command()
+def detect(
+    *,
+    app_id: Annotated[str, typer.Option("--group", help="Faust application id.")] = APP_ID,
+    suffix: Suffix = "",
+    metrics_port: MetricsPort = 0,
+    web_port: Annotated[
+        int | None, typer.Option(help="Port of Faust's own web pages; without it, none.")
+    ] = None,
+) -> None:
+    """Turn measurements into link states, windows and outages (a Faust worker)."""
+    connection = begin("detect", metrics_port)
+    topics = topics_for(suffix)
+    partitions = asyncio.run(measurement_partitions(connection, topics))
+    rule = Rule()
+    telemetry.emit(telemetry.StageStarted({"rule": rule.version, "partitions": partitions}))
+    stage = make_app(
+        connection, partitions=partitions, topics=topics, rule=rule, app_id=app_id, web_port=web_port
+    )
+    worker = faust.Worker(stage, loglevel="warning", redirect_stdouts=False, override_logging=False)
+    worker.execute_from_commandline()

@@ -5,7 +5,7 @@ the clock, the least watermark over the source partitions, orders everything els
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from msgspec import Struct, field
@@ -25,6 +25,12 @@ class Cuts(Struct):
 
     watermarks: list[int] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+
+    def add(self, watermark_ms: int, source: Source) -> None:
+        """Add the next cut; one that is known already changes nothing."""
+        if not self.sources or source.first_offset > self.sources[-1].first_offset:
+            self.watermarks.append(watermark_ms)
+            self.sources.append(source)
 
     def covering(self, start_ms: int, until_ms: int) -> Source | None:
         """Return, as one range, the cuts that hold the events from ``start_ms`` up to ``until_ms``."""
@@ -60,35 +66,48 @@ class Detector:
         self.rule, self.settings = rule, settings
         self.trackers: dict[str, LinkTracker] = {}
         self.clock_ms = NOT_YET
-        self._watermarks: dict[int, int] = dict.fromkeys(partitions, NOT_YET)
-        self._applied: dict[tuple[str, int], int] = {}
-        self._cuts: dict[int, Cuts] = {}
+        self.watermarks: dict[int, int] = dict.fromkeys(partitions, NOT_YET)
+        self.applied: dict[str, int] = {}
+        self.cuts: dict[int, Cuts] = {}
+        self.resume_at: dict[str, int] = {}
         self._pruned_ms = NOT_YET
 
-    def apply(self, measurement: Measurement) -> Applied:
-        """Take in a measurement; return what the links have to publish, by link, in link order."""
+    def apply(self, measurement: Measurement, position: int | None = None) -> Applied:
+        """Take in a measurement; return what the links have to publish, by link, in link order.
+
+        ``position`` is its offset in `link.measurements`. A link restored from a state that has followed
+        further than that (`resume_at`) is left alone: it knows the measurement already.
+        """
         source = measurement.source
-        key = (source.topic, source.partition)
-        if source.first_offset < self._applied.get(key, 0):
+        key = f"{source.topic}/{source.partition}"
+        if source.first_offset < self.applied.get(key, 0):
             return Applied(fresh=False, output={})
-        self._applied[key] = source.next_offset
+        self.applied[key] = source.next_offset
         if source.topic != events.LOOKUPS:
             return Applied(fresh=True, output={})
-        self._take_in(measurement)
-        cuts = self._cuts.setdefault(source.partition, Cuts())
-        cuts.watermarks.append(measurement.watermark_ms)
-        cuts.sources.append(source)
-        self._watermarks[source.partition] = measurement.watermark_ms
-        return Applied(fresh=True, output=self._advance())
+        ahead = set()
+        if position is not None and self.resume_at:
+            ahead = {link for link, resume_at in self.resume_at.items() if resume_at > position}
+            self.resume_at = {link: self.resume_at[link] for link in ahead}
+        self._take_in(measurement, ahead)
+        self.cuts.setdefault(source.partition, Cuts()).add(measurement.watermark_ms, source)
+        self.watermarks[source.partition] = measurement.watermark_ms
+        return Applied(fresh=True, output=self._advance(ahead))
 
-    def watermarks(self) -> dict[int, int]:
-        """Return the watermark of each source partition heard so far."""
-        return {partition: at for partition, at in self._watermarks.items() if at != NOT_YET}
+    def unheard(self) -> list[int]:
+        """Return the source partitions that hold up the clock because nothing came from them yet."""
+        return [partition for partition, at in self.watermarks.items() if at == NOT_YET]
 
-    def _take_in(self, measurement: Measurement) -> None:
+    def exempt(self, partitions: Iterable[int]) -> None:
+        """Go on without source partitions that have no records at all; one that gets some joins again."""
+        for partition in partitions:
+            if self.watermarks.get(partition) == NOT_YET:
+                del self.watermarks[partition]
+
+    def _take_in(self, measurement: Measurement, ahead: Container[str]) -> None:
         slot_ms = self.settings.slot_ms
         source = measurement.source
-        closed_ms = self._watermarks.get(source.partition, NOT_YET) // slot_ms * slot_ms
+        closed_ms = self.watermarks.get(source.partition, NOT_YET) // slot_ms * slot_ms
         due_ms = measurement.watermark_ms // slot_ms * slot_ms
         late: dict[str, Late] = {}
         for alive in measurement.alive:
@@ -96,7 +115,9 @@ class Detector:
                 continue
             is_late = (alive.start_ms // slot_ms + 1) * slot_ms <= closed_ms
             for link in alive.links:
-                tracker = self._tracker(link)
+                if link in ahead:
+                    continue
+                tracker = self.tracker(link)
                 if is_late:
                     late.setdefault(link, Late(due_ms, source, [], [])).alive.append(
                         (alive.start_ms, alive.end_ms)
@@ -104,13 +125,21 @@ class Detector:
                 else:
                     tracker.sight.add(alive.start_ms, alive.end_ms)
         for cells in measurement.links:
-            self._tracker(cells.link).add(cells.slots)
+            if cells.link in ahead:
+                continue
+            open_slots = [slot for slot in cells.slots if slot.start_ms >= self.clock_ms]
+            self.tracker(cells.link).add(open_slots)
+            if len(open_slots) < len(cells.slots):  # only where a partition was not waited for
+                behind = [slot for slot in cells.slots if slot.start_ms < self.clock_ms]
+                late.setdefault(cells.link, Late(due_ms, source, [], [])).slots.extend(behind)
             if cells.late_slots:
                 late.setdefault(cells.link, Late(due_ms, source, [], [])).slots.extend(cells.late_slots)
         for link, facts in late.items():
-            self._tracker(link).add_late(facts)
+            if link not in ahead:
+                self.tracker(link).add_late(facts)
 
-    def _tracker(self, link: str) -> LinkTracker:
+    def tracker(self, link: str) -> LinkTracker:
+        """Return the tracker of a link, new if the link is."""
         tracker = self.trackers.get(link)
         if tracker is None:
             tracker = self.trackers[link] = LinkTracker(link, self.rule, self.settings, self._evidence)
@@ -118,18 +147,20 @@ class Detector:
 
     def _evidence(self, start_ms: int, until_ms: int) -> list[Source]:
         from_ms = start_ms - self.settings.out_of_orderness_ms
-        ranges = (self._cuts[partition].covering(from_ms, until_ms) for partition in sorted(self._cuts))
+        ranges = (self.cuts[partition].covering(from_ms, until_ms) for partition in sorted(self.cuts))
         return [source for source in ranges if source is not None]
 
-    def _advance(self) -> dict[str, Output]:
+    def _advance(self, ahead: Container[str]) -> dict[str, Output]:
         """Move the clock to the least watermark, and every link with it."""
         slot_ms = self.settings.slot_ms
-        clock_ms = min(self._watermarks.values()) // slot_ms * slot_ms
+        clock_ms = min(self.watermarks.values()) // slot_ms * slot_ms
         if clock_ms <= self.clock_ms or clock_ms < 0:
             return {}
         self.clock_ms = clock_ms
         output = {}
         for link in sorted(self.trackers):
+            if link in ahead:
+                continue
             published = self.trackers[link].advance(clock_ms)
             if published.windows or published.outages:
                 output[link] = published
@@ -142,8 +173,9 @@ class Detector:
         if before_ms <= self._pruned_ms:
             return
         self._pruned_ms = before_ms
-        for tracker in self.trackers.values():
-            tracker.prune(before_ms)
+        for link, tracker in self.trackers.items():
+            if link not in self.resume_at:
+                tracker.prune(before_ms)
         oldest_ms = min([before_ms, *(tracker.oldest_ms(before_ms) for tracker in self.trackers.values())])
-        for cuts in self._cuts.values():
+        for cuts in self.cuts.values():
             cuts.prune(oldest_ms - 2 * self.settings.out_of_orderness_ms)

@@ -1,0 +1,288 @@
+"""`detect` as a Faust application: `portallink run detect`, or `faust -A streams.detect.app worker`.
+
+Faust does what it is good at: assignment, one agent, one plain table, recovery, web and command line. The
+agent acknowledges by hand. Order of effects: what a measurement makes known is published and confirmed,
+then the states are written to the table and confirmed, and only then are the measurements acknowledged.
+After a crash the agent meets measurements again that it had published from; the states say how far each
+link had followed, and what is published again is the same to the byte.
+"""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import faust
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams import telemetry
+from streams.detect.detector import Applied, Detector
+from streams.detect.rule import Rule
+from streams.detect.snapshot import load, save
+from streams.model.canonical import encode
+from streams.model.measurement import Measurement
+from streams.model.settings import DetectSettings
+from streams.parts.connection import kafka_connection
+from streams.schemas import Topics
+
+APP_ID: Final = "portallink-detect"
+SAVE_EVERY_SECONDS: Final = 10.0
+MOST_UNSAVED: Final = 5_000
+"""Measurements of one partition that may wait for their acknowledgement: they are held in memory."""
+IDLE_SECONDS: Final = 5.0
+"""A source partition without any record for so long no longer holds up the clock."""
+MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
+
+_decoder: Final = msgspec.json.Decoder(Measurement)
+
+
+class Follower:
+    """One assigned partition of `link.measurements`: its detector, and what is not yet acknowledged."""
+
+    def __init__(self, detector: Detector, next_position: int) -> None:
+        self.detector = detector
+        self.next_position = next_position
+        self.unacknowledged: list[Any] = []
+        self.sent: list[Any] = []
+        self.saved_at = self.started_at = time.monotonic()
+
+
+class Detect:
+    """The stage: follows the partitions assigned to this worker."""
+
+    def __init__(
+        self, app: Any, topics: Topics, rule: Rule, settings: DetectSettings, connection: dict[str, Any]
+    ) -> None:
+        self._app, self._topics, self._rule, self._settings = app, topics, rule, settings
+        self._connection = connection
+        raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+        self._measurements = app.topic(topics.measurements, **raw)
+        self._windows = app.topic(topics.windows, **raw)
+        self._outages = app.topic(topics.outages, **raw)
+        self._latest = app.topic(topics.outages_latest, **raw)
+        self._table = app.Table("links", **raw)
+        self._followers: dict[int, Follower] = {}
+        app.agent(self._measurements, name="detect")(self._follow)
+        app.on_partitions_revoked.connect(self._forget)
+
+    async def _follow(self, stream: Any) -> None:
+        """Take in measurements one by one, in the order of their partition."""
+        async for event in stream.noack().events():
+            partition, position = event.message.partition, event.message.offset
+            follower = self._followers.get(partition)
+            if follower is None or position < follower.next_position:
+                follower = self._followers[partition] = await self._start(partition, position)
+            follower.next_position = position + 1
+            follower.unacknowledged.append(event)
+            await self._apply(follower, event.value, partition, position)
+            now = time.monotonic()
+            due = now - follower.saved_at >= SAVE_EVERY_SECONDS
+            if due or len(follower.unacknowledged) >= MOST_UNSAVED:
+                await self._exempt_silent(follower, now)
+                await self._save(follower, partition)
+
+    async def _apply(self, follower: Follower, value: bytes, partition: int, position: int) -> None:
+        """Apply one measurement and publish what it makes known; set aside what is no measurement."""
+        try:
+            measurement = _decoder.decode(value)
+        except msgspec.DecodeError as error:
+            topic = self._topics.measurements
+            telemetry.emit(telemetry.RecordRejected("wrong_shape", topic, partition, position, str(error)))
+            return
+        clock_ms = follower.detector.clock_ms
+        applied = follower.detector.apply(measurement, position)
+        source = measurement.source
+        if not applied.fresh:
+            telemetry.emit(telemetry.MeasurementDuplicate(source))
+            return
+        telemetry.emit(telemetry.MeasurementApplied(source, measurement.watermark_ms))
+        await self._publish(follower, applied)
+        if follower.detector.clock_ms > clock_ms:
+            self._tell_states(follower.detector, clock_ms)
+
+    async def _publish(self, follower: Follower, applied: Applied) -> None:
+        for link, output in applied.output.items():
+            key = link.encode()
+            for window in output.windows:
+                follower.sent.append(await self._windows.send(key=key, value=encode(window)))
+                telemetry.emit(telemetry.WindowPublished(link, window.start_ms, window.revision))
+            for outage in output.outages:
+                value = encode(outage)
+                follower.sent.append(await self._outages.send(key=key, value=value))
+                follower.sent.append(await self._latest.send(key=outage.outage_id.encode(), value=value))
+                telemetry.emit(telemetry.OutagePublished(outage))
+
+    def _tell_states(self, detector: Detector, from_ms: int) -> None:
+        clock_ms = detector.clock_ms
+        first_ms = max(from_ms, clock_ms - self._settings.slot_ms)
+        for link, tracker in detector.trackers.items():
+            state = tracker.state_at(clock_ms)
+            observed = tracker.sight.covers(clock_ms - self._settings.slot_ms, clock_ms)
+            telemetry.emit(telemetry.SlotFinalised(link, first_ms, clock_ms, state, observed))
+
+    async def page(self, web: Any, _request: Any) -> Any:
+        """Answer Faust's own web page `/links/` with the state of each link that this worker follows."""
+        links = {
+            link: tracker.state_at(follower.detector.clock_ms)
+            for follower in self._followers.values()
+            for link, tracker in sorted(follower.detector.trackers.items())
+        }
+        return web.json({"links": links})
+
+    async def _save(self, follower: Follower, partition: int) -> None:
+        """Confirm what was sent, write the states, confirm those, then acknowledge."""
+        sent, follower.sent = follower.sent, []
+        await asyncio.gather(*sent)
+        saved = save(follower.detector, follower.next_position)
+        known = self._own(partition)
+        for key, value in saved.items():
+            name = b"%d|%s" % (partition, key.encode())
+            if self._table.get(name) != value:
+                self._table[name] = value
+        for key in known.keys() - saved.keys():
+            del self._table[known[key]]
+        await self._app.producer.flush()
+        for event in follower.unacknowledged:
+            event.ack()
+        follower.unacknowledged.clear()
+        follower.saved_at = time.monotonic()
+
+    async def _start(self, partition: int, position: int) -> Follower:
+        """Restore a partition's links from the table; without any state, read the measurements again."""
+        reader = AIOKafkaConsumer(**self._connection)
+        await reader.start()
+        try:
+            detector = Detector(
+                self._rule, self._settings, sorted(await _partitions(reader, self._topics.lookups))
+            )
+            own = {key: self._table[name] for key, name in self._own(partition).items()}
+            if load(detector, own) is None:
+                await _catch_up(
+                    reader, TopicPartition(self._topics.measurements, partition), position, detector
+                )
+        finally:
+            await reader.stop()
+        for link, tracker in detector.trackers.items():
+            still_open = [outage for outage in tracker.published.values() if outage.status == "open"]
+            state = tracker.state_at(detector.clock_ms)
+            clock_ms = detector.clock_ms
+            telemetry.emit(
+                telemetry.LinkRestored(link, state, clock_ms, still_open[-1] if still_open else None)
+            )
+        return Follower(detector, position)
+
+    async def _exempt_silent(self, follower: Follower, now: float) -> None:
+        """Do not wait for source partitions that have never held a record."""
+        unheard = follower.detector.unheard()
+        if not unheard or now - follower.started_at < IDLE_SECONDS:
+            return
+        reader = AIOKafkaConsumer(**self._connection)
+        await reader.start()
+        try:
+            ends = await reader.end_offsets([TopicPartition(self._topics.lookups, one) for one in unheard])
+        finally:
+            await reader.stop()
+        follower.detector.exempt(source.partition for source, end in ends.items() if end == 0)
+
+    def _own(self, partition: int) -> dict[str, bytes]:
+        """Return the table's keys of a partition, by what they stand for."""
+        prefix = b"%d|" % partition
+        return {name[len(prefix) :].decode(): name for name in self._table if name.startswith(prefix)}
+
+    async def _forget(self, _app: Any, revoked: set[Any], **_: Any) -> None:
+        """Drop the followers of revoked partitions; whoever gets them goes on from the table."""
+        for partition in sorted(tp.partition for tp in revoked if tp.topic == self._topics.measurements):
+            follower = self._followers.pop(partition, None)
+            for link in follower.detector.trackers if follower is not None else ():
+                telemetry.emit(telemetry.LinkReleased(link))
+
+
+async def _partitions(reader: AIOKafkaConsumer, topic: str) -> set[int]:
+    """Return the partitions of a topic."""
+    await reader.topics()
+    found: set[int] | None = reader.partitions_for_topic(topic)
+    return found or {0}
+
+
+async def _catch_up(
+    reader: AIOKafkaConsumer, source: TopicPartition, position: int, detector: Detector
+) -> None:
+    """Apply the measurements before ``position`` without publishing: they were published from before."""
+    reader.assign([source])
+    await reader.seek_to_beginning(source)
+    while await reader.position(source) < position:
+        for records in (await reader.getmany(timeout_ms=1000)).values():
+            for record in records:
+                if record.offset < position:
+                    detector.apply(_decoder.decode(record.value), record.offset)
+
+
+def make_app(
+    connection: dict[str, Any],
+    *,
+    partitions: int,
+    topics: Topics | None = None,
+    rule: Rule | None = None,
+    settings: DetectSettings | None = None,
+    app_id: str = APP_ID,
+    web_port: int | None = None,
+) -> Any:
+    """Return the Faust application; ``partitions`` is how many `link.measurements` has."""
+    servers = str(connection["bootstrap_servers"]).split(",")
+    app = faust.App(
+        app_id,
+        broker=[f"kafka://{server}" for server in servers],
+        broker_credentials=_credentials(connection),
+        store="memory://",
+        topic_partitions=partitions,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=MAX_REQUEST_BYTES,
+        producer_max_request_size=MAX_REQUEST_BYTES,
+        producer_compression_type="lz4",
+        stream_wait_empty=False,
+        stream_publish_on_commit=False,
+        web_enabled=web_port is not None,
+        web_port=web_port,
+        web_bind="127.0.0.1",
+        web_host="127.0.0.1",
+    )
+    detect = Detect(app, topics or Topics(), rule or Rule(), settings or DetectSettings(), connection)
+    app.page("/links/")(detect.page)
+    return app
+
+
+def _credentials(connection: dict[str, Any]) -> Any:
+    """Return the connection's security as Faust takes it."""
+    protocol = connection.get("security_protocol", "PLAINTEXT")
+    context = connection.get("ssl_context")
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=connection["sasl_plain_username"],
+            password=connection["sasl_plain_password"],
+            mechanism=connection["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if protocol == "SSL" else None
+
+
+async def measurement_partitions(connection: dict[str, Any], topics: Topics) -> int:
+    """Return how many partitions `link.measurements` has on the broker."""
+    reader = AIOKafkaConsumer(**connection)
+    await reader.start()
+    try:
+        return len(await _partitions(reader, topics.measurements))
+    finally:
+        await reader.stop()
+
+
+def __getattr__(name: str) -> Any:
+    """Make `app` when `faust -A streams.detect.app` asks for it: nothing is wired by importing."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    telemetry.configure("detect")
+    connection = kafka_connection()
+    partitions = asyncio.run(measurement_partitions(connection, Topics()))
+    app = make_app(connection, partitions=partitions, web_port=6066)
+    globals()["app"] = app
+    return app
