@@ -45,6 +45,17 @@ class Pace:
         self._first_ms: int | None = None
         self._started = 0.0
         self._paused_at: float | None = None
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether publishing was ended before its time."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """End publishing with the record before; what went out is confirmed first."""
+        self._stopped = True
+        self.resume()
 
     @property
     def paused(self) -> bool:
@@ -78,7 +89,7 @@ class Pace:
         while True:
             await self._running.wait()
             seconds = self.wait_seconds(logged_at_ms)
-            if seconds <= 0:
+            if seconds <= 0 or self._stopped:
                 return
             await asyncio.sleep(min(seconds, 0.25))
 
@@ -127,6 +138,7 @@ class Publisher:
             await self._check(target)
             batch = self._open[target] = self._producer.create_batch()
         if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
+            del self._open[target]
             await self._send(target, batch)
             batch = self._open[target] = self._producer.create_batch()
             if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
@@ -208,7 +220,7 @@ async def publish(
 
     `connection` holds the client options of aiokafka (`bootstrap_servers` and the rest). `topic_names`
     renames topics. At `speed` the records leave that many times faster than they were logged
-    (`logged_at_ms`), flat out if it is None; `pace` brings its own speed and can be paused meanwhile.
+    (`logged_at_ms`), flat out if it is None; `pace` brings its own speed and can pause and stop it.
     `progress` is called with the count confirmed so far. Raises PublishError, and what `records` raises:
     everything before the failing record is then confirmed.
     """
@@ -221,10 +233,12 @@ async def publish(
                     await pace.wait(record.logged_at_ms)
                 elif number % BREATH_RECORDS == 0:
                     await asyncio.sleep(0)
+                if pace.stopped:
+                    break
                 await publisher.append(record)
         except PublishError:
             raise
-        except BaseException:
+        except Exception:
             await publisher.flush()
             raise
         await publisher.flush()

@@ -2,7 +2,20 @@
 
 import typer
 
-from streams.cli import analyze, ingest, kafka, run, simulate, topics
+from streams.cli import (
+    analyze,
+    capture,
+    diff,
+    explain,
+    golden,
+    ingest,
+    kafka,
+    query,
+    replay,
+    run,
+    simulate,
+    topics,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +28,12 @@ app.add_typer(run.app, name="run")
 app.add_typer(ingest.app, name="ingest")
 app.command(name="simulate")(simulate.simulate)
 app.command(name="analyze")(analyze.analyze_log)
+app.command(name="capture")(capture.capture)
+app.command(name="replay")(replay.replay)
+app.command(name="diff")(diff.diff)
+app.command(name="explain")(explain.explain)
+app.command(name="query")(query.query)
+app.add_typer(golden.app, name="golden")
 
 
 def main() -> None:

@@ -12,11 +12,17 @@ from streams.detect.rule import Rule
 from streams.logfile import LogFileError
 from streams.model.canonical import encode
 from streams.replay.analyze import Analysis, analyze
+from streams.replay.rulefile import RuleFileError, read_rule
 
 
 def analyze_log(
-    file: Annotated[Path, typer.Argument(help="A log file: NDJSON, .zst if so named.")],
+    file: Annotated[
+        Path, typer.Argument(help="A log file (NDJSON, .zst if so named, Parquet) or a captured folder.")
+    ],
     *,
+    rule: Annotated[
+        Path | None, typer.Option(help="Rule file: JSON, TOML or YAML [default: the built-in rule].")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for measurements, windows and outages as NDJSON.")
     ] = None,
@@ -25,11 +31,11 @@ def analyze_log(
 
     The result is what the brokered pipeline gives for the same log, byte for byte.
     """
-    if not file.is_file():
+    if not file.exists():
         refuse(f"{file}: no such file")
     try:
-        analysis = analyze_with_progress(file, Rule())
-    except LogFileError as error:
+        analysis = analyze_with_progress(file, Rule() if rule is None else read_rule(rule))
+    except (LogFileError, RuleFileError) as error:
         refuse(error)
     if out is not None:
         analysis.write(out)

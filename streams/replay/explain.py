@@ -150,9 +150,10 @@ class _TracingDetector(Detector):
         self.steps: dict[int, Step] = {}
         self._traced = link
 
-    def _tracker(self, link: str) -> LinkTracker:
+    def tracker(self, link: str) -> LinkTracker:
+        """Return the tracker of a link, that of the traced one with a history that notes its steps."""
         fresh = link not in self.trackers
-        tracker = super()._tracker(link)
+        tracker = super().tracker(link)
         if fresh and link == self._traced:
             lookback_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
             tracker.history = _TracingHistory(self.rule, self.settings, lookback_ms, self.steps)

@@ -61,6 +61,7 @@ def connect(files: Sequence[Path]) -> "duckdb.DuckDBPyConnection":
     logs, results = _sort(files)
     database = duckdb.connect(config={"autoinstall_known_extensions": False})
     try:
+        database.execute("SET enable_progress_bar = false")
         database.execute("SET TimeZone = 'Asia/Ho_Chi_Minh'")
         if logs:
             _create_log_views(database, logs)

@@ -12,10 +12,11 @@ class RuleFileError(ValueError):
     """A rule file that cannot be used; the message names the file and the field."""
 
 
-def read_rule(path: Path) -> Rule:
+def read_rule(path: Path, *, kept: bool = False) -> Rule:
     """Return the rule of a file; raise `RuleFileError` where it is unreadable or a field is wrong.
 
-    A rule that changes anything must say so in its ``version``: results carry it.
+    A rule that changes anything must say so in its ``version``: results carry it. One ``kept`` whole beside
+    a result is what it was, whatever the built-in one is today.
     """
     decode: Any = {
         ".toml": msgspec.toml.decode,
@@ -28,6 +29,6 @@ def read_rule(path: Path) -> Rule:
         raise RuleFileError(f"{path}: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RuleFileError(f"{path}: {error}") from error
-    if rule != Rule() and rule.version == Rule().version:
+    if not kept and rule != Rule() and rule.version == Rule().version:
         raise RuleFileError(f"{path}: differs from rule {rule.version} and needs a `version` of its own")
     return rule

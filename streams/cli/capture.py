@@ -1,0 +1,151 @@
+"""`portallink capture`: topics into a captured log."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.logfile import LogFileError
+from streams.logfolder import FileFormat, Manifest
+from streams.parts.connection import ConnectionSettingsError, kafka_connection
+from streams.replay.capture import CaptureError, Wish
+from streams.replay.capture import Progress as Done
+from streams.replay.capture import capture as run_capture
+from streams.replay.player import INPUT_TOPICS
+from streams.replay.pseudonym import Pseudonymiser, PseudonymKeyError
+from streams.replay.times import TimeTextError, local_time, parse_time_ms
+
+WISH = re.compile(r"(?P<topic>[^/]+)(?:/(?P<partition>\d+)(?:=(?P<first>\d*):(?P<next>\d*))?)?")
+KEY_VARIABLE = "PORTALLINK_PSEUDONYM_KEY"
+
+
+def capture(
+    folder: Annotated[Path, typer.Argument(help="Folder of the captured log; one begun is gone on with.")],
+    *,
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TOPIC, TOPIC/PARTITION or TOPIC/PARTITION=FIRST:NEXT (offsets, half-open); repeatable "
+            "[default: the two event topics]."
+        ),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="From this time on, by the broker's clock.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to this time, not included.")] = None,
+    file_format: Annotated[str, typer.Option("--format", help="ndjson (compressed) or parquet.")] = "ndjson",
+    pseudonymise: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with a secret key (16 bytes or more): identifiers are replaced by keyed hashes, "
+            f"joins kept. Or the key itself in {KEY_VARIABLE}."
+        ),
+    ] = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="Broker [default: KAFKA_BOOTSTRAP_SERVERS].")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write what lies on topics now into log files, with a manifest of ranges, counts and digests.
+
+    Run again after an interruption, a full disk or a kill, it goes on where it stopped; run again later, it
+    adds what has come. Times without an offset are Asia/Ho_Chi_Minh.
+    """
+    try:
+        wishes = [_wish(text) for text in topic or INPUT_TOPICS]
+        since_ms, until_ms = (None if text is None else parse_time_ms(text) for text in (since, until))
+        connection = kafka_connection(bootstrap_servers)
+        pseudonymiser = _pseudonymiser(pseudonymise)
+    except (typer.BadParameter, TimeTextError, ConnectionSettingsError, PseudonymKeyError) as error:
+        refuse(error)
+    columns = (TextColumn("capturing"), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def progress(done: Done) -> None:
+            bar.update(task, completed=done.done, total=done.total, description=f"{done.records:,} records")
+
+        try:
+            manifest = asyncio.run(
+                run_capture(
+                    folder,
+                    connection,
+                    wishes,
+                    file_format=_format(file_format),
+                    since_ms=since_ms,
+                    until_ms=until_ms,
+                    pseudonymiser=pseudonymiser,
+                    progress=progress,
+                )
+            )
+        except (CaptureError, LogFileError) as error:
+            fail(error)
+        except OSError as error:
+            fail(f"{error}; whole segments are kept: make room and run the same command again")
+        except KeyboardInterrupt:
+            fail("interrupted; whole segments are kept: run the same command again and it goes on")
+    _print(folder, manifest, as_json)
+
+
+def _wish(text: str) -> Wish:
+    match = WISH.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter(
+            f"--topic {text!r} is not TOPIC, TOPIC/PARTITION or TOPIC/PARTITION=FIRST:NEXT"
+        )
+    partition, first, following = (
+        int(match[name]) if match[name] else None for name in ("partition", "first", "next")
+    )
+    if first is not None and following is not None and first > following:
+        raise typer.BadParameter(f"--topic {text!r}: the first offset is above the next")
+    return Wish(match["topic"], partition, first, following)
+
+
+def _format(name: str) -> FileFormat:
+    if name not in ("ndjson", "parquet"):
+        refuse(f"--format {name!r} is neither ndjson nor parquet")
+    return "parquet" if name == "parquet" else "ndjson"
+
+
+def _pseudonymiser(path: Path | None) -> Pseudonymiser | None:
+    if path is not None:
+        try:
+            return Pseudonymiser(path.read_bytes().strip())
+        except OSError as error:
+            raise PseudonymKeyError(f"{path}: {error.strerror}") from error
+    key = os.environ.get(KEY_VARIABLE)
+    return Pseudonymiser(key.encode()) if key else None
+
+
+def _print(folder: Path, manifest: Manifest, as_json: bool) -> None:
+    ranges = [
+        {
+            "topic": part.topic,
+            "partition": part.partition,
+            "first_offset": part.first_offset,
+            "next_offset": part.next_offset,
+        }
+        for part in manifest.ranges
+    ]
+    logged = [(part.first_logged_at_ms, part.last_logged_at_ms) for part in manifest.segments]
+    if as_json:
+        print_json(
+            {
+                "folder": str(folder),
+                "records": manifest.records,
+                "segments": len(manifest.segments),
+                "complete": manifest.complete,
+                "pseudonym_key": manifest.pseudonym_key,
+                "ranges": ranges,
+            }
+        )
+        return
+    for part in ranges:
+        print("{topic}/{partition}: offsets {first_offset} to {next_offset}, half-open".format(**part))
+    print(f"{manifest.records:,} records in {len(manifest.segments)} segments in {folder}")
+    if logged:
+        first, last = min(logged)[0], max(last for _, last in logged)
+        print(f"logged {local_time(first)} to {local_time(last)} Asia/Ho_Chi_Minh")

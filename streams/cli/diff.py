@@ -1,0 +1,105 @@
+"""`portallink diff`: what differs between two results."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.outcome import FAILED, notes, print_json, refuse
+from streams.model.outage import Outage
+from streams.replay.diff import Changed, Diff
+from streams.replay.diff import diff as compare
+from streams.replay.results import ResultFileError, read_results
+from streams.replay.times import local_time
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(help="Result folder (`analyze --out`) or one of its files.")],
+    after: Annotated[Path, typer.Argument(help="The result to compare with it.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
+) -> None:
+    """Compare two results by meaning: outages gained, lost, moved; figures, windows, measurements changed.
+
+    Exits 0 where nothing differs, 1 where something does. Times are Asia/Ho_Chi_Minh.
+    """
+    try:
+        found = compare(read_results(before), read_results(after))
+    except ResultFileError as error:
+        refuse(error)
+    if as_json:
+        print_json(msgspec.to_builtins(found, str_keys=True) | {"differ": bool(found)})
+    else:
+        print_diff(found)
+    if found:
+        raise typer.Exit(FAILED)
+
+
+def print_diff(found: Diff) -> None:
+    """Show the differences to a person."""
+    console = Console()
+    for name in found.not_compared:
+        notes.print(f"{name}: only one side has any, so they are not compared", highlight=False)
+    if not found:
+        console.print(f"no difference; {found.same} outages are the same", highlight=False)
+        return
+    if found.gained or found.lost or found.changed:
+        console.print(_outages(found))
+    for window in found.windows:
+        moved = ", ".join(f"{state} {_span(ms)}" for state, ms in window.state_moved_ms.items())
+        console.print(
+            f"{window.link}: {window.differing} windows differ, {window.only_before} only before, "
+            f"{window.only_after} only after; {moved or 'no time changed state'}; first at "
+            f"{local_time(window.first_start_ms)}"
+            + (f": {_changes(window.first_changed)}" if window.first_changed else ""),
+            highlight=False,
+            markup=False,
+        )
+    for part in found.measurements:
+        console.print(
+            f"{part.topic}/{part.partition}: {part.differing} measurements differ"
+            + (f" (first in {', '.join(part.first_changed)})" if part.first_changed else "")
+            + f", {part.only_before} only before, {part.only_after} only after; first at offset "
+            f"{part.first_offset}",
+            highlight=False,
+            markup=False,
+        )
+    console.print(
+        f"{len(found.gained)} outages gained, {len(found.lost)} lost, {len(found.changed)} changed, "
+        f"{found.same} the same",
+        highlight=False,
+    )
+
+
+def _outages(found: Diff) -> Table:
+    table = Table("", "link", "kind", "start", "end", "what changed")
+    for sign, outages in (("[green]gained[/]", found.gained), ("[red]lost[/]", found.lost)):
+        for outage in outages:
+            table.add_row(sign, *_place(outage), "")
+    for pair in found.changed:
+        moves = [f"start {_span(pair.start_moved_ms)}"] if pair.start_moved_ms else []
+        moves += [f"end {_span(pair.end_moved_ms)}"] if pair.end_moved_ms else []
+        what = "; ".join([*moves, *([_changes(pair.changed)] if pair.changed else [])])
+        table.add_row("[yellow]changed[/]", pair.link, "", local_time(pair.start_ms), "", what)
+    return table
+
+
+def _place(outage: Outage) -> tuple[str, str, str, str]:
+    end = "open" if outage.end_ms is None else local_time(outage.end_ms)
+    return outage.link, outage.kind, local_time(outage.start_ms), end
+
+
+def _changes(changed: list[Changed]) -> str:
+    return "; ".join(f"{item.name} {_short(item.before)} → {_short(item.after)}" for item in changed)
+
+
+def _short(value: object) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def _span(ms: int) -> str:
+    return f"{ms / 1000:+,.3f} s".replace(".000", "")

@@ -1,0 +1,124 @@
+"""`portallink explain`: why an outage opened and closed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.logfile import LogFileError
+from streams.replay.explain import Explanation, Step, UnknownOutageError
+from streams.replay.explain import explain as trace
+from streams.replay.plot import write_svg
+from streams.replay.rulefile import RuleFileError, read_rule
+from streams.replay.times import local_time
+
+BAR_WIDTH = 18
+BAR_AT = 12
+COLOURS = {"UP": "green", "DEGRADED": "yellow", "DOWN": "red"}
+
+
+def explain(
+    outage_id: Annotated[str, typer.Argument(help="The outage; its id may be shortened.")],
+    log: Annotated[Path, typer.Option(help="The log in which it is: file or captured folder.")],
+    *,
+    rule: Annotated[Path | None, typer.Option(help="Rule file [default: the built-in rule].")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw the plot into this SVG file.")] = None,
+    every_slot: Annotated[
+        bool, typer.Option("--all", help="Show every slot, also where long stretches are alike.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> None:
+    """Show slot by slot what the rule saw, and why the outage opened and closed.
+
+    Evidence is in nats; a test decides when its sum reaches the bar (`|`). Times are Asia/Ho_Chi_Minh.
+    """
+    if not log.exists():
+        refuse(f"{log}: no such file")
+    try:
+        found = trace(outage_id, log, None if rule is None else read_rule(rule))
+    except (LogFileError, RuleFileError, UnknownOutageError) as error:
+        refuse(error)
+    if svg is not None:
+        try:
+            write_svg(found, svg)
+        except OSError as error:
+            fail(error)
+        notes.print(f"plot written to {svg}", highlight=False)
+    if as_json:
+        print_json(msgspec.to_builtins(found) | {"reasons": found.reasons()})
+    else:
+        _print(found, every_slot)
+
+
+def _print(found: Explanation, every_slot: bool) -> None:
+    console = Console()
+    outage = found.outage
+    console.print(
+        f"{outage.outage_id} · {outage.link} · {outage.kind}, {outage.fault_domain} fault · "
+        f"{local_time(outage.start_ms)} to {local_time(outage.end_ms) if outage.end_ms else 'now (open)'} · "
+        f"{outage.failures} of {outage.attempts} attempts failed",
+        highlight=False,
+        markup=False,
+    )
+    console.print(_slots(found.steps, every_slot))
+    for sentence in found.reasons():
+        console.print(f"• {sentence}", highlight=False, markup=False)
+    for revision in found.revisions:
+        end = "open" if revision.end_ms is None else local_time(revision.end_ms)
+        console.print(
+            f"revision {revision.revision} ({revision.reason}), decided "
+            f"{local_time(revision.detected_at_ms)}: {revision.status}, "
+            f"{local_time(revision.start_ms)} to {end}",
+            highlight=False,
+            markup=False,
+        )
+
+
+def _slots(steps: list[Step], every_slot: bool) -> Table:
+    table = Table("slot", "ok", "failed", "slow", "test", "evidence", Column("", no_wrap=True), "link")
+    left_out = 0
+    for number, step in enumerate(steps):
+        if not every_slot and _dull(steps, number):
+            left_out += 1
+            continue
+        if left_out:
+            table.add_row("…", "", "", "", "", f"{left_out} alike", "", "")
+            left_out = 0
+        bar = next((bar for bar in step.bars if bar.test == step.verdict), step.strongest)
+        colour = COLOURS[step.condition]
+        table.add_row(
+            local_time(step.start_ms, date=False),
+            str(step.answered),
+            str(step.failed),
+            str(step.slow) if step.slow else "",
+            bar.test if bar else "",
+            f"{bar.total:.1f}/{bar.threshold:.1f}" if bar else "",
+            _bar(bar.total / bar.threshold) if bar else "",
+            f"[{colour}]{step.condition}[/]" + (" ◄" if step.verdict else ""),
+        )
+    if left_out:
+        table.add_row("…", "", "", "", "", f"{left_out} alike", "", "")
+    return table
+
+
+def _dull(steps: list[Step], number: int) -> bool:
+    """Say whether nothing happens near a slot: no decision within six slots, and no test rising."""
+    near = steps[max(number - 6, 0) : number + 7]
+    return not any(step.verdict for step in near) and len(near) == 13
+
+
+def _bar(share: float) -> str:
+    """Return a bar whose `|` stands where the test decides.
+
+    >>> _bar(0.5)
+    '██████      |     '
+    """
+    full = round(min(share, 1.5) * BAR_AT)
+    cells = ["█" if at < full else " " for at in range(BAR_WIDTH)]
+    if full <= BAR_AT:
+        cells[BAR_AT] = "|"
+    return "".join(cells)

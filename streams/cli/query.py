@@ -1,0 +1,46 @@
+"""`portallink query`: SQL over logs and results."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.outcome import notes, print_json, refuse
+from streams.replay.query import QueryError, run
+
+ROWS_SHOWN = 200
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="An SQL statement of DuckDB's dialect.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Log files, captured folders, result folders or files.")
+    ],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON objects.")] = False,
+) -> None:
+    """Ask captured logs and results: tables records, lookups, submissions, heartbeats; measurements, windows,
+    outages, final_outages. See docs/replay.md for their columns; times are Asia/Ho_Chi_Minh.
+    """  # noqa: D205 - one paragraph, as the help shows it
+    try:
+        columns, rows = run(sql, files)
+    except QueryError as error:
+        refuse(error)
+    if as_json:
+        print_json([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
+        return
+    table = Table(*columns)
+    for row in rows[:ROWS_SHOWN]:
+        table.add_row(*("" if value is None else str(_plain(value)) for value in row))
+    Console().print(table)
+    if len(rows) > ROWS_SHOWN:
+        notes.print(f"and {len(rows) - ROWS_SHOWN:,} more rows; --json prints all", highlight=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds")
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)

@@ -1,0 +1,109 @@
+"""Golden scenarios: a log, a rule and the outages they must give, in a folder small enough to commit.
+
+| file | holds |
+|---|---|
+| `golden.json` | what the scenario shows |
+| `log.ndjson.zst` | the log |
+| `rule.json` | the whole rule, so that a change of the built-in one does not move it |
+| `outages.ndjson` | the outages that must come out, last revision each |
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from streams.detect.rule import Rule
+from streams.logfile import log_writer, read_log
+from streams.model.canonical import encode
+from streams.model.outage import Outage
+from streams.replay.analyze import analyze
+from streams.replay.diff import Diff, diff
+from streams.replay.results import Results, Table, read_results
+from streams.replay.rulefile import read_rule
+
+ABOUT, LOG, RULE, OUTAGES = "golden.json", "log.ndjson.zst", "rule.json", "outages.ndjson"
+FORMAT: Final = "portallink-golden"
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
+CHUNK_RECORDS: Final = 5_000
+
+
+class GoldenError(ValueError):
+    """A golden scenario that cannot be kept or read; the message names the folder and the reason."""
+
+
+class About(Struct, frozen=True):
+    """What a golden scenario is; ``version`` is that of the folder's layout."""
+
+    shows: str
+    records: int
+    format: str = FORMAT
+    version: int = 1
+
+
+def add(root: Path, name: str, log: Path, rule: Rule, shows: str, *, replace: bool = False) -> list[Outage]:
+    """Keep a log, a rule and the outages they give now as a golden scenario; return the outages.
+
+    Raises `GoldenError` for a bad name or one already taken, `LogFileError` where the log cannot be read.
+    """
+    if not NAME.fullmatch(name):
+        raise GoldenError(f"{name!r}: a scenario's name is made of a-z, 0-9 and hyphens")
+    folder = root / name
+    if (folder / ABOUT).exists() and not replace:
+        raise GoldenError(f"{folder} is there already; --replace takes today's outages as the right ones")
+    outages = analyze(log, rule).final()
+    folder.mkdir(parents=True, exist_ok=True)
+    records = 0
+    if log.resolve() != (folder / LOG).resolve():
+        with log_writer(folder / LOG) as writer:
+            chunk = []
+            for record in read_log(log):
+                chunk.append(record)
+                records += 1
+                if len(chunk) == CHUNK_RECORDS:
+                    writer.write(chunk)
+                    chunk = []
+            writer.write(chunk)
+    else:
+        records = sum(1 for _ in read_log(log))
+    (folder / RULE).write_bytes(msgspec.json.format(msgspec.json.encode(rule), indent=2) + b"\n")
+    (folder / OUTAGES).write_bytes(b"".join(encode(outage) + b"\n" for outage in outages))
+    about = msgspec.json.format(msgspec.json.encode(About(shows, records)), indent=2)
+    (folder / ABOUT).write_bytes(about + b"\n")
+    return outages
+
+
+def names(root: Path) -> list[str]:
+    """Return the golden scenarios under a folder."""
+    return sorted(path.parent.name for path in root.glob(f"*/{ABOUT}"))
+
+
+def run(folder: Path) -> tuple[About, Diff]:
+    """Return what a golden scenario shows, and how the outages of today differ from those it must give.
+
+    Raises `GoldenError`, `LogFileError`, `ResultFileError` or `RuleFileError` where its files are wrong.
+    """
+    about = _about(folder)
+    expected = read_results(folder / OUTAGES)
+    found = analyze(folder / LOG, read_rule(folder / RULE, kept=True))
+    return about, diff(_standing(expected.outages), _standing(found.outages))
+
+
+def _standing(outages: Iterable[Outage]) -> Results:
+    return Results(outages=Table(Outage, outages))
+
+
+def _about(folder: Path) -> About:
+    path = folder / ABOUT
+    try:
+        about = msgspec.json.decode(path.read_bytes(), type=About)
+    except FileNotFoundError as error:
+        raise GoldenError(f"{folder} is no golden scenario: it has no {ABOUT}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise GoldenError(f"{path}: {error}") from error
+    if (about.format, about.version) != (FORMAT, 1):
+        raise GoldenError(f"{path}: {about.format} version {about.version}; this program reads {FORMAT} 1")
+    return about
