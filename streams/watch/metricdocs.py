@@ -124,9 +124,9 @@ def _cardinality() -> str:
     limits = ", ".join(f"{limit:,} `{label}`" for label, limit in LABEL_LIMITS.items())
     intro = (
         f"A process admits at most {limits}. What comes after is counted under `{OTHER}`, and"
-        f" `PortallinkLabelLimit` says so. A metric with two such labels has at most {PAIR_LIMIT + 1:,} series."
-        f" Below are upper bounds for one process that exposed everything: for the simulated city ({_sizes(CITY)}) and"
-        f" for the bound of links ({_sizes(THOUSAND)}).\n"
+        " `PortallinkLabelLimit` says so. A metric with two such labels has at most"
+        f" {PAIR_LIMIT + 1:,} series. Below are upper bounds for one process that exposed everything: for"
+        f" the simulated city ({_sizes(CITY)}) and for the bound of links ({_sizes(THOUSAND)}).\n"
     )
     return "\n".join(
         [

@@ -270,7 +270,7 @@ def test_alert(case, promtool, tmp_path):
 
     document = {
         "rule_files": ["recording.yml", "alerts.yml"],
-        "evaluation_interval": "15s",
+        "evaluation_interval": "1m",
         "tests": [
             {
                 "interval": "1m",
@@ -305,7 +305,7 @@ def test_every_alert_has_a_case_that_fires_and_a_near_miss():
 @pytest.mark.prometheus
 @pytest.mark.parametrize("pace", [1, 60, 600])
 def test_rules_are_valid_at_any_pace(pace, promtool, tmp_path):
-    """promtool accepts the rules as production runs them and as an accelerated run does."""
+    """The rules are accepted by promtool as production runs them and accelerated."""
     for name, text in rule_files(WatchSettings(), pace).items():
         (tmp_path / name).write_text(text, "utf-8")
     result = promtool.run("check", "rules", tmp_path / "recording.yml", tmp_path / "alerts.yml")

@@ -1,0 +1,115 @@
+"""What is checked in is what the code makes, and names nothing that does not exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from streams.telemetry.contract import CONTRACT
+from streams.watch.__main__ import generated
+from streams.watch.dashboards.build import BOARDS
+from streams.watch.metricdocs import CITY, THOUSAND, names_in, series_bound, usage
+from streams.watch.rules import alertmanager_file, rule_files
+from streams.watch.settings import WatchSettings, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = rule_files(WatchSettings())
+ALERTS = [rule for group in yaml.safe_load(RULES["alerts.yml"])["groups"] for rule in group["rules"]]
+RECORDED = {
+    rule["record"] for group in yaml.safe_load(RULES["recording.yml"])["groups"] for rule in group["rules"]
+}
+SERIES = re.compile(r"\bportallink:[a-z0-9_]+:[a-z0-9_]+")
+KNOWN = {metric.name for metric in CONTRACT}
+
+
+def test_generated_files_have_not_drifted():
+    """Every generated file is checked in as its settings and code make it."""
+    files = generated(ROOT)
+    assert [str(p.relative_to(ROOT)) for p, text in files.items() if p.read_text("utf-8") != text] == []
+
+
+def test_no_generated_file_is_left_over():
+    """The folders of generated files hold nothing that nothing makes."""
+    files = set(generated(ROOT))
+    folders = [ROOT / "deploy/prometheus/rules", ROOT / "deploy/alertmanager", ROOT / "grafana/dashboards"]
+    assert {path for folder in folders for path in folder.rglob("*") if path.is_file()} <= files
+
+
+def test_the_settings_file_says_the_defaults():
+    """deploy/slo.yaml and the defaults in the code are the same settings."""
+    assert load_settings(ROOT / "deploy" / "slo.yaml") == WatchSettings()
+
+
+def test_every_metric_named_in_rules_and_dashboards_exists():
+    """Rules and dashboards name metrics of the contract and recorded series only."""
+    texts = [*RULES.values(), *(p.read_text() for p in (ROOT / "grafana/dashboards").glob("*.json"))]
+    assert set().union(*map(names_in, texts)) <= KNOWN
+    assert {name for text in texts for name in SERIES.findall(text)} <= RECORDED
+
+
+@pytest.mark.parametrize(
+    "document",
+    sorted((ROOT / "docs").rglob("*.md")) + [p for p in (ROOT / "README.md",) if p.exists()],
+    ids=lambda path: path.name,
+)
+def test_every_metric_named_in_a_document_exists(document):
+    """A document names no metric or recorded series that does not exist."""
+    text = document.read_text("utf-8")
+    assert names_in(text) <= KNOWN
+    assert set(SERIES.findall(text)) <= RECORDED
+
+
+def test_every_metric_is_used():
+    """Each metric of the contract has its place in a dashboard, a recorded series or an alert."""
+    assert [name for name, places in usage(BOARDS, RULES).items() if not places] == []
+
+
+def test_every_recorded_series_is_used():
+    """Each recorded series is read by a rule or a dashboard."""
+    panels = [query.expr for board in BOARDS for panel in board.panels for query in panel.queries]
+    read = " ".join([rule["expr"] for text in RULES.values() for rule in _rules(text)] + panels)
+    assert RECORDED - set(SERIES.findall(read)) == set()
+
+
+def _rules(text):
+    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+def test_an_alert_says_what_to_do_in_two_languages(rule):
+    """Each alert has both languages, a severity, an incident, its runbook on file and its dashboard."""
+    notes = rule["annotations"]
+    assert {"summary", "summary_vi", "description", "description_vi"} <= {k for k, v in notes.items() if v}
+    assert notes["summary"] != notes["summary_vi"]
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["labels"]["incident"]
+    assert notes["runbook_url"].endswith(f"/{rule['alert']}.md")
+    runbook = (ROOT / "docs/runbooks" / f"{rule['alert']}.md").read_text("utf-8")
+    assert all(f"## {part}" in runbook for part in ("Look at", "Do", "Tóm tắt"))
+    uid = notes["dashboard_url"].rpartition("/d/")[2].partition("?")[0]
+    assert uid in {board.uid for board in BOARDS}
+
+
+def test_every_runbook_is_of_an_alert():
+    """No runbook is left of an alert that is gone."""
+    files = {path.stem for path in (ROOT / "docs/runbooks").glob("Portallink*.md")}
+    assert files == {rule["alert"] for rule in ALERTS}
+
+
+def test_a_dashboard_links_to_runbooks_that_exist():
+    """Each runbook that a dashboard links to is there."""
+    files = {path.stem for path in (ROOT / "docs/runbooks").glob("*.md")}
+    assert {name for board in BOARDS for name in board.runbooks} <= files
+
+
+def test_inhibition_names_alerts_that_exist():
+    """Every alert name in Alertmanager's configuration is an alert."""
+    names = set(re.findall(r"Portallink\w+", alertmanager_file(WatchSettings())))
+    assert names <= {rule["alert"] for rule in ALERTS}
+
+
+def test_the_number_of_series_is_bounded():
+    """The whole city stays under 20,000 series, and 1,000 links under 100,000."""
+    assert sum(series_bound(metric, CITY) for metric in CONTRACT) < 20_000
+    assert sum(series_bound(metric, THOUSAND) for metric in CONTRACT) < 100_000
