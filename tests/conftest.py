@@ -58,7 +58,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Apache Kafka that lives as long as the test session."""
     with contextlib.ExitStack() as running:
         with needed_part():
-            broker = running.enter_context(EmbeddedKafka(tmp_path_factory.mktemp("kafka")))
+            broker = running.enter_context(EmbeddedKafka(tmp_path_factory.mktemp("kafka"), port=0))
         yield broker.bootstrap_servers
 
 

@@ -6,12 +6,13 @@ there too: nothing on the machine outside the cache is changed.
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,8 +104,19 @@ def find_program(name: str, *, console: Console | None = None) -> Program:
         return Program(found.resolve())
     home = paths.cache_dir() / "debian" / source.packages[0]
     if not home.exists():
-        _unpack(name, source, home, console or Console(stderr=True))
+        with _one_at_a_time(home.parent):
+            if not home.exists():
+                _unpack(name, source, home, console or Console(stderr=True))
     return Program(max(home.glob(source.place)), _environment(home))
+
+
+@contextlib.contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Keep other processes from reading package lists and unpacking into the cache meanwhile."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released with the file, however the process ends
+        yield
 
 
 def _installed(source: _Source) -> Path | None:
@@ -138,7 +150,6 @@ def _unpack(name: str, source: _Source, home: Path, console: Console) -> None:
     )
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise PartUnavailableError(f"{name} is not on this machine, which has no apt-get: {advice}")
-    home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=home.parent) as temporary:
         root, archives = Path(temporary) / "root", Path(temporary) / "archives"
         root.mkdir()
@@ -164,8 +175,7 @@ def _unpack(name: str, source: _Source, home: Path, console: Console) -> None:
         if relocation := _RELOCATED.get(source.packages[0]):
             relocate(root, *relocation, home)
         _write_font_settings(root, home)
-        with contextlib.suppress(OSError):  # another process was faster
-            root.rename(home)
+        root.rename(home)
 
 
 def _write_font_settings(root: Path, home: Path) -> None:

@@ -145,4 +145,6 @@ def test_failed_download_is_told_with_its_reason_and_leaves_nothing(tmp_path, mo
     monkeypatch.setenv("PORTALLINK_CACHE", str(tmp_path / "cache"))
     with pytest.raises(PartUnavailableError, match="no route to the mirror"):
         find_program("amtool")
-    assert [path.name for path in (tmp_path / "cache" / "debian").iterdir()] == ["apt"]
+    assert [
+        path.name for path in (tmp_path / "cache" / "debian").iterdir() if not path.name.startswith("lock")
+    ] == ["apt"]
