@@ -47,7 +47,8 @@ FAILING: Final = frozenset(
         "half_open",
     }
 )
-PROVIDER_EFFECTS: Final = frozenset({"provider_error", "throttled", "accepted_late"})
+PROVIDER_EFFECTS: Final = frozenset({"provider_error", "throttled"})
+"""Where the provider itself says what is wrong; from the portal all others look like the link."""
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):

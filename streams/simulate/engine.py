@@ -193,9 +193,13 @@ class Engine:
             ending = Ending("denied", pick(self._thinking, self._rng), None)
         else:
             ending = link.attempt(at_ms, dossier.who[1], dossier.weight)
-        self._account(at_ms, link, dossier, ending)
+        seen = not (self._blind and self._is_blind(link.id, at_ms))
+        self._account(at_ms, link, dossier, ending, seen=seen)
         known = at_ms + ending.latency_ms
-        self._lookup(at_ms, known, link, dossier, ending)
+        if seen:
+            self._lookup(at_ms, known, link, dossier, ending)
+        else:
+            self.count("unseen")
         outcome = ending.outcome
         if outcome == "ok" or (outcome in _ANSWERED and self._goes_on(dossier)):
             self._next_step(known, dossier)
@@ -214,9 +218,6 @@ class Engine:
 
     def _lookup(self, at_ms: int, known: int, link: LinkState, dossier: Dossier, ending: Ending) -> None:
         """Write the records of an attempt, as the portal and, where it reports, the provider saw it."""
-        if self._blind and self._is_blind(link.id, at_ms):
-            self.count("unseen")
-            return
         dossier.asked += 1
         agency, service = dossier.who
         key, partition, add = dossier.key, dossier.partition, self._broker.add
@@ -266,7 +267,7 @@ class Engine:
                 f"{common}provider{result}",
             )
 
-    def _account(self, at_ms: int, link: LinkState, dossier: Dossier, ending: Ending) -> None:
+    def _account(self, at_ms: int, link: LinkState, dossier: Dossier, ending: Ending, *, seen: bool) -> None:
         """Enter an attempt into the truth."""
         totals = link.totals
         totals.attempts += 1
@@ -275,9 +276,9 @@ class Engine:
         failed = outcome not in _ANSWERED and outcome != "denied"
         totals.failures += failed
         if link.overloads:
-            _enter_overload(at_ms, link, dossier, ending if failed else None)
+            _enter_overload(at_ms, link, dossier, ending if failed else None, seen=seen)
         if link.open_faults:
-            _enter_faults(at_ms, link, dossier, ending)
+            _enter_faults(at_ms, link, dossier, ending, seen=seen)
 
     def _next_step(self, at_ms: int, dossier: Dossier) -> None:
         dossier.step += 1
@@ -350,7 +351,9 @@ def _growing(first: float, times: float, count: int, most: float) -> list[float]
     return series
 
 
-def _enter_overload(at_ms: int, link: LinkState, dossier: Dossier, failed: Ending | None) -> None:
+def _enter_overload(
+    at_ms: int, link: LinkState, dossier: Dossier, failed: Ending | None, *, seen: bool
+) -> None:
     overload = link.overloads[-1]
     truth = overload.truth
     if at_ms >= truth.end_ms + OVERLOAD_GAP_MS:
@@ -359,6 +362,7 @@ def _enter_overload(at_ms: int, link: LinkState, dossier: Dossier, failed: Endin
     if failed is not None and at_ms < truth.end_ms:
         truth.attempts += overload.pending
         truth.failures += 1
+        truth.observed += seen
         overload.pending = 0
         _enter_hit(at_ms, at_ms + failed.latency_ms, truth)
         agency, service = dossier.who
@@ -374,15 +378,17 @@ def _enter_hit(at_ms: int, known_ms: int, truth: TrueFault) -> None:
     truth.last_failing_request_ms = at_ms
 
 
-def _enter_faults(at_ms: int, link: LinkState, dossier: Dossier, ending: Ending) -> None:
+def _enter_faults(at_ms: int, link: LinkState, dossier: Dossier, ending: Ending, *, seen: bool) -> None:
     spell = ending.spell
     for truth in link.open_faults:
         truth.attempts += 1
         if spell is not None and spell.truth is truth:
             truth.failures += 1
-            agency, service = dossier.who
-            spell.hit_services.add(service)
-            spell.hit_agencies.add(agency)
+            truth.observed += seen
+            if not dossier.synthetic:
+                agency, service = dossier.who
+                spell.hit_services.add(service)
+                spell.hit_agencies.add(agency)
             late = ending.outcome is None or spell.effect == "accepted_late"
             known = at_ms + (LOOKUP_TIMEOUT_MS if late else ending.latency_ms)
             _enter_hit(at_ms, known, truth)

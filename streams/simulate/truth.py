@@ -20,8 +20,8 @@ class TrueFault(Struct):
     ``kind`` follows from it: down where at least half was hit and failed. ``share`` is what was set.
     ``services`` and ``agencies`` are those hit. ``group`` is shared by the links that one cause struck.
     ``first_failure_known_ms`` is the event time at which the first hit attempt was known to have failed:
-    its completion, or the end of ``lookup_timeout`` where none came. ``observed`` counts the attempts
-    that an observer reported.
+    its completion, or the end of ``lookup_timeout`` where none came. ``observed`` counts the hit attempts
+    that an observer reported: where it is 0 nobody can know of the fault.
     """
 
     fault_id: str

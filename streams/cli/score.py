@@ -1,0 +1,106 @@
+"""`portallink score`: outages found, against the ground truth of the simulation they were found in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.cli.outcome import print_json, refuse
+from streams.model.outage import Outage
+from streams.score.score import Part, Quantiles, Score, score
+from streams.score.truth import Truth
+
+
+def score_outages(
+    outages: Annotated[Path, typer.Argument(help="Outages as NDJSON, as `portallink analyze` writes them.")],
+    truth: Annotated[Path, typer.Argument(help="The truth file that `portallink simulate` wrote.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the score as JSON.")] = False,
+) -> None:
+    """Score outages against the truth: precision and recall, edges, delay, false outages, availability.
+
+    Detection delay needs every revision: the `outages.ndjson` of `portallink analyze --out`, or a capture.
+    """
+    result = score(_read_outages(outages), _read_truth(truth))
+    if as_json:
+        print_json(msgspec.to_builtins(result))
+    else:
+        _print(result)
+
+
+def _read_outages(path: Path) -> list[Outage]:
+    decoder = msgspec.json.Decoder(Outage)
+    found = []
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        if line.strip():
+            try:
+                found.append(decoder.decode(line))
+            except msgspec.DecodeError as error:
+                refuse(f"{path}:{number}: no outage: {error}")
+    return found
+
+
+def _read_truth(path: Path) -> Truth:
+    try:
+        return msgspec.json.decode(_read(path), type=Truth)
+    except msgspec.DecodeError as error:
+        refuse(f"{path}: no truth file: {error}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        refuse(f"{path}: {error.strerror}")
+
+
+def _print(result: Score) -> None:
+    console = Console()
+    table = Table(title=f"{result.scenario}, seed {result.seed}, scale {result.scale:g}")
+    table.add_column("incidents")
+    for name in ("seen", "found", "recall", "range recall"):
+        table.add_column(name, justify="right")
+    for name in ("start error", "end error", "delay"):
+        table.add_column(f"{name} p50 / p95", justify="right")
+    parts = {"all": result.all, **result.by_volume, **result.by_duration}
+    for name, part in parts.items():
+        table.add_row(name, *_cells(part), end_section=name in ("all", "over 10/min"))
+    console.print(table)
+    for name, value in (
+        ("outages", f"{result.outages}, of which {result.false_outages} false"),
+        ("precision", f"{_share(result.precision)}, range-based {_share(result.range_precision)}"),
+        ("kind, fault domain", f"right in {_share(result.kind_agrees)}, {_share(result.domain_agrees)}"),
+        ("false outages", f"{result.false_outages_per_link_week:g} per link-week"),
+        (
+            "availability error",
+            f"{result.availability_error_pp:g} percentage points on average, at worst "
+            f"{result.availability_error_worst_pp:g}; {result.availability_error_all_pp:g} with "
+            f"{result.unseen_incidents} incidents that met no request",
+        ),
+    ):
+        console.print(f"{name}: {value}", highlight=False)
+
+
+def _cells(part: Part) -> list[str]:
+    return [
+        str(part.incidents),
+        str(part.found),
+        _share(part.recall),
+        _share(part.range_recall),
+        _seconds(part.start_error_ms),
+        _seconds(part.end_error_ms),
+        _seconds(part.delay_ms),
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _seconds(quantiles: Quantiles) -> str:
+    if quantiles.p50 is None or quantiles.p95 is None:
+        return "-"
+    return f"{quantiles.p50 / 1000:.1f} / {quantiles.p95 / 1000:.1f} s"

@@ -1,0 +1,1 @@
+"""How well the outages found agree with the truth of a simulated log."""

@@ -1,0 +1,324 @@
+"""Outages found against faults that were: per incident, per range, by how much traffic and for how long.
+
+True faults of one link that overlap are one *incident*. An incident counts as *seen* if at least one failed
+attempt of it was reported by an observer; of the others nobody could know, so they are counted apart and are
+no miss. An incident and the outages that overlap it are matched; several incidents bridged by one outage
+(or outages by one incident) form one match, whose edges are the outermost.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from streams.model.intervals import Interval, length_ms, union
+from streams.model.outage import Outage
+from streams.score.ranges import range_precision, range_recall
+from streams.score.truth import Fault, Truth
+
+WEEK_MS: Final = 7 * 86_400_000
+MINUTE_MS: Final = 60_000
+VOLUME_CLASSES: Final = ((1.0, "under 1/min"), (10.0, "1-10/min"), (float("inf"), "over 10/min"))
+DURATION_CLASSES: Final = (
+    (2.0, "under 2 min"),
+    (10.0, "2-10 min"),
+    (60.0, "10-60 min"),
+    (float("inf"), "over 60 min"),
+)
+
+
+class Quantiles(Struct, frozen=True):
+    """Median and 95th percentile (nearest rank) of absolute values; None where there is none."""
+
+    count: int
+    p50: float | None
+    p95: float | None
+
+
+class Incident(Struct, frozen=True):
+    """True faults of one link that overlap, as one."""
+
+    link: str
+    start_ms: int
+    end_ms: int
+    attempts: int
+    failures: int
+    seen: bool
+    known_ms: int | None
+    kinds: tuple[str, ...]
+    domains: tuple[str, ...]
+
+    @property
+    def minutes(self) -> float:
+        """Its length."""
+        return (self.end_ms - self.start_ms) / MINUTE_MS
+
+
+class Part(Struct, frozen=True):
+    """The score of some of the incidents; ``found`` of the ``incidents`` seen were reported."""
+
+    incidents: int
+    found: int
+    recall: float | None
+    range_recall: float | None
+    start_error_ms: Quantiles
+    end_error_ms: Quantiles
+    delay_ms: Quantiles
+
+
+class Score(Struct, frozen=True):
+    """How well outages agree with the truth.
+
+    Errors are absolute, in milliseconds: of an outage's start and end against the fault's, and the delay from
+    the moment the first failure was known to the first revision (unknown where the file holds none).
+    ``availability_error_pp`` is the mean over links of |found - true|, in percentage points, counting time
+    down in incidents that were seen; ``availability_error_all_pp`` counts those that nobody could see, too.
+    """
+
+    scenario: str
+    seed: int
+    scale: float
+    link_weeks: float
+    outages: int
+    false_outages: int
+    false_outages_per_link_week: float
+    unseen_incidents: int
+    precision: float | None
+    range_precision: float | None
+    kind_agrees: float | None
+    domain_agrees: float | None
+    availability_error_pp: float
+    availability_error_worst_pp: float
+    availability_error_all_pp: float
+    all: Part
+    by_volume: dict[str, Part]
+    by_duration: dict[str, Part]
+    false_by_link: dict[str, int]
+    missed: list[Incident]
+
+
+class _Match(Struct, frozen=True):
+    """Incidents and outages of one link that hang together."""
+
+    incidents: list[Incident]
+    outages: list[Outage]
+
+
+def score(outages: Iterable[Outage], truth: Truth) -> Score:
+    """Score outage revisions against the truth of the log they were found in.
+
+    ``outages`` may hold every revision, in any order: the last of each ``outage_id`` counts, a retracted one
+    does not; the first says when it was detected. An outage still open lasts to the end of the log.
+    """
+    revisions: dict[str, list[Outage]] = {}
+    for outage in outages:
+        revisions.setdefault(outage.outage_id, []).append(outage)
+    first, final = {}, []
+    for id_, mine in revisions.items():
+        mine.sort(key=lambda outage: outage.revision)
+        if mine[0].supersedes is None:
+            first[id_] = mine[0].detected_at_ms
+        if mine[-1].status != "retracted":
+            final.append(mine[-1])
+    incidents = incidents_of(truth.faults)
+    seen = [incident for incident in incidents if incident.seen]
+    matches = _match(seen, final, truth.end_ms)
+    unseen = [incident for incident in incidents if not incident.seen]
+    false = [outage for outage in final if not _overlaps_any(outage, incidents, truth.end_ms)]
+    weeks = len(truth.links) * (truth.end_ms - truth.start_ms) / WEEK_MS
+    judged = (
+        [outage for outage in final if not _overlaps_any(outage, unseen, truth.end_ms)] if unseen else final
+    )
+    precisions = _by_link(seen, judged, truth.end_ms, precision=True)
+    errors, errors_all = (
+        _availability_errors(truth, seen, final),
+        _availability_errors(truth, incidents, final),
+    )
+    return Score(
+        scenario=truth.scenario,
+        seed=truth.seed,
+        scale=truth.scale,
+        link_weeks=round(weeks, 4),
+        outages=len(final),
+        false_outages=len(false),
+        false_outages_per_link_week=round(len(false) / weeks, 4) if weeks else 0.0,
+        unseen_incidents=len(unseen),
+        precision=_mean([0.0] * len(false) + [1.0] * (len(final) - len(false))),
+        range_precision=_mean(precisions),
+        kind_agrees=_agreement(matches, "kind"),
+        domain_agrees=_agreement(matches, "fault_domain"),
+        availability_error_pp=round(sum(errors) / len(errors), 4) if errors else 0.0,
+        availability_error_worst_pp=round(max(errors, default=0.0), 4),
+        availability_error_all_pp=round(sum(errors_all) / len(errors_all), 4) if errors_all else 0.0,
+        all=_part(seen, matches, final, first, truth.end_ms),
+        by_volume={
+            name: _part(
+                [i for i in seen if _class(i.attempts / max(i.minutes, 1e-9), VOLUME_CLASSES) == name],
+                matches,
+                final,
+                first,
+                truth.end_ms,
+            )
+            for _, name in VOLUME_CLASSES
+        },
+        by_duration={
+            name: _part(
+                [i for i in seen if _class(i.minutes, DURATION_CLASSES) == name],
+                matches,
+                final,
+                first,
+                truth.end_ms,
+            )
+            for _, name in DURATION_CLASSES
+        },
+        false_by_link=_count(outage.link for outage in false),
+        missed=[i for i in seen if not any(i in match.incidents and match.outages for match in matches)],
+    )
+
+
+def incidents_of(faults: Iterable[Fault]) -> list[Incident]:
+    """Return the incidents: overlapping faults of a link that ought to be reported, as one."""
+    by_link: dict[str, list[Fault]] = {}
+    for fault in faults:
+        if fault.outage and fault.start_ms < fault.end_ms:
+            by_link.setdefault(fault.link, []).append(fault)
+    incidents = []
+    for link, mine in sorted(by_link.items()):
+        for start, end in union((fault.start_ms, fault.end_ms) for fault in mine):
+            within = [fault for fault in mine if start <= fault.start_ms < end]
+            known = [f.first_failure_known_ms for f in within if f.first_failure_known_ms is not None]
+            incidents.append(
+                Incident(
+                    link=link,
+                    start_ms=start,
+                    end_ms=end,
+                    attempts=sum(fault.attempts for fault in within),
+                    failures=sum(fault.failures for fault in within),
+                    seen=any(fault.observed for fault in within),
+                    known_ms=min(known, default=None),
+                    kinds=tuple(sorted({fault.kind for fault in within})),
+                    domains=tuple(sorted({fault.fault_domain for fault in within})),
+                )
+            )
+    return incidents
+
+
+def _range(outage: Outage, end_ms: int) -> Interval:
+    end = end_ms if outage.end_ms is None else outage.end_ms
+    return outage.start_ms, max(end, outage.start_ms + 1)
+
+
+def _touch(incident: Incident, found: Interval) -> bool:
+    return found[0] < incident.end_ms and incident.start_ms < found[1]
+
+
+def _overlaps_any(outage: Outage, incidents: Iterable[Incident], end_ms: int) -> bool:
+    found = _range(outage, end_ms)
+    return any(i.link == outage.link and _touch(i, found) for i in incidents)
+
+
+def _match(incidents: Sequence[Incident], outages: Sequence[Outage], end_ms: int) -> list[_Match]:
+    """Group what overlaps on each link: walk incidents and outages by start, as one set of intervals."""
+    matches = []
+    links = sorted({i.link for i in incidents} | {o.link for o in outages})
+    for link in links:
+        mine = [i for i in incidents if i.link == link]
+        found = [o for o in outages if o.link == link]
+        bounds = [(i.start_ms, i.end_ms) for i in mine] + [_range(o, end_ms) for o in found]
+        for start, end in union(bounds):
+            inside = [i for i in mine if start <= i.start_ms < end]
+            reported = [o for o in found if start <= o.start_ms < end]
+            if inside and reported:
+                matches.append(_Match(inside, sorted(reported, key=lambda o: o.start_ms)))
+    return matches
+
+
+def _part(
+    incidents: Sequence[Incident],
+    matches: Sequence[_Match],
+    outages: Sequence[Outage],
+    first: dict[str, int],
+    end_ms: int,
+) -> Part:
+    mine = [match for match in matches if match.incidents[0] in incidents]
+    found = sum(any(i in match.incidents for match in matches) for i in incidents)
+    rewards = _by_link(incidents, outages, end_ms, precision=False)
+    starts = [abs(m.outages[0].start_ms - m.incidents[0].start_ms) for m in mine]
+    ends = [
+        abs(max(_range(o, end_ms)[1] for o in m.outages) - max(i.end_ms for i in m.incidents)) for m in mine
+    ]
+    delays = []
+    for match in mine:
+        known, detected = match.incidents[0].known_ms, first.get(match.outages[0].outage_id)
+        if known is not None and detected is not None:
+            delays.append(max(0, detected - known))
+    return Part(
+        incidents=len(incidents),
+        found=found,
+        recall=round(found / len(incidents), 4) if incidents else None,
+        range_recall=_mean(rewards),
+        start_error_ms=_quantiles(starts),
+        end_error_ms=_quantiles(ends),
+        delay_ms=_quantiles(delays),
+    )
+
+
+def _by_link(
+    incidents: Sequence[Incident], outages: Sequence[Outage], end_ms: int, *, precision: bool
+) -> list[float]:
+    """Return the range-based rewards of all incidents (recall) or of all outages (precision)."""
+    rewards = []
+    for link in sorted({i.link for i in incidents} | {o.link for o in outages}):
+        true = [(i.start_ms, i.end_ms) for i in incidents if i.link == link]
+        found = [_range(o, end_ms) for o in outages if o.link == link]
+        rewards += range_precision(true, found) if precision else range_recall(true, found)
+    return rewards
+
+
+def _availability_errors(
+    truth: Truth, incidents: Sequence[Incident], outages: Sequence[Outage]
+) -> list[float]:
+    """Return per link how far the share of time not down is off, in percentage points."""
+    period = truth.end_ms - truth.start_ms
+    errors = []
+    for link in truth.links:
+        true = union((i.start_ms, i.end_ms) for i in incidents if i.link == link.link and "down" in i.kinds)
+        found = union(_range(o, truth.end_ms) for o in outages if o.link == link.link and o.kind == "down")
+        errors.append(100 * abs(length_ms(true) - length_ms(found)) / period)
+    return errors
+
+
+def _agreement(matches: Sequence[_Match], what: str) -> float | None:
+    """Return in how many matches an outage says of the fault what it was."""
+    agreeing = []
+    for match in matches:
+        true = {value for i in match.incidents for value in (i.kinds if what == "kind" else i.domains)}
+        agreeing.append(float(any(getattr(outage, what) in true for outage in match.outages)))
+    return _mean(agreeing)
+
+
+def _class(value: float, classes: Sequence[tuple[float, str]]) -> str:
+    return next(name for limit, name in classes if value < limit)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return round(sum(values) / len(values), 4) if values else None
+
+
+def _quantiles(values: Sequence[int]) -> Quantiles:
+    """Return nearest-rank quantiles.
+
+    >>> _quantiles([5, 1, 9])
+    Quantiles(count=3, p50=5, p95=9)
+    """
+    if not values:
+        return Quantiles(0, None, None)
+    ordered = sorted(values)
+    return Quantiles(len(ordered), *(ordered[-(-len(ordered) * p // 100) - 1] for p in (50, 95)))
+
+
+def _count(names: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for name in sorted(names):
+        counts[name] = counts.get(name, 0) + 1
+    return counts

@@ -1,0 +1,46 @@
+"""What the score needs of a ground-truth file; whatever else it holds is ignored."""
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+
+class Fault(Struct, frozen=True):
+    """A true fault of one link, ``[start_ms, end_ms)`` in request time.
+
+    ``outage`` says whether it ought to be reported. ``failures`` of ``attempts`` were hit, ``observed`` of
+    the hit ones were reported by an observer: where none was, nobody could know.
+    """
+
+    fault_id: str
+    link: str
+    kind: str
+    outage: bool
+    fault_domain: str
+    start_ms: int
+    end_ms: int
+    attempts: int
+    failures: int
+    observed: int
+    first_failure_known_ms: int | None
+    services: list[str] = field(default_factory=list)
+
+
+class LinkTotals(Struct, frozen=True):
+    """A link that the log was about."""
+
+    link: str
+    attempts: int
+
+
+class Truth(Struct, frozen=True):
+    """The truth about a log over ``[start_ms, end_ms)``."""
+
+    scenario: str
+    seed: int
+    scale: float
+    timezone: Literal["Asia/Ho_Chi_Minh"]
+    start_ms: int
+    end_ms: int
+    links: list[LinkTotals]
+    faults: list[Fault]
