@@ -76,9 +76,11 @@ def _print(result: Score) -> None:
         ("false outages", f"{result.false_outages_per_link_week:g} per link-week"),
         (
             "availability error",
-            f"{result.availability_error_pp:g} percentage points on average, at worst "
-            f"{result.availability_error_worst_pp:g}; {result.availability_error_all_pp:g} with "
-            f"{result.unseen_incidents} incidents that met no request",
+            (
+                f"{result.availability_error_pp:g} percentage points on average, at worst "
+                f"{result.availability_error_worst_pp:g}; {result.availability_error_all_pp:g} with "
+                f"{result.unseen_incidents} incidents that nobody could see"
+            ),
         ),
     ):
         console.print(f"{name}: {value}", highlight=False)

@@ -126,14 +126,9 @@ def score(outages: Iterable[Outage], truth: Truth) -> Score:
     unseen = [incident for incident in incidents if not incident.seen]
     false = [outage for outage in final if not _overlaps_any(outage, incidents, truth.end_ms)]
     weeks = len(truth.links) * (truth.end_ms - truth.start_ms) / WEEK_MS
-    judged = (
-        [outage for outage in final if not _overlaps_any(outage, unseen, truth.end_ms)] if unseen else final
-    )
-    precisions = _by_link(seen, judged, truth.end_ms, precision=True)
-    errors, errors_all = (
-        _availability_errors(truth, seen, final),
-        _availability_errors(truth, incidents, final),
-    )
+    precisions = _by_link(incidents, final, truth.end_ms, precision=True)
+    errors = _availability_errors(truth, seen, final)
+    errors_all = _availability_errors(truth, incidents, final)
     return Score(
         scenario=truth.scenario,
         seed=truth.seed,
