@@ -128,11 +128,7 @@ class LocalWatch:
     def _write_config(self, alertmanager_url: str) -> None:
         interval = span_at(1)(max(SCRAPE_SECONDS / self._pace, FASTEST_SCRAPE_SECONDS))
         config: dict[str, Any] = {
-            "global": {
-                "scrape_interval": interval,
-                "scrape_timeout": interval,
-                "evaluation_interval": interval,
-            },
+            "global": dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), interval),
             "rule_files": [str(self._directory / name) for name in rule_files(self._settings)],
             "scrape_configs": [
                 {"job_name": "portallink", "file_sd_configs": [{"files": [str(self._targets)]}]}

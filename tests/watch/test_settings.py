@@ -14,10 +14,10 @@ WRONG = {
     "lookups: {success_target: ninety}": r"lookups\.success_target: Expected `float`, got `str`",
     "lookups: {success_target: 0.9}": r"lookups: `success_target` is 0\.9, but must be above 0\.9306",
     "lookups: {targets: {npd: 0.5}}": r"lookups: the target of link 'npd' is 0\.5, but must be above",
-    "lookups: {minimum_failures: 0}": r"lookups\.minimum_failures: Expected `int` > 0",
+    "lookups: {minimum_failures: 0}": r"lookups\.minimum_failures: Expected `int` >= 1",
     "lookups: {sucess_target: 0.99}": r"lookups: .*unknown field `sucess_target`",
-    "submissions: {accepted_within_seconds: 45}": r"submissions: `accepted_within_seconds` is 45, but must be a"
-    r" bound of the histogram: 0\.1, 0\.5, 1, 2\.5, 5, 10, 30, 60, 120",
+    "submissions: {accepted_within_seconds: 45}": r"submissions: `accepted_within_seconds` is 45, but must be"
+    r" a bound of the histogram: 0\.1, 0\.5, 1, 2\.5, 5, 10, 30, 60, 120",
     'office_hours: {first: "25:00"}': r"office_hours\.first: Expected `str` matching regex",
     'office_hours: {first: "18:00"}': r"office_hours: `first` \(18:00\) must come before `last` \(17:00\)",
     "office_hours: {weekdays: [7]}": r"office_hours\.weekdays\[.*\]: Expected `int` <= 6",

@@ -70,7 +70,8 @@ def render(
         for region in board.regions:
             _shade(axes, region, api, start, end, step)
         axes.set_xlim(_time(start), _time(end))
-        axes.xaxis.set_major_formatter(DateFormatter("%H:%M", tz=TIMEZONE))
+        formatter = DateFormatter("%H:%M", tz=TIMEZONE)  # type: ignore[no-untyped-call]  # few types there
+        axes.xaxis.set_major_formatter(formatter)
         axes.set_xlabel("Asia/Ho_Chi_Minh" + ("" if pace == 1 else f", played {pace:g} times as fast"))
     if panel.shape not in {"statetimeline", "bargauge"}:
         axes.set_ylabel({"s": "seconds", "ops": "per second", "percentunit": "share"}.get(panel.unit, ""))
@@ -80,7 +81,8 @@ def render(
 
 
 def _time(seconds: float) -> float:
-    return float(date2num(datetime.fromtimestamp(seconds, TIMEZONE)))
+    moment = datetime.fromtimestamp(seconds, TIMEZONE)
+    return float(date2num(moment))  # type: ignore[no-untyped-call]  # few types there
 
 
 def _points(one: Mapping[str, Any]) -> tuple[list[float], list[float]]:
