@@ -113,13 +113,11 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
         self._sent: list[asyncio.Future[Any]] = []
         self._brake = Brake(dead_letter_share)
         self._partitions = 1
-        self._consumer = AIOKafkaConsumer(
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MAX_REQUEST_BYTES,
-            **self._connection,
-        )
+        self._consumer: Any = None
+        self._producer: Any = None
+
+    async def run(self) -> None:
+        """Read, meter, publish, commit; raise `StageStoppedError` when the brake is applied."""
         self._producer = AIOKafkaProducer(
             enable_idempotence=True,
             compression_type="lz4",
@@ -127,9 +125,13 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
             max_request_size=MAX_REQUEST_BYTES,
             **self._connection,
         )
-
-    async def run(self) -> None:
-        """Read, meter, publish, commit; raise `StageStoppedError` when the brake is applied."""
+        self._consumer = AIOKafkaConsumer(
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=MAX_REQUEST_BYTES,
+            **self._connection,
+        )
         await self._producer.start()
         try:
             self._partitions = len(await self._producer.partitions_for(self._topics.measurements))
