@@ -105,7 +105,7 @@ class Detect:
             key = link.encode()
             for window in output.windows:
                 follower.sent.append(await self._windows.send(key=key, value=encode(window)))
-                telemetry.emit(telemetry.WindowPublished(link, window.start_ms, window.revision))
+                telemetry.emit(telemetry.WindowPublished(window))
             for outage in output.outages:
                 value = encode(outage)
                 follower.sent.append(await self._outages.send(key=key, value=value))

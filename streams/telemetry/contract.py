@@ -156,7 +156,7 @@ LINK_OBSERVED: Final = Metric(
 )  # fmt: skip
 LINK_STATE_SECONDS: Final = Metric(
     "portallink_link_state_seconds_total", "counter", "seconds", ("link", "state"),
-    "Event time finalised in each state; the denominator of coverage and availability.", DETECT,
+    "Event time in each state, by published windows; the denominator of coverage and availability.", DETECT,
 )  # fmt: skip
 LINK_STATE_CHANGES: Final = Metric(
     "portallink_link_state_changes_total", "counter", "changes", ("link",),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from streams.model.measurement import Source
-from streams.model.outage import LinkStateName, Outage
+from streams.model.outage import LinkStateName, Outage, Window
 from streams.telemetry.common import partition_label
 from streams.telemetry.contract import (
     DETECTION_DELAY,
@@ -172,13 +172,12 @@ class SlotFinalised:
         }
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Set the state, count the time, and let an open outage of the link grow."""
+        """Set the state and let an open outage of the link grow; time by state comes with the windows."""
         ledger = store.ledger(OutageLedger)
         link = self.link
         _begin_link(store, link)
         store.set(LINK_STATE, (link,), LINK_STATE_CODES[self.state])
         store.set(LINK_OBSERVED, (link,), int(self.observed))
-        store.add(LINK_STATE_SECONDS, (link, self.state), (self.end_ms - self.start_ms) / 1000)
         if self.state != "UNKNOWN":
             if ledger.last_known.get(link, self.state) != self.state:
                 store.add(LINK_STATE_CHANGES, (link,))
@@ -306,14 +305,25 @@ class WindowPublished:
 
     name: ClassVar[str] = "window_published"
     level: ClassVar[Level] = "debug"
-    link: str
-    start_ms: int
-    revision: int
+    window: Window
 
     def fields(self) -> Mapping[str, object]:
-        """Return the window's link, start and revision."""
-        return {"link": self.link, "start_ms": self.start_ms, "revision": self.revision}
+        """Return the window's link, start, state and revision."""
+        window = self.window
+        return {
+            "link": window.link,
+            "start_ms": window.start_ms,
+            "state": window.state,
+            "revision": window.revision,
+        }
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Count the window."""
-        store.add(WINDOWS, ("first" if self.revision == 1 else "revision",))
+        """Count the window, and its time by state the first time it is published."""
+        window = self.window
+        _begin_link(store, window.link)
+        if window.revision > 1:
+            store.add(WINDOWS, ("revision",))
+            return
+        store.add(WINDOWS, ("first",))
+        for state, milliseconds in window.state_ms.items():
+            store.add(LINK_STATE_SECONDS, (window.link, state), milliseconds / 1000)

@@ -22,7 +22,7 @@ from streams.model.measurement import (
     RecordCounts,
     Source,
 )
-from streams.model.outage import LinkStateName, Outage
+from streams.model.outage import LinkStateName, Outage, Window
 from streams.telemetry import contract
 from streams.telemetry.store import Store
 
@@ -68,6 +68,16 @@ def an_outage(**changed) -> Outage:
     return Outage(**(values | changed))
 
 
+def a_window(**changed) -> Window:
+    """Return a minute of which the link was down for a quarter."""
+    values = {
+        "link": "npd", "start_ms": 60_000, "end_ms": 120_000, "revision": 1, "state": "UP",
+        "state_ms": {"UP": 45_000, "DOWN": 15_000}, "requested": 9, "attempts": 9, "failures": 2,
+        "outcomes": {"ok": 7, "timeout": 2}, "latency_ms": None, "provider_latency_ms": None,
+    }  # fmt: skip
+    return Window(**(values | changed))
+
+
 EVERY_OCCURRENCE = [
     telemetry.StageStarted({"max_records": 500}),
     telemetry.StageStopped("asked to"),
@@ -79,6 +89,7 @@ EVERY_OCCURRENCE = [
     telemetry.RecordsRead("applied", 5),
     telemetry.RecordRejected("schema", "link.measurements", 0, 7, "source missing"),
     telemetry.RecordsSent("link.measurements", 4),
+    telemetry.RecordsMetered("npd.lookups", 3, MEASUREMENT.records),
     telemetry.MeasurementCut(MEASUREMENT),
     telemetry.PartitionRebuilt("npd.lookups", 0, 50, 90),
     telemetry.DeadLettered("not_json", "npd.lookups", 0, 17),
@@ -90,7 +101,7 @@ EVERY_OCCURRENCE = [
     telemetry.OutagePublished(an_outage()),
     telemetry.LinkRestored("npd", "DOWN", 30_000, an_outage()),
     telemetry.LinkReleased("npd"),
-    telemetry.WindowPublished("npd", 0, 1),
+    telemetry.WindowPublished(a_window()),
     telemetry.RecordsImported({"paired": 4, "single": 1}),
     telemetry.LedgerWritten({"outages": 2}),
     telemetry.RequestServed("GET", "/v1/outages", 200, 0.012),
@@ -147,11 +158,12 @@ def test_every_metric_of_the_contract_is_moved_by_some_occurrence():
     assert [m.name for m in contract.CONTRACT if f"# TYPE {m.name} " not in exposed] == []
 
 
-def test_the_record_counts_of_cuts_reconcile_on_the_metrics():
-    """records_total over all results equals the offsets the cuts covered."""
+def test_the_records_metered_reconcile_on_the_metrics():
+    """records_total over all results equals the records read, and a cut does not count them again."""
     told, _ = a_telemetry()
-    told.emit(telemetry.MeasurementCut(MEASUREMENT))
-    told.emit(telemetry.MeasurementCut(MEASUREMENT))
+    for _ in range(2):
+        told.emit(telemetry.RecordsMetered("npd.lookups", 3, MEASUREMENT.records))
+        told.emit(telemetry.MeasurementCut(MEASUREMENT))
     total = sum(v for name, v in shown(told).items() if name.startswith("portallink_records_total"))
     assert total == 2 * (SOURCE.next_offset - SOURCE.first_offset)
 
@@ -226,17 +238,28 @@ def test_a_released_link_is_claimed_no_longer():
 
 
 @given(st.lists(st.sampled_from(get_args(LinkStateName)), min_size=1, max_size=40))
-def test_state_seconds_and_changes_follow_the_slots(states):
-    """Time by state adds up to the slots; changes are those among known states, whatever lies between."""
+def test_the_state_and_its_changes_follow_the_slots(states):
+    """The state is the last slot's; changes are those among known states, whatever lies between."""
     store = Store(lambda: 0.0)
     for index, state in enumerate(states):
         telemetry.SlotFinalised("npd", index * 5_000, (index + 1) * 5_000, state).move(store, "detect")
-    seconds = [store.value(contract.LINK_STATE_SECONDS, ("npd", s)) for s in get_args(LinkStateName)]
-    assert sum(seconds) == 5 * len(states)
     known = [state for state in states if state != "UNKNOWN"]
     changes = sum(a != b for a, b in itertools.pairwise(known))
     assert store.value(contract.LINK_STATE_CHANGES, ("npd",)) == changes
     assert store.value(contract.LINK_STATE, ("npd",)) == contract.LINK_STATE_CODES[states[-1]]
+
+
+def test_time_by_state_is_counted_once_a_window():
+    """A window's time counts by state when it is first published, and not again with a revision."""
+    told, _ = a_telemetry("detect")
+    told.emit(telemetry.WindowPublished(a_window()))
+    told.emit(telemetry.WindowPublished(a_window(revision=2, state_ms={"UP": 30_000, "DOWN": 30_000})))
+    told.emit(telemetry.WindowPublished(a_window(start_ms=120_000, state_ms={"UNKNOWN": 60_000})))
+    seconds = {
+        s: shown(told)[f'portallink_link_state_seconds_total{{link="npd",state="{s}"}}']
+        for s in get_args(LinkStateName)
+    }
+    assert seconds == {"UNKNOWN": 60, "UP": 45, "DEGRADED": 0, "DOWN": 15}
 
 
 def test_no_label_can_hold_a_dossier():
@@ -248,7 +271,7 @@ def test_no_label_can_hold_a_dossier():
 def test_below_the_level_nothing_is_written_but_metrics_move():
     """A quiet log loses no count."""
     told, lines = a_telemetry(level="warning")
-    told.emit(telemetry.MeasurementCut(MEASUREMENT))
+    told.emit(telemetry.RecordsMetered("npd.lookups", 3, MEASUREMENT.records))
     assert lines.getvalue() == ""
     assert shown(told)['portallink_records_total{stage="measure",result="applied"}'] == 15
 
