@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.model.record import Record
 from streams.record.shell import FETCH_BYTES, declared_names, record_of
@@ -30,16 +31,7 @@ async def ledger_batches(
     """
     declared = declared_names(topics or Topics())
     async with _consumer(connection) as consumer:
-        present = await consumer.topics()
-        if missing := sorted(declared.keys() - present):
-            raise RereadError(
-                f"the broker lacks {', '.join(missing)}; `portallink topics apply` creates them"
-            )
-        sources = [
-            TopicPartition(topic, number)
-            for topic in sorted(declared)
-            for number in sorted(consumer.partitions_for_topic(topic) or ())
-        ]
+        sources = await _partitions(connection, sorted(declared))
         ends = await consumer.end_offsets(sources)
         begins = await consumer.beginning_offsets(sources)
         for source in sources:
@@ -62,8 +54,8 @@ async def evidence_range(
     """Return the records ``[first_offset, next_offset)`` of a partition that the broker still holds."""
     source = TopicPartition(topic, partition)
     async with _consumer(connection) as consumer:
-        if topic not in await consumer.topics():
-            raise RereadError(f"topic {topic} is not on the broker")
+        if source not in await _partitions(connection, [topic]):
+            raise RereadError(f"topic {topic} has no partition {partition} on the broker")
         begin = (await consumer.beginning_offsets([source]))[source]
         if begin > first_offset:
             raise RereadError(
@@ -85,6 +77,24 @@ async def _consumer(connection: Mapping[str, Any]) -> AsyncIterator[AIOKafkaCons
         yield consumer
     finally:
         await consumer.stop()
+
+
+async def _partitions(connection: Mapping[str, Any], topics: list[str]) -> list[TopicPartition]:
+    """Return the partitions of topics; raise RereadError naming those that the broker lacks."""
+    admin = AIOKafkaAdminClient(**connection)
+    try:
+        await admin.start()
+        present = await admin.list_topics()
+        if missing := sorted(set(topics) - set(present)):
+            raise RereadError(f"not on the broker: {', '.join(missing)}; see `portallink topics apply`")
+        described = await admin.describe_topics(topics)
+    finally:
+        await admin.close()
+    return sorted(
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    )
 
 
 async def _range(

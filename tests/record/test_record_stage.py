@@ -94,7 +94,7 @@ async def test_rebuild_from_the_topics_alone(published, ledger: sa.Engine, tmp_p
 
 
 async def test_evidence_is_read_by_offset(published) -> None:
-    """A range comes back whole and to the byte; one that the broker does not hold is an error that says so."""
+    """A range comes back whole and to the byte; what the broker does not hold is an error that says so."""
     connection, topics, records = published
     wanted = [record for record in records if record.topic == "link.windows"][100:400]
     found = await evidence_range(connection, topics.windows, 1, wanted[0].offset, wanted[-1].offset + 1)
