@@ -60,7 +60,7 @@ class Detect:
         self._windows = app.topic(topics.windows, **raw)
         self._outages = app.topic(topics.outages, **raw)
         self._latest = app.topic(topics.outages_latest, **raw)
-        self._table = app.Table("links", **raw)
+        self._table = app.Table("links", key_type=bytes, value_type=bytes)
         self._followers: dict[int, Follower] = {}
         app.agent(self._measurements, name="detect")(self._follow)
         app.on_partitions_revoked.connect(self._forget)
