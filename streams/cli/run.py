@@ -11,11 +11,12 @@ import typer
 
 from streams import telemetry
 from streams.cli.outcome import fail
-from streams.detect.app import APP_ID, make_app, measurement_partitions
+from streams.detect.app import APP_ID, make_app
 from streams.detect.rule import Rule
 from streams.measure.shell import GROUP, Measure, StageStoppedError
 from streams.model.settings import MeasureSettings
 from streams.parts.connection import ConnectionSettingsError, kafka_connection
+from streams.publish import PublishError, partitions_of
 from streams.schemas import Topics
 
 app = typer.Typer(no_args_is_help=True, help="Run one stage as a process.")
@@ -90,7 +91,10 @@ def detect(
     """Turn measurements into link states, windows and outages (a Faust worker)."""
     connection = begin("detect", metrics_port)
     topics = topics_for(suffix)
-    partitions = asyncio.run(measurement_partitions(connection, topics))
+    try:
+        partitions = asyncio.run(partitions_of(connection, topics.measurements))
+    except PublishError as error:
+        fail(error)
     rule = Rule()
     telemetry.emit(telemetry.StageStarted({"rule": rule.version, "partitions": partitions}))
     stage = make_app(

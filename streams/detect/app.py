@@ -23,6 +23,7 @@ from streams.model.canonical import encode
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
 from streams.parts.connection import kafka_connection
+from streams.publish import partitions_of
 from streams.schemas import Topics
 
 APP_ID: Final = "portallink-detect"
@@ -66,20 +67,33 @@ class Detect:
         app.on_partitions_revoked.connect(self._forget)
 
     async def _follow(self, stream: Any) -> None:
-        """Take in measurements one by one, in the order of their partition."""
+        """Take in measurements in the order of their partition.
+
+        An agent that raises is restarted with the next event, which would lose one. So an error ends the
+        worker: whoever starts it again goes on from the table.
+        """
         async for event in stream.noack().events():
-            partition, position = event.message.partition, event.message.offset
-            follower = self._followers.get(partition)
-            if follower is None or position < follower.next_position:
-                follower = self._followers[partition] = await self._start(partition, position)
-            follower.next_position = position + 1
-            follower.unacknowledged.append(event)
-            await self._apply(follower, event.value, partition, position)
-            now = time.monotonic()
-            due = now - follower.saved_at >= SAVE_EVERY_SECONDS
-            if due or len(follower.unacknowledged) >= MOST_UNSAVED:
-                await self._exempt_silent(follower, now)
-                await self._save(follower, partition)
+            try:
+                await self._take_in(event)
+            except Exception as error:
+                telemetry.emit(telemetry.StageFailed(f"{type(error).__name__}: {error}"))
+                await self._app.crash(error)
+                raise
+
+    async def _take_in(self, event: Any) -> None:
+        """Apply one measurement; save now and then."""
+        partition, position = event.message.partition, event.message.offset
+        follower = self._followers.get(partition)
+        if follower is None or position < follower.next_position:
+            follower = self._followers[partition] = await self._start(partition, position)
+        follower.next_position = position + 1
+        follower.unacknowledged.append(event)
+        await self._apply(follower, event.value, partition, position)
+        now = time.monotonic()
+        due = now - follower.saved_at >= SAVE_EVERY_SECONDS
+        if due or len(follower.unacknowledged) >= MOST_UNSAVED:
+            await self._exempt_silent(follower, now)
+            await self._save(follower, partition)
 
     async def _apply(self, follower: Follower, value: bytes, partition: int, position: int) -> None:
         """Apply one measurement and publish what it makes known; set aside what is no measurement."""
@@ -152,9 +166,8 @@ class Detect:
         reader = AIOKafkaConsumer(**self._connection)
         await reader.start()
         try:
-            detector = Detector(
-                self._rule, self._settings, sorted(await _partitions(reader, self._topics.lookups))
-            )
+            source_partitions = await partitions_of(self._connection, self._topics.lookups)
+            detector = Detector(self._rule, self._settings, range(source_partitions))
             own = {key: self._table[name] for key, name in self._own(partition).items()}
             if load(detector, own) is None:
                 await _catch_up(
@@ -195,13 +208,6 @@ class Detect:
             follower = self._followers.pop(partition, None)
             for link in follower.detector.trackers if follower is not None else ():
                 telemetry.emit(telemetry.LinkReleased(link))
-
-
-async def _partitions(reader: AIOKafkaConsumer, topic: str) -> set[int]:
-    """Return the partitions of a topic."""
-    await reader.topics()
-    found: set[int] | None = reader.partitions_for_topic(topic)
-    return found or {0}
 
 
 async def _catch_up(
@@ -266,23 +272,13 @@ def _credentials(connection: dict[str, Any]) -> Any:
     return faust.SSLCredentials(context) if protocol == "SSL" else None
 
 
-async def measurement_partitions(connection: dict[str, Any], topics: Topics) -> int:
-    """Return how many partitions `link.measurements` has on the broker."""
-    reader = AIOKafkaConsumer(**connection)
-    await reader.start()
-    try:
-        return len(await _partitions(reader, topics.measurements))
-    finally:
-        await reader.stop()
-
-
 def __getattr__(name: str) -> Any:
     """Make `app` when `faust -A streams.detect.app` asks for it: nothing is wired by importing."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     telemetry.configure("detect")
     connection = kafka_connection()
-    partitions = asyncio.run(measurement_partitions(connection, Topics()))
+    partitions = asyncio.run(partitions_of(connection, Topics().measurements))
     app = make_app(connection, partitions=partitions, web_port=6066)
     globals()["app"] = app
     return app
