@@ -1,0 +1,93 @@
+"""Holding one published outage to the log it was found in: its evidence, and the finding itself.
+
+An outage's evidence names, for each partition, a range of offsets and a digest over the cuts in it. The log
+is metered again from its beginning, which gives the same cuts; their digests are recomputed from the
+records and combined. Then the pure pipeline judges the log again under the rule, and what it publishes
+under the same id and revision is compared field by field.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct, structs
+
+from streams.detect.rule import Rule
+from streams.model.digest import combine
+from streams.model.measurement import Measurement, Source
+from streams.model.outage import Outage
+from streams.model.record import Record
+from streams.model.settings import DetectSettings, MeasureSettings
+from streams.replay.analyze import Analysis, analyze
+
+
+class RangeCheck(Struct, frozen=True):
+    """How one range of evidence compares: ``found`` is the digest recomputed, None where cuts are missing."""
+
+    source: Source
+    found: str | None
+
+    @property
+    def matches(self) -> bool:
+        """Whether the records are those of which the digest was taken."""
+        return self.found == self.source.digest
+
+
+class Difference(Struct, frozen=True):
+    """A field on which the published outage and the recomputed one differ."""
+
+    field: str
+    published: object
+    recomputed: object
+
+
+class OutageCheck(Struct, frozen=True):
+    """The result; ``recomputed`` is None where the log gives no such revision."""
+
+    outage: Outage
+    ranges: list[RangeCheck]
+    recomputed: Outage | None
+    differences: list[Difference]
+
+    @property
+    def matches(self) -> bool:
+        """Whether evidence and finding are what was published."""
+        evidence = bool(self.ranges) and all(check.matches for check in self.ranges)
+        return evidence and self.recomputed is not None and not self.differences
+
+
+def verify_outage(
+    outage: Outage,
+    log: Iterable[Record],
+    rule: Rule | None = None,
+    measure: MeasureSettings | None = None,
+    detect: DetectSettings | None = None,
+) -> OutageCheck:
+    """Recompute evidence and finding of an outage from the log, in log order from its beginning."""
+    return compare(outage, analyze(log, rule, measure, detect))
+
+
+def compare(outage: Outage, analysis: Analysis) -> OutageCheck:
+    """Compare a published outage with what an analysis of its log gives."""
+    ranges = [RangeCheck(source, _recombined(source, analysis.measurements)) for source in outage.evidence]
+    name = (outage.outage_id, outage.revision)
+    recomputed = next((one for one in analysis.outages if (one.outage_id, one.revision) == name), None)
+    differences = []
+    if recomputed is not None:
+        there, here = structs.asdict(outage), structs.asdict(recomputed)
+        differences = [
+            Difference(name, there[name], here[name]) for name in there if there[name] != here[name]
+        ]
+    return OutageCheck(outage, ranges, recomputed, differences)
+
+
+def _recombined(source: Source, measurements: Iterable[Measurement]) -> str | None:
+    cuts = sorted(
+        measurement.source
+        for measurement in measurements
+        if measurement.source.topic == source.topic
+        and measurement.source.partition == source.partition
+        and source.first_offset <= measurement.source.first_offset
+        and measurement.source.next_offset <= source.next_offset
+    )
+    if not cuts or cuts[0].first_offset != source.first_offset or cuts[-1].next_offset != source.next_offset:
+        return None
+    return combine(cut.digest for cut in cuts)
