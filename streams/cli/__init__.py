@@ -4,6 +4,7 @@ import typer
 
 from streams.cli import (
     analyze,
+    backfill,
     capture,
     diff,
     explain,
@@ -15,6 +16,7 @@ from streams.cli import (
     run,
     simulate,
     topics,
+    watch,
 )
 
 app = typer.Typer(
@@ -25,9 +27,11 @@ app = typer.Typer(
 app.add_typer(kafka.app, name="kafka")
 app.add_typer(topics.app, name="topics")
 app.add_typer(run.app, name="run")
+app.add_typer(watch.app, name="watch")
 app.add_typer(ingest.app, name="ingest")
 app.command(name="simulate")(simulate.simulate)
 app.command(name="analyze")(analyze.analyze_log)
+app.command(name="backfill")(backfill.backfill)
 app.command(name="capture")(capture.capture)
 app.command(name="replay")(replay.replay)
 app.command(name="diff")(diff.diff)

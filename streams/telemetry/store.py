@@ -107,28 +107,31 @@ class Store:
 
     def expose(self, *, openmetrics: bool) -> str:
         """Return every series as text, in the Prometheus or the OpenMetrics format (without its end mark)."""
+        lines: list[str] = []
+        last: Metric | None = None
         with self.lock:
-            return "".join(line for part in self._families(openmetrics=openmetrics) for line in part)
+            for metric, text, value in self.samples():
+                if metric is not last:
+                    lines.append(head(metric, openmetrics=openmetrics))
+                    last = metric
+                lines.append(f"{text} {value!r}\n")
+        return "".join(lines)
 
-    def _families(self, *, openmetrics: bool) -> Iterator[list[str]]:
+    def samples(self) -> Iterator[tuple[Metric, str, float]]:
+        """Yield every sample: its metric, its name with labels, and what it shows now."""
         now_ms = self._clock_ms()
         for metric, scalars in self._scalars.items():
-            lines = [_head(metric, openmetrics=openmetrics)]
-            if metric.kind == "age":
-                lines += [f"{one.text} {(now_ms - one.shown) / 1000!r}\n" for one in scalars.values()]
-            else:
-                lines += [f"{one.text} {one.shown!r}\n" for one in scalars.values()]
-            yield lines
+            for one in scalars.values():
+                shown = one.shown
+                yield metric, one.text, (now_ms - shown) / 1000 if metric.kind == "age" else shown
         for metric, histograms in self._histograms.items():
-            lines = [_head(metric, openmetrics=openmetrics)]
-            for one in histograms.values():
+            for each in histograms.values():
                 running = 0
-                for text, count in zip(one.texts, one.counts, strict=True):
+                for text, count in zip(each.texts, each.counts, strict=True):
                     running += count
-                    lines.append(f"{text} {running}\n")
-                lines.append(f"{metric.name}_count{one.labels} {running}\n")
-                lines.append(f"{metric.name}_sum{one.labels} {one.total!r}\n")
-            yield lines
+                    yield metric, text, running
+                yield metric, f"{metric.name}_count{each.labels}", running
+                yield metric, f"{metric.name}_sum{each.labels}", each.total
 
     def _scalar(self, metric: Metric, labels: Labels) -> _Scalar:
         family = self._scalars.setdefault(metric, {})
@@ -189,7 +192,8 @@ def _label_text(names: Labels, values: Labels) -> str:
     )
 
 
-def _head(metric: Metric, *, openmetrics: bool) -> str:
+def head(metric: Metric, *, openmetrics: bool) -> str:
+    """Return the lines that introduce a metric's samples in the text formats."""
     kind = "gauge" if metric.kind == "age" else metric.kind
     name = metric.name.removesuffix("_total") if openmetrics else metric.name
     lines = f"# HELP {name} {metric.help}\n# TYPE {name} {kind}\n"

@@ -1,0 +1,88 @@
+"""`portallink backfill`: a log's metrics at their own dates, as Prometheus blocks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from streams.cli.analyze import analyze_with_progress
+from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.detect.rule import Rule
+from streams.logfile import LogFileError
+from streams.model.calendar import to_local
+from streams.parts.errors import PartError
+from streams.replay.rulefile import RuleFileError, read_rule
+from streams.watch.backfill import Backfilled, make_blocks, write_openmetrics
+
+
+def backfill(
+    file: Annotated[
+        Path, typer.Argument(help="A log file (NDJSON, .zst if so named, Parquet) or a captured folder.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="Folder that gets openmetrics/ and blocks/.")] = Path("backfill"),
+    step: Annotated[int, typer.Option(help="Seconds of event time between samples.", min=1, max=3_600)] = 60,
+    rule: Annotated[
+        Path | None, typer.Option(help="Rule file: JSON, TOML or YAML [default: the built-in rule].")
+    ] = None,
+    blocks: Annotated[
+        bool, typer.Option(help="Make Prometheus blocks, for which promtool is needed.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write a log's metrics with event times, so that a replayed quarter shows in Grafana at its own dates.
+
+    Move the folders of blocks/ into Prometheus's data folder; its retention must reach back to their dates.
+    """
+    if not file.exists():
+        refuse(f"{file}: no such file")
+    try:
+        chosen = Rule() if rule is None else read_rule(rule)
+        analysis = analyze_with_progress(file, chosen)
+    except (LogFileError, RuleFileError) as error:
+        refuse(error)
+    if not analysis.measurements:
+        refuse(f"{file}: no measurement could be cut from it, so there is no history to write")
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    made: list[Path] = []
+    try:
+        with Progress(*columns, console=notes, transient=True) as progress:
+            task = progress.add_task("writing OpenMetrics", total=len(analysis.measurements))
+            written = write_openmetrics(
+                analysis.measurements,
+                chosen,
+                out / "openmetrics",
+                step_seconds=step,
+                progress=lambda count: progress.advance(task, count),
+            )
+            if blocks:
+                progress.update(task, description="promtool makes blocks", total=None)
+                made = make_blocks(written.files, out / "blocks")
+    except (OSError, PartError) as error:
+        fail(error)
+    if as_json:
+        print_json(
+            {
+                "samples": written.samples,
+                "first_ms": written.first_ms,
+                "last_ms": written.last_ms,
+                "openmetrics": [str(path) for path in written.files],
+                "blocks": [str(path) for path in made],
+            }
+        )
+    else:
+        _print(written, made, out)
+
+
+def _print(written: Backfilled, made: list[Path], out: Path) -> None:
+    assert written.first_ms is not None
+    assert written.last_ms is not None
+    first, last = (
+        to_local(moment).strftime("%d/%m/%Y %H:%M") for moment in (written.first_ms, written.last_ms)
+    )
+    notes.print(
+        f"{written.samples:,} samples from {first} to {last} (Asia/Ho_Chi_Minh) in {out / 'openmetrics'}"
+        + (f", {len(made)} blocks in {out / 'blocks'}" if made else ""),
+        highlight=False,
+    )

@@ -1,0 +1,165 @@
+"""History for Prometheus: a log's metrics at their own dates.
+
+The log goes through the same pure pipeline, and the same occurrences move the same metrics, on a clock that
+is the log's own: every ``step`` of event time the values are written with that time. One OpenMetrics file a
+day (UTC) keeps memory flat and is what ``promtool tsdb create-blocks-from openmetrics`` turns into blocks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from streams import telemetry
+from streams.detect.detector import NOT_YET, Detector
+from streams.detect.rule import Rule
+from streams.model import events
+from streams.model.measurement import Measurement
+from streams.model.settings import DetectSettings
+from streams.parts.debian import find_program
+from streams.parts.errors import PartError
+from streams.telemetry.contract import Metric
+from streams.telemetry.store import Store, head
+
+DAY_MS: Final = 86_400_000
+EXTRA_LABELS: Final = 'job="portallink",instance="backfill"'
+BLOCKS_TIMEOUT_SECONDS: Final = 3_600
+
+
+@dataclass
+class Backfilled:
+    """What was written: OpenMetrics files by day, samples in them, and the event time they span."""
+
+    files: list[Path] = field(default_factory=list)
+    samples: int = 0
+    first_ms: int | None = None
+    last_ms: int | None = None
+
+
+def write_openmetrics(
+    measurements: Iterable[Measurement],
+    rule: Rule,
+    out: Path,
+    *,
+    step_seconds: int = 60,
+    progress: Callable[[int], None] | None = None,
+) -> Backfilled:
+    """Write the metrics of measurements into one file a day under ``out``.
+
+    ``progress`` is called with the number of measurements taken in since its last call.
+    """
+    history = _History(out, step_seconds * 1000)
+    ordered = sorted(measurements, key=lambda one: (one.watermark_ms, one.source))
+    lookups = sorted({m.source.partition for m in ordered if m.source.topic == events.LOOKUPS})
+    detector = Detector(rule, DetectSettings(), lookups)
+    for measurement in ordered:
+        history.reach(measurement.watermark_ms)
+        for stage, occurrence in _told(measurement, detector):
+            occurrence.move(history.store, stage)
+        if progress is not None:
+            progress(1)
+    history.finish()
+    return history.written
+
+
+def make_blocks(files: Iterable[Path], out: Path) -> list[Path]:
+    """Turn OpenMetrics files into Prometheus blocks under ``out`` and return the blocks.
+
+    Raises PartUnavailableError where promtool cannot be had, PartError with its words where it refuses.
+    """
+    promtool = find_program("promtool")
+    out.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        done = promtool.run(
+            "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=24h", path, out,
+            timeout_seconds=BLOCKS_TIMEOUT_SECONDS,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise PartError(
+                f"promtool makes no blocks of {path}: {done.stderr.strip() or done.stdout.strip()}"
+            )
+    return sorted(path for path in out.iterdir() if (path / "meta.json").exists())
+
+
+def _told(measurement: Measurement, detector: Detector) -> Iterator[tuple[str, telemetry.Occurrence]]:
+    """Yield what `measure` and `detect` would tell of a measurement, with the stage that would tell it."""
+    source = measurement.source
+    yield "measure", telemetry.RecordsMetered(source.topic, source.partition, measurement.records)
+    yield "measure", telemetry.MeasurementCut(measurement)
+    from_ms = detector.clock_ms
+    applied = detector.apply(measurement)
+    if not applied.fresh:
+        yield "detect", telemetry.MeasurementDuplicate(source)
+        return
+    yield "detect", telemetry.MeasurementApplied(source, measurement.watermark_ms)
+    for output in applied.output.values():
+        for window in output.windows:
+            yield "detect", telemetry.WindowPublished(window)
+        for outage in output.outages:
+            yield "detect", telemetry.OutagePublished(outage)
+    clock_ms, slot_ms = detector.clock_ms, detector.settings.slot_ms
+    if clock_ms == from_ms:
+        return
+    for link, tracker in detector.trackers.items():
+        observed = tracker.sight.covers(clock_ms - slot_ms, clock_ms)
+        start_ms = clock_ms - slot_ms if from_ms == NOT_YET else from_ms
+        yield (
+            "detect",
+            telemetry.SlotFinalised(link, start_ms, clock_ms, tracker.state_at(clock_ms), observed),
+        )
+
+
+class _History:
+    """Values on the log's own clock, written step by step."""
+
+    def __init__(self, out: Path, step_ms: int) -> None:
+        self.store = Store(lambda: float(self._now_ms))
+        self.written = Backfilled()
+        self._out, self._step_ms = out, step_ms
+        self._now_ms = 0
+        self._day: dict[Metric, list[str]] = {}
+
+    def reach(self, watermark_ms: int) -> None:
+        """Write the steps before an event time at which the values are about to change."""
+        if self.written.first_ms is None:
+            self._now_ms = watermark_ms // self._step_ms * self._step_ms
+            self.written.first_ms = self._now_ms + self._step_ms
+            return
+        while self._now_ms + self._step_ms <= watermark_ms:
+            self._step()
+
+    def finish(self) -> None:
+        """Write the values once more after the last change, and the last day."""
+        if self.written.first_ms is not None:
+            self._step()
+            self._close_day()
+
+    def _step(self) -> None:
+        if self._day and self._now_ms // DAY_MS != (self._now_ms + self._step_ms) // DAY_MS:
+            self._close_day()
+        self._now_ms += self._step_ms
+        self.written.last_ms = self._now_ms
+        stamp = f"{self._now_ms / 1000:.3f}"
+        for metric, text, value in self.store.samples():
+            lines = self._day.setdefault(metric, [])
+            lines.append(f"{_labelled(text)} {value!r} {stamp}\n")
+            self.written.samples += 1
+
+    def _close_day(self) -> None:
+        day = datetime.fromtimestamp(self._now_ms / 1000, UTC).date()
+        path = self._out / f"{day.isoformat()}.om.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as file:
+            for metric, lines in self._day.items():
+                file.write(head(metric, openmetrics=True))
+                # A family's samples stand together, each series' in order of time.
+                lines.sort(key=lambda line: line.rsplit(" ", 2)[0])
+                file.writelines(lines)
+            file.write("# EOF\n")
+        self.written.files.append(path)
+        self._day = {}
+
+
+def _labelled(text: str) -> str:
+    return f"{text[:-1]},{EXTRA_LABELS}}}" if text.endswith("}") else f"{text}{{{EXTRA_LABELS}}}"

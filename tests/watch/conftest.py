@@ -1,0 +1,132 @@
+"""One run of the real pipeline, watched by a real Prometheus and Alertmanager, for the tests beside it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from streams import telemetry
+from streams.parts.debian import find_program
+from streams.parts.errors import PartUnavailableError
+from streams.parts.kafka import EmbeddedKafka
+from streams.parts.process import LeashedProcess, free_port
+from streams.watch.local import LocalWatch
+
+START_MS = 1_678_669_200_000  # Monday 13 March 2023, 08:00 in Viet Nam
+
+SCENARIO = """
+name: watched
+title: {vi: Nửa giờ được theo dõi, en: Half an hour under watch}
+start: 2023-03-13T08:00
+end: 2023-03-13T08:32
+links: [hcmc-npd, hcmc-vneid, hcmc-bhyt]
+flows:
+  - id: residents
+    portal: hcmc
+    agencies: hcmc-districts
+    count: 4000
+    services: {dang-ky-tam-tru: 34, dang-ky-khai-sinh: 16, gia-han-the-bhyt: 20}
+faults:
+  - {id: npd-down, effect: unreachable, links: [hcmc-npd], start: 2023-03-13T08:08, minutes: 10, cause: cut}
+"""
+
+
+@dataclass
+class Watched:
+    """The pair while it still runs, and what was seen of it: moments in epoch seconds of the wall clock.
+
+    Event time runs ``pace`` times as fast: half an hour in a minute.
+    """
+
+    pace: ClassVar[int] = 30
+    link: ClassVar[str] = "hcmc-npd"
+    fault_start_ms: ClassVar[int] = START_MS + 8 * 60_000
+    fault_end_ms: ClassVar[int] = START_MS + 18 * 60_000
+
+    watch: LocalWatch
+    ports: dict[str, list[int]]
+    started: float
+    ended: float = 0.0
+    alerts: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)
+    groups: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)
+
+    def event_ms(self, moment: float) -> float:
+        """Return the event time that `detect` had reached at a moment."""
+        (series,) = self.watch.prometheus.instant(
+            'min(time() - portallink_watermark_lag_seconds{stage="detect"})', moment
+        )
+        return float(series["value"][1]) * 1000
+
+
+def _portallink(*arguments: str, log: Path, env: dict[str, str]) -> LeashedProcess:
+    return LeashedProcess([sys.executable, "-m", "streams", *arguments], log=log, env=env)
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory) -> Iterator[Watched]:
+    """Play half an hour with a ten-minute outage through Kafka, two `measure` and a `detect`, under watch."""
+    folder = tmp_path_factory.mktemp("watched")
+    try:
+        for program in ("prometheus", "alertmanager"):
+            find_program(program)
+    except PartUnavailableError as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+    (folder / "watched.yaml").write_text(SCENARIO, "utf-8")
+    with contextlib.ExitStack() as running:
+        kafka = running.enter_context(EmbeddedKafka(folder / "kafka"))
+        env = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+        apply = ["topics", "apply", "--partitions", "npd.lookups=2", "--partitions", "portal.submissions=2"]
+        subprocess.run([sys.executable, "-m", "streams", *apply], env=env, check=True, capture_output=True)
+        ports = {"measure": [free_port(), free_port()], "detect": [free_port()]}
+        for stage, own in ports.items():
+            for port in own:
+                command = ("run", stage, "--metrics-port", str(port))
+                running.enter_context(_portallink(*command, log=folder / f"{stage}-{port}.log", env=env))
+        others = running.enter_context(_stages_at_the_edge())
+        watch = running.enter_context(LocalWatch(folder / "watch", ports | others, pace=Watched.pace))
+        seen = Watched(watch, ports | others, time.time())
+        play = ["simulate", str(folder / "watched.yaml"), "--seed", "1", "--speed", str(Watched.pace)]
+        play += ["--truth", str(folder / "truth.json")]
+        player = running.enter_context(_portallink(*play, log=folder / "simulate.log", env=env))
+        _look_on(seen, player)
+        seen.ended = time.time()
+        yield seen
+
+
+def _look_on(seen: Watched, player: LeashedProcess) -> None:
+    """Note what Prometheus and Alertmanager show, until the play has ended and its alerts are gone."""
+    deadline = time.monotonic() + 240
+    quiet_since = time.monotonic()
+    while time.monotonic() < deadline:
+        now = time.time()
+        seen.alerts.append((now, seen.watch.prometheus.alerts()))
+        seen.groups.append((now, seen.watch.alertmanager.groups()))
+        names = [a["labels"]["alertname"] for group in seen.groups[-1][1] for a in group["alerts"]]
+        if player.alive() or "PortallinkLinkDown" in names:
+            quiet_since = time.monotonic()
+        elif time.monotonic() > quiet_since + 5:
+            return
+        time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _stages_at_the_edge() -> Iterator[dict[str, list[int]]]:
+    """Serve the metrics of stages that this run does not start, moved by their own occurrences."""
+    stages = {stage: telemetry.Telemetry(stage, "json", "error") for stage in ("record", "serve", "ingest")}
+    stages["record"].emit(telemetry.LedgerWritten({"outages": 1, "windows": 60}))
+    stages["serve"].emit(telemetry.RequestServed("GET", "/v1/outages", 200, 0.012))
+    stages["ingest"].emit(telemetry.RecordsImported({"paired": 10, "single": 1}))
+    try:
+        yield {stage: [one.start_http()] for stage, one in stages.items()}
+    finally:
+        for one in stages.values():
+            one.stop_http()

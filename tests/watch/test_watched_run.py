@@ -1,0 +1,213 @@
+"""A ten-minute outage on the population-database link, from Kafka to Alertmanager, thirty times as fast."""
+
+import re
+import urllib.request
+
+import pytest
+
+from streams.watch.dashboards.build import BOARDS
+from streams.watch.dashboards.render import at_home
+from streams.watch.rules import rule_files
+from streams.watch.settings import WatchSettings
+
+pytestmark = [pytest.mark.prometheus, pytest.mark.kafka, pytest.mark.slow]
+
+DOWN = "PortallinkLinkDown"
+
+
+def first(moments, wanted):
+    """Return the first moment at which something was seen, or fail saying that it never was."""
+    for moment, seen in moments:
+        if wanted(seen):
+            return moment
+    raise AssertionError("never seen")
+
+
+def in_groups(groups, name, **labels):
+    """Return the alerts of a name among Alertmanager's groups, with their group."""
+    return [
+        (group, alert)
+        for group in groups
+        for alert in group["alerts"]
+        if alert["labels"]["alertname"] == name and labels.items() <= alert["labels"].items()
+    ]
+
+
+def test_the_outage_fires_arrives_grouped_inhibits_and_resolves(watched, record_property, capsys):
+    """The alert's way through Prometheus and Alertmanager, with how long each step took in event time."""
+
+    def fires(seen):
+        return any(
+            a["labels"]["alertname"] == DOWN
+            and a["labels"]["link"] == watched.link
+            and a["state"] == "firing"
+            for a in seen
+        )
+
+    fired = first(watched.alerts, fires)
+    arrived = first(watched.groups, lambda seen: in_groups(seen, DOWN, link=watched.link))
+    resolved = first(
+        [entry for entry in watched.groups if entry[0] > arrived],
+        lambda seen: not in_groups(seen, DOWN, link=watched.link),
+    )
+    seconds = {
+        "fired": (watched.event_ms(fired) - watched.fault_start_ms) / 1000,
+        "arrived": (watched.event_ms(arrived) - watched.fault_start_ms) / 1000,
+        "resolved": (watched.event_ms(resolved) - watched.fault_end_ms) / 1000,
+    }
+    for step, took in seconds.items():
+        record_property(f"{step}_event_seconds", round(took))
+    with capsys.disabled():
+        print(
+            f"\nat {watched.pace} times the pace, in event time: fired {seconds['fired']:.0f} s and arrived"
+            f" {seconds['arrived']:.0f} s after the outage began, resolved {seconds['resolved']:.0f} s after"
+            " it ended"
+        )
+    assert 0 < seconds["fired"] < 180
+    assert seconds["fired"] <= seconds["arrived"] < 300
+    assert 0 < seconds["resolved"] < 600
+
+
+def test_an_incident_is_one_group(watched):
+    """Every alert on the link is in the one group of its incident, with texts filled in."""
+    groups = [in_groups(seen, DOWN, link=watched.link) for _, seen in watched.groups]
+    group, alert = next(found for found in groups if found)[0]
+    assert group["labels"] == {"incident": f"link/{watched.link}"}
+    assert alert["annotations"]["summary"] == f"{watched.link} is down"
+    assert alert["annotations"]["summary_vi"] == f"Kết nối {watched.link} đang gián đoạn"
+    assert alert["annotations"]["dashboard_url"].endswith(f"/d/portallink-link?var-link={watched.link}")
+    incidents = {
+        group["labels"]["incident"]
+        for _, seen in watched.groups
+        for group in seen
+        for alert in group["alerts"]
+        if alert["labels"].get("link") == watched.link
+    }
+    assert incidents == {f"link/{watched.link}"}
+
+
+def test_the_down_alert_silences_what_it_causes(watched):
+    """While the link is down its burn-rate alert stands, inhibited, and the down alert does not."""
+    both = [
+        (down[0][1], burn[0][1])
+        for _, seen in watched.groups
+        if (down := in_groups(seen, DOWN, link=watched.link))
+        and (burn := in_groups(seen, "PortallinkErrorBudgetBurnFast", link=watched.link))
+    ]
+    assert both
+    down, burn = both[-1]
+    assert burn["status"] == {
+        "state": "suppressed",
+        "inhibitedBy": [down["fingerprint"]],
+        "silencedBy": [],
+    }
+    assert down["status"]["state"] == "active"
+
+
+def test_no_other_link_is_blamed(watched):
+    """The links that worked all along raised no alert."""
+    blamed = {
+        alert["labels"]["link"]
+        for _, seen in watched.alerts
+        for alert in seen
+        if alert["state"] == "firing" and "link" in alert["labels"]
+    }
+    assert blamed == {watched.link}
+
+
+def test_downtime_and_state_agree_with_the_truth(watched):
+    """The downtime counter shows the ten minutes, and the state the link had."""
+    api = watched.watch.prometheus
+    (downtime,) = api.instant(
+        f'portallink_link_downtime_seconds_total{{link="{watched.link}"}}', watched.ended
+    )
+    assert float(downtime["value"][1]) == pytest.approx(600, abs=20)
+    states = api.ranged(f'portallink_link_state{{link="{watched.link}"}}', watched.started, watched.ended, 1)
+    assert {value for one in states for _, value in one["values"]} >= {"1", "3"}
+
+
+def test_every_target_is_scraped(watched):
+    """Prometheus reaches each process, as the job the dashboards ask for."""
+    targets = watched.watch.prometheus.targets()
+    assert {target["health"] for target in targets} == {"up"}
+    assert {target["labels"]["job"] for target in targets} == {"portallink"}
+    assert len(targets) == sum(map(len, watched.ports.values()))
+
+
+def test_every_rule_evaluates_well_under_a_second(watched):
+    """No rule has an error, and each is evaluated in time."""
+    rules = list(watched.watch.prometheus.rules())
+    assert (
+        len(rules)
+        == sum(
+            text.count("- record:") + text.count("- alert:") for text in rule_files(WatchSettings()).values()
+        )
+        - 2
+    )
+    assert {rule["health"] for rule in rules} == {"ok"}
+    assert max(rule["evaluationTime"] for rule in rules) < 1
+
+
+def test_promtool_is_silent_on_every_endpoint(watched, promtool):
+    """Every process's metrics pass Prometheus's own linter without a word."""
+    for ports in watched.ports.values():
+        for port in ports:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                text = answer.read().decode()
+            result = promtool.run("check", "metrics", stdin=text)
+            assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+LEGEND = re.compile(r"\{\{(\w+)\}\}")
+# What a healthy run does not have: nothing is rejected, revised, reread or restarted in it.
+QUIET_PANELS = {"Dead letters by reason", "Records written", "Alerts", "Open outages", "Outages found"}
+
+
+def ask(watched, query, instant):
+    """Return the series of a dashboard's query over the whole run."""
+    span = watched.ended - watched.started
+    expr = at_home(query, rate_interval="20s", whole_range=f"{round(span)}s", pace=watched.pace)
+    api = watched.watch.prometheus
+    if not instant:
+        return api.ranged(expr, watched.started, watched.ended, 1)
+    # An instant panel shows what is so at one moment: any moment of the run will do.
+    moments = [watched.started + span * share for share in (0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1)]
+    return [one for moment in moments for one in api.instant(expr, moment)]
+
+
+@pytest.mark.parametrize(
+    ("query", "panel"),
+    [
+        pytest.param(query, panel, id=f"{board.uid}-{panel.title}-{number}")
+        for board in BOARDS
+        for panel in board.panels
+        for number, query in enumerate(panel.queries)
+    ],
+)
+def test_a_panel_shows_series_with_the_labels_of_its_legend(watched, query, panel):
+    """Each query returns series in the run, and each label of its legend is on them."""
+    series = ask(watched, query.expr, panel.instant)
+    assert series, at_home(query.expr)
+    labels = set(LEGEND.findall(query.legend))
+    assert all(labels <= set(one["metric"]) for one in series)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    {(v.name, v.query): v for board in BOARDS for v in board.variables}.values(),
+    ids=lambda variable: variable.name,
+)
+def test_a_variable_has_values(watched, variable):
+    """Each variable's query offers values."""
+    metric, _, label = variable.query.removeprefix("label_values(").removesuffix(")").rpartition(", ")
+    found = watched.watch.prometheus.label_values(label, at_home(metric), watched.started, watched.ended)
+    assert found
+
+
+def test_the_outage_is_drawn_as_a_region(watched):
+    """The annotation of down outages has values during the outage and none before and after."""
+    down = next(region for board in BOARDS for region in board.regions if region.name == "down")
+    (series,) = ask(watched, down.expr, instant=False)
+    span = series["values"][-1][0] - series["values"][0][0]
+    assert series["metric"] == {"link": watched.link}
+    assert span * watched.pace == pytest.approx(600, abs=150)
