@@ -4,9 +4,10 @@ The result is a pure function of the *set* of measurements: one applied twice is
 the clock, the least watermark over the source partitions, orders everything else.
 """
 
+import heapq
 from bisect import bisect_left
 from collections.abc import Container, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
@@ -14,10 +15,12 @@ from streams.detect.rule import Rule
 from streams.detect.tracker import Late, LinkTracker, Output
 from streams.model import events
 from streams.model.digest import combine
+from streams.model.exclusion import Exclusion, excluded_time
 from streams.model.measurement import Measurement, Source
 from streams.model.settings import DetectSettings
 
-NOT_YET = -(1 << 62)
+NOT_YET: Final = -(1 << 62)
+PRUNE_EVERY_MS: Final = 1_800_000
 
 
 class Cuts(Struct):
@@ -70,7 +73,10 @@ class Detector:
         self.applied: dict[str, int] = {}
         self.cuts: dict[int, Cuts] = {}
         self.resume_at: dict[str, int] = {}
+        self.exclusions: dict[str, Exclusion] = {}
         self._pruned_ms = NOT_YET
+        self._wake: list[tuple[int, str]] = []
+        self._wake_at: dict[str, int] = {}
 
     def apply(self, measurement: Measurement, position: int | None = None) -> Applied:
         """Take in a measurement; return what the links have to publish, by link, in link order.
@@ -93,6 +99,35 @@ class Detector:
         self.cuts.setdefault(source.partition, Cuts()).add(measurement.watermark_ms, source)
         self.watermarks[source.partition] = measurement.watermark_ms
         return Applied(fresh=True, output=self._advance(ahead))
+
+    def exclude(self, exclusion: Exclusion) -> dict[str, Output]:
+        """Take in a revision of an exclusion; return what that revises. An older revision changes nothing.
+
+        The last revisions of outages depend on which exclusions are in force, not on when they came.
+        """
+        known = self.exclusions.get(exclusion.exclusion_id)
+        if known is not None and known.revision >= exclusion.revision:
+            return {}
+        self.exclusions[exclusion.exclusion_id] = exclusion
+        output = {}
+        for link in sorted(self.trackers):
+            if exclusion.touches(link):
+                excluded = excluded_time(self.exclusions.values(), link)
+                published = self.trackers[link].exclude(excluded, self.clock_ms)
+                if published.outages:
+                    output[link] = published
+        return output
+
+    def judge_again(self, rule: Rule) -> dict[str, Output]:
+        """Judge all that is kept under another rule; return what that revises."""
+        self.rule = rule
+        output = {}
+        for link in sorted(self.trackers):
+            published = self.trackers[link].judge_again(rule, self.clock_ms)
+            self.schedule(link)
+            if published.windows or published.outages:
+                output[link] = published
+        return output
 
     def unheard(self) -> list[int]:
         """Return the source partitions that hold up the clock because nothing came from them yet."""
@@ -119,31 +154,40 @@ class Detector:
                     continue
                 tracker = self.tracker(link)
                 if is_late:
-                    late.setdefault(link, Late(due_ms, source, [], [])).alive.append(
-                        (alive.start_ms, alive.end_ms)
-                    )
+                    facts = late.setdefault(link, Late(due_ms, source, [], []))
+                    facts.alive.append((alive.start_ms, alive.end_ms))
                 else:
                     tracker.sight.add(alive.start_ms, alive.end_ms)
         for cells in measurement.links:
             if cells.link in ahead:
                 continue
-            open_slots = [slot for slot in cells.slots if slot.start_ms >= self.clock_ms]
-            self.tracker(cells.link).add(open_slots)
-            if len(open_slots) < len(cells.slots):  # only where a partition was not waited for
-                behind = [slot for slot in cells.slots if slot.start_ms < self.clock_ms]
+            slots, behind = cells.slots, cells.late_slots
+            if slots and slots[0].start_ms < self.clock_ms:  # only where a partition was not waited for
+                behind = [slot for slot in slots if slot.start_ms < self.clock_ms] + behind
+                slots = [slot for slot in slots if slot.start_ms >= self.clock_ms]
+            self.tracker(cells.link).add(slots)
+            if behind:
                 late.setdefault(cells.link, Late(due_ms, source, [], [])).slots.extend(behind)
-            if cells.late_slots:
-                late.setdefault(cells.link, Late(due_ms, source, [], [])).slots.extend(cells.late_slots)
+            elif cells.link not in late:
+                self.schedule(cells.link)
         for link, facts in late.items():
-            if link not in ahead:
-                self.tracker(link).add_late(facts)
+            self.tracker(link).add_late(facts)
+            self.schedule(link)
 
     def tracker(self, link: str) -> LinkTracker:
         """Return the tracker of a link, new if the link is."""
         tracker = self.trackers.get(link)
         if tracker is None:
             tracker = self.trackers[link] = LinkTracker(link, self.rule, self.settings, self._evidence)
+            tracker.excluded = excluded_time(self.exclusions.values(), link)
         return tracker
+
+    def schedule(self, link: str) -> None:
+        """Note when a link has to be looked at next."""
+        due_ms = self.trackers[link].next_ms()
+        if due_ms != self._wake_at.get(link):
+            self._wake_at[link] = due_ms
+            heapq.heappush(self._wake, (due_ms, link))
 
     def _evidence(self, start_ms: int, until_ms: int) -> list[Source]:
         from_ms = start_ms - self.settings.out_of_orderness_ms
@@ -151,31 +195,40 @@ class Detector:
         return [source for source in ranges if source is not None]
 
     def _advance(self, ahead: Container[str]) -> dict[str, Output]:
-        """Move the clock to the least watermark, and every link with it."""
+        """Move the clock to the least watermark, and every link that has something due with it."""
         slot_ms = self.settings.slot_ms
         clock_ms = min(self.watermarks.values()) // slot_ms * slot_ms
         if clock_ms <= self.clock_ms or clock_ms < 0:
             return {}
         self.clock_ms = clock_ms
-        output = {}
-        for link in sorted(self.trackers):
+        due: set[str] = set()
+        waiting: list[tuple[int, str]] = []
+        while self._wake and self._wake[0][0] <= clock_ms:
+            at_ms, link = heapq.heappop(self._wake)
             if link in ahead:
-                continue
+                waiting.append((at_ms, link))
+            elif self._wake_at.get(link) == at_ms:
+                due.add(link)
+        for entry in waiting:
+            heapq.heappush(self._wake, entry)
+        output = {}
+        for link in sorted(due):
             published = self.trackers[link].advance(clock_ms)
+            del self._wake_at[link]
+            self.schedule(link)
             if published.windows or published.outages:
                 output[link] = published
         self._prune()
         return output
 
     def _prune(self) -> None:
-        """Forget, once a minute, what is older than the allowed lateness."""
-        before_ms = (self.clock_ms - self.settings.allowed_lateness_ms) // 60_000 * 60_000
+        """Forget, now and then, what is older than the allowed lateness."""
+        before_ms = (self.clock_ms - self.settings.allowed_lateness_ms) // PRUNE_EVERY_MS * PRUNE_EVERY_MS
         if before_ms <= self._pruned_ms:
             return
         self._pruned_ms = before_ms
         for link, tracker in self.trackers.items():
             if link not in self.resume_at:
                 tracker.prune(before_ms)
-        oldest_ms = min([before_ms, *(tracker.oldest_ms(before_ms) for tracker in self.trackers.values())])
         for cuts in self.cuts.values():
-            cuts.prune(oldest_ms - 2 * self.settings.out_of_orderness_ms)
+            cuts.prune(before_ms - 2 * self.settings.out_of_orderness_ms)

@@ -8,8 +8,9 @@ answered sum's last zero.
 
 from collections.abc import Iterable
 
+from streams.detect.normal import slow_answers
 from streams.detect.rule import evidence
-from streams.model.measurement import Asked
+from streams.model.measurement import Asked, LinkSlot
 
 
 def onset_ms(seconds: Iterable[Asked], share: float, normal: float) -> int | None:
@@ -38,10 +39,35 @@ def recovery_ms(seconds: Iterable[Asked], share: float, normal: float) -> int | 
     return found
 
 
-def first_asked_ms(seconds: Iterable[Asked], from_ms: int) -> int | None:
-    """Return when the first request of a second not before ``from_ms`` was asked, answered or not."""
-    for asked in seconds:
-        if asked.second * 1000 + 999 >= from_ms:
-            times = [ms for ms in (asked.first_ok, *asked.first_failed[:1]) if ms >= 0]
-            return asked.second * 1000 + min(times, default=0)
-    return None
+def slow_seconds(slots: Iterable[LinkSlot], slow_ms: int | None, *, latest: bool) -> list[Asked]:
+    """Return the answers by second of asking, the slow ones as if they had failed.
+
+    A slot says how many of its answers were slow, and when they were asked, but not which was which. Those
+    asked too long before the slot are slow for certain; of the others the latest asked are taken to be
+    (``latest``, where slowness begins) or the earliest (where it ends).
+    """
+    seconds: dict[int, Asked] = {}
+    for slot in slots:
+        left = slow_answers(slot.latency, slow_ms)
+        groups = sorted((asked for asked in slot.asked if asked.ok > 0), key=_second, reverse=latest)
+        certain = [g for g in groups if slow_ms is not None and slot.start_ms - _last_ms(g) > slow_ms]
+        for group in certain + [g for g in groups if g not in certain]:
+            slow = min(left, group.ok)
+            left -= slow
+            seen = seconds.setdefault(group.second, Asked(group.second))
+            first = [group.first_ok] if group.first_ok >= 0 else []
+            seen.ok += group.ok - slow
+            seen.failed += slow
+            if slow:
+                seen.first_failed = sorted([*seen.first_failed, *first])[:1]
+            elif first:
+                seen.first_ok = first[0] if seen.first_ok < 0 else min(first[0], seen.first_ok)
+    return [seconds[second] for second in sorted(seconds)]
+
+
+def _second(asked: Asked) -> int:
+    return asked.second
+
+
+def _last_ms(asked: Asked) -> int:
+    return asked.second * 1000 + 999

@@ -11,42 +11,46 @@ from streams.model.sketch import trim
 Key = TypeVar("Key", str, int)
 
 
-def copy_slot(slot: LinkSlot) -> LinkSlot:
-    """Return a copy to merge into: a measurement itself stays as it was received."""
-    return replace(
-        slot,
-        outcomes=dict(slot.outcomes),
-        latency=dict(slot.latency),
-        provider_outcomes=dict(slot.provider_outcomes),
-        provider_latency=dict(slot.provider_latency),
-        failed_services=dict(slot.failed_services),
-        failed_agencies=dict(slot.failed_agencies),
-        failed_dossiers=dict(slot.failed_dossiers),
+def merged(one: LinkSlot, other: LinkSlot) -> LinkSlot:
+    """Return the sum of two slots, commutative and associative: arrival order does not matter.
+
+    Neither is changed, so a measurement stays as it was received.
+    """
+    slot = replace(
+        one,
+        requested=one.requested + other.requested,
+        synthetic=one.synthetic + other.synthetic,
+        late=one.late + other.late,
+        outcomes=total(one.outcomes, other.outcomes),
+        latency=total(one.latency, other.latency),
+        provider_outcomes=total(one.provider_outcomes, other.provider_outcomes),
+        provider_latency=total(one.provider_latency, other.provider_latency),
+        failed_services=total(one.failed_services, other.failed_services),
+        failed_agencies=total(one.failed_agencies, other.failed_agencies),
+        asked=merge_asked((one.asked, other.asked)),
     )
+    if other.failed_dossiers:
+        slot.failed_dossiers = trim(total(one.failed_dossiers, other.failed_dossiers))
+    return slot
 
 
-def merge_slots(into: LinkSlot, more: LinkSlot) -> None:
-    """Add ``more`` to ``into``: commutative and associative, so arrival order does not matter."""
-    into.requested += more.requested
-    into.synthetic += more.synthetic
-    into.late += more.late
-    _add(into.outcomes, more.outcomes)
-    _add(into.latency, more.latency)
-    _add(into.provider_outcomes, more.provider_outcomes)
-    _add(into.provider_latency, more.provider_latency)
-    _add(into.failed_services, more.failed_services)
-    _add(into.failed_agencies, more.failed_agencies)
-    if more.failed_dossiers:
-        _add(into.failed_dossiers, more.failed_dossiers)
-        into.failed_dossiers = trim(into.failed_dossiers)
-    into.asked = merge_asked((into.asked, more.asked))
+def total(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
+    """Return the sums of two counts, without what cancels out; where one is empty, the other itself."""
+    if not other:
+        return one
+    if not one:
+        return other
+    into = dict(one)
+    add_counts(into, other)
+    return into
 
 
-def _add(into: dict[Key, int], more: dict[Key, int]) -> None:
+def add_counts(into: dict[Key, int], more: dict[Key, int]) -> None:
+    """Add counts to ``into``; what cancels out vanishes."""
     for key, count in more.items():
-        total = into.get(key, 0) + count
-        if total:
-            into[key] = total
+        both = into.get(key, 0) + count
+        if both:
+            into[key] = both
         else:
             into.pop(key, None)
 

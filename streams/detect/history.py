@@ -1,50 +1,30 @@
 """One link's facts over the last hours, and the rule's verdicts over them.
 
-Slots are judged in order as the watermark closes them. A late fact changes a slot already judged: the
-rule is run again from the minute before it, until its state is what it was the first time (usually soon),
-so that a late record leads to the same verdicts as the same record on time.
+Slots are judged in order as the watermark closes them. A late fact changes a slot already judged: its
+minute is judged again, and those after it until the rule's state is what it was the first time (usually
+at once), and those whose normal it moves. So a late record leads to the same verdicts as the same record
+on time.
 """
 
-from bisect import bisect_left
-from collections.abc import Iterator
+import heapq
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-import msgspec
-from msgspec import Struct
-
-from streams.detect.edges import first_asked_ms, onset_ms, recovery_ms
-from streams.detect.facts import copy_slot, merge_asked, merge_slots
-from streams.detect.normal import BLOCK_MS, Block, block_of, normal_after
-from streams.detect.rule import Counts, Normal, Rule, RuleState, Verdict, step
-from streams.model.measurement import Asked, LinkSlot
+from streams.detect.edges import onset_ms, recovery_ms, slow_seconds
+from streams.detect.facts import merge_asked
+from streams.detect.minute import MINUTE_MS, Decided, Minute
+from streams.detect.normal import BLOCK_MS, BLOCKS, Block, block_of, normal_after, slow_answers
+from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
+from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
-from streams.model.sketch import bucket_of
 
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[LinkSlot]).decode
-
-MINUTE_MS = 60_000
-PACK_AFTER_MS = 10 * MINUTE_MS
+PACK_AFTER_MS: Final = 3 * MINUTE_MS
 """Minutes older than this are kept packed: they are only read again for a late record or a long spell."""
 
-
-class Decided(Struct, frozen=True):
-    """A verdict, when it was decided, and the edge it puts into the time of asking."""
-
-    decided_ms: int
-    verdict: Verdict
-    edge_ms: int
-
-
-class Minute(Struct):
-    """The slots of one minute, and the rule's state before the first of them."""
-
-    before: RuleState
-    slots: list[LinkSlot]
-    packed: bytes | None = None
-
-    def read(self) -> list[LinkSlot]:
-        """Return the slots, ascending."""
-        return self.slots if self.packed is None else _unpack(self.packed)
+SLOW_LOOKBACK_MS: Final = 20 * MINUTE_MS
+"""How long after it was asked an answer may come and still tell where slowness ended."""
 
 
 class History:
@@ -53,44 +33,89 @@ class History:
     def __init__(self, rule: Rule, settings: DetectSettings, lookback_ms: int) -> None:
         self.rule, self.settings = rule, settings
         self.minutes: dict[int, Minute] = {}
-        self.verdicts: list[Decided] = []
-        self.state = RuleState()
+        self.past: list[Decided] = []
+        """Verdicts whose minutes are forgotten already."""
+        self.state = QUIET
         self.blocks: list[Block] = []
+        self._order: list[int] = []
+        self._unpacked: deque[int] = deque()
+        self._deciding: list[int] = []
         self._normals: dict[int, Normal] = {}
         self._lookback_ms = lookback_ms
-        self._packed_until_ms = 0
 
-    def add(self, slot: LinkSlot) -> None:
+    @property
+    def verdicts(self) -> list[Decided]:
+        """Return the verdicts that are still of interest, in order of decision."""
+        return self.past + [decided for at in self._deciding for decided in self.minutes[at].verdicts]
+
+    def restore(
+        self, minutes: dict[int, Minute], past: list[Decided], state: RuleState, blocks: list[Block]
+    ) -> None:
+        """Go on, fresh from the constructor, where another history stood."""
+        self.minutes, self.past, self.state, self.blocks = minutes, past, state, blocks
+        self._order = sorted(minutes)
+        self._unpacked.extend(at for at in self._order if minutes[at].packed is None)
+        self._deciding = [at for at in self._order if minutes[at].verdicts]
+
+    def add(self, slot: LinkSlot) -> Decided | None:
         """Take in a slot that has just closed (later than all before it) and judge it."""
         start_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
-        if start_ms not in self.minutes:
-            self._enter(start_ms)
-            self.minutes[start_ms] = Minute(self.state, [])
-            self._pack(start_ms - PACK_AFTER_MS)
-        self.minutes[start_ms].slots.append(slot)
-        self.state = self._judge(self.state, slot)
+        minute = self.minutes.get(start_ms)
+        if minute is None:
+            minute = self._begin(start_ms)
+        minute.append(slot)
+        self.state, decided = self._judge(self.state, slot)
+        if decided is not None:
+            self._note(start_ms, [*minute.verdicts, decided])
+        return decided
 
-    def correct(self, late: list[LinkSlot]) -> None:
+    def correct(self, late: Iterable[LinkSlot]) -> None:
         """Merge late facts into slots already closed, and judge again what they touch."""
-        touched = {self._merge(slot) for slot in late}
-        if touched:
-            self._judge_again(min(touched), max(touched))
+        touched: set[int] = set()
+        for slot in late:
+            start_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
+            minute = self.minutes.get(start_ms)
+            if minute is None:
+                minute = self._begin(start_ms)
+            minute.merge(slot)
+            touched.add(start_ms)
+        reach_ms = MINUTE_MS + self._lookback_ms
+        for at in self._deciding:  # an edge may lie in facts before the test that found it began
+            for decided in self.minutes[at].verdicts:
+                if any(decided.verdict.since_ms - reach_ms < start_ms < at for start_ms in touched):
+                    touched.add(at)
+                    break
+        self._judge_again(touched)
 
-    def slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
-        """Yield the slots that begin in ``[from_ms, to_ms)``, ascending."""
-        for start_ms in sorted(self.minutes):
-            if from_ms - MINUTE_MS < start_ms < to_ms:
-                yield from (
-                    slot for slot in self.minutes[start_ms].read() if from_ms <= slot.start_ms < to_ms
-                )
+    def judge_all(self, rule: Rule) -> None:
+        """Judge everything kept again, under another rule; what is forgotten stays as it was judged."""
+        self.rule = rule
+        self._normals.clear()
+        first_ms = self._order[0] // BLOCK_MS * BLOCK_MS if self._order else 0
+        self.blocks = [block for block in self.blocks if block.start_ms < first_ms]
+        self._judge_again(set(self._order))
 
-    def prune(self, before_ms: int) -> None:
-        """Forget the minutes before ``before_ms``, and the blocks that are no longer looked back on."""
-        for start_ms in [start_ms for start_ms in self.minutes if start_ms < before_ms]:
-            del self.minutes[start_ms]
-        first_block = before_ms - self.settings.allowed_lateness_ms
-        self.blocks = [block for block in self.blocks if block.start_ms >= first_block]
-        self._normals = {key: value for key, value in self._normals.items() if key >= first_block}
+    def between(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, Minute]]:
+        """Yield the minutes that overlap ``[from_ms, to_ms)`` with their starts, ascending."""
+        order = self._order
+        for at in range(bisect_left(order, from_ms - MINUTE_MS + 1), bisect_left(order, to_ms)):
+            yield order[at], self.minutes[order[at]]
+
+    def prune(self, before_ms: int) -> list[tuple[int, Minute]]:
+        """Forget, and return, the minutes before ``before_ms``; their verdicts are kept in `past`."""
+        gone = bisect_left(self._order, before_ms)
+        forgotten = [(start_ms, self.minutes.pop(start_ms)) for start_ms in self._order[:gone]]
+        del self._order[:gone]
+        while self._unpacked and self._unpacked[0] < before_ms:
+            self._unpacked.popleft()
+        self._deciding = [at for at in self._deciding if at >= before_ms]
+        self.past += [decided for _, minute in forgotten for decided in minute.verdicts]
+        old = bisect_left(self.blocks, before_ms - BLOCK_MS, key=_start)
+        if old > 2 * BLOCKS:
+            del self.blocks[: old - BLOCKS]
+        if len(self._normals) > 4 * BLOCKS:
+            self._normals = {at: normal for at, normal in self._normals.items() if at >= before_ms - BLOCK_MS}
+        return forgotten
 
     def normal_at(self, at_ms: int) -> Normal:
         """Return what was normal for the link at a time."""
@@ -98,126 +123,161 @@ class History:
         known = self._normals.get(block_ms)
         if known is None:
             end = bisect_left(self.blocks, block_ms, key=_start)
-            known = self._normals[block_ms] = normal_after(self.blocks[:end], self.rule)
+            known = self._normals[block_ms] = normal_after(self.blocks[max(end - BLOCKS, 0) : end], self.rule)
         return known
 
-    def _judge(self, state: RuleState, slot: LinkSlot) -> RuleState:
-        """Run the rule over one slot; note a verdict with its edge."""
+    def volume_before(self, at_ms: int) -> int | None:
+        """Return the attempts, rounded up, of the last quiet block before a time, if one is known."""
+        end = bisect_left(self.blocks, at_ms // BLOCK_MS * BLOCK_MS, key=_start)
+        return self.blocks[end - 1].volume if end else None
+
+    def _begin(self, start_ms: int) -> Minute:
+        """Begin a minute; a block that ends with this is summed up."""
+        order, before = self._order, self.state
+        if order and start_ms < order[-1]:
+            before = self.minutes[order[bisect_left(order, start_ms)]].before
+            insort(order, start_ms)
+            self._unpacked.appendleft(start_ms)
+        else:
+            if order and order[-1] // BLOCK_MS < start_ms // BLOCK_MS:
+                self._sum_up(order[-1] // BLOCK_MS * BLOCK_MS)
+            order.append(start_ms)
+            self._unpacked.append(start_ms)
+        minute = self.minutes[start_ms] = Minute(before)
+        while self._unpacked[0] < start_ms - PACK_AFTER_MS:
+            old = self.minutes.get(self._unpacked.popleft())
+            if old is not None:
+                old.pack()
+        return minute
+
+    def _judge(self, state: RuleState, slot: LinkSlot) -> tuple[RuleState, Decided | None]:
+        """Run the rule over one slot; a verdict comes with its edge."""
         ok = failed = 0
         for asked in slot.asked:
             ok += asked.ok
             failed += asked.failed
-        if not ok and not failed:
-            return state
+        if ok <= 0 and failed <= 0:
+            return state, None
         normal = self.normal_at(slot.start_ms)
-        slow = 0
-        if normal.slow_ms is not None:
-            bar = bucket_of(normal.slow_ms)
-            slow = sum(count for bucket, count in slot.latency.items() if bucket > bar)
+        slow = slow_answers(slot.latency, normal.slow_ms)
+        if failed <= 0 and slow <= 0 and state == QUIET:
+            return state, None
         end_ms = slot.start_ms + self.settings.slot_ms
         counts = Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
-        state_after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal)
-        if verdict is not None:
-            edge_ms = self._edge(state, verdict, end_ms, normal)
-            self.verdicts.append(Decided(end_ms, verdict, edge_ms))
-        return state_after
+        after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal)
+        if verdict is None:
+            return after, None
+        return after, Decided(end_ms, verdict, self._edge(state, verdict, end_ms, normal))
 
     def _edge(self, state: RuleState, verdict: Verdict, end_ms: int, normal: Normal) -> int:
         """Return where the spell began or ended in the time of asking."""
-        rule, since_ms = self.rule, verdict.since_ms
-        seconds = self._seconds(since_ms - self._lookback_ms, end_ms)
+        rule, since_ms, spell = self.rule, verdict.since_ms, state.spell
+        share0 = normal.failure_share
         found: int | None
-        if verdict.test == "slow" or (state.spell is not None and state.spell.slow):
-            found = first_asked_ms(seconds, since_ms)
-        elif verdict.test == "recovery":
-            assert state.spell is not None
-            share = (state.spell.failures + 1) / (state.spell.attempts + 2)
-            found = recovery_ms(seconds, min(max(share, rule.partial_share), 0.9), normal.failure_share)
+        if verdict.test == "slow":
+            slow = slow_seconds(self._slots(since_ms, end_ms), normal.slow_ms, latest=True)
+            found = onset_ms(slow, rule.slow_share, rule.slow_normal_share)
+            return since_ms if found is None else found
+        if verdict.test == "recovery" and spell is not None and spell.slow:
+            slots = self._slots(max(spell.since_ms, since_ms - SLOW_LOOKBACK_MS), end_ms)
+            slow = slow_seconds(slots, normal.slow_ms, latest=False)
+            found = recovery_ms(slow, rule.slow_share, rule.slow_normal_share)
+            return since_ms if found is None else found
+        seconds = merge_asked(slot.asked for slot in self._slots(since_ms - self._lookback_ms, end_ms))
+        if verdict.test == "recovery":
+            assert spell is not None
+            share = (spell.failures + 1) / (spell.attempts + 2)
+            found = recovery_ms(seconds, min(max(share, rule.partial_share, 3 * share0), 0.9), share0)
         elif verdict.test == "partial":
-            found = onset_ms(seconds, max(rule.partial_share, 3 * normal.failure_share), normal.failure_share)
+            found = onset_ms(seconds, max(rule.partial_share, 3 * share0), share0)
         elif verdict.test == "worse":
             found = onset_ms(seconds, rule.worse_share, rule.better_share)
         elif verdict.test == "better":
             found = recovery_ms(seconds, rule.worse_share, rule.better_share)
         else:
-            found = onset_ms(seconds, rule.half_share, normal.failure_share)
+            share = rule.total_share if verdict.test == "total" else rule.half_share
+            found = onset_ms(seconds, share, share0)
         return since_ms if found is None else found
 
-    def _seconds(self, from_ms: int, to_ms: int) -> list[Asked]:
-        """Return what was asked, second by second, as known from the slots in ``[from_ms, to_ms)``."""
-        return merge_asked(slot.asked for slot in self.slots(from_ms, to_ms))
+    def _slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
+        """Yield the slots that begin in ``[from_ms, to_ms)``, ascending."""
+        for _, minute in self.between(from_ms, to_ms):
+            yield from (slot for slot in minute.read() if from_ms <= slot.start_ms < to_ms)
 
-    def _merge(self, late: LinkSlot) -> int:
-        """Merge a late slot into its minute and return the minute's start."""
-        start_ms = late.start_ms // MINUTE_MS * MINUTE_MS
-        minute = self.minutes.get(start_ms)
-        if minute is None:
-            later = min((key for key in self.minutes if key > start_ms), default=None)
-            before = self.state if later is None else self.minutes[later].before
-            minute = self.minutes[start_ms] = Minute(before, [])
-        slots = minute.read()
-        at = bisect_left(slots, late.start_ms, key=_start)
-        if at < len(slots) and slots[at].start_ms == late.start_ms:
-            merge_slots(slots[at], late)
-        else:
-            slots.insert(at, copy_slot(late))
-        if minute.packed is not None:
-            minute.packed = _pack(slots)
-        else:
-            minute.slots = slots
-        return start_ms
+    def _judge_again(self, touched: set[int]) -> None:
+        """Judge the minutes ``touched`` again, and whatever that changes after them."""
+        todo, queued, changed = sorted(touched), set(touched), set[int]()
+        while todo or changed:
+            if changed and (not todo or todo[0] >= min(changed) + BLOCK_MS):
+                block_ms = min(changed)
+                changed.discard(block_ms)
+                again = [at for at in self._moved_by(block_ms) if at not in queued]
+                queued.update(again)
+                todo = sorted([*todo, *again])
+                continue
+            start_ms = heapq.heappop(todo)
+            queued.discard(start_ms)
+            state = self._judge_minute(start_ms)
+            changed.add(start_ms // BLOCK_MS * BLOCK_MS)
+            after = bisect_left(self._order, start_ms) + 1
+            if after == len(self._order):
+                self.state = state
+                continue
+            following = self._order[after]
+            if self.minutes[following].before != state:
+                self.minutes[following].before = state
+                if following not in queued:
+                    queued.add(following)
+                    heapq.heappush(todo, following)
 
-    def _judge_again(self, first_ms: int, last_ms: int) -> None:
-        """Run the rule again from the minute ``first_ms``, at least through the minute ``last_ms``."""
-        earlier = [decided for decided in self.verdicts if decided.decided_ms > first_ms]
-        self.verdicts = [decided for decided in self.verdicts if decided.decided_ms <= first_ms]
-        state = self.minutes[first_ms].before
-        for start_ms in sorted(key for key in self.minutes if key >= first_ms):
-            normal_moved = self._enter(start_ms)
-            minute = self.minutes[start_ms]
-            if start_ms > last_ms and not normal_moved and minute.before == state:
-                self.verdicts += [decided for decided in earlier if decided.decided_ms > start_ms]
-                return
-            minute.before = state
-            for slot in minute.read():
-                state = self._judge(state, slot)
-        self.state = state
+    def _judge_minute(self, start_ms: int) -> RuleState:
+        """Judge one minute again and return the state after it."""
+        minute = self.minutes[start_ms]
+        state, verdicts = minute.before, list[Decided]()
+        for slot in minute.read():
+            state, decided = self._judge(state, slot)
+            if decided is not None:
+                verdicts.append(decided)
+        self._note(start_ms, verdicts)
+        return state
 
-    def _enter(self, start_ms: int) -> bool:
-        """On entering a block, sum up the one before it; say whether that moved what is normal."""
-        block_ms = start_ms // BLOCK_MS * BLOCK_MS
-        before = max((key for key in self.minutes if key < start_ms), default=None)
-        if before is None or before >= block_ms:
-            return False
-        summed_ms = before // BLOCK_MS * BLOCK_MS
-        slots = list(self.slots(summed_ms, summed_ms + BLOCK_MS))
-        block = block_of(summed_ms, slots, self._troubled(summed_ms))
-        at = bisect_left(self.blocks, summed_ms, key=_start)
-        known = self.blocks[at] if at < len(self.blocks) and self.blocks[at].start_ms == summed_ms else None
+    def _note(self, start_ms: int, verdicts: list[Decided]) -> None:
+        minute = self.minutes[start_ms]
+        if bool(verdicts) != bool(minute.verdicts):
+            if verdicts:
+                insort(self._deciding, start_ms)
+            else:
+                self._deciding.remove(start_ms)
+        minute.verdicts = verdicts
+
+    def _moved_by(self, block_ms: int) -> list[int]:
+        """Sum a block up again, if it was; return the minutes whose normal that moves."""
+        if self._order[-1] // BLOCK_MS * BLOCK_MS <= block_ms or not self._sum_up(block_ms):
+            return []
+        moved = []
+        for later in sorted(at for at in self._normals if at > block_ms):
+            before = self._normals.pop(later)
+            if self.normal_at(later) != before:
+                moved += [at for at, _ in self.between(later, later + BLOCK_MS)]
+        return moved
+
+    def _sum_up(self, block_ms: int) -> bool:
+        """Sum up a block of ten minutes; say whether that says something new."""
+        minutes = [minute for _, minute in self.between(block_ms, block_ms + BLOCK_MS)]
+        block = None
+        if not any(minute.verdicts or minute.before.condition != "UP" for minute in minutes):
+            attempts = sum(minute.attempts for minute in minutes)
+            failures = sum(minute.failures for minute in minutes)
+            latencies = (minute.latencies()[0] for minute in minutes)
+            block = block_of(block_ms, attempts, max(failures, 0), latencies, self.rule)
+        at = bisect_left(self.blocks, block_ms, key=_start)
+        there = at < len(self.blocks) and self.blocks[at].start_ms == block_ms
+        known = self.blocks[at] if there else None
         if known == block:
             return False
-        self.blocks[at : at + (known is not None)] = [block]
-        old = self._normals.get(block_ms)
-        self._normals = {key: value for key, value in self._normals.items() if key < block_ms}
-        return self.normal_at(block_ms) != old
-
-    def _troubled(self, block_ms: int) -> bool:
-        """Say whether the block at ``block_ms`` saw trouble, as far as the verdicts say."""
-        condition = "UP"
-        for decided in self.verdicts:
-            if decided.edge_ms >= block_ms + BLOCK_MS:
-                break
-            if decided.edge_ms >= block_ms and (condition != "UP" or decided.verdict.condition != "UP"):
-                return True
-            condition = decided.verdict.condition
-        return condition != "UP"
-
-    def _pack(self, before_ms: int) -> None:
-        for start_ms in [key for key in self.minutes if self._packed_until_ms <= key < before_ms]:
-            minute = self.minutes[start_ms]
-            minute.packed, minute.slots = _pack(minute.slots), []
-        self._packed_until_ms = max(self._packed_until_ms, before_ms)
+        self.blocks[at : at + there] = [] if block is None else [block]
+        return True
 
 
-def _start(part: LinkSlot | Block) -> int:
-    return part.start_ms
+def _start(block: Block) -> int:
+    return block.start_ms

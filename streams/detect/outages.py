@@ -2,99 +2,158 @@
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from typing import Final
 
-import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from streams.detect.facts import add_counts
+from streams.detect.minute import MINUTE_MS, Minute, hash_limit
 from streams.detect.rule import Rule, is_down
 from streams.detect.spells import TroubleSpell
-from streams.model.events import ANSWERED, LINK_FAULTS, PROVIDER_FAULTS
-from streams.model.measurement import Histogram, LinkSlot, Source
-from streams.model.outage import FaultDomain, Kind, Outage, Reason
-from streams.model.sketch import SKETCH_SIZE, distinct_of_union, quantiles_ms
+from streams.model.events import ANSWERED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
+from streams.model.intervals import Intervals, clip
+from streams.model.measurement import Asked, Histogram, LinkSlot, Source
+from streams.model.outage import FaultDomain, Kind, Outage, Reason, Span, Status
+from streams.model.sketch import distinct_of_union, quantiles_ms
 
 
-class Totals(Struct):
-    """Figures of a spell, summed over slots. Failures after the spell's end are left out by second."""
+class Totals(Struct, array_like=True):
+    """Figures of a spell, summed over minutes. Counts are exact to the second of asking."""
 
     attempts: int = 0
     failures: int = 0
     link_faults: int = 0
     provider_faults: int = 0
+    refusals: int = 0
     provider_answers: int = 0
     provider_troubles: int = 0
+    provider_refusals: int = 0
     provider_latency: Histogram = field(default_factory=dict)
     services: set[str] = field(default_factory=set)
     agencies: set[str] = field(default_factory=set)
-    dossiers: list[int] = field(default_factory=list)
-    dossier_limits: list[int] = field(default_factory=list)
+    dossiers: set[int] = field(default_factory=set)
+    dossier_limit: int | None = None
 
-    def add(self, slot: LinkSlot, start_ms: int, end_ms: int) -> None:
-        """Add what a slot says of requests asked in ``[start_ms, end_ms)``; edges count whole seconds."""
-        failed_here = 0
-        for asked in slot.asked:
-            if start_ms // 1000 <= asked.second and asked.second * 1000 < end_ms:
-                self.attempts += asked.ok + asked.failed
-                failed_here += asked.failed
-        self.failures += failed_here
-        if failed_here:
-            self.services.update(name for name, count in slot.failed_services.items() if count > 0)
-            self.agencies.update(name for name, count in slot.failed_agencies.items() if count > 0)
-            hashes = [key for key, count in slot.failed_dossiers.items() if count > 0]
-            self.dossiers.extend(hashes)
-            if len(hashes) >= SKETCH_SIZE:
-                self.dossier_limits.append(max(hashes))
-            for outcome, count in slot.outcomes.items():
-                self.link_faults += count if outcome in LINK_FAULTS else 0
-                self.provider_faults += count if outcome in PROVIDER_FAULTS else 0
+    def add(self, minute_ms: int, minute: Minute, start_ms: int, end_ms: int) -> None:
+        """Add what a minute says of requests asked in ``[start_ms, end_ms)``."""
+        slots = minute.read()
+        hit = False
+        dossiers: set[int] = set()
+        for slot in slots:
+            failed_here = 0
+            for asked in slot.asked:
+                ok, failed = within(asked, start_ms, end_ms)
+                self.attempts += ok + failed
+                failed_here += failed
+            if start_ms <= slot.start_ms < end_ms or failed_here:
+                self._add_outcomes(slot)
+            if failed_here > 0:
+                hit = True
+                self.failures += failed_here
+                self.services.update(name for name, count in slot.failed_services.items() if count > 0)
+                self.agencies.update(name for name, count in slot.failed_agencies.items() if count > 0)
+                dossiers.update(key for key, count in slot.failed_dossiers.items() if count > 0)
+        if hit:
+            self._add_dossiers(dossiers, hash_limit(slots, minute.limit))
+        if start_ms < minute_ms + MINUTE_MS and minute_ms < end_ms:
+            add_counts(self.provider_latency, minute.latencies()[1])
+
+    def _add_outcomes(self, slot: LinkSlot) -> None:
+        for outcome, count in slot.outcomes.items():
+            if outcome in LINK_FAULTS:
+                self.link_faults += count
+            elif outcome in PROVIDER_FAULTS:
+                self.provider_faults += count
+            elif outcome in CLIENT_FAULTS:
+                self.refusals += count
         for outcome, count in slot.provider_outcomes.items():
-            self.provider_answers += count if outcome in ANSWERED else 0
-            self.provider_troubles += count if outcome not in ANSWERED else 0
-        for bucket, count in slot.provider_latency.items():
-            self.provider_latency[bucket] = self.provider_latency.get(bucket, 0) + count
+            if outcome in ANSWERED:
+                self.provider_answers += count
+            elif outcome in CLIENT_FAULTS:
+                self.provider_refusals += count
+            else:
+                self.provider_troubles += count
 
-    def plus(self, other: "Totals") -> "Totals":
-        """Return both together."""
-        latency = dict(self.provider_latency)
-        for bucket, count in other.provider_latency.items():
-            latency[bucket] = latency.get(bucket, 0) + count
-        return Totals(
-            self.attempts + other.attempts,
-            self.failures + other.failures,
-            self.link_faults + other.link_faults,
-            self.provider_faults + other.provider_faults,
-            self.provider_answers + other.provider_answers,
-            self.provider_troubles + other.provider_troubles,
-            latency,
-            self.services | other.services,
-            self.agencies | other.agencies,
-            self.dossiers + other.dossiers,
-            self.dossier_limits + other.dossier_limits,
-        )
+    def _add_dossiers(self, dossiers: set[int], limit: int | None) -> None:
+        limits = [known for known in (self.dossier_limit, limit) if known is not None]
+        self.dossiers |= dossiers
+        if len(self.dossiers) > SPELL_SKETCH:
+            limits.append(sorted(self.dossiers)[SPELL_SKETCH - 1])
+        self.dossier_limit = min(limits, default=None)
+        if self.dossier_limit is not None:
+            self.dossiers = {key for key in self.dossiers if key <= self.dossier_limit}
 
 
-def totals_of(slots: Iterable[LinkSlot], start_ms: int, end_ms: int) -> Totals:
-    """Return the figures of the requests asked in ``[start_ms, end_ms)``."""
-    totals = Totals()
-    for slot in slots:
-        totals.add(slot, start_ms, end_ms)
+SPELL_SKETCH: Final = 1024
+"""Dossier hashes kept for a spell: 3 % relative standard error."""
+
+
+def within(asked: Asked, start_ms: int, end_ms: int) -> tuple[int, int]:
+    """Return how many of a second's requests were asked in ``[start_ms, end_ms)``: answered, and failed.
+
+    In the second in which trouble began or ended, the earliest times kept of it tell which lay within;
+    answers that may lie on either side are taken to lie outside.
+    """
+    second_ms = asked.second * 1000
+    if start_ms <= second_ms and second_ms + 1000 <= end_ms:
+        return asked.ok, asked.failed
+    if second_ms >= end_ms or second_ms + 1000 <= start_ms:
+        return 0, 0
+    times = [second_ms + ms for ms in asked.first_failed]
+    failed = asked.failed - sum(at < start_ms for at in times)
+    if len(times) >= asked.failed:
+        failed -= sum(at >= end_ms for at in times)
+    elif times and times[0] >= end_ms:
+        failed = 0
+    answered = asked.first_ok >= 0 and start_ms <= second_ms + asked.first_ok < end_ms
+    return asked.ok if answered else 0, max(failed, 0)
+
+
+def totals_of(
+    minutes: Iterable[tuple[int, Minute]], start_ms: int, end_ms: int, carried: Totals | None = None
+) -> Totals:
+    """Return the figures of the requests asked in ``[start_ms, end_ms)``, on top of those carried over."""
+    totals = Totals() if carried is None else _copy(carried)
+    for minute_ms, minute in minutes:
+        totals.add(minute_ms, minute, start_ms, end_ms)
     return totals
+
+
+def _copy(totals: Totals) -> Totals:
+    return replace(
+        totals,
+        provider_latency=dict(totals.provider_latency),
+        services=set(totals.services),
+        agencies=set(totals.agencies),
+        dossiers=set(totals.dossiers),
+    )
 
 
 def fault_domain(totals: Totals, slow: bool, slow_ms: int | None) -> FaultDomain:
     """Return whose fault a spell was.
 
-    The portal's outcomes speak first; where they blame the link, or show only slowness, the provider's
-    own view may tell that the time was lost, or the failure made, on its side.
+    The portal's outcomes speak first; where they blame the link, or show only slowness, the provider's own
+    view may tell that the time was lost, or the failure made, on its side, or that it refused us. What
+    the provider answered well, or never saw, was lost on the link.
     """
-    seen = totals.provider_answers + totals.provider_troubles
     if slow:
         median = quantiles_ms(totals.provider_latency, (0.5,))
         return "provider" if median and slow_ms is not None and median[0] >= slow_ms / 2 else "link"
+    if totals.refusals > totals.link_faults + totals.provider_faults:
+        return "client"
     if totals.provider_faults > totals.link_faults:
         return "provider"
-    provider_fails = seen >= 10 and totals.provider_troubles * 2 >= seen
-    return "provider" if provider_fails else "link"
+    seen = totals.provider_answers + totals.provider_troubles + totals.provider_refusals
+    if seen < LEAST_SEEN:
+        return "link"
+    if totals.provider_refusals * 2 >= seen:
+        return "client"
+    return "provider" if totals.provider_troubles * 2 >= seen else "link"
+
+
+LEAST_SEEN: Final = 10
+"""Lookups the provider must have seen before its view counts."""
 
 
 def outage_id(link: str, start_ms: int) -> str:
@@ -107,12 +166,19 @@ def outage_id(link: str, start_ms: int) -> str:
 
 
 def draft(
-    link: str, spell: TroubleSpell, totals: Totals, rule: Rule, slow_ms: int | None, decided_ms: int
+    link: str,
+    spell: TroubleSpell,
+    totals: Totals,
+    rule: Rule,
+    slow_ms: int | None,
+    decided_ms: int,
+    exclusions: Intervals,
 ) -> Outage:
     """Return what there is to say of a spell, as a first revision without evidence."""
     kind: Kind = "down" if not spell.slow and is_down(totals.attempts, totals.failures) else "degraded"
-    dossiers, error = distinct_of_union(totals.dossiers, totals.dossier_limits)
-    return Outage(
+    limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
+    dossiers, error = distinct_of_union(totals.dossiers, limits)
+    drafted = Outage(
         outage_id=outage_id(link, spell.start_ms),
         revision=1,
         supersedes=None,
@@ -133,12 +199,31 @@ def draft(
         services=sorted(totals.services),
         agencies=sorted(totals.agencies),
     )
+    return labelled(drafted, excluded_of(exclusions, spell.start_ms, spell.end_ms))
+
+
+def labelled(outage: Outage, excluded: list[Span]) -> Outage:
+    """Return the outage with what is excluded of it; one that is excluded from start to end is retracted."""
+    status: Status = "open" if outage.end_ms is None else "closed"
+    whole = outage.end_ms is not None and excluded == [Span(outage.start_ms, outage.end_ms)]
+    return replace(outage, status="retracted" if whole else status, excluded=excluded)
+
+
+def stands(outage: Outage) -> bool:
+    """Say whether there is such an outage, be it excluded; not one that was taken back as never been."""
+    return outage.status != "retracted" or bool(outage.excluded)
+
+
+def excluded_of(exclusions: Intervals, start_ms: int, end_ms: int | None) -> list[Span]:
+    """Return the part of an outage that exclusions take out of what counts."""
+    until_ms = max((end for _, end in exclusions), default=start_ms) if end_ms is None else end_ms
+    return [Span(*part) for part in clip(exclusions, start_ms, until_ms)]
 
 
 def says_the_same(one: Outage, other: Outage) -> bool:
     """Say whether two revisions tell the same story: all but who, when and on what evidence."""
     return (
-        msgspec.structs.replace(
+        replace(
             other,
             outage_id=one.outage_id,
             revision=one.revision,
@@ -153,7 +238,7 @@ def says_the_same(one: Outage, other: Outage) -> bool:
 
 def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: list[Source]) -> Outage:
     """Return the revision that replaces ``published``: same id, next number, a reason."""
-    return msgspec.structs.replace(
+    return replace(
         drafted,
         outage_id=published.outage_id,
         revision=published.revision + 1,
@@ -165,11 +250,12 @@ def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: 
 
 def retraction(published: Outage, decided_ms: int, reason: Reason) -> Outage:
     """Return the revision that takes an outage back; its figures stand as they were last said."""
-    return msgspec.structs.replace(
+    return replace(
         published,
         revision=published.revision + 1,
         supersedes=published.revision,
         status="retracted",
         reason=reason,
         detected_at_ms=decided_ms,
+        excluded=[],
     )

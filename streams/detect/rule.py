@@ -107,6 +107,10 @@ class RuleState(NamedTuple):
     spell: Spell | None = None
 
 
+QUIET: Final = RuleState()
+"""Nothing suspected."""
+
+
 class Verdict(NamedTuple):
     """A change of condition, decided at a slot's end: which test, and the slot in which it began."""
 
@@ -232,7 +236,7 @@ def _enter(state: RuleState, name: TestName, test: Cusum, rule: Rule) -> tuple[R
     condition = TRANSITIONS[state.condition][name]
     since_ms, spell = test.since_ms, state.spell
     if condition == "UP":
-        return RuleState(), Verdict(name, condition, since_ms)
+        return QUIET, Verdict(name, condition, since_ms)
     if spell is not None and since_ms - spell.since_ms <= rule.settle_ms:
         since_ms = spell.since_ms  # the first impression was wrong: the whole spell is of the other kind
     entered = Spell(since_ms, name == "slow", test.attempts, test.failures)

@@ -1,29 +1,35 @@
-"""When we could see a link at all: its observer alive, and recent evidence of how it fares."""
+"""When we could see a link at all: its observer vouched for being alive."""
 
 from bisect import bisect_right
 from typing import Final
 
 from msgspec import Struct, field
 
+from streams.model.intervals import Intervals
+
 GRACE_MS: Final = 10_000
 """Heartbeats may come this much later than promised before we call ourselves blind."""
+NEVER: Final = 1 << 62
 
 
-class Sight(Struct):
+class Sight(Struct, array_like=True):
     """Spans ``[start, end)`` in which the observer vouched for being alive, ascending, never touching.
 
-    ``heard`` says whether any heartbeat ever named the link: where none did (imported records), silence is
-    never blindness, and each record vouches for itself.
+    ``first_heard_ms`` is the earliest heartbeat that named the link. Before it, and where none ever did
+    (imported records), silence is never blindness, and each record vouches for itself.
     """
 
-    heard: bool = False
+    first_heard_ms: int = NEVER
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
 
     def add(self, start_ms: int, end_ms: int) -> None:
         """Add a span, joining it with those it touches within the grace."""
-        self.heard = True
         end_ms += GRACE_MS
+        if self.ends and self.starts[-1] <= start_ms <= self.ends[-1]:
+            self.ends[-1] = max(self.ends[-1], end_ms)
+            return
+        self.first_heard_ms = min(self.first_heard_ms, start_ms)
         first = bisect_right(self.ends, start_ms - 1)
         last = bisect_right(self.starts, end_ms)
         if first < last:
@@ -32,14 +38,34 @@ class Sight(Struct):
         self.starts[first:last] = [start_ms]
         self.ends[first:last] = [end_ms]
 
+    def within(self, start_ms: int, end_ms: int) -> Intervals:
+        """Return when the observer was alive, as far as is known, within ``[start_ms, end_ms)``.
+
+        >>> sight = Sight()
+        >>> sight.add(100_000, 101_000)
+        >>> sight.within(90_000, 200_000)
+        [(90000, 111000)]
+        """
+        if end_ms <= self.first_heard_ms:
+            return [(start_ms, end_ms)]
+        at = bisect_right(self.ends, start_ms)
+        spans: Intervals = []
+        if start_ms < self.first_heard_ms:
+            spans.append((start_ms, self.first_heard_ms))
+        while at < len(self.starts) and self.starts[at] < end_ms:
+            span = max(self.starts[at], start_ms), min(self.ends[at], end_ms)
+            if spans and spans[-1][1] == span[0]:
+                span = spans.pop()[0], span[1]
+            spans.append(span)
+            at += 1
+        return spans
+
     def covers(self, start_ms: int, end_ms: int) -> bool:
         """Say whether the observer was alive at any time of ``[start_ms, end_ms)``."""
-        if not self.heard:
-            return True
-        at = bisect_right(self.ends, start_ms)
-        return at < len(self.starts) and self.starts[at] < end_ms
+        return bool(self.within(start_ms, end_ms))
 
     def prune(self, before_ms: int) -> None:
         """Forget the spans that ended before ``before_ms``."""
         gone = bisect_right(self.ends, before_ms)
-        del self.starts[:gone], self.ends[:gone]
+        if gone:
+            del self.starts[:gone], self.ends[:gone]

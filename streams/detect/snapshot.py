@@ -12,17 +12,19 @@ import zstandard
 from msgspec import Struct
 
 from streams.detect.detector import Cuts, Detector
-from streams.detect.history import Decided, Minute
+from streams.detect.expected import Expected
+from streams.detect.minute import Decided, Minute
 from streams.detect.normal import Block
 from streams.detect.outages import Totals
 from streams.detect.rule import RuleState
 from streams.detect.sight import Sight
 from streams.detect.spells import TroubleSpell
 from streams.detect.tracker import Late, LinkTracker
+from streams.detect.windows import Trouble
 from streams.model.measurement import LinkSlot, Source
-from streams.model.outage import Outage, Window
+from streams.model.outage import Outage
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class LateState(Struct, array_like=True):
@@ -48,21 +50,25 @@ class LinkState(Struct, array_like=True):
     watermarks: dict[int, int]
     clock_ms: int
     minutes: dict[int, Minute]
-    verdicts: list[Decided]
+    past: list[Decided]
     state: RuleState
     blocks: list[Block]
-    packed_until_ms: int
+    hour: tuple[int, int, int]
+    expected: Expected
     sight: Sight
     published: list[Outage]
+    archive: dict[str, bytes]
     too_late: int
     open: list[LinkSlot]
     late: list[LateState]
-    windows: list[Window]
-    due: list[int]
+    windows: dict[int, tuple[int, bytes]]
+    evident: list[int]
+    window_span: tuple[int, int]
     finals: list[int]
     spells: list[TroubleSpell]
+    trouble: list[Trouble]
     carried: dict[int, Totals]
-    horizon_ms: int
+    openings: dict[int, list[Source]]
 
 
 class CutsState(Struct, array_like=True):
@@ -120,6 +126,7 @@ def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
     detector.watermarks |= least.watermarks
     for state in states:
         restore(detector.tracker(state.link), state)
+        detector.schedule(state.link)
         detector.resume_at[state.link] = state.position
     return least.position
 
@@ -154,35 +161,39 @@ def snapshot(
         watermarks=watermarks,
         clock_ms=clock_ms,
         minutes=history.minutes,
-        verdicts=history.verdicts,
+        past=history.past,
         state=history.state,
         blocks=history.blocks,
-        packed_until_ms=history._packed_until_ms,
+        hour=tracker.hour,
+        expected=tracker.expected,
         sight=tracker.sight,
         published=list(tracker.published.values()),
+        archive=tracker.archive,
         too_late=tracker.too_late,
-        open=list(tracker._open.values()),
-        late=[LateState(*late) for late in tracker._late],
-        windows=list(tracker._windows.values()),
-        due=sorted(tracker._due),
-        finals=sorted(tracker._finals),
-        spells=tracker._spells,
-        carried=tracker._carried,
-        horizon_ms=tracker._horizon_ms,
+        open=list(tracker.open.values()),
+        late=[LateState(*late) for late in tracker.late],
+        windows=tracker.windows,
+        evident=tracker.evident,
+        window_span=(tracker.next_window_ms, tracker.windows_until_ms),
+        finals=tracker.finals,
+        spells=tracker.spells,
+        trouble=tracker.trouble,
+        carried=tracker.carried,
+        openings=tracker.openings,
     )
 
 
 def restore(tracker: LinkTracker, state: LinkState) -> None:
     """Put a tracker, fresh from its constructor, into a state."""
-    history = tracker.history
-    history.minutes, history.verdicts = state.minutes, state.verdicts
-    history.state, history.blocks = state.state, state.blocks
-    history._packed_until_ms = state.packed_until_ms
+    tracker.history.restore(state.minutes, state.past, state.state, state.blocks)
+    tracker.hour, tracker.expected = state.hour, state.expected
     tracker.sight, tracker.too_late = state.sight, state.too_late
     tracker.published = {outage.outage_id: outage for outage in state.published}
-    tracker._open = {slot.start_ms: slot for slot in state.open}
-    tracker._late = [Late(late.due_ms, late.source, late.slots, late.alive) for late in state.late]
-    tracker._windows = {window.start_ms: window for window in state.windows}
-    tracker._due, tracker._finals = set(state.due), set(state.finals)
-    tracker._spells, tracker._carried = state.spells, state.carried
-    tracker._horizon_ms = state.horizon_ms
+    tracker.archive = state.archive
+    tracker.add(state.open)
+    for late in state.late:
+        tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
+    tracker.windows, tracker.evident = state.windows, state.evident
+    tracker.next_window_ms, tracker.windows_until_ms = state.window_span
+    tracker.finals, tracker.spells, tracker.trouble = state.finals, state.spells, state.trouble
+    tracker.carried, tracker.openings = state.carried, state.openings

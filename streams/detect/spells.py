@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from streams.detect.history import Decided
+from streams.detect.minute import Decided
 from streams.detect.rule import Rule
 
 
-class TroubleSpell(Struct):
+class TroubleSpell(Struct, array_like=True):
     """Trouble of a link over ``[start_ms, end_ms)``, by time of asking; ``end_ms`` None while it lasts.
 
     ``opened_ms`` and ``closed_ms`` are the event times of the decisions; ``changes`` counts how often it

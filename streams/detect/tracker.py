@@ -4,27 +4,51 @@ Time is the *clock*: the least watermark over the source partitions, which the c
 of the last slot it closes. Facts of open slots are only added up. Facts about a slot that their own
 partition had closed before are late: they wait until the clock has passed the watermark they came with,
 so that what they correct, and when, does not depend on the order in which partitions were read.
+
+Work is done only when something is due (`next_ms`): a slot with facts closes, late facts take effect, the
+figures of an outage become final, or a minute's window ends.
 """
 
 import heapq
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from streams.detect.facts import copy_slot, merge_slots
-from streams.detect.history import MINUTE_MS, History
-from streams.detect.outages import Totals, draft, next_revision, retraction, says_the_same, totals_of
+from streams.detect.expected import HOUR_MS, Expected
+from streams.detect.facts import merged
+from streams.detect.history import History
+from streams.detect.minute import MINUTE_MS, Minute
+from streams.detect.normal import BLOCK_MS
+from streams.detect.outages import (
+    Totals,
+    draft,
+    excluded_of,
+    labelled,
+    next_revision,
+    retraction,
+    says_the_same,
+    stands,
+    totals_of,
+)
 from streams.detect.rule import Rule
 from streams.detect.sight import Sight
 from streams.detect.spells import TroubleSpell, spells_of
-from streams.detect.windows import Trouble, state_ms, window
+from streams.detect.windows import STATE_OF, Trouble, known_time, state_ms, window
+from streams.model.intervals import Interval, Intervals, length_ms
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import LinkStateName, Outage, Reason, Window
 from streams.model.settings import DetectSettings
 
 EvidenceOf = Callable[[int, int], list[Source]]
 """From a span of event time to the source ranges that hold its records."""
+
+FAR: Final = 1 << 62
+_pack: Final = msgspec.msgpack.Encoder().encode
+_unpack_outage: Final = msgspec.msgpack.Decoder(Outage).decode
 
 
 class Late(NamedTuple):
@@ -33,7 +57,7 @@ class Late(NamedTuple):
     due_ms: int
     source: Source
     slots: list[LinkSlot]
-    alive: list[tuple[int, int]]
+    alive: list[Interval]
 
 
 class Output(NamedTuple):
@@ -51,134 +75,229 @@ class LinkTracker:
         lookback_ms = settings.lookup_timeout_ms + 2 * settings.slot_ms
         self.history = History(rule, settings, lookback_ms)
         self.sight = Sight()
+        self.expected = Expected()
         self.published: dict[str, Outage] = {}
+        """The last revision of each outage that facts may still revise."""
+        self.archive: dict[str, bytes] = {}
+        """The last revision of each older outage that stands, packed: exclusions may still touch them."""
+        self.excluded: Intervals = []
         self.too_late = 0
         self._evidence_of = evidence_of
-        self._open: dict[int, LinkSlot] = {}
-        self._late: list[Late] = []
-        self._windows: dict[int, Window] = {}
-        self._due: set[int] = set()
-        self._finals: set[int] = set()
-        self._spells: list[TroubleSpell] = []
-        self._carried: dict[int, Totals] = {}
-        self._horizon_ms = -(1 << 62)
+        self.open: dict[int, LinkSlot] = {}
+        self.late: list[Late] = []
+        self.windows: dict[int, tuple[int, bytes]] = {}
+        """Revision and digest of each window published, by start."""
+        self.evident: list[int] = []
+        """Starts of the slots in which outcomes became known."""
+        self.next_window_ms = FAR
+        self.windows_until_ms = -FAR
+        self.finals: list[int] = []
+        self.spells: list[TroubleSpell] = []
+        self.trouble: list[Trouble] = []
+        self.carried: dict[int, Totals] = {}
+        self.openings: dict[int, list[Source]] = {}
+        self.hour: tuple[int, int, int] = (0, 0, 0)
+        self._open_order: list[int] = []
 
     def add(self, slots: Iterable[LinkSlot]) -> None:
         """Add facts about slots that are still open."""
         for slot in slots:
-            known = self._open.get(slot.start_ms)
+            known = self.open.get(slot.start_ms)
             if known is None:
-                self._open[slot.start_ms] = copy_slot(slot)
+                self.open[slot.start_ms] = slot
+                heapq.heappush(self._open_order, slot.start_ms)
             else:
-                merge_slots(known, slot)
+                self.open[slot.start_ms] = merged(known, slot)
 
     def add_late(self, late: Late) -> None:
         """Keep late facts until the clock reaches their time."""
-        heapq.heappush(self._late, late)
+        heapq.heappush(self.late, late)
+
+    def next_ms(self) -> int:
+        """Return when something is due next."""
+        due_ms = self._open_order[0] + self.settings.slot_ms if self._open_order else FAR
+        if self.late and self.late[0].due_ms < due_ms:
+            due_ms = self.late[0].due_ms
+        if self.finals and self.finals[0] < due_ms:
+            due_ms = self.finals[0]
+        if self.next_window_ms < self.windows_until_ms:
+            due_ms = min(due_ms, self.next_window_ms + MINUTE_MS)
+        return due_ms
 
     def advance(self, clock_ms: int) -> Output:
         """Close every slot that ends by ``clock_ms`` and return what there is to publish, in order."""
         output = Output([], [])
-        while (now_ms := self._next_time()) <= clock_ms:
+        while (now_ms := self.next_ms()) <= clock_ms:
             self._advance_to(now_ms, output)
         return output
 
+    def exclude(self, excluded: Intervals, now_ms: int) -> Output:
+        """Take ``excluded`` as the time that does not count; revise the outages which that concerns."""
+        self.excluded = excluded
+        output = Output([], [])
+        for key, outage in self.published.items():
+            if stands(outage) and (revised := self._excluding(outage, now_ms)):
+                self.published[key] = revised
+                output.outages.append(revised)
+        for key, packed in self.archive.items():
+            if revised := self._excluding(_unpack_outage(packed), now_ms):
+                self.archive[key] = _pack(revised)
+                output.outages.append(revised)
+        output.outages.sort(key=lambda outage: outage.start_ms)
+        return output
+
+    def judge_again(self, rule: Rule, now_ms: int) -> Output:
+        """Judge what is kept under another rule; revise what that changes."""
+        self.rule = rule
+        self.history.judge_all(rule)
+        output = Output([], [])
+        touched = self._review(now_ms, output, "rule", None)
+        self._publish_again(touched, output)
+        return output
+
     def state_at(self, clock_ms: int) -> LinkStateName:
-        """Return the state in the last slot closed by ``clock_ms``."""
+        """Return the state in the last slot closed by ``clock_ms``, as judged by now."""
         slot_ms = self.settings.slot_ms
-        spent = self._state_ms(clock_ms - slot_ms, clock_ms)
-        order: tuple[LinkStateName, ...] = ("DOWN", "DEGRADED", "UNKNOWN", "UP")
-        return max(order, key=lambda name: spent[name])
+        if not self._known(clock_ms - slot_ms, clock_ms):
+            return "UNKNOWN"
+        for begins, ends, kind in reversed(self.trouble):
+            if begins < clock_ms and (ends is None or ends >= clock_ms):
+                return STATE_OF[kind]
+        return "UP"
 
     def prune(self, before_ms: int) -> None:
         """Forget what no record may correct any more; keep the sums of spells that still last."""
-        self._horizon_ms = before_ms
-        for spell in self._spells:
-            if spell.start_ms < before_ms and (spell.end_ms is None or spell.end_ms >= before_ms):
-                carried = self._carried.setdefault(spell.start_ms, Totals())
-                for slot in self.history.slots(-(1 << 62), before_ms):
-                    carried.add(slot, spell.start_ms, before_ms)
+        self._learn(before_ms)
+        forgotten = self.history.prune(before_ms)
+        for spell in self.spells:
+            if forgotten and spell.start_ms < before_ms:
+                carried = self.carried.setdefault(spell.start_ms, Totals())
+                end_ms = FAR if spell.end_ms is None else spell.end_ms
+                for minute_ms, minute in forgotten:
+                    if spell.start_ms - MINUTE_MS < minute_ms <= end_ms + self.settings.lookup_timeout_ms:
+                        carried.add(minute_ms, minute, spell.start_ms, end_ms)
         self._drop_old_spells(before_ms - self.rule.flap_gap_ms)
-        self.history.prune(before_ms)
-        self.sight.prune(before_ms)
-        self._windows = {at: known for at, known in self._windows.items() if at >= before_ms}
-
-    def oldest_ms(self, horizon_ms: int) -> int:
-        """Return the earliest time of which evidence may still be asked for."""
-        return min((spell.start_ms for spell in self._spells), default=horizon_ms)
+        self.sight.prune(before_ms - self.rule.evidence_ttl_ms)
+        del self.evident[: max(bisect_left(self.evident, before_ms) - 1, 0)]
+        if self.windows and min(self.windows) < before_ms:
+            self.windows = {at: known for at, known in self.windows.items() if at >= before_ms}
 
     def _drop_old_spells(self, before_ms: int) -> None:
-        gone = [spell for spell in self._spells if self._is_over(spell, before_ms)]
-        if not gone:
-            return
-        last_closed = gone[-1].closed_ms or 0
-        verdicts = self.history.verdicts
-        self.history.verdicts = [decided for decided in verdicts if decided.decided_ms > last_closed]
-        self._spells = self._spells[len(gone) :]
-        first_ms = self._spells[0].start_ms if self._spells else 1 << 62
-        self.published = {
-            key: outage for key, outage in self.published.items() if (outage.end_ms or first_ms) >= first_ms
-        }
-        for spell in gone:
-            self._carried.pop(spell.start_ms, None)
+        """Forget spells that ended, and were published as ended, before a time."""
+        gone = 0
+        for spell in self.spells:
+            if (
+                spell.end_ms is None
+                or spell.end_ms >= before_ms
+                or self._final_ms(spell.end_ms) in self.finals
+            ):
+                break
+            gone += 1
+        first_ms = self.spells[gone].start_ms if gone < len(self.spells) else FAR
+        if gone:
+            last_closed_ms = self.spells[gone - 1].closed_ms or 0
+            self.history.past = [d for d in self.history.past if d.decided_ms > last_closed_ms]
+            for spell in self.spells[:gone]:
+                self.carried.pop(spell.start_ms, None)
+                self.openings.pop(spell.start_ms, None)
+            del self.spells[:gone]
+            self.trouble = self._trouble()
+        for key, outage in list(self.published.items()):
+            over_ms = outage.end_ms if stands(outage) else outage.detected_at_ms
+            if over_ms is not None and over_ms < min(before_ms, first_ms):
+                del self.published[key]
+                if stands(outage):
+                    self.archive[key] = _pack(outage)
 
-    def _is_over(self, spell: TroubleSpell, before_ms: int) -> bool:
-        """Say whether a spell ended, and was published as ended, before a time."""
-        if spell.end_ms is None or spell.end_ms >= before_ms:
-            return False
-        return self._final_ms(spell.end_ms) not in self._finals
+    def _learn(self, before_ms: int) -> None:
+        """Tell the profile of each hour that is about to be forgotten what was asked in it."""
+        hour_ms, attempts, troubled = self.hour
+        for minute_ms, minute in self.history.between(-FAR, before_ms):
+            this_ms = minute_ms // HOUR_MS * HOUR_MS
+            if this_ms != hour_ms:
+                self._learn_hour(hour_ms, attempts, troubled)
+                hour_ms, attempts, troubled = this_ms, 0, 0
+            if minute.before.condition == "UP" and not minute.verdicts:
+                attempts += minute.attempts
+            else:
+                troubled += 1
+        self.hour = hour_ms, attempts, troubled
 
-    def _next_time(self) -> int:
-        slot_ms = self.settings.slot_ms
-        times = [min(self._open) + slot_ms] if self._open else []
-        times += [self._late[0].due_ms] if self._late else []
-        times += [min(self._due) + MINUTE_MS] if self._due else []
-        times += [min(self._finals)] if self._finals else []
-        return min(times, default=1 << 62)
+    def _learn_hour(self, hour_ms: int, attempts: int, troubled: int) -> None:
+        if hour_ms:
+            seen_ms = length_ms(self.sight.within(hour_ms, hour_ms + HOUR_MS)) - troubled * MINUTE_MS
+            self.expected.learn(hour_ms, attempts, seen_ms)
 
     def _advance_to(self, now_ms: int, output: Output) -> None:
         """Do what is due at ``now_ms``: close slots, then correct, then publish."""
         slot_ms = self.settings.slot_ms
-        verdicts = len(self.history.verdicts)
-        for start_ms in sorted(start_ms for start_ms in self._open if start_ms + slot_ms <= now_ms):
-            self.history.add(self._open.pop(start_ms))
-            self._expect_windows(start_ms)
-        touched = self._correct(now_ms)
-        review = len(self.history.verdicts) != verdicts or bool(touched)
-        if any(final_ms <= now_ms for final_ms in self._finals):
-            self._finals = {final_ms for final_ms in self._finals if final_ms > now_ms}
+        review = False
+        touched: set[int] = set()
+        while self._open_order and self._open_order[0] + slot_ms <= now_ms:
+            slot = self.open.pop(heapq.heappop(self._open_order))
+            review = self.history.add(slot) is not None or review
+            self._expect_windows(slot)
+        while self.finals and self.finals[0] <= now_ms:
+            self.finals.pop(0)
             review = True
         if review:
-            touched |= self._review(now_ms, output, corrected=bool(touched))
-        due = {at for at in self._due if at + MINUTE_MS <= now_ms}
-        self._due -= due
-        for at in sorted(due | {at for at in touched if at in self._windows}):
-            self._publish_window(at, output)
+            touched = self._review(now_ms, output, None, set())
+        if self.late and self.late[0].due_ms <= now_ms:
+            corrected = self._correct(now_ms)
+            touched |= corrected | self._review(now_ms, output, "late", corrected)
+        while self.next_window_ms + MINUTE_MS <= now_ms and self.next_window_ms < self.windows_until_ms:
+            self.next_window_ms += MINUTE_MS
+            self._publish_window(self.next_window_ms - MINUTE_MS, output)
+        self._publish_again(touched, output)
 
-    def _expect_windows(self, slot_start_ms: int) -> None:
+    def _expect_windows(self, slot: LinkSlot) -> None:
         """Give a window to the minute of a slot with facts, and to those for which its evidence holds."""
-        first_ms = slot_start_ms // MINUTE_MS * MINUTE_MS
-        until_ms = slot_start_ms + self.rule.evidence_ttl_ms
-        self._due.update(at for at in range(first_ms, until_ms, MINUTE_MS) if at not in self._windows)
+        minute_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
+        if self.next_window_ms >= self.windows_until_ms:
+            self.next_window_ms = max(minute_ms, self.windows_until_ms)
+        until_ms = minute_ms + MINUTE_MS
+        if slot.asked:
+            if not self.evident or slot.start_ms > self.evident[-1]:
+                self.evident.append(slot.start_ms)
+            until_ms = -(-self._vouched(slot.start_ms) // MINUTE_MS) * MINUTE_MS
+        self.windows_until_ms = max(self.windows_until_ms, until_ms)
+
+    def _vouched(self, slot_start_ms: int) -> int:
+        """Return until when a slot with outcomes vouches for the link's state."""
+        slot_ms = self.settings.slot_ms
+        ttl_ms = self.rule.evidence_ttl_ms
+        volume = self.history.volume_before(slot_start_ms)
+        recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
+        silence_ms = self.expected.silence_ms(slot_start_ms, recent)
+        if silence_ms is not None and silence_ms < ttl_ms:
+            ttl_ms = max(silence_ms, slot_ms)
+        return slot_start_ms + slot_ms + ttl_ms
 
     def _correct(self, now_ms: int) -> set[int]:
         """Apply the late facts that are due; return the starts of the minutes they touch."""
         slots: list[LinkSlot] = []
         touched: set[int] = set()
-        while self._late and self._late[0].due_ms <= now_ms:
-            late = heapq.heappop(self._late)
+        while self.late and self.late[0].due_ms <= now_ms:
+            late = heapq.heappop(self.late)
+            oldest_ms = (late.due_ms - self.settings.allowed_lateness_ms) // MINUTE_MS * MINUTE_MS
             for start_ms, end_ms in late.alive:
-                self.sight.add(start_ms, end_ms)
-                touched.update(range(start_ms // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS))
+                if start_ms >= oldest_ms:
+                    self.sight.add(start_ms, end_ms)
+                    touched.update(_minutes(start_ms, end_ms))
             for slot in late.slots:
-                if slot.start_ms < self._horizon_ms:
+                if slot.start_ms < oldest_ms:
                     self.too_late += 1
                     continue
                 slots.append(slot)
-                touched.add(slot.start_ms // MINUTE_MS * MINUTE_MS)
-                self._expect_windows(slot.start_ms)
+                touched.update(_minutes(slot.start_ms, self._vouched(slot.start_ms)))
+                if slot.asked:
+                    at = bisect_left(self.evident, slot.start_ms)
+                    if at == len(self.evident) or self.evident[at] != slot.start_ms:
+                        insort(self.evident, slot.start_ms)
         if slots:
             self.history.correct(slots)
+            for slot in slots:
+                self._expect_windows(slot)
         return touched
 
     def _final_ms(self, end_ms: int) -> int:
@@ -186,94 +305,137 @@ class LinkTracker:
         slot_ms = self.settings.slot_ms
         return -(-(end_ms + self.settings.lookup_timeout_ms + slot_ms) // slot_ms) * slot_ms
 
-    def _review(self, now_ms: int, output: Output, *, corrected: bool) -> set[int]:
+    def _review(self, now_ms: int, output: Output, cause: Reason | None, dirty: set[int] | None) -> set[int]:
         """Compare the spells as judged now with what is published; publish what differs.
 
-        Return the minutes whose state that may change. A close is said once its figures are final.
+        ``cause`` is why, None in the course of time; ``dirty`` are the minutes whose facts changed, None for
+        all. Return the minutes whose state that changes. A close is said once its figures are final.
         """
-        self._spells = spells_of(self.history.verdicts, self.rule)
-        unmatched = {key: outage for key, outage in self.published.items() if outage.status != "retracted"}
-        changed: set[int] = set()
-        for spell in self._spells:
+        self.spells = spells_of(self.history.verdicts, self.rule)
+        unmatched = {key: outage for key, outage in self.published.items() if stands(outage)}
+        for spell in self.spells:
             match = _match(spell, unmatched.values(), now_ms)
             if match is not None:
                 del unmatched[match.outage_id]
-            if spell.end_ms is not None and self._final_ms(spell.end_ms) > now_ms:
-                self._finals.add(self._final_ms(spell.end_ms))
-                if match is not None:
+            if spell.end_ms is not None and (final_ms := self._final_ms(spell.end_ms)) > now_ms:
+                if final_ms not in self.finals:
+                    insort(self.finals, final_ms)
+                if match is not None and match.status == "open":
                     continue
-            revised = self._revise(spell, match, now_ms, corrected=corrected)
+            if match is not None and self._stands(match, spell, now_ms, dirty):
+                continue
+            revised = self._revise(spell, match, now_ms, cause)
             if revised is not None:
                 output.outages.append(revised)
                 self.published[revised.outage_id] = revised
-                changed |= _minutes(revised, now_ms) | (_minutes(match, now_ms) if match else set())
         for outage in unmatched.values():
-            gone = retraction(outage, now_ms, "late" if corrected else "rule")
+            gone = retraction(outage, now_ms, cause or "late")
             output.outages.append(gone)
             self.published[gone.outage_id] = gone
-            changed |= _minutes(outage, now_ms)
-        return changed
+        before, self.trouble = self.trouble, self._trouble()
+        return _changed(before, self.trouble, now_ms)
+
+    def _stands(self, match: Outage, spell: TroubleSpell, now_ms: int, dirty: set[int] | None) -> bool:
+        """Say whether nothing can have changed since an outage was last published as closed."""
+        if dirty is None or match.status == "open" or spell.end_ms is None:
+            return False
+        if (match.start_ms, match.end_ms, match.changes) != (spell.start_ms, spell.end_ms, spell.changes):
+            return False
+        final_ms = self._final_ms(spell.end_ms)
+        if match.detected_at_ms < final_ms <= now_ms:
+            return False
+        return not any(spell.start_ms - MINUTE_MS < at <= final_ms for at in dirty)
 
     def _revise(
-        self, spell: TroubleSpell, match: Outage | None, now_ms: int, *, corrected: bool
+        self, spell: TroubleSpell, match: Outage | None, now_ms: int, cause: Reason | None
     ) -> Outage | None:
         """Return the revision that a spell calls for, or None where what is published still holds."""
         until_ms = now_ms if spell.end_ms is None else spell.end_ms
-        slots = self.history.slots(spell.start_ms - MINUTE_MS, self._final_ms(until_ms))
-        totals = totals_of(slots, max(spell.start_ms, self._horizon_ms), until_ms)
-        if spell.start_ms in self._carried:
-            totals = self._carried[spell.start_ms].plus(totals)
+        minutes = self.history.between(spell.start_ms - MINUTE_MS, self._final_ms(until_ms))
+        end_ms = FAR if spell.end_ms is None else spell.end_ms
+        totals = totals_of(minutes, spell.start_ms, end_ms, self.carried.get(spell.start_ms))
         slow_ms = self.history.normal_at(spell.start_ms).slow_ms
-        drafted = draft(self.link, spell, totals, self.rule, slow_ms, now_ms)
-        evidence = self._evidence_of(spell.start_ms, now_ms)
+        drafted = draft(self.link, spell, totals, self.rule, slow_ms, now_ms, self.excluded)
         if match is None:
+            evidence = self._evidence(spell.start_ms, now_ms)
             fresh = self._fresh_id(drafted)
-            return msgspec.structs.replace(
-                drafted, outage_id=fresh, reason="late" if corrected else "opened", evidence=evidence
-            )
+            return replace(drafted, outage_id=fresh, reason=cause or "opened", evidence=evidence)
         both_open = drafted.status == match.status == "open"
         if (both_open and _alike(match, drafted)) or says_the_same(match, drafted):
             return None
-        reason: Reason = "late" if corrected else ("closed" if drafted.status == "closed" else "opened")
-        return next_revision(match, drafted, reason, evidence)
+        reason: Reason = cause or ("closed" if drafted.status == "closed" else "opened")
+        return next_revision(match, drafted, reason, self._evidence(spell.start_ms, now_ms))
+
+    def _evidence(self, start_ms: int, now_ms: int) -> list[Source]:
+        """Return the source ranges behind an outage: whole, or for a long one how it began and how it is."""
+        oldest_ms = now_ms - self.settings.allowed_lateness_ms
+        if start_ms >= oldest_ms:
+            evidence = self._evidence_of(start_ms, now_ms)
+            self.openings.setdefault(start_ms, evidence)
+            return evidence
+        return self.openings.get(start_ms, []) + self._evidence_of(oldest_ms, now_ms)
 
     def _fresh_id(self, drafted: Outage) -> str:
-        """Return an id no retracted outage of the link bears already."""
+        """Return an id that no other outage of the link bears already."""
         name, again = drafted.outage_id, 1
-        while name in self.published:
+        while name in self.published or name in self.archive:
             again += 1
             name = f"{drafted.outage_id}-{again}"
         return name
 
-    def _trouble(self) -> list[Trouble]:
-        """Return the spells that are published, with the kind last said."""
-        return [
-            (outage.start_ms, outage.end_ms, outage.kind)
-            for outage in self.published.values()
-            if outage.status != "retracted"
-        ]
+    def _excluding(self, outage: Outage, now_ms: int) -> Outage | None:
+        """Return the revision that the excluded time calls for, if it does."""
+        excluded = excluded_of(self.excluded, outage.start_ms, outage.end_ms)
+        if excluded == outage.excluded:
+            return None
+        drafted = labelled(replace(outage, detected_at_ms=now_ms), excluded)
+        return next_revision(outage, drafted, "exclusion", outage.evidence)
 
-    def _state_ms(self, start_ms: int, end_ms: int) -> dict[str, int]:
-        ttl_ms = self.rule.evidence_ttl_ms
-        recent = self.history.slots(start_ms - ttl_ms - self.settings.slot_ms, end_ms)
-        evident = [slot.start_ms for slot in recent if slot.asked]
-        trouble = self._trouble()
-        return state_ms(start_ms, end_ms, self.settings.slot_ms, evident, self.sight, trouble, self.rule)
+    def _trouble(self) -> list[Trouble]:
+        """Return the spells as judged now, each with the kind last published of it."""
+        standing = [outage for outage in self.published.values() if stands(outage)]
+        trouble: list[Trouble] = []
+        for spell in self.spells:
+            outage = _match(spell, standing, FAR)
+            if outage is not None:
+                trouble.append((spell.start_ms, spell.end_ms, outage.kind))
+        return trouble
+
+    def _known(self, start_ms: int, end_ms: int) -> Intervals:
+        """Return when the state is known within ``[start_ms, end_ms)``."""
+        slot_ms = self.settings.slot_ms
+        first = max(bisect_right(self.evident, start_ms) - 1, 0)
+        vouching = self.evident[first : bisect_left(self.evident, end_ms)]
+        vouched: Intervals = []
+        for at in vouching:
+            until_ms = self._vouched(at)
+            if vouched and at <= vouched[-1][1]:
+                vouched[-1] = vouched[-1][0], max(until_ms, vouched[-1][1])
+            else:
+                vouched.append((at, until_ms))
+        slots = [(at, at + slot_ms) for at in vouching]
+        return known_time(start_ms, end_ms, slots, vouched, self.sight)
+
+    def _publish_again(self, minutes: Iterable[int], output: Output) -> None:
+        """Publish the windows of minutes again where they were published already."""
+        for minute_ms in sorted(minutes):
+            if minute_ms in self.windows or minute_ms < self.next_window_ms:
+                self._publish_window(minute_ms, output)
 
     def _publish_window(self, start_ms: int, output: Output) -> None:
         end_ms = start_ms + MINUTE_MS
-        slots = list(self.history.slots(start_ms, end_ms))
-        spent = self._state_ms(start_ms, end_ms)
-        known = self._windows.get(start_ms)
-        if known is None and not slots and spent["UNKNOWN"] == MINUTE_MS:
+        minute: Minute | None = self.history.minutes.get(start_ms)
+        spent = state_ms(self._known(start_ms, end_ms), self.trouble, start_ms, end_ms)
+        known = self.windows.get(start_ms)
+        if known is None and minute is None and spent["UNKNOWN"] == MINUTE_MS:
             return
-        fresh = window(self.link, start_ms, end_ms, spent, slots)
+        fresh = window(self.link, start_ms, end_ms, spent, minute)
+        digest = blake2b(_pack(fresh), digest_size=8).digest()
         if known is not None:
-            fresh = msgspec.structs.replace(fresh, revision=known.revision)
-            if fresh == known:
+            if known[1] == digest:
                 return
-            fresh = msgspec.structs.replace(fresh, revision=known.revision + 1)
-        self._windows[start_ms] = fresh
+            fresh = replace(fresh, revision=known[0] + 1)
+        self.windows[start_ms] = fresh.revision, digest
         output.windows.append(fresh)
 
 
@@ -298,7 +460,24 @@ def _alike(one: Outage, other: Outage) -> bool:
     )
 
 
-def _minutes(outage: Outage, now_ms: int) -> set[int]:
-    """Return the starts of the minutes an outage touches."""
-    first_ms = outage.start_ms // MINUTE_MS * MINUTE_MS
-    return set(range(first_ms, outage.end_ms or now_ms, MINUTE_MS))
+def _changed(before: list[Trouble], after: list[Trouble], now_ms: int) -> set[int]:
+    """Return the starts of the minutes in which two accounts of a link's trouble differ."""
+    ends: Mapping[tuple[int, str], int | None] = {(start, kind): end for start, end, kind in before}
+    changed: set[int] = set()
+    for start_ms, end_ms, kind in after:
+        known = ends.get((start_ms, kind), FAR)
+        if known == FAR:
+            changed |= _minutes(start_ms, end_ms or now_ms)
+        elif known != end_ms:
+            edges = sorted((known or now_ms, end_ms or now_ms))
+            changed |= _minutes(*edges)
+    kept = {(start_ms, kind) for start_ms, _, kind in after}
+    for start_ms, end_ms, kind in before:
+        if (start_ms, kind) not in kept:
+            changed |= _minutes(start_ms, end_ms or now_ms)
+    return changed
+
+
+def _minutes(start_ms: int, end_ms: int) -> set[int]:
+    """Return the starts of the minutes that overlap ``[start_ms, end_ms)``."""
+    return set(range(start_ms // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS))

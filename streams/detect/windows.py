@@ -1,80 +1,80 @@
-"""The one-minute window of a link: its counts, its latency, and for how long it was in which state."""
+"""The one-minute window of a link: its counts, its latency, and for how long it was in which state.
 
-from collections.abc import Iterable, Sequence
+A slot in which an outcome became known vouches for the time from its start until its evidence is too old,
+or until silence has lasted beyond chance; the rest is UNKNOWN, and so is what no observer saw. Known time
+inside an outage is that outage's, the rest is UP.
+"""
 
-from streams.detect.rule import Rule
+from collections.abc import Sequence
+from typing import Final
+
+from streams.detect.minute import Minute
 from streams.detect.sight import Sight
-from streams.model.measurement import Histogram, LinkSlot
+from streams.model.intervals import Interval, Intervals, intersection, length_ms, union
+from streams.model.measurement import Histogram
 from streams.model.outage import Kind, LinkStateName, Window
 from streams.model.sketch import quantiles_ms
 
 Trouble = tuple[int, int | None, Kind]
-"""Start, end (None: lasting) and kind of a published outage."""
+"""Start, end (None: lasting) and kind of an outage."""
 
-STATE_OF: dict[Kind, LinkStateName] = {"down": "DOWN", "degraded": "DEGRADED"}
-_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+STATE_OF: Final[dict[Kind, LinkStateName]] = {"down": "DOWN", "degraded": "DEGRADED"}
+STATES: Final[tuple[LinkStateName, ...]] = ("DOWN", "DEGRADED", "UNKNOWN", "UP")
+"""In this order where a minute was in two of them equally long."""
+_SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
-def state_ms(
-    start_ms: int,
-    end_ms: int,
-    slot_ms: int,
-    evident: Iterable[int],
-    sight: Sight,
-    trouble: Sequence[Trouble],
-    rule: Rule,
-) -> dict[str, int]:
-    """Return for how long the link was in each state in ``[start_ms, end_ms)``, in milliseconds.
+def known_time(
+    start_ms: int, end_ms: int, slots: Sequence[Interval], vouched: Sequence[Interval], sight: Sight
+) -> Intervals:
+    """Return when the state is known within ``[start_ms, end_ms)``.
 
-    ``evident`` are the starts of the slots in which outcomes became known, from ``rule.evidence_ttl_ms``
-    before ``start_ms`` on. A slot without evidence for that long, or without a living observer, is unknown.
+    ``slots`` are those with outcomes, each known as a whole; ``vouched`` what they vouch for if the observer
+    is alive.
     """
-    spent = {"UNKNOWN": 0, "UP": 0, "DEGRADED": 0, "DOWN": 0}
-    known = sorted(evident)
-    for slot in range(start_ms, end_ms, slot_ms):
-        recent = [at for at in known if slot - rule.evidence_ttl_ms < at + slot_ms and at <= slot]
-        seen = bool(recent) and (slot in known or sight.covers(slot, slot + slot_ms))
-        if not seen:
-            spent["UNKNOWN"] += slot_ms
-            continue
-        rest = slot_ms
-        for begins, ends, kind in trouble:
-            hit = min(slot + slot_ms, ends if ends is not None else slot + slot_ms) - max(slot, begins)
-            if hit > 0:
-                spent[STATE_OF[kind]] += hit
-                rest -= hit
-        spent["UP"] += rest
+    whole = [(start_ms, end_ms)]
+    seen = sight.within(start_ms, end_ms)
+    if seen == whole and len(vouched) == 1 and vouched[0][0] <= start_ms and vouched[0][1] >= end_ms:
+        return whole
+    return intersection(whole, union([*intersection(union(vouched), seen), *slots]))
+
+
+def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms: int) -> dict[str, int]:
+    """Return for how long a link was in each state in ``[start_ms, end_ms)``, in milliseconds."""
+    seen_ms = length_ms(known)
+    spent = {"UNKNOWN": end_ms - start_ms - seen_ms, "UP": seen_ms, "DEGRADED": 0, "DOWN": 0}
+    for begins, ends, kind in trouble:
+        until_ms = end_ms if ends is None else min(ends, end_ms)
+        if begins < until_ms and start_ms < until_ms:
+            hit = length_ms(intersection(known, [(max(begins, start_ms), until_ms)]))
+            spent[STATE_OF[kind]] += hit
+            spent["UP"] -= hit
     return spent
 
 
-def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], slots: Iterable[LinkSlot]) -> Window:
-    """Return the first revision of a window from the minute's slots."""
-    requested = attempts = failures = late = 0
+def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], minute: Minute | None) -> Window:
+    """Return the first revision of a window from the minute's facts."""
+    requested = late = 0
     outcomes: dict[str, int] = {}
     latency: Histogram = {}
     provider: Histogram = {}
-    for slot in slots:
-        requested += slot.requested
-        late += slot.late
-        for asked in slot.asked:
-            attempts += asked.ok + asked.failed
-            failures += asked.failed
-        for outcome, count in slot.outcomes.items():
-            outcomes[outcome] = outcomes.get(outcome, 0) + count
-        for into, more in ((latency, slot.latency), (provider, slot.provider_latency)):
-            for bucket, count in more.items():
-                into[bucket] = into.get(bucket, 0) + count
-    order: tuple[LinkStateName, ...] = ("DOWN", "DEGRADED", "UNKNOWN", "UP")
+    if minute is not None:
+        for slot in minute.read():
+            requested += slot.requested
+            late += slot.late
+            for outcome, count in slot.outcomes.items():
+                outcomes[outcome] = outcomes.get(outcome, 0) + count
+        latency, provider = minute.latencies()
     return Window(
         link=link,
         start_ms=start_ms,
         end_ms=end_ms,
         revision=1,
-        state=max(order, key=lambda name: spent[name]),
+        state=max(STATES, key=spent.__getitem__),
         state_ms=spent,
         requested=requested,
-        attempts=attempts,
-        failures=failures,
+        attempts=minute.attempts if minute else 0,
+        failures=minute.failures if minute else 0,
         outcomes={name: outcomes[name] for name in sorted(outcomes) if outcomes[name]},
         latency_ms=_quantiles(latency),
         provider_latency_ms=_quantiles(provider),
@@ -83,5 +83,5 @@ def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], slots: 
 
 
 def _quantiles(histogram: Histogram) -> dict[str, float] | None:
-    found = quantiles_ms(histogram, _SHARES.values())
+    found = quantiles_ms(histogram, _SHARES.values()) if histogram else None
     return None if found is None else dict(zip(_SHARES, found, strict=True))

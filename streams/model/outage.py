@@ -13,6 +13,13 @@ Reason = Literal["opened", "closed", "late", "duplicate", "rule", "exclusion"]
 LinkStateName = Literal["UNKNOWN", "UP", "DEGRADED", "DOWN"]
 
 
+class Span(Struct, frozen=True):
+    """A part of an outage, ``[start_ms, end_ms)``."""
+
+    start_ms: int
+    end_ms: int
+
+
 class Outage(Struct, frozen=True):
     """One revision of one outage of one link, ``[start_ms, end_ms)`` in request time.
 
@@ -20,6 +27,8 @@ class Outage(Struct, frozen=True):
     while open). ``detected_at_ms`` is the event time at which the deciding slot closed; for a later
     revision ``start_ms`` and ``end_ms`` may move, ``detected_at_ms`` says when this revision was decided.
     ``dossiers_affected`` is an estimate with relative standard error ``dossiers_error`` (0 where exact).
+    ``excluded`` are the parts that exclusions in force take out of what counts; start, end and figures
+    stay what was observed.
     """
 
     outage_id: str
@@ -41,6 +50,7 @@ class Outage(Struct, frozen=True):
     changes: int = 0
     services: list[str] = field(default_factory=list)
     agencies: list[str] = field(default_factory=list)
+    excluded: list[Span] = field(default_factory=list)
     evidence: list[Source] = field(default_factory=list)
 
 

@@ -11,7 +11,9 @@ from typing import Final
 from msgspec import Struct
 
 from streams.detect.detector import Detector
-from streams.detect.history import Decided, History
+from streams.detect.history import History
+from streams.detect.minute import Decided
+from streams.detect.normal import slow_answers
 from streams.detect.rule import (
     TRANSITIONS,
     Condition,
@@ -28,7 +30,6 @@ from streams.model import events
 from streams.model.measurement import LinkSlot, Measurement
 from streams.model.outage import Outage
 from streams.model.settings import DetectSettings
-from streams.model.sketch import bucket_of
 from streams.replay.analyze import analyze
 from streams.replay.times import local_time
 
@@ -169,24 +170,19 @@ class _TracingHistory(History):
         super().__init__(rule, settings, lookback_ms)
         self._steps = steps
 
-    def _judge(self, state: RuleState, slot: LinkSlot) -> RuleState:
-        decided_before = len(self.verdicts)
-        after = super()._judge(state, slot)
+    def _judge(self, state: RuleState, slot: LinkSlot) -> tuple[RuleState, Decided | None]:
+        after, decided = super()._judge(state, slot)
         normal = self.normal_at(slot.start_ms)
         counts = _counts_of(slot, normal)
         if counts.ok or counts.failed:
-            decided = self.verdicts[-1] if len(self.verdicts) > decided_before else None
             self._steps[slot.start_ms] = _step(state, after, slot, counts, normal, decided, self)
-        return after
+        return after, decided
 
 
 def _counts_of(slot: LinkSlot, normal: Normal) -> Counts:
     ok = sum(asked.ok for asked in slot.asked)
     failed = sum(asked.failed for asked in slot.asked)
-    slow = 0
-    if normal.slow_ms is not None:
-        bar = bucket_of(normal.slow_ms)
-        slow = sum(count for bucket, count in slot.latency.items() if bucket > bar)
+    slow = slow_answers(slot.latency, normal.slow_ms)
     return Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
 
 

@@ -1,0 +1,125 @@
+"""The slots of one minute of one link, packed once they are old.
+
+A minute is read again only for a late record or a long spell, so what it holds shrinks with age to what
+those need: for each slot the counts and seconds of asking, how many answers lie above each step of the
+latency ladder, and the least hashes of its failed dossiers; for the minute as a whole its latencies.
+"""
+
+from bisect import bisect_left
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from streams.detect.facts import add_counts, merged
+from streams.detect.normal import coarse
+from streams.detect.rule import RuleState, Verdict
+from streams.model.measurement import Histogram, LinkSlot
+
+MINUTE_MS: Final = 60_000
+MINUTE_SKETCH: Final = 128
+"""Dossier hashes kept a minute; a minute with more is estimated, see `streams.model.sketch`."""
+
+_Packed = tuple[list[LinkSlot], Histogram, Histogram]
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(_Packed).decode
+
+
+class Decided(Struct, frozen=True, array_like=True):
+    """A verdict, when it was decided, and the edge it puts into the time of asking."""
+
+    decided_ms: int
+    verdict: Verdict
+    edge_ms: int
+
+
+class Minute(Struct, array_like=True):
+    """One minute: the rule's state before it, its verdicts, and its facts (packed or not).
+
+    ``limit`` is the greatest dossier hash up to which the slots hold all of the minute's; None: all.
+    """
+
+    before: RuleState
+    attempts: int = 0
+    failures: int = 0
+    verdicts: list[Decided] = field(default_factory=list)
+    slots: list[LinkSlot] = field(default_factory=list)
+    latency: Histogram = field(default_factory=dict)
+    provider_latency: Histogram = field(default_factory=dict)
+    limit: int | None = None
+    packed: bytes | None = None
+
+    def append(self, slot: LinkSlot) -> None:
+        """Take in a slot later than those there are; it is kept as it is, never changed."""
+        self.slots.append(slot)
+        self._sum(slot)
+
+    def merge(self, slot: LinkSlot) -> None:
+        """Take in a slot anywhere in the minute, added to the one that is there if there is one."""
+        packed = self.packed is not None
+        if packed:
+            self.unpack()
+        at = bisect_left(self.slots, slot.start_ms, key=_start)
+        if at < len(self.slots) and self.slots[at].start_ms == slot.start_ms:
+            self.slots[at] = merged(self.slots[at], slot)
+        else:
+            self.slots.insert(at, slot)
+        self._sum(slot)
+        if packed:
+            self.pack()
+
+    def read(self) -> list[LinkSlot]:
+        """Return the slots, ascending; their latencies may be coarse."""
+        return self.slots if self.packed is None else _decode(self.packed)[0]
+
+    def latencies(self) -> tuple[Histogram, Histogram]:
+        """Return the latencies of the whole minute, as the portal and as the provider saw them."""
+        if self.packed is None:
+            return self.latency, self.provider_latency
+        _, latency, provider_latency = _decode(self.packed)
+        return latency, provider_latency
+
+    def pack(self) -> None:
+        """Shrink to what is read again."""
+        self.limit = limit = hash_limit(self.slots, self.limit)
+        slots = [_slim(slot, limit) for slot in self.slots]
+        self.packed = _encode((slots, self.latency, self.provider_latency))
+        self.slots, self.latency, self.provider_latency = [], {}, {}
+
+    def unpack(self) -> None:
+        """Undo `pack`, as far as that goes."""
+        assert self.packed is not None
+        self.slots, self.latency, self.provider_latency = _decode(self.packed)
+        self.packed = None
+
+    def _sum(self, slot: LinkSlot) -> None:
+        for asked in slot.asked:
+            self.attempts += asked.ok + asked.failed
+            self.failures += asked.failed
+        if slot.latency:
+            add_counts(self.latency, slot.latency)
+        if slot.provider_latency:
+            add_counts(self.provider_latency, slot.provider_latency)
+
+
+def hash_limit(slots: list[LinkSlot], limit: int | None) -> int | None:
+    """Return the greatest dossier hash up to which a minute's slots are complete; None: no limit."""
+    distinct: set[int] = set()
+    for slot in slots:
+        distinct.update(key for key, count in slot.failed_dossiers.items() if count > 0)
+    if len(distinct) <= MINUTE_SKETCH:
+        return limit
+    least = sorted(distinct)[MINUTE_SKETCH - 1]
+    return least if limit is None else min(limit, least)
+
+
+def _slim(slot: LinkSlot, limit: int | None) -> LinkSlot:
+    dossiers = slot.failed_dossiers
+    if limit is not None:
+        dossiers = {key: count for key, count in dossiers.items() if key <= limit}
+    return replace(slot, latency=coarse(slot.latency), provider_latency={}, failed_dossiers=dossiers)
+
+
+def _start(slot: LinkSlot) -> int:
+    return slot.start_ms
