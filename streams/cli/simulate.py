@@ -83,7 +83,7 @@ def simulate(
         print_json(msgspec.to_builtins(run_truth))
     else:
         _print(run_truth, target, report)
-    if report and not all(figure.within for figure in run_truth.figures):
+    if report and any(figure.within is False for figure in run_truth.figures):
         raise typer.Exit(FAILED)
 
 
@@ -177,7 +177,7 @@ def _calibration(truth: Truth) -> Table:
     for name in ("reported", "expected", "simulated", "difference", "bound"):
         table.add_column(name, justify="right")
     for figure in truth.figures:
-        colour = "green" if figure.within else "red"
+        colour = {True: "green", False: "red", None: "dim"}[figure.within]
         table.add_row(
             str(figure.system),
             f"{figure.what_vi} / {figure.what_en}" + (f" ({figure.note})" if figure.note else ""),
@@ -186,7 +186,7 @@ def _calibration(truth: Truth) -> Table:
             f"{figure.expected:,.0f}",
             f"{figure.simulated:,.0f}",
             f"[{colour}]{figure.difference:+.3%}[/]",
-            f"{figure.bound:.2%}",
+            f"{figure.bound:.2%}" if figure.within is not None else "needs scale 1",
         )
     return table
 

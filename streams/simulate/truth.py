@@ -57,7 +57,11 @@ class LinkTotals(Struct):
 
 
 class FigureResult(Struct):
-    """A reported figure beside the simulated one; ``difference`` is relative to what was expected."""
+    """A reported figure beside the simulated one; ``difference`` is relative to what was expected.
+
+    ``within`` says whether it is within its bound; None where a part of the city cannot tell, as with how
+    many agencies took part.
+    """
 
     id: str
     system: int
@@ -69,7 +73,7 @@ class FigureResult(Struct):
     simulated: float
     difference: float
     bound: float
-    within: bool
+    within: bool | None
     note: str = ""
 
 
