@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-import polars as pl
 from msgspec import Struct, field
 
 from streams.logfile import LogFileError, log_writer, read_log
@@ -33,13 +32,14 @@ FileFormat = Literal["ndjson", "parquet"]
 SUFFIXES: Final[dict[FileFormat, str]] = {"ndjson": ".ndjson.zst", "parquet": ".parquet"}
 
 COLUMNS: Final = {
-    "topic": pl.String,
-    "partition": pl.Int32,
-    "offset": pl.Int64,
-    "logged_at_ms": pl.Int64,
-    "key": pl.Binary,
-    "value": pl.Binary,
+    "topic": "String",
+    "partition": "Int32",
+    "offset": "Int64",
+    "logged_at_ms": "Int64",
+    "key": "Binary",
+    "value": "Binary",
 }
+"""Columns of a Parquet file, and their types by polars' names."""
 
 
 class Segment(Struct, frozen=True):
@@ -227,10 +227,13 @@ def _timed(folder: Path, segments: list[Segment]) -> Iterator[tuple[int, tuple[s
 
 def write_parquet(path: Path, records: Iterable[Record]) -> None:
     """Write records to a Parquet file, which appears under its name when complete."""
+    import polars as pl  # noqa: PLC0415 - slow to import, and needed for this format alone
+
     partial = path.with_name(path.name + ".partial")
+    schema = {name: getattr(pl, kind) for name, kind in COLUMNS.items()}
     with _without_remains(partial):
         columns: list[Sequence[object]] = list(zip(*records, strict=True)) or [()] * len(COLUMNS)
-        frame = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=COLUMNS)
+        frame = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=schema)
         with partial.open("wb") as file:
             frame.write_parquet(file, compression="zstd")
         partial.replace(path)
@@ -238,13 +241,15 @@ def write_parquet(path: Path, records: Iterable[Record]) -> None:
 
 def read_parquet(path: Path) -> Iterator[Record]:
     """Yield the records of a Parquet file; raise `LogFileError` where it is none."""
+    import polars as pl  # noqa: PLC0415 - as above
+
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise LogFileError(path, 1, f"not readable as Parquet: {error}") from error
-    missing = [name for name, kind in COLUMNS.items() if frame.schema.get(name) != kind]
+    missing = [name for name, kind in COLUMNS.items() if str(frame.schema.get(name)) != kind]
     if missing:
         raise LogFileError(path, 1, f"no log of records: column {missing[0]} is missing or of another type")
     next_offsets: dict[tuple[str, int], int] = {}

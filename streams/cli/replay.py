@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from aiokafka.errors import KafkaError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.cli.outcome import fail, notes, print_json, refuse
@@ -42,7 +43,7 @@ def replay(
     until: Annotated[str | None, typer.Option(help="Up to this time, not included.")] = None,
     skip: Annotated[int, typer.Option(help="Seek: leave out so many records.", min=0)] = 0,
     limit: Annotated[int | None, typer.Option(help="End after so many records.", min=0)] = None,
-    loop: Annotated[int, typer.Option(help="Play so many times over; 0 without end.", min=0)] = 1,
+    repeat: Annotated[int, typer.Option(help="Loop: play so many times over; 0 without end.", min=0)] = 1,
     suffix: Annotated[str, typer.Option(help="Suffix of the topics to write to.")] = "",
     create: Annotated[bool, typer.Option(help="Create the topics that are missing.")] = False,
     bootstrap_servers: Annotated[
@@ -79,7 +80,7 @@ def replay(
             _fetch(log, source, from_topic or [])
         elif not log.exists():
             refuse(f"{log}: no such file")
-        _play(log, selection, target, speed, loop, suffix, create, as_json)
+        _play(log, selection, target, speed, repeat, suffix, create, as_json)
 
 
 def _fetch(folder: Path, source: dict[str, Any], topics: list[str]) -> None:
@@ -94,7 +95,7 @@ def _play(
     selection: Selection,
     target: dict[str, Any],
     speed: float | None,
-    loop: int,
+    repeat: int,
     suffix: str,
     create: bool,
     as_json: bool,
@@ -102,7 +103,7 @@ def _play(
     names = {name: f"{name}-{suffix}" for name in selection.topics} if suffix else {}
     pace = Pace(speed)
     state = {"confirmed": 0}
-    total = _total(selection, log, loop)
+    total = _total(selection, log, repeat)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=notes, transient=True) as bar:
         task = bar.add_task("replaying", total=total)
@@ -120,7 +121,7 @@ def _play(
                 written = Topics().suffixed(suffix) if suffix else Topics()
                 await create_topics(target, written, partitions=_partitions(log))
             with _controls(toggle, pace.stop):
-                records = looped(lambda: selection.of(read_log(log)), loop)
+                records = looped(lambda: selection.of(read_log(log)), repeat)
                 return await publish(records, target, topic_names=names, progress=progress, pace=pace)
 
         try:
@@ -128,10 +129,10 @@ def _play(
         except LogFileError as error:
             notes.print(f"{state['confirmed']:,} records before that are on the topics", highlight=False)
             refuse(error)
-        except (PublishError, TopicCreationError) as error:
+        except (PublishError, TopicCreationError, KafkaError) as error:
             fail(error)
     if pace.stopped:
-        go_on = f"; --skip {selection.skip + confirmed} goes on after them" if loop == 1 else ""
+        go_on = f"; --skip {selection.skip + confirmed} goes on after them" if repeat == 1 else ""
         fail(f"ended early; {confirmed:,} records are on the topics{go_on}")
     if as_json:
         written_to = {name: names.get(name, name) for name in selection.topics}
@@ -140,9 +141,9 @@ def _play(
         print(f"{confirmed:,} records replayed to {target['bootstrap_servers']}")
 
 
-def _total(selection: Selection, log: Path, loop: int) -> int | None:
+def _total(selection: Selection, log: Path, repeat: int) -> int | None:
     """Return how many records will be played where that is known without reading the log."""
-    return selection.limit * loop if selection.limit is not None and loop and log.is_file() else None
+    return selection.limit * repeat if selection.limit is not None and repeat and log.is_file() else None
 
 
 def _partitions(log: Path) -> dict[str, int]:

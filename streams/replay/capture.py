@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.logfolder import (
@@ -80,7 +81,7 @@ async def capture(
     )
     try:
         await consumer.start()
-        ranges = await _ranges(consumer, wishes, since_ms)
+        ranges = await _ranges(consumer, wishes, await _partitions(connection), since_ms)
         manifest = _begin(
             folder,
             Manifest(
@@ -135,13 +136,25 @@ def _begin(folder: Path, wanted: Manifest) -> Manifest:
     return begun
 
 
-async def _ranges(consumer: AIOKafkaConsumer, wishes: Sequence[Wish], since_ms: int | None) -> list[Range]:
-    present = await consumer.topics()
+async def _partitions(connection: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return the partitions of every topic; a consumer without a subscription does not know them."""
+    admin = AIOKafkaAdminClient(**connection)
+    try:
+        await admin.start()
+        described = await admin.describe_topics()
+    finally:
+        await admin.close()
+    return {topic["topic"]: sorted(part["partition"] for part in topic["partitions"]) for topic in described}
+
+
+async def _ranges(
+    consumer: AIOKafkaConsumer, wishes: Sequence[Wish], present: Mapping[str, list[int]], since_ms: int | None
+) -> list[Range]:
     ranges = []
     for wish in wishes:
-        if wish.topic not in present:
+        partitions = present.get(wish.topic)
+        if not partitions:
             raise CaptureError(f"topic {wish.topic} is not on the broker")
-        partitions = sorted(consumer.partitions_for_topic(wish.topic) or ())
         if wish.partition is not None and wish.partition not in partitions:
             raise CaptureError(f"topic {wish.topic} has no partition {wish.partition}")
         chosen = partitions if wish.partition is None else [wish.partition]
