@@ -15,7 +15,6 @@ from streams.telemetry.common import (
     PartitionsRevoked,
     RecordRejected,
     RecordsRead,
-    RecordsSent,
     StageFailed,
     StageStarted,
     StageStopped,
@@ -29,7 +28,7 @@ from streams.telemetry.detecting import (
     SlotFinalised,
     WindowPublished,
 )
-from streams.telemetry.edges import LedgerWritten, RecordsImported, RequestServed
+from streams.telemetry.edges import LedgerWritten, RequestServed
 from streams.telemetry.hub import Occurrence, Telemetry, configure, current, emit, start_http
 from streams.telemetry.measuring import (
     BrakeApplied,
@@ -58,10 +57,8 @@ __all__ = [
     "PartitionsAssigned",
     "PartitionsRevoked",
     "RecordRejected",
-    "RecordsImported",
     "RecordsMetered",
     "RecordsRead",
-    "RecordsSent",
     "RequestServed",
     "SlotFinalised",
     "StageFailed",

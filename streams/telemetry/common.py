@@ -9,7 +9,6 @@ from streams.telemetry.contract import (
     DEAD_LETTERS,
     PARTITIONS_ASSIGNED,
     RECORDS,
-    RECORDS_SENT,
     WATERMARK_LAG,
 )
 from streams.telemetry.hub import Level
@@ -187,21 +186,3 @@ class RecordRejected:
         """Count the record among those read, and by reason."""
         store.add(RECORDS, (stage, "dead_letter"))
         store.add(DEAD_LETTERS, (stage, self.reason))
-
-
-@dataclass(frozen=True, slots=True)
-class RecordsSent:
-    """Records were written to a topic and acknowledged."""
-
-    name: ClassVar[str] = "records_sent"
-    level: ClassVar[Level] = "debug"
-    topic: str
-    count: int
-
-    def fields(self) -> Mapping[str, object]:
-        """Return the topic and the count."""
-        return {"topic": self.topic, "count": self.count}
-
-    def move(self, store: Store, stage: str, /) -> None:
-        """Count the records."""
-        store.add(RECORDS_SENT, (stage, self.topic), self.count)

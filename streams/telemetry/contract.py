@@ -63,7 +63,6 @@ EVERY: Final = ("every stage",)
 MEASURE: Final = ("measure",)
 DETECT: Final = ("detect",)
 READERS: Final = ("measure", "detect", "record")
-SENDERS: Final = ("simulate", "ingest", "replay")
 
 BUILD_INFO: Final = Metric(
     "portallink_build_info", "gauge", "1", ("stage", "version", "python_version"),
@@ -168,8 +167,8 @@ LINK_OUTAGE_ACTIVE: Final = Metric(
 )  # fmt: skip
 LINK_DOWNTIME: Final = Metric(
     "portallink_link_downtime_seconds_total", "counter", "seconds", ("link",),
-    "Event time inside outages of kind down, backdated to their start; a correction that shortens an outage"
-    " shows in the ledger only.", DETECT,
+    "Event time inside outages of kind down, backdated to their start; the last minute of an open one counts"
+    " when it closes, and a correction that shortens one shows in the ledger only.", DETECT,
 )  # fmt: skip
 LINK_DOSSIERS: Final = Metric(
     "portallink_link_dossiers_affected", "gauge", "dossiers", ("link",),
@@ -208,11 +207,7 @@ HTTP_SECONDS: Final = Metric(
 )  # fmt: skip
 RECORDS_SENT: Final = Metric(
     "portallink_records_sent_total", "counter", "records", ("stage", "topic"),
-    "Records written to a topic and acknowledged.", (*SENDERS, *READERS),
-)  # fmt: skip
-RECORDS_IMPORTED: Final = Metric(
-    "portallink_records_imported_total", "counter", "records", ("result",),
-    "Records of import files by result: paired, single, duplicate, rejected.", ("ingest",),
+    "Records written to each topic by this stage.", ("measure", "detect"),
 )  # fmt: skip
 
 CONTRACT: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Metric))

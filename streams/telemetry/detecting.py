@@ -26,15 +26,22 @@ from streams.telemetry.contract import (
     OUTAGE_REVISIONS,
     OUTAGES,
     RECORDS,
+    RECORDS_SENT,
     WATERMARK_LAG,
     WINDOWS,
 )
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
 
+WINDOWS_TOPIC: Final = "link.windows"
+OUTAGES_TOPIC: Final = "link.outages"
 KINDS: Final = ("down", "degraded")
 KEPT_OUTAGES: Final = 2_000
 """Outages remembered for later revisions; an older one's revision moves no downtime."""
+
+
+OPEN_HOLD_MS: Final = 60_000
+"""The last minute of an open outage is not counted as downtime yet: it ends before that is known."""
 
 
 class OutageLedger:
@@ -68,7 +75,8 @@ class OutageLedger:
             return 0.0
         until_ms = outage.end_ms
         if until_ms is None:
-            until_ms = max(outage.detected_at_ms, self.finalised_ms.get(outage.link, outage.start_ms))
+            reached_ms = max(outage.detected_at_ms, self.finalised_ms.get(outage.link, outage.start_ms))
+            until_ms = reached_ms - OPEN_HOLD_MS
         return max(0, until_ms - outage.start_ms) / 1000
 
     def _remember(self, outage: Outage, seconds: float) -> None:
@@ -220,13 +228,14 @@ class OutagePublished:
             "dossiers_affected": outage.dossiers_affected,
         }
 
-    def move(self, store: Store, _stage: str, /) -> None:
+    def move(self, store: Store, stage: str, /) -> None:
         """Count the revision, the outage if it is new, its downtime, and show what is open."""
         outage, ledger = self.outage, store.ledger(OutageLedger)
         _begin_link(store, outage.link)
         if outage.revision <= ledger.revision_of(outage.outage_id):
             return
         store.add(OUTAGE_REVISIONS, (outage.reason,))
+        store.add(RECORDS_SENT, (stage, OUTAGES_TOPIC))
         if outage.revision == 1:
             store.add(OUTAGES, (outage.link, outage.kind))
             delay_seconds = (outage.detected_at_ms - outage.start_ms) / 1000
@@ -317,10 +326,11 @@ class WindowPublished:
             "revision": window.revision,
         }
 
-    def move(self, store: Store, _stage: str, /) -> None:
+    def move(self, store: Store, stage: str, /) -> None:
         """Count the window, and its time by state the first time it is published."""
         window = self.window
         _begin_link(store, window.link)
+        store.add(RECORDS_SENT, (stage, WINDOWS_TOPIC))
         if window.revision > 1:
             store.add(WINDOWS, ("revision",))
             return

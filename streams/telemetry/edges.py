@@ -1,30 +1,12 @@
-"""Occurrences at the pipeline's edges: imports and logs coming in, the ledger and its readers going out."""
+"""Occurrences at the pipeline's end: the ledger and its readers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from streams.telemetry.contract import HTTP_REQUESTS, HTTP_SECONDS, LEDGER_ROWS, RECORDS_IMPORTED
+from streams.telemetry.contract import HTTP_REQUESTS, HTTP_SECONDS, LEDGER_ROWS
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class RecordsImported:
-    """Import files were read; ``results`` counts records by paired, single, duplicate, rejected."""
-
-    name: ClassVar[str] = "records_imported"
-    level: ClassVar[Level] = "info"
-    results: Mapping[str, int]
-
-    def fields(self) -> Mapping[str, object]:
-        """Return the counts."""
-        return self.results
-
-    def move(self, store: Store, _stage: str, /) -> None:
-        """Count the records."""
-        for result, count in self.results.items():
-            store.add(RECORDS_IMPORTED, (result,), count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.exposition import choose_encoder
 
 from streams import __version__
-from streams.telemetry.contract import BUILD_INFO, LABEL_LIMITS, OCCURRENCES, RECORDS, RESULTS
+from streams.telemetry.contract import BUILD_INFO, LABEL_LIMITS, OCCURRENCES, RECORDS, RECORDS_REREAD, RESULTS
 from streams.telemetry.logs import LEVELS, LogFormat, make_logger
 from streams.telemetry.store import Store
 
@@ -62,6 +62,8 @@ class Telemetry:
         if stage in READER_STAGES:
             for result in RESULTS:
                 self.store.add(RECORDS, (stage, result), 0)
+        if stage == "measure":
+            self.store.add(RECORDS_REREAD, (stage,), 0)
 
     def emit(self, occurrence: Occurrence) -> None:
         """Write the occurrence's log line and move its metrics."""

@@ -18,6 +18,7 @@ from streams.telemetry.contract import (
     PROVIDER_LATENCY,
     RECORDS,
     RECORDS_REREAD,
+    RECORDS_SENT,
     SUBMISSIONS,
     SUBMISSIONS_BLOCKED,
     SUBMISSIONS_BY_AGENCY,
@@ -56,6 +57,7 @@ class MeasurementCut:
         source = measurement.source
         label = partition_label(source.topic, source.partition)
         store.set(WATERMARK_LAG, (stage, label), measurement.watermark_ms)
+        store.add(RECORDS_SENT, (stage, "link.measurements"))
         for link in measurement.links:
             _add_link(store, link)
         for portal in measurement.portals:
@@ -179,6 +181,7 @@ class DeadLettered:
     def move(self, store: Store, stage: str, /) -> None:
         """Count it by reason; ``records_total`` moves with the poll."""
         store.add(DEAD_LETTERS, (stage, self.reason))
+        store.add(RECORDS_SENT, (stage, "pipeline.dead_letters"))
 
 
 @dataclass(frozen=True, slots=True)

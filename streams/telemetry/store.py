@@ -14,7 +14,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_value_ms
 from streams.telemetry.contract import LABEL_LIMITS, OTHER, Metric
@@ -22,6 +22,15 @@ from streams.telemetry.contract import LABEL_LIMITS, OTHER, Metric
 Labels = tuple[str, ...]
 Ledger = TypeVar("Ledger")
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+class Sample(NamedTuple):
+    """One line of the text form; ``series`` is alike for all lines of one histogram's series."""
+
+    metric: Metric
+    series: str
+    text: str
+    value: float
 
 
 class _Scalar:
@@ -110,28 +119,29 @@ class Store:
         lines: list[str] = []
         last: Metric | None = None
         with self.lock:
-            for metric, text, value in self.samples():
-                if metric is not last:
-                    lines.append(head(metric, openmetrics=openmetrics))
-                    last = metric
-                lines.append(f"{text} {value!r}\n")
+            for sample in self.samples():
+                if sample.metric is not last:
+                    last = sample.metric
+                    lines.append(head(last, openmetrics=openmetrics))
+                lines.append(f"{sample.text} {sample.value!r}\n")
         return "".join(lines)
 
-    def samples(self) -> Iterator[tuple[Metric, str, float]]:
-        """Yield every sample: its metric, its name with labels, and what it shows now."""
+    def samples(self) -> Iterator[Sample]:
+        """Yield every sample as it is now, each metric's together."""
         now_ms = self._clock_ms()
         for metric, scalars in self._scalars.items():
             for one in scalars.values():
                 shown = one.shown
-                yield metric, one.text, (now_ms - shown) / 1000 if metric.kind == "age" else shown
+                value = (now_ms - shown) / 1000 if metric.kind == "age" else shown
+                yield Sample(metric, one.text, one.text, value)
         for metric, histograms in self._histograms.items():
             for each in histograms.values():
                 running = 0
                 for text, count in zip(each.texts, each.counts, strict=True):
                     running += count
-                    yield metric, text, running
-                yield metric, f"{metric.name}_count{each.labels}", running
-                yield metric, f"{metric.name}_sum{each.labels}", each.total
+                    yield Sample(metric, each.labels, text, running)
+                yield Sample(metric, each.labels, f"{metric.name}_count{each.labels}", running)
+                yield Sample(metric, each.labels, f"{metric.name}_sum{each.labels}", each.total)
 
     def _scalar(self, metric: Metric, labels: Labels) -> _Scalar:
         family = self._scalars.setdefault(metric, {})

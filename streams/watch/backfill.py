@@ -118,7 +118,7 @@ class _History:
         self.written = Backfilled()
         self._out, self._step_ms = out, step_ms
         self._now_ms = 0
-        self._day: dict[Metric, list[str]] = {}
+        self._day: dict[Metric, dict[str, list[str]]] = {}
 
     def reach(self, watermark_ms: int) -> None:
         """Write the steps before an event time at which the values are about to change."""
@@ -141,9 +141,9 @@ class _History:
         self._now_ms += self._step_ms
         self.written.last_ms = self._now_ms
         stamp = f"{self._now_ms / 1000:.3f}"
-        for metric, text, value in self.store.samples():
-            lines = self._day.setdefault(metric, [])
-            lines.append(f"{_labelled(text)} {value!r} {stamp}\n")
+        for sample in self.store.samples():
+            lines = self._day.setdefault(sample.metric, {}).setdefault(sample.series, [])
+            lines.append(f"{_labelled(sample.text)} {sample.value!r} {stamp}\n")
             self.written.samples += 1
 
     def _close_day(self) -> None:
@@ -151,11 +151,11 @@ class _History:
         path = self._out / f"{day.isoformat()}.om.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8") as file:
-            for metric, lines in self._day.items():
+            # A metric's samples stand together, and within it each series' in order of time.
+            for metric, series in self._day.items():
                 file.write(head(metric, openmetrics=True))
-                # A family's samples stand together, each series' in order of time.
-                lines.sort(key=lambda line: line.rsplit(" ", 2)[0])
-                file.writelines(lines)
+                for lines in series.values():
+                    file.writelines(lines)
             file.write("# EOF\n")
         self.written.files.append(path)
         self._day = {}

@@ -1,4 +1,4 @@
-"""A ten-minute outage on the population-database link, from Kafka to Alertmanager, thirty times as fast."""
+"""A ten-minute outage on the population-database link, from Kafka to Alertmanager, sixty times as fast."""
 
 import re
 import urllib.request
@@ -63,8 +63,8 @@ def test_the_outage_fires_arrives_grouped_inhibits_and_resolves(watched, record_
             f" {seconds['arrived']:.0f} s after the outage began, resolved {seconds['resolved']:.0f} s after"
             " it ended"
         )
-    assert 0 < seconds["fired"] < 180
-    assert seconds["fired"] <= seconds["arrived"] < 300
+    assert 0 < seconds["fired"] < 240
+    assert seconds["fired"] <= seconds["arrived"] < 400
     assert 0 < seconds["resolved"] < 600
 
 
@@ -166,7 +166,7 @@ QUIET_PANELS = {"Dead letters by reason", "Records written", "Alerts", "Open out
 def ask(watched, query, instant):
     """Return the series of a dashboard's query over the whole run."""
     span = watched.ended - watched.started
-    expr = at_home(query, rate_interval="20s", whole_range=f"{round(span)}s", pace=watched.pace)
+    expr = at_home(query, rate_interval="10s", whole_range=f"{round(span)}s", pace=watched.pace)
     api = watched.watch.prometheus
     if not instant:
         return api.ranged(expr, watched.started, watched.ended, 1)

@@ -187,7 +187,7 @@ PIPELINE = Board(
                 "portallink_records_sent_total",
                 "topic",
                 title="Records written",
-                description="Records a second written to each topic and acknowledged.",
+                description="Records a second written to each topic.",
             ),
         ),
         "Results": (
@@ -209,12 +209,6 @@ PIPELINE = Board(
                 "table",
                 title="Ledger",
                 description="Rows a second that the ledger took in, by table.",
-            ),
-            _events(
-                "portallink_records_imported_total",
-                "result",
-                title="Imports",
-                description="Records a second of import files, by result.",
             ),
             _events(
                 "portallink_http_requests_total",
