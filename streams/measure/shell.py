@@ -31,6 +31,7 @@ from streams.schemas import Topics
 
 GROUP: Final = "portallink-measure"
 COMMIT_EVERY_SECONDS: Final = 1.0
+ALIGN_MS: Final = 300_000
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 _metadata: Final = msgspec.json.Decoder(Checkpoint)
 
@@ -150,9 +151,28 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
                 if source is not None:
                     source.feed([_entry(record) for record in records])
                     await self._publish(partition, source)
+            self._align()
             if time.monotonic() >= commit_at:
                 await self._commit()
                 commit_at = time.monotonic() + COMMIT_EVERY_SECONDS
+
+    def _align(self) -> None:
+        """Hold back partitions that have run ahead in event time, while others still have records to read.
+
+        In catch-up partitions drain unevenly, and all that runs ahead has to wait, in memory, in `detect`.
+        """
+        behind = [
+            source.meter.watermark_ms
+            for partition, source in self._sources.items()
+            if (self._consumer.highwater(partition) or 0) > source.read_until
+        ]
+        limit_ms = min(behind, default=1 << 62) + ALIGN_MS
+        ahead = {tp for tp, source in self._sources.items() if source.meter.watermark_ms > limit_ms}
+        paused = set(self._consumer.paused())
+        if ahead - paused:
+            self._consumer.pause(*(ahead - paused))
+        if paused - ahead:
+            self._consumer.resume(*(paused - ahead))
 
     async def _stop(self) -> None:
         try:

@@ -10,7 +10,9 @@ from typing import Final
 from zlib import crc32
 
 import msgspec
+from msgspec.structs import replace
 
+from streams.model.events import LOOKUPS
 from streams.model.measurement import Alive, LinkCells, Measurement, PortalCells
 from streams.model.outage import Outage, Window
 
@@ -23,21 +25,27 @@ def link_partition(link: str, partitions: int) -> int:
 
 
 def split(measurement: Measurement, partitions: int) -> dict[int, Measurement]:
-    """Return the pieces of a measurement by partition. Every partition gets one: each needs the watermark."""
+    """Return the pieces of a measurement by partition of `link.measurements`.
+
+    A cut of `npd.lookups` goes to every partition, for each needs its watermark. Of other topics only the
+    pieces that hold something travel, and the first partition's always, so that no range goes missing.
+    """
     pieces = {
-        partition: msgspec.structs.replace(measurement, links=[], portals=[], alive=[])
-        for partition in range(partitions)
+        partition: replace(measurement, links=[], portals=[], alive=[]) for partition in range(partitions)
     }
     for cells in measurement.links:
         pieces[link_partition(cells.link, partitions)].links.append(cells)
     for portal in measurement.portals:
         pieces[link_partition(portal.portal, partitions)].portals.append(portal)
+    if measurement.source.topic != LOOKUPS:
+        pieces[0].alive = measurement.alive
+        return {at: piece for at, piece in pieces.items() if at == 0 or piece.portals}
     for alive in measurement.alive:
         shares: dict[int, list[str]] = {}
         for link in alive.links:
             shares.setdefault(link_partition(link, partitions), []).append(link)
         for partition, links in shares.items():
-            pieces[partition].alive.append(msgspec.structs.replace(alive, links=tuple(links)))
+            pieces[partition].alive.append(replace(alive, links=tuple(links)))
     return pieces
 
 
@@ -56,7 +64,7 @@ def join(pieces: Iterable[Measurement]) -> list[Measurement]:
         for span in piece.alive:
             spans.setdefault((span.observer, span.start_ms, span.end_ms), set()).update(span.links)
     return [
-        msgspec.structs.replace(
+        replace(
             whole[key],
             links=[links[key][link] for link in sorted(links[key])],
             portals=[portals[key][portal] for portal in sorted(portals[key])],
