@@ -14,6 +14,7 @@ from streams.cli import (
     query,
     replay,
     run,
+    score,
     simulate,
     topics,
     watch,
@@ -30,6 +31,7 @@ app.add_typer(run.app, name="run")
 app.add_typer(watch.app, name="watch")
 app.add_typer(ingest.app, name="ingest")
 app.command(name="simulate")(simulate.simulate)
+app.command(name="score")(score.score_outages)
 app.command(name="analyze")(analyze.analyze_log)
 app.command(name="backfill")(backfill.backfill)
 app.command(name="capture")(capture.capture)

@@ -1,0 +1,169 @@
+"""The score: what counts as found, as false, and by how much."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.model.outage import Outage
+from streams.score.ranges import range_precision, range_recall
+from streams.score.score import score
+from streams.score.truth import Fault, LinkTotals, Truth
+
+MINUTE = 60_000
+
+
+def fault(start: int, end: int, link: str = "a", **changes) -> Fault:
+    values = {
+        "fault_id": f"f{start}", "link": link, "kind": "down", "outage": True, "fault_domain": "link",
+        "start_ms": start * MINUTE, "end_ms": end * MINUTE, "attempts": 5 * (end - start),
+        "failures": 5 * (end - start), "observed": 5 * (end - start), "first_failure_known_ms": start * MINUTE,
+    }  # fmt: skip
+    return Fault(**{**values, **changes})
+
+
+def outage(start: int, end: int | None, link: str = "a", revision: int = 1, **changes) -> Outage:
+    values = {
+        "outage_id": f"{link}{start}", "revision": revision, "supersedes": revision - 1 or None,
+        "status": "closed", "reason": "closed", "link": link, "kind": "down", "fault_domain": "link",
+        "start_ms": start * MINUTE, "end_ms": None if end is None else end * MINUTE,
+        "detected_at_ms": (start + 1) * MINUTE, "rule_version": "r", "attempts": 1, "failures": 1,
+        "dossiers_affected": 1,
+    }  # fmt: skip
+    return Outage(**{**values, **changes})
+
+
+def truth(*faults: Fault, links: str = "ab", minutes: int = 10_080) -> Truth:
+    totals = [LinkTotals(link, 1) for link in links]
+    return Truth("test", 1, 1.0, "Asia/Ho_Chi_Minh", 0, minutes * MINUTE, totals, list(faults))
+
+
+def test_a_perfect_detector_scores_one():
+    """Outages equal to the faults score one everywhere, with no error."""
+    result = score([outage(10, 20), outage(50, 55, "b")], truth(fault(10, 20), fault(50, 55, "b")))
+    assert (result.precision, result.range_precision, result.kind_agrees, result.domain_agrees) == (1, 1, 1, 1)
+    assert (result.all.recall, result.all.range_recall) == (1, 1)
+    assert (result.all.start_error_ms.p95, result.all.end_error_ms.p95) == (0, 0)
+    assert result.all.delay_ms.p50 == MINUTE
+    assert result.availability_error_pp == 0
+    assert result.false_outages == 0
+
+
+def test_nothing_found_and_only_false_ones():
+    """A missed fault costs recall, a false outage precision; false ones are counted per link-week."""
+    result = score([outage(100, 110), outage(10, 20, "b")], truth(fault(10, 20)))
+    assert (result.all.recall, result.all.range_recall, result.precision, result.range_precision) == (0, 0, 0, 0)
+    assert result.false_outages_per_link_week == 1.0
+    assert result.false_by_link == {"a": 1, "b": 1}
+    assert [incident.start_ms for incident in result.missed] == [10 * MINUTE]
+    assert score([], truth(fault(10, 20))).precision is None
+
+
+def test_edges_and_pieces():
+    """Half a fault found in two pieces: found as an event, with its edges, and a quarter by range."""
+    result = score([outage(12, 15), outage(16, 18)], truth(fault(10, 20)))
+    assert result.all.recall == 1
+    assert result.all.range_recall == 0.5 + 0.5 * (5 / 10) / 2
+    assert result.all.start_error_ms.p50 == 2 * MINUTE
+    assert result.all.end_error_ms.p50 == 2 * MINUTE
+    assert result.range_precision == 1.0
+    assert result.all.delay_ms.p50 == 3 * MINUTE
+
+
+def test_revisions_and_open_outages():
+    """The last revision counts, a retracted outage does not, the first says when, an open one lasts on."""
+    revisions = [
+        outage(10, 25, revision=2, detected_at_ms=30 * MINUTE),
+        outage(10, None, status="open", detected_at_ms=11 * MINUTE),
+        outage(40, None, status="open"),
+        outage(40, None, revision=2, status="retracted"),
+        outage(10_000, None, "b", status="open"),
+    ]
+    result = score(revisions, truth(fault(10, 20), fault(10_000, 10_080, "b")))
+    assert result.outages == 2
+    assert result.precision == 1
+    assert result.all.end_error_ms == type(result.all.end_error_ms)(2, 0, 5 * MINUTE)
+    assert result.all.delay_ms.p50 == MINUTE
+
+
+def test_delay_is_unknown_without_the_first_revision():
+    """Where a file holds only final revisions no delay is made up."""
+    result = score([outage(10, 20, revision=2, supersedes=1)], truth(fault(10, 20)))
+    assert result.all.delay_ms.count == 0
+    assert result.all.delay_ms.p50 is None
+
+
+def test_what_nobody_could_see_is_no_miss():
+    """A fault that met no request is counted apart; it enters the availability error of the whole truth."""
+    unseen = fault(100, 200, attempts=0, failures=0, observed=0, first_failure_known_ms=None)
+    result = score([outage(10, 20)], truth(fault(10, 20), unseen))
+    assert (result.all.incidents, result.all.recall, result.unseen_incidents) == (1, 1, 1)
+    assert result.availability_error_pp == 0
+    assert result.availability_error_all_pp == pytest.approx(100 * 100 / 10_080 / 2, abs=1e-3)
+
+
+def test_what_is_no_outage_must_not_be_found():
+    """A silence or a maintenance that is reported is a false outage."""
+    result = score([outage(10, 20)], truth(fault(10, 20, kind="silence", outage=False)))
+    assert (result.false_outages, result.all.incidents) == (1, 0)
+
+
+def test_overlapping_faults_are_one_incident():
+    """Faults of one link that overlap are one incident; one outage over it matches all of it."""
+    result = score([outage(10, 30)], truth(fault(10, 20), fault(15, 30, kind="degraded")))
+    assert (result.all.incidents, result.all.found) == (1, 1)
+    assert result.all.end_error_ms.p50 == 0
+    assert result.kind_agrees == 1
+
+
+def test_classes():
+    """Incidents are told apart by attempts a minute and by length, and each class has its own score."""
+    slow = fault(10, 20, attempts=5)
+    fast = fault(10, 11, "b", attempts=500)
+    result = score([outage(10, 20)], truth(slow, fast))
+    assert {name: part.recall for name, part in result.by_volume.items()} == {
+        "under 1/min": 1.0, "1-10/min": None, "over 10/min": 0.0,
+    }  # fmt: skip
+    assert {name: part.recall for name, part in result.by_duration.items() if part.incidents} == {
+        "under 2 min": 0.0, "10-60 min": 1.0,
+    }  # fmt: skip
+
+
+ranges = st.lists(
+    st.tuples(st.integers(0, 500), st.integers(1, 40)).map(lambda r: (r[0], r[0] + r[1])), max_size=6
+)
+
+
+@given(ranges, ranges)
+def test_rewards_are_shares(true, found):
+    """Rewards lie between 0 and 1; what touches nothing earns nothing, equal ranges earn all."""
+    for reward in (*range_recall(true, found), *range_precision(true, found)):
+        assert 0 <= reward <= 1
+    assert range_recall(true, []) == [0.0] * len(true)
+    for one in true:
+        assert range_recall([one], [one]) == [1.0]
+
+
+def test_command(tmp_path: Path):
+    """The command prints a table, or JSON equal to the score; bad files are named with their line."""
+    outages, truth_file = tmp_path / "outages.ndjson", tmp_path / "truth.json"
+    outages.write_bytes(msgspec.json.encode(outage(10, 20)) + b"\n")
+    truth_file.write_bytes(msgspec.json.encode(truth(fault(10, 20))))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "streams", "score", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    table = run(str(outages), str(truth_file))
+    assert table.returncode == 0, table.stderr
+    assert "per link-week" in table.stdout
+    as_json = run(str(outages), str(truth_file), "--json")
+    expected = msgspec.to_builtins(score([outage(10, 20)], truth(fault(10, 20))))
+    assert msgspec.json.decode(as_json.stdout) == expected
+    outages.write_text("{}\n")
+    bad = run(str(outages), str(truth_file))
+    assert (bad.returncode, f"{outages}:1:" in bad.stderr.replace("\n", "")) == (2, True)
