@@ -25,6 +25,13 @@ MetricsPort = Annotated[
     int,
     typer.Option(help="Port of /metrics on this host; 0 takes a free one.", envvar="PORTALLINK_METRICS_PORT"),
 ]
+MetricsHost = Annotated[
+    str,
+    typer.Option(
+        help="Address that /metrics listens on; a container needs 0.0.0.0.",
+        envvar="PORTALLINK_METRICS_HOST",
+    ),
+]
 Suffix = Annotated[str, typer.Option(help="Suffix of all topic names, to keep runs apart.")]
 
 
@@ -33,15 +40,15 @@ def topics_for(suffix: str) -> Topics:
     return Topics().suffixed(suffix) if suffix else Topics()
 
 
-def begin(stage: str, metrics_port: int) -> dict[str, Any]:
+def begin(stage: str, metrics_port: int, metrics_host: str) -> dict[str, Any]:
     """Configure telemetry, serve the metrics, and return how to reach the broker."""
     telemetry.configure(stage)
     try:
         connection = kafka_connection()
     except ConnectionSettingsError as error:
         fail(error)
-    port = telemetry.start_http(metrics_port)
-    telemetry.emit(telemetry.AddressServed("metrics", f"http://127.0.0.1:{port}/metrics"))
+    port = telemetry.start_http(metrics_port, metrics_host)
+    telemetry.emit(telemetry.AddressServed("metrics", f"http://{metrics_host}:{port}/metrics"))
     return connection
 
 
@@ -66,9 +73,10 @@ def measure(
     group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
     suffix: Suffix = "",
     metrics_port: MetricsPort = 0,
+    metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Turn events into measurements: decode, drop duplicates, pair, sum, cut by event time."""
-    connection = begin("measure", metrics_port)
+    connection = begin("measure", metrics_port, metrics_host)
     settings = MeasureSettings()
     telemetry.emit(telemetry.StageStarted({"max_records": max_records, "slot_ms": settings.slot_ms}))
     stage = Measure(connection, settings, topics=topics_for(suffix), group=group, max_records=max_records)
@@ -84,12 +92,13 @@ def detect(
     app_id: Annotated[str, typer.Option("--group", help="Faust application id.")] = APP_ID,
     suffix: Suffix = "",
     metrics_port: MetricsPort = 0,
+    metrics_host: MetricsHost = "127.0.0.1",
     web_port: Annotated[
         int | None, typer.Option(help="Port of Faust's own web pages; without it, none.")
     ] = None,
 ) -> None:
     """Turn measurements into link states, windows and outages (a Faust worker)."""
-    connection = begin("detect", metrics_port)
+    connection = begin("detect", metrics_port, metrics_host)
     topics = topics_for(suffix)
     try:
         partitions = asyncio.run(partitions_of(connection, topics.measurements))
