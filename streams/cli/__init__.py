@@ -7,10 +7,13 @@ from streams.cli import (
     backfill,
     capture,
     diff,
+    exclusions,
     explain,
     golden,
     ingest,
     kafka,
+    ledger,
+    outages,
     query,
     replay,
     run,
@@ -40,6 +43,9 @@ app.command(name="diff")(diff.diff)
 app.command(name="explain")(explain.explain)
 app.command(name="query")(query.query)
 app.add_typer(golden.app, name="golden")
+app.add_typer(outages.app, name="outages")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(exclusions.app, name="exclusions")
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Struct, convert, structs
 
 from streams.model.events import Identifier
 from streams.model.intervals import Intervals, union
@@ -96,3 +96,8 @@ def excluded_time(exclusions: Iterable[Exclusion], link: str) -> Intervals:
         for exclusion in exclusions
         if not exclusion.withdrawn and exclusion.touches(link)
     )
+
+
+def checked(exclusion: Exclusion) -> Exclusion:
+    """Return an exclusion made by a person's input; raise ValidationError naming the field that is wrong."""
+    return convert(structs.asdict(exclusion), Exclusion)

@@ -48,24 +48,15 @@ async def ledger_batches(
                 yield [record_of(message, declared[source.topic]) for message in messages]
 
 
-async def evidence_range(
-    connection: Mapping[str, Any], topic: str, partition: int, first_offset: int, next_offset: int
-) -> list[Record]:
-    """Return the records ``[first_offset, next_offset)`` of a partition that the broker still holds."""
-    source = TopicPartition(topic, partition)
+async def topic_batches(connection: Mapping[str, Any], topics: list[str]) -> AsyncIterator[list[Record]]:
+    """Yield all records of topics from their first offset to their present ends, partition by partition."""
     async with _consumer(connection) as consumer:
-        if source not in await _partitions(connection, [topic]):
-            raise RereadError(f"topic {topic} has no partition {partition} on the broker")
-        begin = (await consumer.beginning_offsets([source]))[source]
-        if begin > first_offset:
-            raise RereadError(
-                f"{topic}/{partition} begins at offset {begin}: {first_offset} is gone by retention; "
-                "verify against a captured log instead (--log)"
-            )
-        found: list[Record] = []
-        async for messages in _range(consumer, source, first_offset, next_offset):
-            found += [record_of(message, topic) for message in messages]
-        return found
+        sources = await _partitions(connection, topics)
+        ends = await consumer.end_offsets(sources)
+        begins = await consumer.beginning_offsets(sources)
+        for source in sources:
+            async for messages in _range(consumer, source, begins[source], ends[source]):
+                yield [record_of(message, source.topic) for message in messages]
 
 
 @asynccontextmanager

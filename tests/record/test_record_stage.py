@@ -16,7 +16,7 @@ from streams.ledger.heads import stored_heads
 from streams.ledger.schema import positions
 from streams.ledger.verify import verify_ledger
 from streams.publish import publish
-from streams.record.reread import RereadError, evidence_range, ledger_batches
+from streams.record.reread import RereadError, ledger_batches, topic_batches
 from streams.record.shell import RecordSettings, RecordStage
 from streams.schemas import Topics, create_topics
 
@@ -93,11 +93,12 @@ async def test_rebuild_from_the_topics_alone(published, ledger: sa.Engine, tmp_p
     assert contents(again) == contents(ledger)
 
 
-async def test_evidence_is_read_by_offset(published) -> None:
-    """A range comes back whole and to the byte; what the broker does not hold is an error that says so."""
+async def test_topics_are_read_again_to_the_byte(published) -> None:
+    """A topic comes back whole, in order, to the byte; one that the broker lacks is an error that says so."""
     connection, topics, records = published
-    wanted = [record for record in records if record.topic == "link.windows"][100:400]
-    found = await evidence_range(connection, topics.windows, 1, wanted[0].offset, wanted[-1].offset + 1)
+    wanted = [record for record in records if record.topic == "link.windows"]
+    found = [record async for batch in topic_batches(connection, [topics.windows]) for record in batch]
     assert [(r.offset, r.value) for r in found] == [(r.offset, r.value) for r in wanted]
     with pytest.raises(RereadError, match="not on the broker"):
-        await evidence_range(connection, "no.such.topic", 0, 0, 1)
+        async for _ in topic_batches(connection, ["no.such.topic"]):
+            pass

@@ -1,0 +1,130 @@
+"""Options that the auditors' commands share: which ledger, which period, which links."""
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from streams.cli.outcome import fail, refuse
+from streams.ledger.database import LedgerError, open_ledger, reading, sqlite_url
+from streams.ledger.figures import Question
+from streams.model.calendar import date_ms, to_local
+from streams.parts import paths
+from streams.replay.times import TimeTextError, parse_time_ms
+
+LedgerAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        envvar="PORTALLINK_LEDGER",
+        help="sqlite:///FILE or postgresql://… [default: ledger.db in the data folder].",
+    ),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", envvar="PORTALLINK_SIGNING_KEY", help="Signing key, PEM [default: in the data folder]."
+    ),
+]
+Month = Annotated[str | None, typer.Option(help="A month, like 2025-06, instead of --from and --to.")]
+From = Annotated[str | None, typer.Option("--from", help="Start, included: 2025-06-01 or a time.")]
+To = Annotated[str | None, typer.Option("--to", help="End, excluded: 2025-07-01 or a time.")]
+CalendarName = Annotated[str, typer.Option("--calendar", help="24x7 or office-hours.")]
+Link = Annotated[str | None, typer.Option(help="Only this link.")]
+Portal = Annotated[str | None, typer.Option(help="Only this portal's links.")]
+Agency = Annotated[str | None, typer.Option(help="Only outages that name this agency.")]
+Service = Annotated[str | None, typer.Option(help="Only outages that name this service.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="As published by this time.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
+
+
+def ledger_address(address: str | None) -> str:
+    """Return the address of the ledger meant."""
+    return address or sqlite_url(paths.data_dir() / "ledger.db")
+
+
+def key_path(path: Path | None) -> Path:
+    """Return where the signing key is, or will be."""
+    return path or paths.data_dir() / "ledger-key.pem"
+
+
+@contextmanager
+def opened(address: str | None, *, create: bool = False) -> Iterator[sa.Engine]:
+    """Open the ledger, and say what to do where it cannot be."""
+    try:
+        engine = open_ledger(ledger_address(address), create=create)
+    except LedgerError as error:
+        refuse(error)
+    try:
+        yield engine
+    except SQLAlchemyError as error:
+        fail(f"the ledger does not answer: {getattr(error, 'orig', None) or error}")
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def read(address: str | None) -> Iterator[sa.Connection]:
+    """Open the ledger and read one state of it."""
+    with opened(address) as engine, reading(engine) as connection:
+        yield connection
+
+
+def asked(
+    month: str | None,
+    start: str | None,
+    end: str | None,
+    calendar: str = "24x7",
+    as_of: str | None = None,
+    **narrowed: str | None,
+) -> Question:
+    """Return the question that options make; end the command where they make none."""
+    try:
+        if month is not None:
+            if start is not None or end is not None:
+                refuse("name either --month or --from and --to")
+            start_ms, end_ms = month_ms(month)
+        elif start is None or end is None:
+            refuse("name a period: --month 2025-06, or --from and --to")
+        else:
+            start_ms, end_ms = parse_time_ms(start), parse_time_ms(end)
+        as_of_ms = None if as_of is None else parse_time_ms(as_of)
+        return Question(start_ms, end_ms, calendar, as_of_ms=as_of_ms, **narrowed)
+    except (TimeTextError, ValueError) as error:
+        refuse(error)
+
+
+def month_ms(month: str) -> tuple[int, int]:
+    """Return start and end of a local month.
+
+    >>> [to_local(ms).isoformat() for ms in month_ms("2025-12")]
+    ['2025-12-01T00:00:00+07:00', '2026-01-01T00:00:00+07:00']
+    """
+    try:
+        first = date.fromisoformat(f"{month}-01")
+    except ValueError as error:
+        raise ValueError(f"{month!r} is no month: write it like 2025-06") from error
+    return date_ms(first), date_ms((first + timedelta(days=32)).replace(day=1))
+
+
+def reproducing(question: Question, *more: str) -> str:
+    """Return the command that asks the same again."""
+    words = ["portallink outages report"]
+    for option, time_ms in (("--from", question.start_ms), ("--to", question.end_ms)):
+        words.append(f"{option} {to_local(time_ms).isoformat(timespec='milliseconds')}")
+    words.append(f"--calendar {question.calendar}")
+    words += [
+        f"--{name} {shlex.quote(value)}"
+        for name in ("link", "portal", "agency", "service")
+        if (value := getattr(question, name)) is not None
+    ]
+    if question.as_of_ms is not None:
+        words.append(f"--as-of {to_local(question.as_of_ms).isoformat(timespec='milliseconds')}")
+    return " ".join((*words, *more))

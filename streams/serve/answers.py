@@ -1,0 +1,167 @@
+"""What is answered, as plain values: the same for the interface, the command line, the page and reports.
+
+Times are given twice, as epoch milliseconds (``_ms``) and as ISO 8601 in Asia/Ho_Chi_Minh.
+"""
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from msgspec import structs, to_builtins
+
+from streams import __version__
+from streams.ledger.days import link_lives
+from streams.ledger.figures import Question
+from streams.ledger.heads import log_sizes, read_positions
+from streams.ledger.summary import (
+    Listed,
+    Narrowing,
+    Summary,
+    list_outages,
+    standing_exclusions,
+    summarise_links,
+)
+from streams.model.availability import Availability
+from streams.model.calendar import TIMEZONE, to_local
+from streams.model.exclusion import Exclusion
+from streams.model.incidents import ends_of
+from streams.model.outage import Outage
+
+Answer = dict[str, Any]
+
+FORMULA: Final = "availability = (observed - down) / observed; observed = service - excluded - unknown"
+ROUNDING: Final = "percentages are rounded down to four decimals"
+
+
+def iso(time_ms: int | None) -> str | None:
+    """Return a time as ISO 8601 with its offset, in Asia/Ho_Chi_Minh.
+
+    >>> iso(1743645510000)
+    '2025-04-03T08:58:30.000+07:00'
+    """
+    return None if time_ms is None else to_local(time_ms).isoformat(timespec="milliseconds")
+
+
+def availability_answer(availability: Availability) -> Answer:
+    """Return every figure of an availability by name."""
+    figures, met = availability.figures, availability.outages
+    return {
+        "availability_pct": figures.availability_pct,
+        "coverage_pct": figures.coverage_pct,
+        "worst_case_pct": figures.worst_case_pct,
+        "best_case_pct": figures.best_case_pct,
+        "numerator_ms": figures.available_ms,
+        "denominator_ms": figures.observed_ms,
+        "service_ms": figures.service_ms,
+        "excluded_ms": figures.excluded_ms,
+        "agreed_ms": figures.agreed_ms,
+        "unknown_ms": figures.unknown_ms,
+        "observed_ms": figures.observed_ms,
+        "down_ms": figures.down_ms,
+        "degraded_ms": figures.degraded_ms,
+        "down_outages": met.down_outages,
+        "degraded_outages": met.degraded_outages,
+        "longest_down_ms": met.longest_down_ms,
+        "mean_time_to_restore_ms": availability.mean_time_to_restore_ms,
+        "mean_time_between_failures_ms": availability.mean_time_between_failures_ms,
+        "dossiers_affected": met.dossiers_affected,
+        "attempts": figures.attempts,
+        "failures": figures.failures,
+        "request_success_pct": figures.request_success_pct,
+    }
+
+
+def question_answer(question: Question) -> Answer:
+    """Return what was asked, with the calendar's version and the time zone."""
+    asked = {name: getattr(question, name) for name in ("link", "portal", "agency", "service")}
+    return {
+        "start": iso(question.start_ms),
+        "end": iso(question.until_ms),
+        "start_ms": question.start_ms,
+        "end_ms": question.until_ms,
+        "timezone": TIMEZONE,
+        "calendar": {"name": question.calendar, "version": question.rules.version},
+        "as_of": iso(question.as_of_ms),
+        **{name: value for name, value in asked.items() if value is not None},
+    }
+
+
+def summary_answer(summary: Summary) -> Answer:
+    """Return availability by link and in sum, and how it was counted."""
+    return {
+        "question": question_answer(summary.question),
+        "method": {"formula": FORMULA, "rounding": ROUNDING, "unknown_years": summary.unknown_years},
+        "total": availability_answer(summary.total),
+        "links": [
+            {"link": row.link, "known_until": iso(row.known_until_ms)} | availability_answer(row.availability)
+            for row in summary.links
+        ],
+    }
+
+
+def outage_answer(outage: Outage) -> Answer:
+    """Return one revision of an outage."""
+    answer: Answer = to_builtins(outage)
+    for name in ("start", "end", "detected_at"):
+        answer[name] = iso(answer[f"{name}_ms"])
+    answer["duration_ms"] = None if outage.end_ms is None else outage.end_ms - outage.start_ms
+    return answer
+
+
+def listed_answer(listed: Listed) -> Answer:
+    """Return an outage of a list, with how much of it counts in the period asked for."""
+    placed = {"counted_ms": listed.counted_ms, "incident_id": listed.incident_id}
+    return outage_answer(listed.outage) | placed
+
+
+def exclusion_answer(exclusion: Exclusion) -> Answer:
+    """Return one revision of an exclusion."""
+    times = {"start": exclusion.start_ms, "end": exclusion.end_ms, "recorded_at": exclusion.recorded_at_ms}
+    return structs.asdict(exclusion) | {name: iso(value) for name, value in times.items()}
+
+
+def incident_answer(row: Answer) -> Answer:
+    """Return an incident."""
+    return row | {"start": iso(row["start_ms"]), "end": iso(row["end_ms"])}
+
+
+def links_answer(connection: sa.Connection) -> list[Answer]:
+    """Return all links, their two ends, and since and until when they are known."""
+    return [
+        {
+            "link": link,
+            "portal": ends_of(link)[0],
+            "provider": ends_of(link)[1],
+            "first_day": iso(life.first_day_ms),
+            "known_until": iso(life.known_until_ms),
+            "known_until_ms": life.known_until_ms,
+        }
+        for link, life in link_lives(connection).items()
+    ]
+
+
+def ledger_answer(connection: sa.Connection) -> Answer:
+    """Return what the ledger holds: size and root of each log, and how far each partition was read."""
+    return {
+        "logs": to_builtins(log_sizes(connection)),
+        "positions": to_builtins(read_positions(connection)),
+    }
+
+
+def report_answer(
+    connection: sa.Connection, question: Question, narrowing: Narrowing, command: str
+) -> Answer:
+    """Return everything a report says; ``command`` is how to make it again."""
+    summary = summarise_links(connection, question)
+    listed = list_outages(connection, question, narrowing)
+    rules = sorted({one.outage.rule_version for one in listed})
+    return summary_answer(summary) | {
+        "outages": [listed_answer(one) for one in listed],
+        "exclusions": [exclusion_answer(one) for one in standing_exclusions(connection, question)],
+        "ledger": ledger_answer(connection),
+        "versions": {
+            "portallink": __version__,
+            "calendar": question.rules.version,
+            "rules": rules,
+        },
+        "command": command,
+    }

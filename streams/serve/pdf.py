@@ -1,0 +1,198 @@
+"""A report as PDF, in a font that writes Vietnamese, with nothing in it that differs from run to run."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from fpdf import FPDF
+from fpdf.fonts import FontFace
+
+from streams.serve.answers import Answer
+from streams.serve.texts import Language, text, written_count, written_figure, written_length, written_time
+
+FONT: Final = "DejaVu"
+SUMMARY_FIGURES: Final = (
+    "availability_pct",
+    "coverage_pct",
+    "down_ms",
+    "down_outages",
+    "longest_down_ms",
+    "mean_time_to_restore_ms",
+    "request_success_pct",
+)
+OUTAGE_COLUMNS: Final = (
+    "start",
+    "end",
+    "link",
+    "kind",
+    "fault_domain",
+    "duration",
+    "counted",
+    "dossiers_affected",
+)
+
+
+class FontMissingError(RuntimeError):
+    """The font is not where matplotlib keeps it."""
+
+
+def report_pdf(report: Answer, language: Language) -> bytes:
+    """Return a report as PDF."""
+    page = _Page(report, language)
+    page.write()
+    return bytes(page.pdf.output())
+
+
+class _Page:
+    def __init__(self, report: Answer, language: Language) -> None:
+        self._report, self._language = report, language
+        self.pdf = FPDF(orientation="L", format="A4")
+        # Of the period, not of the making: the same input gives the same bytes.
+        self.pdf.set_creation_date(datetime.fromtimestamp(report["question"]["end_ms"] / 1000, UTC))
+        self.pdf.set_title(text("report_of", language))
+        self.pdf.set_lang(language)
+        folder = _font_folder()
+        self.pdf.add_font(FONT, "", folder / "DejaVuSans.ttf")
+        self.pdf.add_font(FONT, "B", folder / "DejaVuSans-Bold.ttf")
+        self.pdf.set_auto_page_break(auto=True, margin=15)
+        self.pdf.add_page()
+
+    def write(self) -> None:
+        report = self._report
+        question = report["question"]
+        self._heading(self._t("report_of"), 16)
+        calendar = question["calendar"]
+        rows = [
+            (self._t("period"), f"[{self._when(question['start_ms'])}, {self._when(question['end_ms'])})"),
+            (self._t("timezone"), f"{question['timezone']} (UTC+7)"),
+            (self._t("calendar"), f"{self._t(calendar['name'])}, {calendar['version']}"),
+        ]
+        narrowed = ("link", "portal", "agency", "service")
+        rows += [(name, question[name]) for name in narrowed if name in question]
+        if question["as_of"]:
+            rows.append((self._t("as_of"), question["as_of"]))
+        self._table((1, 3), None, rows)
+        self._heading(self._t("availability"))
+        figures = [(self._t(name), self._figure(name, value)) for name, value in report["total"].items()]
+        self._table((2, 1), None, figures)
+        if len(report["links"]) > 1:
+            self._heading(self._t("links"))
+            header = [self._t("link"), *map(self._t, SUMMARY_FIGURES)]
+            self._table(
+                (2, *[1] * len(SUMMARY_FIGURES)),
+                header,
+                map(self._link, report["links"]),
+            )
+        self._method()
+        self._heading(self._t("outages"))
+        header = list(map(self._t, OUTAGE_COLUMNS))
+        self._table((3, 3, 3, 2, 2, 2, 2, 2), header, map(self._outage, report["outages"]))
+        self._heading(self._t("exclusions"))
+        header = list(map(self._t, ("start", "end", "link", "kind", "author", "reason", "status")))
+        self._table((3, 3, 2, 2, 2, 4, 2), header, map(self._exclusion, report["exclusions"]))
+        self._heading(self._t("evidence"))
+        header = [self._t("outage"), *map(self._t, ("topic", "partition", "offsets", "digest"))]
+        self._table((4, 2, 1, 3, 6), header, self._evidence())
+        self._heading(self._t("ledger_state"))
+        logs = ([log["log"], str(log["size"]), log["root"]] for log in report["ledger"]["logs"])
+        self._table((2, 1, 5), list(map(self._t, ("log", "leaves", "root"))), logs)
+        versions = report["versions"]
+        self._heading(self._t("versions"))
+        rules = ", ".join(versions["rules"]) or "–"
+        self._paragraph(f"portallink {versions['portallink']}; {versions['calendar']}; rules {rules}")
+        self._heading(self._t("reproduce"))
+        self._paragraph(report["command"])
+
+    def _method(self) -> None:
+        report = self._report
+        self._heading(self._t("method"))
+        self._paragraph(self._t("formula_text"))
+        self._paragraph(f"{self._t('rounding_text')} {self._t('dossiers_text')}")
+        calendar = report["question"]["calendar"]
+        if calendar["name"] == "office-hours":
+            self._paragraph(text("calendar_text", self._language, version=calendar["version"]))
+        if years := report["method"]["unknown_years"]:
+            self._paragraph(text("unknown_years_text", self._language, years=", ".join(map(str, years))))
+
+    def _link(self, row: Answer) -> list[str]:
+        return [row["link"], *(self._figure(name, row[name]) for name in SUMMARY_FIGURES)]
+
+    def _outage(self, row: Answer) -> list[str]:
+        return [
+            self._when(row["start_ms"]),
+            self._t("open") if row["end_ms"] is None else self._when(row["end_ms"]),
+            row["link"],
+            self._t(row["kind"]),
+            self._t(f"fault_{row['fault_domain']}"),
+            written_length(row["duration_ms"], self._language),
+            written_length(row["counted_ms"], self._language),
+            written_count(row["dossiers_affected"], self._language),
+        ]
+
+    def _exclusion(self, row: Answer) -> list[str]:
+        return [
+            self._when(row["start_ms"]),
+            self._when(row["end_ms"]),
+            self._t("all_links") if row["link"] == "*" else row["link"],
+            self._t(row["kind"]),
+            row["author"],
+            row["reason"],
+            self._t("withdrawn" if row["withdrawn"] else "active"),
+        ]
+
+    def _evidence(self) -> Iterable[list[str]]:
+        for outage in self._report["outages"]:
+            for source in outage["evidence"]:
+                offsets = f"[{source['first_offset']}, {source['next_offset']})"
+                place = [source["topic"], str(source["partition"]), offsets, source["digest"]]
+                yield [outage["outage_id"], *place]
+
+    def _heading(self, words: str, size: int = 12) -> None:
+        self.pdf.set_font(FONT, "B", size)
+        self.pdf.ln(3)
+        self.pdf.multi_cell(0, size * 0.5, words, new_x="LMARGIN", new_y="NEXT")
+        self.pdf.ln(1)
+
+    def _paragraph(self, words: str) -> None:
+        self.pdf.set_font(FONT, "", 9)
+        self.pdf.multi_cell(0, 4.5, words, new_x="LMARGIN", new_y="NEXT")
+        self.pdf.ln(1)
+
+    def _table(
+        self, widths: tuple[int, ...], header: Sequence[str] | None, rows: Iterable[Sequence[str]]
+    ) -> None:
+        self.pdf.set_font(FONT, "", 8)
+        listed = list(rows)
+        if not listed:
+            self._paragraph(self._t("no_exclusions"))
+            return
+        bold = FontFace(emphasis="BOLD", fill_color=(246, 248, 250))
+        with self.pdf.table(
+            col_widths=widths,
+            line_height=4.2,
+            text_align="LEFT",
+            first_row_as_headings=header is not None,
+            headings_style=bold,
+        ) as table:
+            for row in ([header] if header is not None else []) + listed:
+                table.row(list(row))
+
+    def _t(self, key: str) -> str:
+        return text(key, self._language)
+
+    def _when(self, time_ms: int | None) -> str:
+        return written_time(time_ms, self._language)
+
+    def _figure(self, name: str, value: float | None) -> str:
+        return written_figure(name, value, self._language)
+
+
+def _font_folder() -> Path:
+    """Return the folder of DejaVu Sans, which matplotlib ships and keeps current, without loading it."""
+    found = find_spec("matplotlib")
+    folder = Path(found.origin or "").parent / "mpl-data" / "fonts" / "ttf" if found else Path()
+    if not (folder / "DejaVuSans.ttf").is_file():
+        raise FontMissingError("the font DejaVu Sans comes with matplotlib, which is not installed whole")
+    return folder

@@ -1,0 +1,45 @@
+"""Templates into pages: server-rendered, escaped, in one language, needing nothing from elsewhere."""
+
+from functools import cache, partial
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from streams.serve.texts import (
+    Language,
+    text,
+    written_count,
+    written_figure,
+    written_length,
+    written_percent,
+    written_time,
+)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("streams.serve"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(template: str, language: Language, **values: Any) -> str:
+    """Return a page; raise where a template asks for a value or a text that there is not."""
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            language=language,
+            t=partial(text, language=language),
+            when=partial(written_time, language=language),
+            lasting=partial(written_length, language=language),
+            share=partial(written_percent, language=language),
+            count=partial(written_count, language=language),
+            figure=partial(written_figure, language=language),
+            **values,
+        )
+    )

@@ -1,0 +1,90 @@
+"""What readers see, in Vietnamese and English, and how times, lengths and shares are written in each."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Final, Literal
+
+import yaml
+
+from streams.model.calendar import to_local
+
+Language = Literal["vi", "en"]
+LANGUAGES: Final[tuple[Language, ...]] = ("vi", "en")
+
+
+@cache
+def _texts() -> dict[str, dict[Language, str]]:
+    texts: dict[str, dict[Language, str]] = yaml.safe_load(
+        files("streams.serve").joinpath("texts.yaml").read_text("utf-8")
+    )
+    return texts
+
+
+def text(key: str, language: Language, **values: object) -> str:
+    """Return a text in a language, with values filled in; raise KeyError for one that does not exist."""
+    chosen = _texts()[key][language]
+    return chosen.format(**values) if values else chosen
+
+
+def written_time(time_ms: int | None, language: Language) -> str:
+    """Return a time as readers write it, in Asia/Ho_Chi_Minh, with seconds.
+
+    >>> written_time(1743645510000, "vi"), written_time(1743645510000, "en")
+    ('03/04/2025 08:58:30', '2025-04-03 08:58:30')
+    """
+    if time_ms is None:
+        return text("none", language)
+    return to_local(time_ms).strftime("%d/%m/%Y %H:%M:%S" if language == "vi" else "%Y-%m-%d %H:%M:%S")
+
+
+def written_length(length_ms: int | None, language: Language) -> str:
+    """Return a length of time as readers write it; days are left as hours.
+
+    >>> written_length(30_690_000, "en"), written_length(1_890_000, "vi"), written_length(500, "en")
+    ('8 h 31 min 30 s', '31 phút 30 giây', '0.5 s')
+    """
+    if length_ms is None:
+        return text("none", language)
+    hour, minute, second = ("giờ", "phút", "giây") if language == "vi" else ("h", "min", "s")
+    hours, rest = divmod(length_ms, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    parts = [(f"{hours:,}", hour)] if hours else []
+    parts += [(str(minutes), minute)] if minutes else []
+    if rest or not parts:
+        seconds = f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
+        parts.append((seconds.replace(".", ",") if language == "vi" else seconds, second))
+    if language == "vi":
+        parts = [(number.replace(",", ".") if unit == hour else number, unit) for number, unit in parts]
+    return " ".join(f"{number} {unit}" for number, unit in parts)
+
+
+def written_percent(share: float | None, language: Language) -> str:
+    """Return a share in percent with its four decimals.
+
+    >>> written_percent(98.1863, "vi"), written_percent(100.0, "en"), written_percent(None, "en")
+    ('98,1863 %', '100.0000 %', '–')
+    """
+    if share is None:
+        return text("none", language)
+    written = f"{share:.4f} %"
+    return written.replace(".", ",") if language == "vi" else written
+
+
+def written_count(count: int | None, language: Language) -> str:
+    """Return a count with its thousands apart.
+
+    >>> written_count(395070, "vi"), written_count(395070, "en")
+    ('395.070', '395,070')
+    """
+    if count is None:
+        return text("none", language)
+    written = f"{count:,}"
+    return written.replace(",", ".") if language == "vi" else written
+
+
+def written_figure(name: str, value: float | None, language: Language) -> str:
+    """Return a figure as its name says: a share, a length or a count."""
+    if name.endswith("_pct"):
+        return written_percent(value, language)
+    whole = None if value is None else int(value)
+    return written_length(whole, language) if name.endswith("_ms") else written_count(whole, language)
