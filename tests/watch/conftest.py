@@ -1,5 +1,6 @@
 """One run of the real pipeline, watched by a real Prometheus and Alertmanager, for the tests beside it."""
 
+import asyncio
 import contextlib
 import os
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from streams import telemetry
 from streams.parts.debian import find_program
@@ -86,6 +88,7 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
         env = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
         apply = ["topics", "apply", "--partitions", "npd.lookups=2", "--partitions", "portal.submissions=2"]
         subprocess.run([sys.executable, "-m", "streams", *apply], env=env, check=True, capture_output=True)
+        asyncio.run(_send_rubbish(kafka.bootstrap_servers))
         ports = {"measure": [free_port(), free_port()], "detect": [free_port()]}
         for stage, own in ports.items():
             for port in own:
@@ -100,6 +103,13 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
         _look_on(seen, player)
         seen.ended = time.time()
         yield seen
+
+
+async def _send_rubbish(bootstrap_servers: str) -> None:
+    """Write three records that are no events, so that there are dead letters to show."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
+        for number in range(3):
+            await producer.send_and_wait("npd.lookups", b"no event", partition=number % 2)
 
 
 def _look_on(seen: Watched, player: LeashedProcess) -> None:
