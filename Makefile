@@ -1,0 +1,73 @@
+# What people and CI run. It needs Python 3.11 or later, make and, the first time, the network: all else is
+# installed into .venv, each package checked against its hash in requirements/. PYTHON chooses the Python.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Tests run in this many processes, each with its own broker; 0 runs them in one, which a debugger needs.
+TEST_PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest
+# What needs no real part and no minutes.
+PURE := not kafka and not prometheus and not postgres and not browser and not slow
+
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check style bench lock clean
+
+help:
+	@echo "make install   .venv with everything, locked"
+	@echo "make demo      the whole pipeline on this machine; ONCE=1 ends when the morning is over"
+	@echo "make test      everything: style, types, all tests on the real parts"
+	@echo "make check     what takes seconds: style, types, pure tests"
+	@echo "make bench     the benchmark; ARGS=... is passed on"
+	@echo "make lock      resolve requirements/ anew from pyproject.toml"
+	@echo "make clean     remove .venv and caches"
+
+install: $(INSTALLED)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or later is needed; '$(PYTHON)' is not that. Name one: make PYTHON=python3.12" >&2; \
+	    exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "error: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install python3-venv" >&2; \
+	    exit 1; }
+
+$(BIN)/uv: requirements/uv.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(INSTALLED): requirements/uv.txt requirements/dev.txt pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/portallink demo $(if $(ONCE),--once)
+
+style: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: style
+	$(PYTEST) -q -m "$(PURE)"
+
+test: style
+	$(PYTEST) --numprocesses $(TEST_PROCESSES) --dist loadfile
+
+bench: $(INSTALLED)
+	$(BIN)/portallink bench $(ARGS)
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+lock: | $(BIN)/uv
+	$(LOCK) requirements/uv.in --output-file requirements/uv.txt
+	$(LOCK) pyproject.toml --output-file requirements/runtime.txt
+	$(LOCK) pyproject.toml --group dev --constraints requirements/runtime.txt \
+	  --output-file requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find streams tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
