@@ -38,7 +38,7 @@ $(BIN)/uv: requirements/uv.txt | $(BIN)/python
 	@touch $@
 
 $(INSTALLED): requirements/uv.txt requirements/dev.txt pyproject.toml | $(BIN)/uv
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
+	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
