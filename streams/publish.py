@@ -113,7 +113,7 @@ class Publisher:
         self._progress = progress
         self._partitions: dict[str, int] = {}
         self._open: dict[tuple[str, int], Any] = {}
-        self._sent: deque[asyncio.Future[Any]] = deque()
+        self._sent: deque[tuple[asyncio.Future[Any], int]] = deque()
         self.acknowledged = 0
 
     async def __aenter__(self) -> Self:
@@ -148,7 +148,7 @@ class Publisher:
         """Send all that is held; return when the broker has confirmed it."""
         await self._send_open()
         while self._sent:
-            await self._confirm(self._sent.popleft())
+            await self._confirm(*self._sent.popleft())
 
     async def _send_open(self) -> None:
         for target, batch in list(self._open.items()):
@@ -163,22 +163,18 @@ class Publisher:
             future = await self._producer.send_batch(batch, topic, partition=partition)
         except KafkaError as error:
             raise PublishError(f"{topic}/{partition}: {error!r}") from error
-        future.add_done_callback(lambda done: self._count(done, count))
-        self._sent.append(future)
-        while self._sent and self._sent[0].done():
-            await self._confirm(self._sent.popleft())
+        self._sent.append((future, count))
+        while self._sent and self._sent[0][0].done():
+            await self._confirm(*self._sent.popleft())
 
-    def _count(self, done: "asyncio.Future[Any]", count: int) -> None:
-        if not done.cancelled() and done.exception() is None:
-            self.acknowledged += count
-            if self._progress is not None:
-                self._progress(self.acknowledged)
-
-    async def _confirm(self, sent: "asyncio.Future[Any]") -> None:
+    async def _confirm(self, sent: "asyncio.Future[Any]", count: int) -> None:
         try:
             await sent
         except KafkaError as error:
             raise PublishError(f"the broker refused a batch: {error!r}") from error
+        self.acknowledged += count
+        if self._progress is not None:
+            self._progress(self.acknowledged)
 
     async def partitions_of(self, topic: str) -> int:
         """Return how many partitions a topic has; raise PublishError if it is not on the broker."""
