@@ -33,12 +33,12 @@ $(BIN)/python:
 	  { rm -rf $(VENV); echo "error: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install python3-venv" >&2; \
 	    exit 1; }
 
-$(BIN)/uv: requirements/uv.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+$(BIN)/uv: requirements/install.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/install.txt
 	@touch $@
 
-$(INSTALLED): requirements/uv.txt requirements/dev.txt pyproject.toml | $(BIN)/uv
-	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/uv.txt requirements/dev.txt
+$(INSTALLED): requirements/install.txt requirements/dev.txt pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/install.txt requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -63,7 +63,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 lock: | $(BIN)/uv
-	$(LOCK) requirements/uv.in --output-file requirements/uv.txt
+	$(LOCK) --group install --output-file requirements/install.txt
 	$(LOCK) pyproject.toml --output-file requirements/runtime.txt
 	$(LOCK) pyproject.toml --group dev --constraints requirements/runtime.txt \
 	  --output-file requirements/dev.txt
