@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Annotated, Any
 
 import faust
@@ -32,12 +33,19 @@ MetricsHost = Annotated[
         envvar="PORTALLINK_METRICS_HOST",
     ),
 ]
-Suffix = Annotated[str, typer.Option(help="Suffix of all topic names, to keep runs apart.")]
+Suffix = Annotated[str, typer.Option(help="Suffix of the topics' names, to keep runs apart.")]
+EventsSuffix = Annotated[
+    str | None, typer.Option(help="Suffix of the two event topics, where it differs: many runs of one log.")
+]
 
 
-def topics_for(suffix: str) -> Topics:
-    """Return the topics' names with a suffix, or as declared."""
-    return Topics().suffixed(suffix) if suffix else Topics()
+def topics_for(suffix: str, events_suffix: str | None) -> Topics:
+    """Return the topics' names, suffixed or as declared."""
+    topics = Topics().suffixed(suffix) if suffix else Topics()
+    if events_suffix is None:
+        return topics
+    events = Topics().suffixed(events_suffix) if events_suffix else Topics()
+    return replace(topics, lookups=events.lookups, submissions=events.submissions)
 
 
 def begin(stage: str, metrics_port: int, metrics_host: str) -> dict[str, Any]:
@@ -72,6 +80,7 @@ def measure(
     max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 500,
     group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
     suffix: Suffix = "",
+    events_suffix: EventsSuffix = None,
     metrics_port: MetricsPort = 0,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
@@ -79,7 +88,9 @@ def measure(
     connection = begin("measure", metrics_port, metrics_host)
     settings = MeasureSettings()
     telemetry.emit(telemetry.StageStarted({"max_records": max_records, "slot_ms": settings.slot_ms}))
-    stage = Measure(connection, settings, topics=topics_for(suffix), group=group, max_records=max_records)
+    stage = Measure(
+        connection, settings, topics=topics_for(suffix, events_suffix), group=group, max_records=max_records
+    )
     try:
         run_until_stopped(stage.run())
     except StageStoppedError as error:
@@ -91,6 +102,7 @@ def detect(
     *,
     app_id: Annotated[str, typer.Option("--group", help="Faust application id.")] = APP_ID,
     suffix: Suffix = "",
+    events_suffix: EventsSuffix = None,
     metrics_port: MetricsPort = 0,
     metrics_host: MetricsHost = "127.0.0.1",
     web_port: Annotated[
@@ -99,7 +111,7 @@ def detect(
 ) -> None:
     """Turn measurements into link states, windows and outages (a Faust worker)."""
     connection = begin("detect", metrics_port, metrics_host)
-    topics = topics_for(suffix)
+    topics = topics_for(suffix, events_suffix)
     try:
         partitions = asyncio.run(partitions_of(connection, topics.measurements))
     except PublishError as error:
