@@ -1,0 +1,263 @@
+"""The deployment held against the code: nothing here runs Docker, so every name in it is compared."""
+
+import copy
+import os
+import re
+import shlex
+from pathlib import Path
+
+import compose_spec
+import pytest
+import typer
+import yaml
+
+import streams
+from streams.cli import app
+from streams.parts.debian import find_program
+from streams.parts.errors import PartUnavailableError
+from streams.parts.jars import kafka_version
+from streams.watch.rules import alertmanager_file
+from streams.watch.settings import WatchSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+SOURCE = (DEPLOY / "compose.yaml").read_text("utf-8")
+VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
+
+
+def filled(text: str) -> str:
+    """Return a text with its variables filled in: the default, or a word where one must be given."""
+    return VARIABLE.sub(lambda match: match[3] if match[2] == "-" else "given", text)
+
+
+COMPOSE = yaml.safe_load(filled(SOURCE))
+SERVICES = COMPOSE["services"]
+STAGES = {name: one for name, one in SERVICES.items() if one["image"].startswith("portallink:")}
+LONG_RUNNING = {name: one for name, one in SERVICES.items() if name != "topics"}
+
+
+def test_it_follows_the_compose_specification():
+    """A validating parser of the specification accepts the file."""
+    compose_spec.PyCompose.from_yaml(yaml.safe_dump(COMPOSE)).validate()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda services: services["detect"].update(restrat="always"),
+        lambda services: services["detect"]["healthcheck"].update(interval="soon"),
+        lambda services: services["detect"].update(networks=["nowhere"]),
+        lambda services: services["grafana"].update(read_only="maybe"),
+    ],
+    ids=["unknown key", "wrong duration", "unknown network", "wrong type"],
+)
+def test_the_parser_refuses_what_is_wrong(spoil):
+    """The parser is strict: it refuses an unknown key, a wrong value and a name that is not there."""
+    spoilt = copy.deepcopy(COMPOSE)
+    spoil(spoilt["services"])
+    with pytest.raises(ValueError, match=r"detect|grafana"):
+        compose_spec.PyCompose.from_yaml(yaml.safe_dump(spoilt)).validate()
+
+
+# Typer carries its own click; this is its class of what a command line can get wrong.
+USAGE_ERROR = typer.BadParameter.__bases__[0]
+
+
+def parse(arguments: list[str]) -> str:
+    """Parse a command line as `portallink` would, without running it; return the command's name."""
+    command = typer.main.get_command(app)
+    context = command.make_context("portallink", list(arguments), resilient_parsing=False)
+    path, rest = [], list(arguments)
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, rest)
+        path.append(name)
+        if hasattr(command, "resolve_command"):
+            context = command.make_context(name, list(rest), parent=context)
+    command.make_context(path[-1], rest, parent=context)
+    return " ".join(path)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_is_started_by_a_command_that_exists(name):
+    """Each command line, with every option in it, is one that `portallink` takes."""
+    expected = {"topics": "topics apply"}.get(name, f"run {re.sub('-[0-9]+$', '', name)}")
+    assert parse(STAGES[name]["command"]) == expected
+
+
+def test_a_wrong_option_would_be_seen():
+    """The parser of command lines refuses an option and a command that do not exist."""
+    with pytest.raises(USAGE_ERROR):
+        parse(["run", "measure", "--no-such-option"])
+    with pytest.raises(USAGE_ERROR):
+        parse(["run", "no-such-stage"])
+
+
+def test_every_variable_given_to_a_stage_is_read_by_the_code():
+    """No environment variable of a stage or of the image is one that nothing reads."""
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "streams").rglob("*.py"))
+    given = {name for one in STAGES.values() for name in one.get("environment", {})}
+    image = re.findall(r"\b(PORTALLINK_\w+)=", (DEPLOY / "Dockerfile").read_text("utf-8"))
+    assert {name for name in {*given, *image} if f'"{name}"' not in code} == set()
+
+
+def test_every_path_that_is_mounted_exists():
+    """Each bind mount's source is in the checkout, and each named volume is declared."""
+    for one in SERVICES.values():
+        for volume in one.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (DEPLOY / source).exists(), source
+                assert volume.endswith(":ro"), volume
+            else:
+                assert source in COMPOSE["volumes"]
+
+
+@pytest.mark.parametrize("name", LONG_RUNNING)
+def test_a_service_is_healthy_limited_restarted_and_pinned(name):
+    """Each service has a health check, limits, a restart policy, and an image of one version."""
+    one = SERVICES[name]
+    assert one["healthcheck"]["test"][0] == "CMD"
+    assert {"cpus", "memory"} <= set(one["deploy"]["resources"]["limits"])
+    assert one["restart"] == "unless-stopped"
+    assert re.search(r":v?\d+\.\d+", one["image"]), one["image"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_runs_with_few_rights(name):
+    """Our own containers are read-only, have no capabilities and no root."""
+    one = STAGES[name]
+    assert one["read_only"] is True
+    assert one["cap_drop"] == ["ALL"]
+    assert one["user"] == "10001:10001"
+
+
+def test_pages_are_published_on_loopback_alone():
+    """No port is open to the network unless somebody decides so."""
+    ports = [port for one in SERVICES.values() for port in one.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_versions_are_those_the_code_is_tested_with():
+    """The broker is the embedded one's version, our image this version, Grafana the dashboards' schema."""
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{kafka_version()}"
+    assert all(one["image"] == f"portallink:{streams.__version__}" for one in STAGES.values())
+    pinned = re.search(r"grafana-foundation-sdk==\d+!(\S+?)\"", (ROOT / "pyproject.toml").read_text())
+    assert SERVICES["grafana"]["image"] == f"grafana/grafana:{pinned[1]}"
+
+
+def test_no_secret_is_written_down():
+    """Passwords come from outside: each must be given, none has a default."""
+    secrets = [match for match in VARIABLE.finditer(SOURCE) if "PASSWORD" in match[1]]
+    assert secrets
+    assert all(match[2] == "?" for match in secrets)
+    assert not re.search(r"PASSWORD: +[^$]", SOURCE)
+
+
+def test_prometheus_scrapes_every_stage_at_its_port():
+    """The targets are the long-running stages, at the port that each is told to listen on."""
+    config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8"))
+    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
+    expected = {
+        f"{name}:{one['environment']['PORTALLINK_METRICS_PORT']}"
+        for name, one in STAGES.items()
+        if name != "topics"
+    }
+    assert set(jobs["portallink"]) == expected
+    (manager,) = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert manager.split(":")[0] in SERVICES
+    for name, one in STAGES.items():
+        if name != "topics":
+            assert f":{one['environment']['PORTALLINK_METRICS_PORT']}/healthz" in " ".join(
+                one["healthcheck"]["test"]
+            )
+
+
+def test_grafana_finds_its_source_and_dashboards():
+    """The provisioned data source is the Prometheus service, the dashboards' folder is the one mounted."""
+    folder = ROOT / "grafana" / "provisioning"
+    source = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text("utf-8"))
+    assert source["datasources"][0]["url"] == "http://prometheus:9090"
+    provider = yaml.safe_load((folder / "dashboards" / "portallink.yaml").read_text("utf-8"))
+    path = provider["providers"][0]["options"]["path"]
+    assert f"../grafana/dashboards:{path}:ro" in SERVICES["grafana"]["volumes"]
+
+
+def test_links_lead_to_published_pages():
+    """The addresses in the settings are ports that are published, the runbooks where Grafana serves them."""
+    urls = WatchSettings().urls
+    published = {port.split(":")[1] for one in SERVICES.values() for port in one.get("ports", [])}
+    assert {re.search(r":(\d+)", url)[1] for url in (urls.grafana, urls.page, urls.runbooks)} <= published
+    public = urls.runbooks.removeprefix(urls.grafana)
+    assert f"../docs/runbooks:/usr/share/grafana{public}:ro" in SERVICES["grafana"]["volumes"]
+
+
+@pytest.mark.prometheus
+def test_prometheus_accepts_its_configuration(promtool):
+    """Promtool finds the configuration and the rules it names in order."""
+    result = promtool.run("check", "config", DEPLOY / "prometheus" / "prometheus.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("program", ["prometheus", "alertmanager"])
+def test_every_flag_of_a_server_exists(program):
+    """Each flag on the command line is one that the real program knows."""
+    try:
+        found = find_program(program)
+    except PartUnavailableError as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+    known = found.run("--help")
+    text = known.stdout + known.stderr
+    for argument in SERVICES[program]["command"]:
+        assert argument.split("=")[0] in text, argument
+
+
+@pytest.mark.prometheus
+def test_alertmanager_accepts_its_configuration(amtool):
+    """Amtool finds the checked-in configuration in order, and it is the generated one."""
+    path = DEPLOY / "alertmanager" / "alertmanager.yml"
+    result = amtool.run("check-config", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert path.read_text("utf-8") == alertmanager_file(WatchSettings())
+
+
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+INSTRUCTIONS = [line.split(None, 1) for line in DOCKERFILE.splitlines() if line and line[0] != "#"]
+
+
+def test_the_image_is_built_in_stages_and_runs_as_nobody():
+    """The last stage starts afresh, copies from the first, and ends as an unprivileged numeric user."""
+    froms = [index for index, (word, _) in enumerate(INSTRUCTIONS) if word == "FROM"]
+    assert len(froms) == 2
+    last = INSTRUCTIONS[froms[-1] :]
+    assert any(word == "COPY" and "--from=build" in rest for word, rest in last)
+    users = [rest for word, rest in last if word == "USER"]
+    assert users == [STAGES["detect"]["user"]]
+
+
+def test_the_image_is_made_of_what_exists():
+    """Each path copied into the image is in the checkout and let through to the builder."""
+    allowed = (DEPLOY / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    for word, rest in INSTRUCTIONS:
+        if word != "COPY" or "--from=" in rest:
+            continue
+        for source in shlex.split(rest)[:-1]:
+            path = source.removeprefix("./")
+            assert (ROOT / path).exists(), source
+            assert f"!{path}" in allowed, source
+
+
+def test_the_image_runs_our_command():
+    """The entry point is our module, on the path where it is copied, under a Python that it supports."""
+    entry = next(yaml.safe_load(rest) for word, rest in INSTRUCTIONS if word == "ENTRYPOINT")
+    assert entry == ["python", "-m", "streams"]
+    copied = {rest.split()[-1] for word, rest in INSTRUCTIONS if word == "COPY" and "--from=" not in rest}
+    path = re.search(r"PYTHONPATH=(\S+)", DOCKERFILE)[1]
+    assert {f"{path}/streams", f"{path}/schemas"} <= copied
+    assert (ROOT / "streams" / "__main__.py").exists()
+    bases = {rest.split()[0] for word, rest in INSTRUCTIONS if word == "FROM"}
+    assert len(bases) == 1
+    assert re.fullmatch(r"python:3\.1[1-3]-slim-\w+", bases.pop())
