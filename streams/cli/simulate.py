@@ -175,7 +175,7 @@ def _calibration(truth: Truth) -> Table:
         "system", "figure", "source", title=f"Calibration of {truth.scenario}, scale {truth.scale:g}"
     )
     for name in ("reported", "expected", "simulated", "difference", "bound"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for figure in truth.figures:
         colour = {True: "green", False: "red", None: "dim"}[figure.within]
         table.add_row(

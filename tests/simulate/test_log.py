@@ -25,8 +25,8 @@ from streams.simulate.shell import load_scenario, truth_path, write_log
 from streams.simulate.truth import TrueFault, Truth
 
 PINNED = {
-    ("monday-morning", 1, 0.02): "",
-    ("bad-day", 7, 0.02): "",
+    ("monday-morning", 1, 0.02): "f43077ff17937ac77e2137792dfc4d4bfa3b8d61b76407cb3eaa2e18c4346900",
+    ("bad-day", 7, 0.02): "15df3657593a29eaacef4b9b434a1b74e0cff029bf259386b70f18f055ed65c7",
 }
 
 

@@ -96,7 +96,7 @@ SYSTEMS = {
         extra="services: [ho-chieu-pho-thong]", services={"ho-chieu-pho-thong"},
     ),
     9: Case(
-        "hcmc-npd", "protocol_error", kind="degraded", flows=flow("qd422-0001: 1, dang-ky-tam-tru: 30"),
+        "hcmc-npd", "protocol_error", kind="degraded", flows=flow("qd422-0001: 1, dang-ky-tam-tru: 8", count=9000),
         extra="services: [qd422-0001]", services={"qd422-0001"},
     ),
     10: Case("hcmc-npsp", "reset", flows=flow("thanh-toan: 1"), extra="pattern: flapping\n    bad_seconds: 50\n    good_seconds: 20"),
