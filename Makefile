@@ -64,9 +64,9 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 lock: | $(BIN)/uv
 	$(LOCK) --group install --output-file requirements/install.txt
-	$(LOCK) pyproject.toml --output-file requirements/runtime.txt
-	$(LOCK) pyproject.toml --group dev --constraints requirements/runtime.txt \
-	  --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --constraints requirements/install.txt --output-file requirements/runtime.txt
+	$(LOCK) pyproject.toml --group dev --constraints requirements/install.txt \
+	  --constraints requirements/runtime.txt --output-file requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -1,51 +1,148 @@
-"""The command line, `portallink`."""
+"""The command line, `portallink`.
+
+Commands are data: each is imported when it is called, and no other with it, so that a small question is
+answered at once and a stage's process holds only what the stage needs.
+"""
+
+import importlib
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from streams.cli import (
-    analyze,
-    backfill,
-    capture,
-    diff,
-    exclusions,
-    explain,
-    golden,
-    ingest,
-    kafka,
-    ledger,
-    outages,
-    query,
-    replay,
-    run,
-    score,
-    simulate,
-    topics,
-    watch,
-)
+import streams
+
+SEE = "See it work"
+RUN = "Run it"
+ASK = "Ask what happened"
+REPLAY = "Replay and compare"
+CHECK = "Measure the measuring"
+
+
+class Command(NamedTuple):
+    """Where a command is, as `module:attribute`, and how its help begins, for the list of commands."""
+
+    target: str
+    panel: str
+    summary: str
+
+
+COMMANDS = {
+    "kafka": Command(
+        "kafka:app",
+        RUN,
+        "The embedded broker: a real Apache Kafka on this machine, without Docker or an installed Java.",
+    ),
+    "topics": Command(
+        "topics:app",
+        RUN,
+        "The topics as declared in schemas/, on the broker of KAFKA_BOOTSTRAP_SERVERS.",
+    ),
+    "run": Command("run:app", RUN, "Run one stage as a process."),
+    "watch": Command("watch:app", RUN, "Prometheus rules and Alertmanager routing from deploy/slo.yaml."),
+    "simulate": Command(
+        "simulate:simulate",
+        RUN,
+        "Simulate a city: submissions, lookups, heartbeats, and faults whose truth is known.",
+    ),
+    "ingest": Command("ingest:app", RUN, "Bring in records of other systems."),
+    "outages": Command("outages:app", ASK, "What auditors ask: outages, figures, reports, proof."),
+    "exclusions": Command("exclusions:app", ASK, "Maintenance and exclusions, with author, reason and time."),
+    "ledger": Command("ledger:app", ASK, "The auditors' ledger: make, rebuild, sign, verify."),
+    "analyze": Command(
+        "analyze:analyze_log",
+        REPLAY,
+        "Print the final outages of a log as NDJSON, one a line; what is said about them goes to stderr.",
+    ),
+    "explain": Command(
+        "explain:explain",
+        REPLAY,
+        "Show slot by slot what the rule saw, and why the outage opened and closed.",
+    ),
+    "capture": Command(
+        "capture:capture",
+        REPLAY,
+        "Write what lies on topics now into log files, with a manifest of ranges, counts and digests.",
+    ),
+    "replay": Command(
+        "replay:replay",
+        REPLAY,
+        "Publish a log again: keys, values, partitions and order as they were, at its own pace or faster.",
+    ),
+    "diff": Command(
+        "diff:diff",
+        REPLAY,
+        "Compare two results by meaning: outages gained, lost, moved.",
+    ),
+    "query": Command("query:query", REPLAY, "Ask captured logs and results."),
+    "golden": Command(
+        "golden:app",
+        REPLAY,
+        "Golden scenarios: a log, a rule and the outages they must give, in a folder to commit.",
+    ),
+    "backfill": Command(
+        "backfill:backfill",
+        REPLAY,
+        "Write a log's metrics with event times.",
+    ),
+    "score": Command(
+        "score:score_outages",
+        CHECK,
+        "Score outages against the truth: precision and recall, edges, delay, false outages, availability.",
+    ),
+}
+
+
+def load(name: str) -> Any:
+    """Import a command and return it as Typer builds it."""
+    entry = COMMANDS[name]
+    module, _, attribute = entry.target.partition(":")
+    target = getattr(importlib.import_module(f"streams.cli.{module}"), attribute)
+    holder = typer.Typer(add_completion=False)
+    if isinstance(target, typer.Typer):
+        holder.add_typer(target, name=name)
+    else:
+        holder.command(name=name)(target)
+    return typer.main.get_group(holder).commands[name]
+
+
+class LazyGroup(TyperGroup):
+    """A group that lists its commands from `COMMANDS` and imports the one that is called."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, entry in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Put the command itself in the place of its entry in the list."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else listed, rest
+
 
 app = typer.Typer(
+    cls=LazyGroup,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     help="How stable is the link between the portal and the population database.",
 )
-app.add_typer(kafka.app, name="kafka")
-app.add_typer(topics.app, name="topics")
-app.add_typer(run.app, name="run")
-app.add_typer(watch.app, name="watch")
-app.add_typer(ingest.app, name="ingest")
-app.command(name="simulate")(simulate.simulate)
-app.command(name="score")(score.score_outages)
-app.command(name="analyze")(analyze.analyze_log)
-app.command(name="backfill")(backfill.backfill)
-app.command(name="capture")(capture.capture)
-app.command(name="replay")(replay.replay)
-app.command(name="diff")(diff.diff)
-app.command(name="explain")(explain.explain)
-app.command(name="query")(query.query)
-app.add_typer(golden.app, name="golden")
-app.add_typer(outages.app, name="outages")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(exclusions.app, name="exclusions")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"portallink {streams.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _portallink(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take what comes before a command."""
+    del version
 
 
 def main() -> None:
