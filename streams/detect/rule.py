@@ -16,6 +16,7 @@ normal). While in trouble: *recovery* (back to normal), and *worse* or *better* 
 degraded). ``docs/detection.md`` derives every number.
 """
 
+from functools import lru_cache
 from math import log, sqrt
 from typing import Final, Literal, NamedTuple
 
@@ -130,7 +131,14 @@ def evidence(ok: int, failed: int, share: float, against: float) -> float:
     >>> round(evidence(ok=0, failed=4, share=0.95, against=0.03), 2)
     13.82
     """
-    return failed * log(share / against) + ok * log((1 - share) / (1 - against))
+    a_failure, an_answer = _weights(share, against)
+    return failed * a_failure + ok * an_answer
+
+
+@lru_cache(maxsize=1024)
+def _weights(share: float, against: float) -> tuple[float, float]:
+    """Return the evidence of one failure and of one answer; a rule uses few pairs, so they are kept."""
+    return log(share / against), log((1 - share) / (1 - against))
 
 
 def is_down(attempts: int, failures: int) -> bool:

@@ -21,7 +21,7 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Fault:
-    """From second ``start`` for ``seconds``, a share of the attempts ends with ``outcome`` (None: swallowed)."""
+    """For ``seconds`` from ``start``, a share of the attempts ends with ``outcome`` (None: never)."""
 
     start: int
     seconds: int
