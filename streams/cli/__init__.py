@@ -28,6 +28,11 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "demo": Command(
+        "demo:demo",
+        SEE,
+        "Play a simulated Monday morning with faults through the whole pipeline, on a real Kafka.",
+    ),
     "kafka": Command(
         "kafka:app",
         RUN,
@@ -147,4 +152,4 @@ def _portallink(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="portallink")

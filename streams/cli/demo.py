@@ -1,0 +1,71 @@
+"""`portallink demo`: a newcomer's first command."""
+
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from streams.cli.outcome import fail
+from streams.demo.board import comparison
+from streams.demo.match import match_up
+from streams.demo.shell import Demo, DemoError
+from streams.parts.errors import PartError
+from streams.publish import PublishError
+
+DEFAULT_SPEED = 60.0
+
+
+def demo(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="Flat out; end when the morning is through, print what was found.")
+    ] = False,
+    speed: Annotated[
+        float | None, typer.Option(help="Times real time [default: 60; with --once: flat out].", min=0.1)
+    ] = None,
+) -> None:
+    """Play a simulated Monday morning with faults through the whole pipeline, on a real Kafka.
+
+    Everything listens on 127.0.0.1 alone and ends with this command.
+    """
+    console = Console()
+    pace = speed or (None if once else DEFAULT_SPEED)
+    folder = Path(tempfile.mkdtemp(prefix="portallink-demo-"))
+    console.print(
+        "portallink demo: one city, four links, a Monday morning from 07:00 to 12:00 (Asia/Ho_Chi_Minh).\n"
+        "Một buổi sáng thứ Hai mô phỏng: liên kết nào tới CSDL dân cư bị gián đoạn, từ lúc nào đến lúc nào.",
+        highlight=False,
+    )
+    try:
+        with ExitStack() as stack:
+            with console.status("starting Kafka and the stages"):
+                running = stack.enter_context(Demo(folder, pace, console))
+            _play(running, console, once=once)
+    except (DemoError, PartError, PublishError) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        console.print("stopped")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _play(running: Demo, console: Console, *, once: bool) -> None:
+    with Live(running.board, console=console, refresh_per_second=4, transient=once) as live:
+        outages = running.play(live.refresh)
+    truth = running.truth
+    assert truth is not None, "play returns when the simulation is through"
+    matches = match_up(truth.faults, outages, truth.end_ms)
+    console.print(comparison(matches))
+    missed = sum(match.outage is None for match in matches)
+    false = sum(match.fault is None for match in matches)
+    console.print(f"{len(matches) - missed - false} found, {missed} missed, {false} false", highlight=False)
+    if not once:
+        console.print("Everything keeps running for a look around; Ctrl-C ends it.")
+        while True:
+            time.sleep(3600)

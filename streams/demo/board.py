@@ -1,0 +1,112 @@
+"""The demo's table: each link's state as it changes, and at the end what was found beside the truth."""
+
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from streams.demo.match import Match
+from streams.model.calendar import to_local
+from streams.model.outage import Outage, Window
+
+STYLES = {"UP": "green", "DEGRADED": "yellow", "DOWN": "bold red", "UNKNOWN": "dim"}
+TIMEZONE = "Asia/Ho_Chi_Minh"
+
+
+def clock(time_ms: int | None) -> str:
+    """Return a time of day in Asia/Ho_Chi_Minh."""
+    return "" if time_ms is None else f"{to_local(time_ms):%H:%M:%S}"
+
+
+@dataclass
+class Board:
+    """What the demo has seen so far."""
+
+    start_ms: int
+    end_ms: int
+    addresses: dict[str, str]
+    simulated_ms: int = 0
+    windows: dict[str, Window] = field(default_factory=dict)
+    outages: dict[str, Outage] = field(default_factory=dict)
+
+    def add_window(self, window: Window) -> None:
+        """Take in a window; the latest of each link is shown."""
+        known = self.windows.get(window.link)
+        if known is None or (known.start_ms, known.revision) < (window.start_ms, window.revision):
+            self.windows[window.link] = window
+
+    def add_outage(self, outage: Outage) -> None:
+        """Take in a revision of an outage."""
+        known = self.outages.get(outage.outage_id)
+        if known is None or known.revision < outage.revision:
+            self.outages[outage.outage_id] = outage
+
+    def __rich__(self) -> RenderableType:
+        """Show the links, the outages found so far, and how far the morning has come."""
+        done = max(self.simulated_ms - self.start_ms, 0)
+        bar = ProgressBar(total=self.end_ms - self.start_ms, completed=min(done, self.end_ms - self.start_ms))
+        when = Text(f"simulated until {clock(self.simulated_ms or self.start_ms)} ({TIMEZONE})", style="dim")
+        places = Text("\n".join(f"{what:<14} {address}" for what, address in self.addresses.items()))
+        return Group(self._links(), self._outages(), when, bar, places)
+
+    def _links(self) -> Table:
+        table = Table("link", "state", "minute", "asked", "failed", "p50", "p95", title="Links")
+        for column in table.columns[3:]:
+            column.justify = "right"
+        for link in sorted(self.windows):
+            window = self.windows[link]
+            latency = window.latency_ms or {}
+            table.add_row(
+                link,
+                Text(window.state, STYLES[window.state]),
+                clock(window.start_ms),
+                str(window.attempts),
+                str(window.failures),
+                f"{latency['p50']:.0f} ms" if latency else "",
+                f"{latency['p95']:.0f} ms" if latency else "",
+            )
+        return table
+
+    def _outages(self) -> Table:
+        table = Table("link", "kind", "from", "to", "fault", "failed", "dossiers", title="Outages found")
+        standing = (outage for outage in self.outages.values() if outage.status != "retracted")
+        for outage in sorted(standing, key=lambda outage: outage.start_ms):
+            table.add_row(
+                outage.link,
+                outage.kind,
+                clock(outage.start_ms),
+                clock(outage.end_ms) or Text("open", "bold red"),
+                outage.fault_domain,
+                f"{outage.failures} of {outage.attempts}",
+                str(outage.dossiers_affected),
+            )
+        return table
+
+
+def comparison(matches: list[Match]) -> Table:
+    """Return the table of what was found beside the truth, with the errors of start and end."""
+    table = Table(title=f"Found and true outages, times in {TIMEZONE}")
+    for name in ("link", "true kind", "true from", "true to", "found kind", "found from", "found to"):
+        table.add_column(name)
+    table.add_column("start error", justify="right")
+    table.add_column("end error", justify="right")
+    for match in matches:
+        fault, outage = match
+        table.add_row(
+            fault.link if fault else outage.link if outage else "",
+            fault.kind if fault else Text("none: a false outage", "bold red"),
+            clock(fault.start_ms) if fault else "",
+            clock(fault.end_ms) if fault else "",
+            outage.kind if outage else Text("missed", "bold red"),
+            clock(outage.start_ms) if outage else "",
+            (clock(outage.end_ms) or "open") if outage else "",
+            _seconds(match.start_error_seconds),
+            _seconds(match.end_error_seconds),
+        )
+    return table
+
+
+def _seconds(error: float | None) -> str:
+    return "" if error is None else f"{error:+.1f} s"
