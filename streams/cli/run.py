@@ -13,17 +13,13 @@ import typer
 from typer.core import TyperGroup
 
 from streams import telemetry
-from streams.cli.ledger_options import KeyFile, LedgerAddress, key_path, opened
-from streams.cli.outcome import fail, refuse
+from streams.cli.outcome import fail
 from streams.detect.app import APP_ID, make_app
 from streams.detect.rule import Rule
-from streams.ledger.heads import KeyFileError, load_or_make_key
 from streams.measure.shell import GROUP, Measure, StageStoppedError
 from streams.model.settings import MeasureSettings
 from streams.parts.connection import ConnectionSettingsError, kafka_connection
 from streams.publish import PublishError, partitions_of
-from streams.record.shell import GROUP as RECORD_GROUP
-from streams.record.shell import RecordStage
 from streams.schemas import Topics
 
 
@@ -145,28 +141,3 @@ def detect(
     )
     worker = faust.Worker(stage, loglevel="warning", redirect_stdouts=False, override_logging=False)
     worker.execute_from_commandline()
-
-
-@app.command()
-def record(
-    *,
-    ledger: LedgerAddress = None,
-    key: KeyFile = None,
-    group: Annotated[str, typer.Option(help="Consumer group.")] = RECORD_GROUP,
-    suffix: Suffix = "",
-    metrics_port: MetricsPort = 0,
-) -> None:
-    """Write outages, windows and exclusions into the ledger, and sign its heads."""
-    connection = begin("record", metrics_port)
-    with opened(ledger, create=True) as engine:
-        try:
-            signing_key = load_or_make_key(key_path(key))
-        except KeyFileError as error:
-            refuse(error)
-        telemetry.emit(telemetry.StageStarted({"ledger": engine.url.render_as_string(hide_password=True)}))
-
-        async def work() -> None:
-            topics = Topics().suffixed(suffix) if suffix else Topics()
-            await RecordStage(connection, engine, signing_key, topics=topics, group=group).run()
-
-        run_until_stopped(work())
