@@ -1,6 +1,5 @@
 """Options that the auditors' commands share: which ledger, which period, which links."""
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -14,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from streams.cli.outcome import fail, refuse
 from streams.ledger.database import LedgerError, open_ledger, reading, sqlite_url
 from streams.ledger.figures import Question
-from streams.model.calendar import date_ms, to_local
+from streams.model.calendar import date_ms
 from streams.parts import paths
 from streams.replay.times import TimeTextError, parse_time_ms
 
@@ -112,19 +111,3 @@ def month_ms(month: str) -> tuple[int, int]:
     except ValueError as error:
         raise ValueError(f"{month!r} is no month: write it like 2025-06") from error
     return date_ms(first), date_ms((first + timedelta(days=32)).replace(day=1))
-
-
-def reproducing(question: Question, *more: str) -> str:
-    """Return the command that asks the same again."""
-    words = ["portallink outages report"]
-    for option, time_ms in (("--from", question.start_ms), ("--to", question.end_ms)):
-        words.append(f"{option} {to_local(time_ms).isoformat(timespec='milliseconds')}")
-    words.append(f"--calendar {question.calendar}")
-    words += [
-        f"--{name} {shlex.quote(value)}"
-        for name in ("link", "portal", "agency", "service")
-        if (value := getattr(question, name)) is not None
-    ]
-    if question.as_of_ms is not None:
-        words.append(f"--as-of {to_local(question.as_of_ms).isoformat(timespec='milliseconds')}")
-    return " ".join((*words, *more))

@@ -28,7 +28,6 @@ from streams.cli.ledger_options import (
     To,
     asked,
     read,
-    reproducing,
 )
 from streams.cli.outcome import fail, notes, print_json, refuse
 from streams.ledger.proofs import LeafProof, proof_of
@@ -42,6 +41,7 @@ from streams.record.reread import RereadError, topic_batches
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.replay.verify import OutageCheck, verify_outage
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer
+from streams.serve.command import reproducing
 from streams.serve.report import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
 from streams.serve.texts import Language, written_length, written_percent, written_time
 

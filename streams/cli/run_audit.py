@@ -1,0 +1,105 @@
+"""`portallink run record` and `portallink run serve`: the auditors' end of the pipeline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from streams import telemetry
+from streams.cli.ledger_options import KeyFile, LedgerAddress, key_path, ledger_address, opened
+from streams.cli.outcome import fail, notes, refuse
+from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
+from streams.ledger.heads import KeyFileError, load_or_make_key
+from streams.parts.connection import ConnectionSettingsError, kafka_connection
+from streams.record.shell import GROUP, RecordSettings, RecordStage, append_to
+from streams.serve.access import Access, Role, TokensFileError, read_tokens
+from streams.serve.shell import serve as serve_pages
+
+app = typer.Typer()
+
+
+@app.command()
+def record(
+    *,
+    max_records: Annotated[int, typer.Option(min=1, help="Records a batch.")] = 20_000,
+    group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
+    publish_heads: Annotated[
+        Path | None, typer.Option(help="Append every signed head to this file, to publish elsewhere.")
+    ] = None,
+    suffix: Suffix = "",
+    key: KeyFile = None,
+    ledger: LedgerAddress = None,
+    metrics_port: MetricsPort = 0,
+    metrics_host: MetricsHost = "127.0.0.1",
+) -> None:
+    """Write outages, windows and exclusions into the ledger, and sign what it holds."""
+    connection = begin("record", metrics_port, metrics_host)
+    settings = RecordSettings(max_records=max_records)
+    try:
+        signing_key = load_or_make_key(key_path(key))
+    except KeyFileError as error:
+        refuse(error)
+    with opened(ledger, create=True) as engine:
+        telemetry.emit(telemetry.StageStarted({"max_records": max_records}))
+        stage = RecordStage(
+            connection,
+            engine,
+            signing_key,
+            settings=settings,
+            topics=topics_for(suffix, None),
+            group=group,
+            **({} if publish_heads is None else {"publish": append_to(publish_heads)}),
+        )
+        try:
+            run_until_stopped(stage.run())
+        except SQLAlchemyError as error:
+            telemetry.emit(telemetry.StageFailed(f"the ledger does not answer: {type(error).__name__}"))
+            fail(f"the ledger at {ledger_address(ledger)} does not answer: {error}")
+
+
+@app.command()
+def serve(
+    *,
+    port: Annotated[int, typer.Option(help="Port on this host; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    tokens: Annotated[
+        Path | None, typer.Option(envvar="PORTALLINK_TOKENS", help="Tokens file, one a line.")
+    ] = None,
+    anonymous: Annotated[
+        Role | None, typer.Option(help="Role of who shows no token [default: none is let in].")
+    ] = None,
+    suffix: Suffix = "",
+    ledger: LedgerAddress = None,
+    metrics_port: MetricsPort = 0,
+    metrics_host: MetricsHost = "127.0.0.1",
+) -> None:
+    """Answer auditors: interface under /api/v1, page under /. Tokens: `portallink ledger token`."""
+    telemetry.configure("serve")
+    metrics = telemetry.start_http(metrics_port, metrics_host)
+    telemetry.emit(telemetry.AddressServed("metrics", f"http://{metrics_host}:{metrics}/metrics"))
+    try:
+        access = Access(read_tokens(tokens) if tokens is not None else [], anonymous)
+    except TokensFileError as error:
+        refuse(error)
+    if tokens is None and anonymous is None:
+        notes.print("nobody is let in: name a tokens file with --tokens, or a role with --anonymous")
+    try:
+        connection = kafka_connection()
+    except ConnectionSettingsError:
+        connection = None  # answers need no broker; only new exclusions do, and are then refused by name
+    with opened(ledger, create=True) as engine:
+        telemetry.emit(telemetry.StageStarted({"port": port}))
+        run_until_stopped(
+            serve_pages(
+                engine,
+                access,
+                port,
+                host=host,
+                connection=connection,
+                topics=topics_for(suffix, None),
+                started=lambda bound: telemetry.emit(
+                    telemetry.AddressServed("page", f"http://{host}:{bound}/")
+                ),
+            )
+        )

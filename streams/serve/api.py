@@ -1,0 +1,386 @@
+"""The interface for programs: everything the page shows, as JSON, CSV or Parquet, described by OpenAPI."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from msgspec import ValidationError, to_builtins
+from pydantic import BaseModel, ConfigDict, Field
+
+from streams.ledger.database import reading
+from streams.ledger.days import link_lives
+from streams.ledger.heads import latest_head, stored_heads
+from streams.ledger.histories import all_exclusions
+from streams.ledger.proofs import growth_proof, proof_of
+from streams.ledger.schema import audit_trail, refusals
+from streams.ledger.summary import (
+    Cursor,
+    Narrowing,
+    list_incidents,
+    list_outages,
+    revisions_of,
+    standing_exclusions,
+    summarise_links,
+)
+from streams.model.exclusion import Exclusion, checked, new_exclusion, withdraw
+from streams.replay.times import TimeTextError, parse_time_ms
+from streams.serve.answers import (
+    Answer,
+    exclusion_answer,
+    incident_answer,
+    links_answer,
+    listed_answer,
+    outage_answer,
+    summary_answer,
+)
+from streams.serve.context import (
+    CSV,
+    NAME,
+    PARQUET,
+    TIME,
+    Asked,
+    Auditor,
+    Name,
+    Operator,
+    Problem,
+    Viewer,
+    answered,
+    services,
+)
+
+COVERAGE = ("link", "known_until", "service_ms", "excluded_ms", "unknown_ms", "observed_ms", "coverage_pct")
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    words = {
+        401: "No valid token",
+        403: "The token's role does not reach",
+        404: "There is no such thing",
+        406: "No form that is accepted",
+        409: "Done already",
+        422: "The parameters make no sense",
+        429: "Too many requests",
+        503: "Not possible now",
+    }
+    return {status: {"description": words[status], "content": PROBLEM} for status in statuses}
+
+
+def _tables(kind: str = "object") -> dict[int | str, dict[str, Any]]:
+    item = {"type": "object"} if kind == "object" else {"type": "array", "items": {"type": "object"}}
+    text = {"schema": {"type": "string"}}
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {"application/json": {"schema": item}, CSV: text, PARQUET: binary}
+    return {200: {"description": "The answer", "content": content}, 304: {"description": "Known already"}}
+
+
+def _object() -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {200: {"description": "The answer", "content": content}, 304: {"description": "Known already"}}
+
+
+NO_CURSOR = "`after` is no cursor that a page gave"
+PUBLISHED: dict[int | str, dict[str, Any]] = {202: {"description": "Published; the ledger has it shortly"}}
+USUAL = _refusals(401, 403, 406, 422, 429)
+router = APIRouter(prefix="/api/v1", default_response_class=JSONResponse)
+
+
+class Page(Asked):
+    """A page of a list: at most ``limit`` rows after the cursor that the page before gave."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    after: Annotated[
+        str | None, Field(pattern=r"^[A-Za-z0-9_-]{4,600}$", description="`next` of the page before.")
+    ] = None
+
+
+class OutagePage(Page):
+    """A page of outages."""
+
+    kind: Literal["down", "degraded"] | None = None
+    min_seconds: Annotated[float, Field(ge=0, le=1e9)] = 0
+    retracted: bool = False
+    incident: Name | None = None
+
+
+class NewExclusion(BaseModel):
+    """What an operator says of time that does not count."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"title": "NewExclusion"})
+
+    link: Annotated[str, Field(pattern=NAME, description="The link, or * for every link.")]
+    from_: Annotated[str, Field(alias="from", pattern=TIME)]
+    to: Annotated[str, Field(pattern=TIME)]
+    kind: Literal["maintenance", "exclusion"]
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Withdrawal(BaseModel):
+    """Why an exclusion is taken back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+@router.get("/health", responses=_object() | _refusals(406))
+def health(request: Request) -> Response:
+    """Say whether the ledger answers, and until when it holds data. Needs no token."""
+    with reading(services(request).ledger) as connection:
+        until = max((life.known_until_ms for life in link_lives(connection).values()), default=None)
+        refused = connection.scalar(sa.select(sa.func.count()).select_from(refusals))
+    return answered(request, {"status": "ok", "known_until_ms": until, "refused_records": refused})
+
+
+@router.get("/links", responses=_tables() | _refusals(401, 403, 406, 429))
+def links(request: Request, _: Viewer) -> Response:
+    """Return all links, and since and until when they are known."""
+    with reading(services(request).ledger) as connection:
+        rows = links_answer(connection)
+    return answered(request, {"links": rows}, rows)
+
+
+@router.get("/summary", responses=_tables() | USUAL)
+def summary(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
+    """Return availability of each link and of all together, with method, numerator and denominator."""
+    with reading(services(request).ledger) as connection:
+        answer = summary_answer(summarise_links(connection, asked.question(known_until(connection))))
+    return answered(request, answer, [{"link": "*"} | answer["total"], *answer["links"]])
+
+
+@router.get("/coverage", responses=_tables() | USUAL)
+def coverage(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
+    """Return how much of the agreed time was observed, by link."""
+    with reading(services(request).ledger) as connection:
+        answer = summary_answer(summarise_links(connection, asked.question(known_until(connection))))
+    rows = [{name: row[name] for name in COVERAGE} for row in answer["links"]]
+    return answered(request, {"question": answer["question"], "links": rows}, rows)
+
+
+@router.get("/outages", responses=_tables() | USUAL)
+def outages(request: Request, _: Viewer, asked: Annotated[OutagePage, Query()]) -> Response:
+    """Return the outages of a period by start; `next` is the cursor of the next page."""
+    narrowing = Narrowing(asked.kind, round(asked.min_seconds * 1000), asked.retracted, asked.incident)
+    with reading(services(request).ledger) as connection:
+        question = asked.question(known_until(connection))
+        found = list_outages(
+            connection, question, narrowing, after=_cursor(asked.after), limit=asked.limit + 1
+        )
+    rows = [listed_answer(one) for one in found]
+    return _page(request, "outages", rows, asked.limit, lambda row: (row["start_ms"], row["outage_id"]))
+
+
+@router.get("/outages/{outage_id}", responses=_object() | USUAL | _refusals(404))
+def outage(request: Request, _: Viewer, outage_id: Name) -> Response:
+    """Return the last revision of one outage."""
+    with reading(services(request).ledger) as connection:
+        return answered(request, outage_answer(_known(revisions_of(connection, outage_id))[-1]))
+
+
+@router.get("/outages/{outage_id}/revisions", responses=_tables() | USUAL | _refusals(404))
+def revisions(request: Request, _: Viewer, outage_id: Name) -> Response:
+    """Return every revision of one outage, the first first."""
+    with reading(services(request).ledger) as connection:
+        rows = [outage_answer(one) for one in _known(revisions_of(connection, outage_id))]
+    return answered(request, {"revisions": rows}, rows)
+
+
+@router.get("/outages/{outage_id}/evidence", responses=_tables() | USUAL | _refusals(404))
+def evidence(request: Request, _: Auditor, outage_id: Name) -> Response:
+    """Return the source ranges and digests of the last revision, and how to check them."""
+    with reading(services(request).ledger) as connection:
+        last = _known(revisions_of(connection, outage_id))[-1]
+    rows = to_builtins(last.evidence)
+    answer = {"revision": last.revision, "evidence": rows, "check": f"portallink outages verify {outage_id}"}
+    return answered(request, answer, rows)
+
+
+@router.get("/outages/{outage_id}/revisions/{revision}/proof", responses=_object() | USUAL | _refusals(404))
+def inclusion(
+    request: Request,
+    _: Auditor,
+    outage_id: Name,
+    revision: Annotated[int, Field(ge=1, le=1_000_000)],
+    size: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+) -> Response:
+    """Return the proof (RFC 6962) that a revision is in its Merkle log, now or at ``size`` leaves."""
+    with reading(services(request).ledger) as connection:
+        proof = _proved(lambda: proof_of(connection, outage_id, revision, size))
+    return answered(request, to_builtins(proof))
+
+
+@router.get("/incidents", responses=_tables() | USUAL)
+def incidents(request: Request, _: Viewer, asked: Annotated[Page, Query()]) -> Response:
+    """Return outages that belong together, told as one: flapping, and faults shared by several links."""
+    with reading(services(request).ledger) as connection:
+        question = asked.question(known_until(connection))
+        found = list_incidents(connection, question, after=_cursor(asked.after), limit=asked.limit + 1)
+    rows = [incident_answer(row) for row in found]
+    return _page(request, "incidents", rows, asked.limit, lambda row: (row["start_ms"], row["incident_id"]))
+
+
+@router.get("/exclusions", responses=_tables() | USUAL)
+def exclusions(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
+    """Return the exclusions that touch a period, with author and reason, withdrawn ones too."""
+    with reading(services(request).ledger) as connection:
+        question = asked.question(known_until(connection))
+        rows = [exclusion_answer(one) for one in standing_exclusions(connection, question)]
+    return answered(request, {"exclusions": rows}, rows)
+
+
+@router.post(
+    "/exclusions",
+    status_code=202,
+    responses=PUBLISHED | _refusals(401, 403, 422, 429, 503),
+)
+async def add_exclusion(request: Request, caller: Operator, body: NewExclusion) -> JSONResponse:
+    """Exclude a time from a link's figures; the author is the token's name."""
+    try:
+        exclusion = checked(
+            new_exclusion(
+                body.link,
+                parse_time_ms(body.from_),
+                parse_time_ms(body.to),
+                kind=body.kind,
+                author=caller.name,
+                reason=body.reason,
+                recorded_at_ms=int(time.time() * 1000),
+            )
+        )
+    except (TimeTextError, ValidationError, ValueError) as error:
+        raise Problem(422, "Unprocessable", str(error)) from error
+    return await _publish(request, exclusion)
+
+
+@router.post(
+    "/exclusions/{exclusion_id}/withdrawal",
+    status_code=202,
+    responses=PUBLISHED | _refusals(401, 403, 404, 409, 422, 429, 503),
+)
+async def withdraw_exclusion(
+    request: Request, caller: Operator, exclusion_id: Name, body: Withdrawal
+) -> JSONResponse:
+    """Take an exclusion back; every revision stays."""
+    with reading(services(request).ledger) as connection:
+        known = {one.exclusion_id: one for one in all_exclusions(connection)}
+    if exclusion_id not in known:
+        raise Problem(404, "Not found", "there is no such exclusion")
+    try:
+        taken_back = withdraw(known[exclusion_id], caller.name, body.reason, int(time.time() * 1000))
+    except ValueError as error:
+        raise Problem(409, "Conflict", str(error)) from error
+    return await _publish(request, taken_back)
+
+
+@router.get("/heads", responses=_object() | USUAL)
+def heads(
+    request: Request,
+    _: Viewer,
+    after: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Return signed tree heads after a number, to keep elsewhere."""
+    with reading(services(request).ledger) as connection:
+        found = to_builtins(stored_heads(connection, after, limit))
+    return answered(request, {"heads": found})
+
+
+@router.get("/heads/latest", responses=_object() | USUAL | _refusals(404))
+def newest_head(request: Request, _: Viewer) -> Response:
+    """Return the newest signed tree head."""
+    with reading(services(request).ledger) as connection:
+        found = latest_head(connection)
+    if found is None:
+        raise Problem(404, "Not found", "no head is signed yet")
+    return answered(request, to_builtins(found))
+
+
+@router.get("/logs/{topic}/{partition}/consistency", responses=_object() | USUAL | _refusals(404))
+def consistency(
+    request: Request,
+    _: Auditor,
+    topic: Name,
+    partition: Annotated[int, Field(ge=0, le=100_000)],
+    first: Annotated[int, Query(ge=0, le=2**53)],
+    second: Annotated[int | None, Query(ge=0, le=2**53)] = None,
+) -> Response:
+    """Return the proof (RFC 6962) that a log of ``second`` leaves continues itself at ``first``."""
+    with reading(services(request).ledger) as connection:
+        proof = _proved(lambda: growth_proof(connection, f"{topic}/{partition}", first, second))
+    return answered(request, to_builtins(proof))
+
+
+@router.get("/trail", responses=_tables() | USUAL)
+def trail(
+    request: Request,
+    _: Auditor,
+    after: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Return who asked what, and who excluded what, oldest first."""
+    with reading(services(request).ledger) as connection:
+        found = connection.execute(
+            sa.select(audit_trail)
+            .where(audit_trail.c.entry > after)
+            .order_by(audit_trail.c.entry)
+            .limit(limit)
+        )
+        rows = [row._asdict() for row in found]
+    return answered(request, {"trail": rows}, rows)
+
+
+def known_until(connection: sa.Connection) -> int:
+    """Return the end of the last window of any link, or the epoch's first day of an empty ledger."""
+    return max((life.known_until_ms for life in link_lives(connection).values()), default=86_400_000)
+
+
+def _known(found: Sequence[Any]) -> Sequence[Any]:
+    if not found:
+        raise Problem(404, "Not found", "there is no such outage")
+    return found
+
+
+def _proved(prove: Callable[[], Any]) -> Any:
+    try:
+        return prove()
+    except LookupError as error:
+        raise Problem(404, "Not found", str(error)) from error
+    except ValueError as error:
+        raise Problem(422, "Unprocessable", str(error)) from error
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    if text is None:
+        return None
+    try:
+        start_ms, name = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, TypeError) as error:
+        raise Problem(422, "Unprocessable", NO_CURSOR) from error
+    if type(start_ms) is not int or not isinstance(name, str) or abs(start_ms) >= 2**62 or "\0" in name:
+        raise Problem(422, "Unprocessable", NO_CURSOR)
+    return start_ms, name
+
+
+def _page(
+    request: Request, name: str, rows: list[Answer], limit: int, place: Callable[[Answer], tuple[int, str]]
+) -> Response:
+    following = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        encoded = json.dumps(place(rows[-1])).encode()
+        following = base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+    return answered(request, {name: rows, "next": following}, rows)
+
+
+async def _publish(request: Request, exclusion: Exclusion) -> JSONResponse:
+    exclude = services(request).exclude
+    if exclude is None:
+        raise Problem(503, "Service unavailable", "this process has no broker to publish exclusions to")
+    await exclude(exclusion)
+    request.state.subject = f"{exclusion.exclusion_id} revision {exclusion.revision}"
+    return JSONResponse(exclusion_answer(exclusion), status_code=202)

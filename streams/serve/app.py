@@ -1,0 +1,154 @@
+"""The application: interface and page on one port, with refusals that say what is wrong and nothing else."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Final
+
+import sqlalchemy as sa
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from streams import __version__, telemetry
+from streams.model.exclusion import Exclusion
+from streams.serve import api, pages
+from streams.serve.access import Access, Caller
+from streams.serve.context import Problem, Services
+from streams.serve.limit import RateLimit
+from streams.serve.trail import Entry, Trail
+
+SECURITY_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def create_app(
+    ledger: sa.Engine,
+    access: Access,
+    *,
+    limit: RateLimit | None = None,
+    exclude: Callable[[Exclusion], Awaitable[None]] | None = None,
+) -> FastAPI:
+    """Return the application over a ledger; ``exclude`` publishes an exclusion, without it none is taken."""
+    trail = Trail(ledger)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        trail.start()
+        yield
+        trail.stop()
+
+    app = FastAPI(
+        title="portallink",
+        version=__version__,
+        description="Outages and availability of the links to the national population database.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.services = Services(ledger, access, limit or RateLimit(), trail, exclude)
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(Exception, _on_failure)
+    app.middleware("http")(_observe)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+async def _observe(request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Time the request, note it in the trail, and send the headers that every answer has."""
+    began = time.perf_counter()
+    response = await handle(request)
+    route = getattr(request.scope.get("route"), "path", "unmatched")
+    telemetry.emit(
+        telemetry.RequestServed(request.method, route, response.status_code, time.perf_counter() - began)
+    )
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is not None or response.status_code in (401, 403):
+        answered = response.status_code < 400
+        subject = getattr(request.state, "subject", None) or (str(request.url.query) if answered else "")
+        entry = Entry(
+            int(time.time() * 1000),
+            "-" if caller is None else caller.name,
+            "-" if caller is None else caller.role,
+            f"{request.method} {request.url.path if answered else route}"[:200],
+            subject[:500],
+            response.status_code,
+        )
+        request.app.state.services.trail.add(entry)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _refused(request: Request, status: int, title: str, detail: str, headers: dict[str, str]) -> Response:
+    """Return a refusal in the form of whoever asked: a page, or application/problem+json (RFC 9457)."""
+    if not request.url.path.startswith("/api/"):
+        if status == HTTPStatus.UNAUTHORIZED:
+            return pages.to_sign_in(request)
+        return HTMLResponse(pages.refusal(request, status, detail), status, headers)
+    body = {"type": "about:blank", "title": title, "status": status}
+    return JSONResponse(
+        body | ({"detail": detail} if detail else {}),
+        status,
+        headers,
+        media_type="application/problem+json",
+    )
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return _refused(request, error.status, error.title, error.detail, error.headers)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    return _refused(request, error.status_code, phrase, "", dict(error.headers or {}))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    """Name the parameters that are wrong, and how; never repeat what they held."""
+    assert isinstance(error, RequestValidationError)
+    faults = [
+        f"{'.'.join(map(str, one['loc'][1:])) or one['loc'][0]}: {one['msg']}" for one in error.errors()
+    ]
+    return _refused(request, 422, "Unprocessable", "; ".join(faults), {})
+
+
+async def _on_failure(request: Request, error: Exception) -> Response:
+    telemetry.emit(telemetry.StageFailed(f"{type(error).__name__} in {request.method} of a route"))
+    return _refused(request, 500, "Internal error", "", {})
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=api.router.routes
+        )
+        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = {
+            "type": "object",
+            "required": ["type", "title", "status"],
+            "properties": {
+                "type": {"type": "string"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+            },
+        }
+        app.openapi_schema = schema
+    return app.openapi_schema

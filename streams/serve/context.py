@@ -1,0 +1,192 @@
+"""What every request needs: the ledger, who asks, and answers in the form that is asked for."""
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Annotated, Any, Final, Literal
+
+import polars as pl
+import sqlalchemy as sa
+from fastapi import Depends, Request
+from fastapi.responses import Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from msgspec import Struct
+from pydantic import BaseModel, ConfigDict, Field
+
+from streams.ledger.figures import Question
+from streams.model.calendar import local_date
+from streams.model.exclusion import Exclusion
+from streams.replay.times import TimeTextError, parse_time_ms
+from streams.serve.access import Access, Caller, Role
+from streams.serve.limit import RateLimit
+from streams.serve.report import rows_csv
+from streams.serve.trail import Trail
+
+COOKIE: Final = "portallink"
+JSON: Final = "application/json"
+CSV: Final = "text/csv"
+PARQUET: Final = "application/vnd.apache.parquet"
+TIME: Final = (
+    r"^(19[7-9][0-9]|20[0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"(T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,3})?)?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?)?$"
+)
+MONTH: Final = r"^(19[7-9][0-9]|20[0-9][0-9])-(0[1-9]|1[0-2])$"
+NAME: Final = r"^[^\x00-\x1f\x7f]{1,200}$"
+
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
+    """A request that is not answered as asked; becomes application/problem+json, or a page that says so."""
+
+    def __init__(
+        self, status: int, title: str, detail: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        self.status, self.title, self.detail, self.headers = status, title, detail, headers or {}
+        super().__init__(title)
+
+
+class Services(Struct, frozen=True):
+    """What the application works with."""
+
+    ledger: sa.Engine
+    access: Access
+    limit: RateLimit
+    trail: Trail
+    exclude: Callable[[Exclusion], Awaitable[None]] | None
+
+
+class Asked(BaseModel):
+    """A period and what to narrow it to: a month, or `from` and `to`; else the last month with data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    month: Annotated[str | None, Field(pattern=MONTH, description="A month, like 2025-06.")] = None
+    from_: Annotated[
+        str | None,
+        Field(alias="from", pattern=TIME, description="Start, included; Asia/Ho_Chi_Minh without an offset."),
+    ] = None
+    to: Annotated[str | None, Field(pattern=TIME, description="End, excluded.")] = None
+    calendar: Literal["24x7", "office-hours"] = "24x7"
+    link: Name | None = None
+    portal: Name | None = None
+    agency: Name | None = None
+    service: Name | None = None
+    as_of: Annotated[str | None, Field(pattern=TIME, description="As published by this time.")] = None
+
+    def question(self, known_until_ms: int) -> Question:
+        """Return the question; raise `Problem` where the parameters make none."""
+        try:
+            if self.month is not None or (self.from_ is None and self.to is None):
+                month = self.month or f"{local_date(known_until_ms - 1):%Y-%m}"
+                start_ms, end_ms = month_bounds(month)
+            elif self.from_ is None or self.to is None:
+                raise Problem(422, "Unprocessable", "`from` and `to` belong together")
+            else:
+                start_ms, end_ms = parse_time_ms(self.from_), parse_time_ms(self.to)
+            as_of_ms = None if self.as_of is None else parse_time_ms(self.as_of)
+            return Question(
+                start_ms, end_ms, self.calendar, self.link, self.portal, self.agency, self.service, as_of_ms
+            )
+        except (TimeTextError, ValueError, OverflowError) as error:
+            raise Problem(422, "Unprocessable", str(error)) from error
+
+
+def month_bounds(month: str) -> tuple[int, int]:
+    """Return start and end of a local month."""
+    year, number = map(int, month.split("-"))
+    following = f"{year + number // 12}-{number % 12 + 1:02}"
+    return parse_time_ms(f"{month}-01"), parse_time_ms(f"{following}-01")
+
+
+def services(request: Request) -> Services:
+    """Return what the application works with."""
+    found: Services = request.app.state.services
+    return found
+
+
+_bearer = HTTPBearer(auto_error=False, description="A token as `portallink ledger token` makes it.")
+
+
+def asks_as(role: Role) -> Callable[..., Caller]:
+    """Return the dependency that admits callers of a role, by bearer token or the page's cookie."""
+
+    def admit(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    ) -> Caller:
+        known = services(request)
+        token = credentials.credentials if credentials is not None else request.cookies.get(COOKIE)
+        now = time.time()
+        caller = known.access.caller(token, now)
+        address = request.client.host if request.client else "unknown"
+        wait = known.limit.wait_seconds(address if caller is None else caller.name, now)
+        if wait > 0:
+            raise Problem(429, "Too many requests", "", {"Retry-After": str(int(wait) + 1)})
+        if caller is None:
+            raise Problem(401, "Unauthorized", "a valid token is needed", {"WWW-Authenticate": "Bearer"})
+        request.state.caller = caller
+        if not caller.may(role):
+            raise Problem(403, "Forbidden", f"this needs the role {role}")
+        return caller
+
+    return admit
+
+
+Viewer = Annotated[Caller, Depends(asks_as("viewer"))]
+Auditor = Annotated[Caller, Depends(asks_as("auditor"))]
+Operator = Annotated[Caller, Depends(asks_as("operator"))]
+
+
+def answered(request: Request, answer: Any, rows: Iterable[dict[str, Any]] | None = None) -> Response:
+    """Return an answer as JSON, or its rows as CSV or Parquet where asked for; 304 where it is known.
+
+    Raise `Problem` 406 where none of the forms there are is accepted.
+    """
+    kind = _negotiated(request, tabular=rows is not None)
+    if kind == JSON:
+        body, media = json.dumps(answer, ensure_ascii=False).encode(), JSON
+    else:
+        listed = [{name: _flat(value) for name, value in row.items()} for row in rows or ()]
+        columns = list(dict.fromkeys(name for row in listed for name in row))
+        if kind == CSV:
+            body, media = rows_csv(columns, listed), "text/csv; charset=utf-8"
+        else:
+            out = io.BytesIO()
+            pl.DataFrame(listed, infer_schema_length=None).write_parquet(out)
+            body, media = out.getvalue(), PARQUET
+    return tagged(request, body, media)
+
+
+def tagged(request: Request, body: bytes, media: str, headers: dict[str, str] | None = None) -> Response:
+    """Return a body under its ETag, or 304 where the caller has it already."""
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    sent = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, Cookie"}
+    sent |= headers or {}
+    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or "*" in known:
+        return Response(status_code=304, headers=sent)
+    return Response(body, media_type=media, headers=sent)
+
+
+def _negotiated(request: Request, *, tabular: bool) -> str:
+    accept = request.headers.get("accept", "*/*") or "*/*"
+    offered = [JSON, CSV, PARQUET] if tabular else [JSON]
+    wanted = []
+    for part in accept.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            wanted.append((-float(quality), media))
+        except ValueError:
+            continue
+    for rank, media in sorted(wanted, key=lambda pair: pair[0]):
+        for offer in offered:
+            if rank < 0 and media in (offer, offer.split("/", maxsplit=1)[0] + "/*", "*/*"):
+                return offer
+    raise Problem(406, "Not acceptable", f"there is {', '.join(offered)}")
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value

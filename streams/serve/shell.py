@@ -1,0 +1,50 @@
+"""`serve` as a process: the application on one port of this host, until it is asked to stop."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+import uvicorn
+
+from streams.model.exclusion import Exclusion
+from streams.record.send import send_exclusion
+from streams.schemas import Topics
+from streams.serve.access import Access
+from streams.serve.app import create_app
+
+
+async def serve(
+    ledger: sa.Engine,
+    access: Access,
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    connection: Mapping[str, Any] | None = None,
+    topics: Topics | None = None,
+    started: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Answer until cancelled or signalled; port 0 takes a free one, and ``started`` is told which.
+
+    With a broker's ``connection`` operators may exclude; without one the interface says that it cannot.
+    """
+    exclude: Callable[[Exclusion], Awaitable[None]] | None = None
+    if connection is not None:
+        exclude = partial(send_exclusion, connection, topics=topics)
+    app = create_app(ledger, access, exclude=exclude)
+    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+    await _Server(config, started).serve()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._told = started
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Listen, and tell where."""
+        await super().startup(sockets)
+        for server in self.servers:
+            for socket in server.sockets:
+                self._told(socket.getsockname()[1])
+                return
