@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+from xroad_samples import LINK, T0, client, network_error, producer
 
 from streams.cli import app
 from streams.ingest.xroad_events import closing_ms_after
@@ -13,7 +14,6 @@ from streams.logfile import read_log
 from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, lookup_decoder
 from streams.model.settings import MeasureSettings
 from streams.schemas import declared_topics
-from tests.ingest.xroad_samples import LINK, T0, client, network_error, producer
 
 SHAPES = {
     "array.json": json.dumps,

@@ -3,10 +3,10 @@
 import json
 
 import pytest
+from xroad_samples import client, producer
 
 from streams.ingest.xroad_record import parse_record
 from streams.model.events import fault_domain_of
-from tests.ingest.xroad_samples import client, producer
 
 
 @pytest.mark.parametrize(

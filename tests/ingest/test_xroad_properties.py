@@ -5,13 +5,13 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from xroad_samples import T0, client, network_error, producer, request_id
 
 from streams.ingest.xroad_calls import pair_records
 from streams.ingest.xroad_events import lookup_records
 from streams.ingest.xroad_record import parse_record
 from streams.ingest.xroad_summary import summarise
 from streams.model.events import Heartbeat, lookup_decoder
-from tests.ingest.xroad_samples import T0, client, network_error, producer, request_id
 
 calls = st.lists(
     st.tuples(

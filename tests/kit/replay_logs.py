@@ -10,10 +10,12 @@ from streams.model.record import Record
 T0 = 1_686_531_600_000  # 2023-06-12 08:00 Asia/Ho_Chi_Minh
 
 
-def make_log(*, seconds=1500, failing=((600, 900),), links=("npd",), partitions=2, seed=1, per_second=2):
+def make_log(
+    *, seconds=1500, failing=((600, 900),), links=("npd",), partitions=2, seed=1, per_second=2, tail=60
+):
     """Return the records of some links, each asked `per_second` times a second, failing in given spans.
 
-    Heartbeats every five seconds go into every partition; the log ends a minute after the last request.
+    Heartbeats every five seconds go into every partition; for `tail` seconds after the last request too.
     """
     random = Random(seed)
     events = []
@@ -38,7 +40,7 @@ def make_log(*, seconds=1500, failing=((600, 900),), links=("npd",), partitions=
             )
             done = {"event_id": f"{link}-{n}-c", "type": "lookup.completed", **common, "outcome": outcome}
             events.append((answered, dossier, done))
-    for second in range(0, seconds + 60, 5):
+    for second in range(0, seconds + tail, 5):
         beat = {"type": "observer.heartbeat", "observer": "portal", "links": list(links), "interval_ms": 5000}
         events.append((second * 1000, None, beat))
     return records_of(events, partitions)

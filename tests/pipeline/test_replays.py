@@ -27,7 +27,7 @@ def write_log(path: Path, partitions: int) -> Path:
 
 
 def told(outages) -> list[object]:
-    """Return what outages say but for where their evidence lies, which is another place on other partitions."""
+    """Return what outages say but for where their evidence lies: on other partitions, elsewhere."""
     return [msgspec.structs.replace(outage, evidence=[]) for outage in final_outages(outages)]
 
 

@@ -13,6 +13,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from replay_logs import T0, make_log, submissions
 
 from streams import replay
 from streams.logfile import log_writer, read_log
@@ -21,7 +22,6 @@ from streams.model.record import Record
 from streams.publish import publish
 from streams.replay.capture import CaptureError, Wish, capture
 from streams.replay.pseudonym import Pseudonymiser
-from tests.replay.logs import T0, make_log, submissions
 
 COMMAND = [sys.executable, "-m", "streams"]
 LIMITED = """

@@ -4,6 +4,7 @@ import json
 
 import msgspec
 import pytest
+from replay_logs import T0, make_log
 from typer.testing import CliRunner
 
 from streams import replay
@@ -13,7 +14,6 @@ from streams.model.outage import Outage
 from streams.replay.analyze import analyze
 from streams.replay.diff import diff
 from streams.replay.results import ResultFileError, Results, Table, read_results
-from tests.replay.logs import T0, make_log
 
 
 def outage(name="o-1", start=0, end=60_000, **changes):

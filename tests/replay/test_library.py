@@ -4,6 +4,7 @@ import json
 
 import polars as pl
 import pytest
+from replay_logs import T0, make_log, submissions
 from typer.testing import CliRunner
 
 from streams import replay
@@ -15,7 +16,6 @@ from streams.model.outage import Outage
 from streams.replay.analyze import analyze
 from streams.replay.query import QueryError
 from streams.replay.rulefile import RuleFileError, read_rule
-from tests.replay.logs import T0, make_log, submissions
 
 
 @pytest.fixture(scope="module")

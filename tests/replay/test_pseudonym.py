@@ -5,11 +5,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from replay_logs import T0, make_log, submissions
 
 from streams import replay
 from streams.model.record import Record
 from streams.replay.pseudonym import Pseudonymiser, PseudonymKeyError
-from tests.replay.logs import T0, make_log, submissions
 
 KEY = b"a key of thirty-two bytes, or so"
 
