@@ -1,5 +1,6 @@
 """One process's telemetry: emit an occurrence, and both its log line and its metrics follow."""
 
+import contextlib
 import platform
 import sys
 import threading
@@ -122,11 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, "text/plain; charset=utf-8", b"only /metrics and /healthz are served here\n")
 
     def _answer(self, status: int, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        # A scraper that has given up is its own loss; Prometheus counts it there.
+        with contextlib.suppress(ConnectionError):
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Keep scrapes out of the log: Prometheus itself counts them."""

@@ -63,18 +63,18 @@ def write_openmetrics(
     return history.written
 
 
-def make_blocks(files: Iterable[Path], out: Path) -> list[Path]:
+def make_blocks(files: Iterable[Path], out: Path, *, hours_per_block: int = 24) -> list[Path]:
     """Turn OpenMetrics files into Prometheus blocks under ``out`` and return the blocks.
+
+    promtool reads a file once for each block it makes of it.
 
     Raises PartUnavailableError where promtool cannot be had, PartError with its words where it refuses.
     """
     promtool = find_program("promtool")
     out.mkdir(parents=True, exist_ok=True)
     for path in files:
-        done = promtool.run(
-            "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=24h", path, out,
-            timeout_seconds=BLOCKS_TIMEOUT_SECONDS,
-        )  # fmt: skip
+        arguments = ["tsdb", "create-blocks-from", "openmetrics", f"--max-block-duration={hours_per_block}h"]
+        done = promtool.run(*arguments, path, out, timeout_seconds=BLOCKS_TIMEOUT_SECONDS)
         if done.returncode != 0:
             raise PartError(
                 f"promtool makes no blocks of {path}: {done.stderr.strip() or done.stdout.strip()}"

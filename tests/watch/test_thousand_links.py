@@ -1,0 +1,156 @@
+"""A thousand links: what the metrics page costs, and what the rules over them cost Prometheus.
+
+Times are the best of several tries: what else runs on the machine must not fail the test.
+"""
+
+import random
+import time
+
+import httpx
+import pytest
+import yaml
+
+from streams import telemetry
+from streams.model.events import OUTCOMES
+from streams.model.measurement import LinkCells, LinkSlot, Measurement, RecordCounts, Source
+from streams.model.outage import Window
+from streams.parts.prometheus import Prometheus
+from streams.telemetry.contract import CONTRACT
+from streams.watch.api import PrometheusApi
+from streams.watch.backfill import make_blocks
+from streams.watch.recording import SUMS, rate_name
+from streams.watch.rules import rule_files
+from streams.watch.settings import WatchSettings
+
+LINKS = [f"hcmc/department-{number:03d} > ministry/database-{number % 7}" for number in range(1_000)]
+TRIES = 5
+
+
+def tell(told, watermark_ms):
+    """Let every link have lookups of each outcome, a state and a window."""
+    dice = random.Random(watermark_ms)
+    cells = [
+        LinkCells(
+            link,
+            [
+                LinkSlot(
+                    watermark_ms,
+                    requested=60,
+                    outcomes=dict.fromkeys(OUTCOMES, 5),
+                    latency={dice.randrange(200): 20 for _ in range(8)},
+                    provider_latency={dice.randrange(200): 20 for _ in range(8)},
+                    failed_services={f"service-{dice.randrange(40)}": 3},
+                    failed_agencies={f"agency-{dice.randrange(40)}": 3},
+                )
+            ],
+        )
+        for link in LINKS
+    ]
+    source = Source("npd.lookups", 0, 0, 60_000, "0" * 64)
+    told.emit(telemetry.MeasurementCut(Measurement(source, watermark_ms, RecordCounts(60_000), cells)))
+    for link in LINKS:
+        told.emit(telemetry.SlotFinalised(link, watermark_ms - 5_000, watermark_ms, "UP"))
+        told.emit(
+            telemetry.WindowPublished(
+                Window(link, 0, 60_000, 1, "UP", {"UP": 60_000}, 60, 60, 0, {}, None, None)
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def thousand():
+    """Serve the metrics of a process that has a thousand links of both `measure` and `detect`."""
+    told = telemetry.Telemetry("measure", "json", "error")
+    tell(told, int(time.time() * 1000))
+    port = told.start_http()
+    try:
+        yield told, f"http://127.0.0.1:{port}/metrics"
+    finally:
+        told.stop_http()
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text;version=1.0.0"])
+def test_the_page_answers_in_time_and_size(thousand, accept):
+    """The metrics of 1,000 links come under 200 ms and 20 MB, in either format."""
+    _, url = thousand
+    took, size, text = [], 0, b""
+    for _ in range(TRIES):
+        began = time.perf_counter()
+        text = httpx.get(url, headers={"Accept": accept}).content
+        took.append(time.perf_counter() - began)
+        size = len(text)
+    assert text.count(b"\n") > 50_000
+    assert size < 20_000_000
+    assert min(took) < 0.2
+
+
+def test_every_metric_of_links_is_on_the_page(thousand):
+    """The page is as large as it gets: every metric with a link label has a thousand links or its bound."""
+    told, _ = thousand
+    names = {sample.metric.name for sample in told.store.samples()}
+    by_link = {metric.name for metric in CONTRACT if metric.labels[:1] == ("link",)}
+    assert by_link <= names
+
+
+def history(folder, now):
+    """Write what Prometheus would have recorded: a month of hourly rates, six hours of five-minute ones."""
+    path = folder / "recorded.om.txt"
+    with path.open("w", encoding="utf-8") as file:
+        for what in SUMS:
+            rate = 0.05 if what == "lookup_failures" else 2.0
+            for window, step, count in (("1h", 3_600, 720), ("5m", 300, 72)):
+                name = rate_name(what, window)
+                file.write(f"# TYPE {name} gauge\n")
+                last = int(now) // step * step
+                for link in LINKS:
+                    file.writelines(
+                        f'{name}{{link="{link}"}} {rate} {last - step * back}\n'
+                        for back in reversed(range(count))
+                    )
+        file.write("# EOF\n")
+    return path
+
+
+@pytest.mark.prometheus
+@pytest.mark.slow
+@pytest.mark.usefixtures("promtool")
+def test_no_rule_takes_a_second(thousand, tmp_path):
+    """Over a month of history and as many raw samples as five minutes have, each rule takes under 1 s."""
+    told, url = thousand
+    folder = tmp_path / "prometheus"
+    make_blocks([history(tmp_path, time.time())], folder / "data", hours_per_block=1_000)
+    for name, text in rule_files(WatchSettings()).items():
+        # Evaluated more often than in production, so that the test need not wait; the windows are the same.
+        (tmp_path / name).write_text(text.replace("interval: 1m", "interval: 5s"), "utf-8")
+    config = {
+        # Twenty scrapes, as many as five minutes have at fifteen seconds, are there in half a minute.
+        "global": {"scrape_interval": "1500ms", "scrape_timeout": "1500ms", "evaluation_interval": "5s"},
+        "rule_files": [str(tmp_path / "*.yml")],
+        "scrape_configs": [{"job_name": "portallink", "static_configs": [{"targets": [url.split("/")[2]]}]}],
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    best: dict[str, float] = {}
+    retention = "--storage.tsdb.retention.time=400d"
+    with Prometheus(folder, tmp_path / "config.yaml", extra_arguments=[retention]) as server:
+        api = PrometheusApi(server.url)
+        deadline, seen = time.monotonic() + 240, 0
+        while seen < 8 and time.monotonic() < deadline:
+            tell(told, int(time.time() * 1000))
+            time.sleep(1)
+            samples = api.instant('max(count_over_time(portallink_lookups_total{outcome="ok"}[5m]))')
+            recorded = api.instant("count(portallink:lookup_failures:ratio_rate30d)")
+            if not recorded or not samples or float(samples[0]["value"][1]) < 18:
+                continue
+            seen += 1
+            for rule in api.rules():
+                assert rule["health"] in {"ok", "unknown"}, rule.get("lastError")
+                if rule["evaluationTime"] > 0:
+                    name = f"{rule['name']} {rule['query']}"
+                    best[name] = min(best.get(name, 9.0), rule["evaluationTime"])
+        (ratio,) = api.instant('portallink:lookup_failures:ratio_rate30d{link=~".*000 .*"}')
+    assert float(ratio["value"][1]) == pytest.approx(0.025, rel=0.2)
+    assert len(best) == sum(
+        text.count("- record:") + text.count("- alert:") for text in rule_files(WatchSettings()).values()
+    )
+    slowest = max(best, key=best.__getitem__)
+    assert best[slowest] < 1, slowest
