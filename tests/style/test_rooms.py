@@ -1,0 +1,180 @@
+"""The rooms and their walls. Each room is pure logic, and files named here that meet the world."""
+
+import pytest
+from source_tree import modules
+
+# In the order in which the data flows; none imports one that comes after it.
+DATA_WAY = ("measure", "detect", "record", "serve")
+
+# Where the world begins: brokers, files, processes, terminals, logs and metrics. Only a shell imports these.
+WORLD = {"cli", "parts", "telemetry", "schemas", "publish", "logfile", "logfolder", "demo", "bench"}
+
+# What else than the vocabulary a room's pure files may import, and why.
+MAY_IMPORT = {
+    "asyncapi": {"schemas"},  # the document is drawn from the declared topics
+    "replay": {"measure", "detect"},  # the same pure pipeline, over a log file
+    "serve": {"ledger", "replay"},  # answers are read from the ledger; times are written as in every command
+    "watch": {"telemetry"},  # rules and dashboards are drawn from the metrics' contract
+}
+
+# Every file outside `WORLD` that does I/O or looks at a clock.
+SHELLS = {
+    "streams/__main__.py": "starts the command line",
+    "streams/detect/app.py": "the Faust worker",
+    "streams/ingest/xroad_files.py": "reads the files of X-Road",
+    "streams/ledger/database.py": "opens the database",
+    "streams/ledger/heads.py": "reads and makes the key file",
+    "streams/measure/shell.py": "consumes and produces",
+    "streams/record/reread.py": "reads topics again",
+    "streams/record/send.py": "sends an exclusion",
+    "streams/record/shell.py": "consumes into the ledger",
+    "streams/replay/analyze.py": "reads a log, writes results",
+    "streams/replay/capture.py": "reads topics into files",
+    "streams/replay/explain.py": "reads a log",
+    "streams/replay/golden.py": "keeps golden folders",
+    "streams/replay/notebook.py": "reads a log for a notebook",
+    "streams/replay/plot.py": "writes a picture",
+    "streams/replay/query.py": "reads files by SQL",
+    "streams/replay/results.py": "reads results",
+    "streams/replay/rulefile.py": "reads a rule",
+    "streams/serve/access.py": "reads the tokens file, makes tokens",
+    "streams/serve/api.py": "answers requests, now",
+    "streams/serve/app.py": "answers requests, now",
+    "streams/serve/context.py": "answers requests, now",
+    "streams/serve/pages.py": "answers requests, now",
+    "streams/serve/pdf.py": "reads fonts",
+    "streams/serve/shell.py": "runs the server",
+    "streams/serve/texts.py": "reads its package's texts",
+    "streams/serve/trail.py": "writes who asked what",
+    "streams/simulate/shell.py": "reads scenarios, writes logs",
+    "streams/watch/__main__.py": "writes generated files",
+    "streams/watch/api.py": "asks Prometheus",
+    "streams/watch/backfill.py": "writes blocks",
+    "streams/watch/dashboards/render.py": "draws pictures",
+    "streams/watch/local.py": "runs Prometheus and Alertmanager",
+    "streams/watch/settings.py": "reads the settings",
+}
+
+IMPURE_IMPORTS = {
+    "aiokafka",
+    "asyncio",
+    "concurrent",
+    "faust",
+    "fcntl",
+    "getpass",
+    "http",
+    "logging",
+    "multiprocessing",
+    "os",
+    "pathlib",
+    "prometheus_client",
+    "psutil",
+    "requests",
+    "rich",
+    "secrets",
+    "shutil",
+    "signal",
+    "socket",
+    "ssl",
+    "structlog",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "typer",
+    "urllib.request",
+    "uvicorn",
+}
+IMPURE_CALLS = {
+    "open",
+    "input",
+    "exec",
+    "eval",
+    "sys.exit",
+    "sys.stdout.write",
+    "sys.stderr.write",
+    "uuid.uuid4",
+}
+IMPURE_METHODS = {"now", "today", "utcnow", "read_text", "read_bytes", "write_text", "write_bytes"}
+TELEMETRY_LIBRARIES = {"structlog", "prometheus_client"}
+
+STREAMS = modules("streams")
+PURE = [m for m in STREAMS if m.room not in WORLD and m.path not in SHELLS]
+
+
+def rooms_imported(module) -> set[str]:
+    """Return the other parts of the program that a module imports."""
+    names = {name.split(".")[1] for _, name in module.imports() if name.startswith("streams.")}
+    return names - {module.room, "__version__"}
+
+
+def impurities(module) -> list[str]:
+    """Return every place in a module that reaches for a clock, I/O, a log or shared state."""
+    places = [
+        f"{module.path}:{line} imports {name}"
+        for line, name in module.imports()
+        if any(name == banned or name.startswith(f"{banned}.") for banned in IMPURE_IMPORTS)
+    ]
+    for line, name in module.calls():
+        owner, _, last = name.rpartition(".")
+        if name in IMPURE_CALLS or (owner and last in IMPURE_METHODS):
+            places.append(f"{module.path}:{line} calls {name}")
+        elif owner == "random" and last != "Random":
+            places.append(f"{module.path}:{line} draws from the generator all share")
+    places += [f"{module.path} has a global statement" for _ in [0] if "\n    global " in module.text]
+    return places
+
+
+def test_every_shell_is_still_there_and_still_one():
+    """Each file listed as a shell exists, and reaches for the world; else it belongs to the pure ones."""
+    by_path = {module.path: module for module in STREAMS}
+    assert set(SHELLS) - set(by_path) == set()
+    needless = [
+        path for path in SHELLS if not impurities(by_path[path]) and not rooms_imported(by_path[path]) & WORLD
+    ]
+    assert needless == []
+
+
+@pytest.mark.parametrize("module", PURE, ids=lambda module: module.path)
+def test_pure_logic_stays_pure(module):
+    """A file that is no shell has no clock, no I/O, no log, no shared generator and no global state."""
+    assert impurities(module) == []
+
+
+@pytest.mark.parametrize("module", PURE, ids=lambda module: module.path)
+def test_pure_logic_knows_the_vocabulary_and_its_own_room(module):
+    """A pure file imports its own room and the vocabulary, and what its room is declared to be made of."""
+    allowed = {"model", *MAY_IMPORT.get(module.room, set())}
+    assert rooms_imported(module) - (allowed if module.room != "model" else set()) == set()
+
+
+def test_no_permission_is_left_over():
+    """Each import a room is declared to need is one that its files make."""
+    made = {room: set().union(*(rooms_imported(m) for m in STREAMS if m.room == room)) for room in MAY_IMPORT}
+    assert {room: needed - made[room] for room, needed in MAY_IMPORT.items() if needed - made[room]} == {}
+
+
+@pytest.mark.parametrize("room", DATA_WAY)
+def test_no_room_knows_one_downstream(room):
+    """Neither logic nor shell of a room imports a room that comes after it on the data's way."""
+    downstream = {*DATA_WAY[DATA_WAY.index(room) + 1 :], "cli", "demo", "bench"}
+    known = {(m.path, other) for m in STREAMS if m.room == room for other in rooms_imported(m) & downstream}
+    assert known == set()
+
+
+def test_only_telemetry_touches_its_libraries():
+    """No file outside `streams/telemetry` imports the logging or the metrics library."""
+    touching = [
+        f"{module.path}:{line}"
+        for module in STREAMS
+        if module.room != "telemetry"
+        for line, name in module.imports()
+        if name.split(".")[0] in TELEMETRY_LIBRARIES
+    ]
+    assert touching == []
+
+
+def test_only_the_command_line_is_asked_for_by_nobody():
+    """Nothing but the starter of `python -m streams` imports the command line."""
+    asking = {m.path for m in STREAMS if m.room != "cli" and "cli" in rooms_imported(m)}
+    assert asking - {"streams/__main__.py"} == set()

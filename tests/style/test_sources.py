@@ -1,0 +1,113 @@
+import ast
+import re
+
+from source_tree import ROOT, modules, tracked_texts
+
+LONGEST_FILE_LINES = 400
+# Written in parts, so that this file does not hold what it looks for.
+UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")
+MACHINE_PATHS = re.compile(r"(?<![\w.$}])/(work|root|home|Users)/\w")
+TEMPORARY_PATH = re.compile(r"(?<![\w.$}])/" + "tmp" + r"\b")
+REGISTRIES = re.compile(
+    "|".join(
+        re.escape(".".join(labels))
+        for labels in (
+            ("pypi", "org"),
+            ("pythonhosted", "org"),
+            ("maven", "org"),
+            ("maven", "apache", "org"),
+            ("debian", "org"),
+            ("ubuntu", "com"),
+            ("npmjs", "org"),
+            ("npmjs", "com"),
+            ("golang", "org"),
+            ("crates", "io"),
+            ("docker", "io"),
+            ("docker", "com"),
+            ("ghcr", "io"),
+            ("quay", "io"),
+        )
+    )
+)
+FORMS_OF_OTHERS = {"LICENSE"}
+
+
+def found(pattern: re.Pattern[str], *, but: tuple[str, ...] = ()) -> list[str]:
+    """Return file, line number and line of every place in a tracked text that a pattern matches."""
+    return [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name, text in tracked_texts().items()
+        if name not in FORMS_OF_OTHERS and not name.startswith(but)
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def test_no_file_is_too_long_to_be_read_at_once():
+    """A module of the program has at most 400 lines."""
+    lengths = {module.path: module.text.count("\n") for module in modules("streams")}
+    assert {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE_LINES} == {}
+
+
+def test_nothing_is_left_unfinished():
+    """No tracked file holds a mark of work put off."""
+    assert found(UNFINISHED, but=("requirements/", "streams/parts/kafka.py")) == []
+
+
+def test_no_path_of_a_machine_is_written_down():
+    """No tracked file names a folder of the machine it was written on; /tmp only inside an image."""
+    assert found(MACHINE_PATHS) == []
+    assert found(TEMPORARY_PATH, but=("deploy/Dockerfile", "deploy/compose.yaml")) == []
+
+
+def test_no_registry_is_named():
+    """No tracked file names the host of a package or image registry: clients bring their own settings."""
+    assert found(REGISTRIES) == []
+
+
+def test_the_patterns_find_what_they_are_for():
+    """Each pattern matches a planted example and lets its near miss pass."""
+    assert UNFINISHED.search("# TO" + "DO: later")
+    assert not UNFINISHED.search("todo = sorted(touched)")
+    assert MACHINE_PATHS.search("see /" + "work/main")
+    assert not MACHINE_PATHS.search("docs/work/main")
+    assert TEMPORARY_PATH.search("open('/" + "tmp/x')")
+    assert REGISTRIES.search("https://" + "pypi" + ".org/simple")
+
+
+def test_only_the_command_line_prints():
+    """No module but those of the command line prints to standard output: results are returned."""
+    printing = [
+        f"{module.path}:{line}"
+        for module in modules("streams")
+        if module.room != "cli" and not module.path.endswith("__main__.py")
+        for line, name in module.calls()
+        if name in {"print", "sys.stdout.write"}
+    ]
+    # The leash's other half runs as a program of its own and speaks to its parent over a pipe.
+    assert [place for place in printing if not place.startswith("streams/parts/leash.py")] == []
+
+
+def test_every_test_states_its_property():
+    """Each test's docstring is one sentence, with a full stop."""
+    wrong = []
+    for module in modules("tests"):
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                stated = " ".join((ast.get_docstring(node) or "").split())
+                if not stated.endswith(".") or re.search(r"[.!?] [A-Z]", stated):
+                    wrong.append(f"{module.path}:{node.lineno}: {stated or 'no docstring'}")
+    assert wrong == []
+
+
+def test_every_module_says_what_it_is_for():
+    """Each module of the program begins with a docstring that says more than its name."""
+    silent = [m.path for m in modules("streams") if len((ast.get_docstring(m.tree) or "").split()) < 3]
+    assert silent == []
+
+
+def test_scripts_can_be_run():
+    """What the continuous integration runs is executable and calls the recipe that people run."""
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert re.search(r"^make test$", script.read_text("utf-8"), re.MULTILINE)
