@@ -26,7 +26,7 @@ from streams.simulate.truth import Truth
 from streams.watch.local import LocalWatch
 
 SCENARIO: Final = "monday-morning"
-STAGES: Final = ("measure", "detect", "record")
+STAGES: Final = ("measure", "detect", "record", "serve")
 QUIET_SECONDS: Final = 60.0
 """The pipeline is given up on when the log has been published and nothing came out of it for so long."""
 
