@@ -1,0 +1,140 @@
+"""The page, walked by a real browser as an auditor would, without script, and checked for accessibility."""
+
+import json
+import re
+
+import pytest
+import worked_month as month
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, sync_playwright
+from running import Running, running
+
+from streams.serve.texts import LANGUAGES, written_figure
+
+
+@pytest.fixture
+def page(chromium, app):
+    """Return a browser's page at the application's address, scripts switched off."""
+    with running(app) as served, sync_playwright() as playwright:
+        browser = playwright.chromium.connect_over_cdp(chromium.url)
+        context = browser.new_context(
+            base_url=str(served.base_url), java_script_enabled=False, locale="vi-VN", accept_downloads=True
+        )
+        yield context.new_page()
+        context.close()
+
+
+def accessible(chromium, app, tokens, paths: list[str], language: str) -> dict[str, list]:
+    """Return axe's findings for each path; axe itself needs scripts, the pages do not."""
+    found = {}
+    with running(app) as served, sync_playwright() as playwright:
+        browser = playwright.chromium.connect_over_cdp(chromium.url)
+        context = browser.new_context(base_url=str(served.base_url), bypass_csp=True, locale=language)
+        context.set_extra_http_headers({"Authorization": f"Bearer {tokens['auditor']}"})
+        page = context.new_page()
+        for path in paths:
+            page.goto(path)
+            violations = Axe().run(page).response["violations"]
+            found[path] = [(one["id"], [node["target"] for node in one["nodes"]]) for one in violations]
+        context.close()
+    return found
+
+
+def test_an_auditor_s_walk(page: Page, tokens, tmp_path) -> None:
+    """Sign in, find the month, the link, the outage and its evidence; switch language; take the report."""
+    page.goto(f"/?month={month.MONTH}")
+    assert page.url.endswith("/sign-in?next=%2F%3Fmonth%3D2025-04")
+    page.fill("#token", "plk_wrong")
+    page.click("main button")
+    assert page.locator("[role=alert]").inner_text() == "Mã truy cập sai hoặc đã hết hạn."
+    page.goto(f"/?month={month.MONTH}")
+    page.fill("#token", tokens["auditor"])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/?month={month.MONTH}")
+    page.screenshot(path=tmp_path / "month.png", full_page=True)
+    page.locator("table.cells").get_by_role("link", name=month.LINK).click()
+    figures = month.HAND_WORKED["24x7"]
+    for name in ("availability_pct", "coverage_pct", "down_ms", "down_outages", "mean_time_to_restore_ms"):
+        assert page.locator(f"#figure-{name}").inner_text() == written_figure(name, figures[name], "vi")
+    page.screenshot(path=tmp_path / "link.png", full_page=True)
+    page.get_by_role("link", name="03/04/2025 08:58:30").click()
+    assert page.locator("#revisions tbody tr").count() == 3
+    assert "abababab" in page.locator("#evidence ~ .scroll").first.inner_text()
+    page.screenshot(path=tmp_path / "outage.png", full_page=True)
+    page.get_by_role("link", name="English").click()
+    assert page.locator("h2").first.inner_text() == "What happened"
+    assert page.locator("html").get_attribute("lang") == "en"
+    page.go_back()
+    page.goto(f"/link?link={month.LINK}&month={month.MONTH}&calendar=office-hours")
+    page.get_by_role("link", name="Report").click()
+    assert "99.1209 %" in page.locator("#figure-availability_pct").inner_text()
+    page.screenshot(path=tmp_path / "report.png", full_page=True)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="PDF", exact=True).click()
+    made = download.value.path().read_bytes()
+    assert made.startswith(b"%PDF-")
+    page.get_by_role("link", name="Proof of the ledger").click()
+    assert "link.outages/0" in page.locator("main").inner_text()
+    page.screenshot(path=tmp_path / "proof.png", full_page=True)
+    page.get_by_role("button", name="Sign out").click()
+    page.goto("/")
+    assert "/sign-in" in page.url
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_accessible(chromium, app, tokens, language: str) -> None:
+    """Axe finds nothing on any page, in either language."""
+    paths = [
+        f"/?month={month.MONTH}",
+        f"/link?link={month.LINK}&month={month.MONTH}",
+        "/outages/hcmc-npd-o1",
+        f"/report?month={month.MONTH}&calendar=office-hours",
+        "/proof",
+        "/sign-in",
+        "/outages/none",
+    ]
+    found = accessible(chromium, app, tokens, paths, language)
+    assert found == {path: [] for path in paths}, json.dumps(found, indent=1)
+
+
+def test_pages_need_nothing_from_elsewhere(client: Running, tokens) -> None:
+    """No page names another host, a script or a style sheet, and the policy forbids them."""
+    headers = {"Authorization": f"Bearer {tokens['viewer']}"}
+    for path in (
+        "/",
+        f"/link?link={month.LINK}&month={month.MONTH}",
+        "/outages/hcmc-npd-o1",
+        "/report",
+        "/proof",
+    ):
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 200
+        assert not re.search(r"https?://|<script|<link ", answer.text)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_hostile_addresses(client: Running, tokens) -> None:
+    """No page sends a reader elsewhere, runs what a parameter holds, or is shown without a token."""
+    headers = {"Authorization": f"Bearer {tokens['viewer']}"}
+    for following in ("//evil.example", "https://evil.example", "/\\evil.example", "/%0d%0aX: y"):
+        answer = client.get("/language", params={"to": "en", "next": following})
+        assert answer.status_code == 303
+        assert answer.headers["location"] in ("/", "/%0d%0aX:%20y")
+    answer = client.get("/link", params={"link": "<script>alert(1)</script>"}, headers=headers)
+    assert answer.status_code == 404
+    assert "<script>" not in answer.text
+    for path in ("/", "/link?link=hcmc-npd", "/outages/hcmc-npd-o1", "/report", "/report.pdf", "/proof"):
+        refused = client.get(path)
+        assert refused.status_code == 303
+        assert refused.headers["location"].startswith("/sign-in")
+        assert "hcmc-npd-o1" not in refused.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("calendar", ["24x7", "office-hours"])
+def test_report_shows_every_hand_worked_figure(client: Running, tokens, calendar: str, language: str) -> None:
+    """The report's page has every figure of docs/availability.md, written as its language writes it."""
+    headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": language}
+    page = client.get(f"/report?month={month.MONTH}&calendar={calendar}", headers=headers).text
+    for name, value in month.HAND_WORKED[calendar].items():
+        assert f'<td class="n">{written_figure(name, value, language)}</td>' in page, name
