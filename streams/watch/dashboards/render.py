@@ -3,7 +3,10 @@
 A drawing shows what the panel's own queries returned; it does not imitate Grafana.
 """
 
+import argparse
 import re
+import sys
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from streams.watch.api import PrometheusApi
+from streams.watch.dashboards.build import BOARDS
 from streams.watch.dashboards.spec import STATES, Board, Panel, Region
 from streams.watch.promql import WINDOWS, span_at
 
@@ -141,3 +145,41 @@ def _shade(axes: Axes, region: Region, api: PrometheusApi, start: float, end: fl
     for one in api.ranged(at_home(region.expr), start, end, step):
         for moment, _ in one["values"]:
             axes.axvspan(_time(moment), _time(moment + step), color=region.colour, alpha=0.15, linewidth=0)
+
+
+MAIN_PANELS: Final = {
+    "portallink-overview": ("State of each link", "Failed share of lookups", "Availability today"),
+    "portallink-link": ("Outcomes", "Latency of answered lookups", "Latency quantiles", "Services hit"),
+    "portallink-submissions": ("Submissions by type", "Held up, by link", "Acceptance time quantiles"),
+    "portallink-slo": ("Fast burn",),
+    "portallink-pipeline": ("Records read", "Late, duplicate and rejected share"),
+}
+"""What is drawn for the documentation."""
+
+
+def main(arguments: list[str]) -> None:
+    """Draw the main panels over the last ``--minutes`` of a running Prometheus."""
+    parser = argparse.ArgumentParser(
+        prog="python -m streams.watch.dashboards.render", description=main.__doc__
+    )
+    parser.add_argument("prometheus", help="address, such as http://127.0.0.1:9090")
+    parser.add_argument("--minutes", type=float, default=360, help="of the wall clock [360]")
+    parser.add_argument("--pace", type=float, default=1, help="how much faster event time ran [1]")
+    parser.add_argument("--out", type=Path, default=Path("docs/img"))
+    given = parser.parse_args(arguments)
+    end = time.time()
+    for board in BOARDS:
+        for panel in board.panels:
+            if panel.title in MAIN_PANELS[board.uid]:
+                out = given.out / f"{board.uid}-{_slug(panel.title)}.svg"
+                start = end - given.minutes * 60
+                render(board, panel, PrometheusApi(given.prometheus), start, end, out, pace=given.pace)
+                print(out)
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
