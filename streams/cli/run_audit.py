@@ -42,17 +42,20 @@ def record(
         refuse(error)
     with opened(ledger, create=True) as engine:
         telemetry.emit(telemetry.StageStarted({"max_records": max_records}))
-        stage = RecordStage(
-            connection,
-            engine,
-            signing_key,
-            settings=settings,
-            topics=topics_for(suffix, None),
-            group=group,
-            **({} if publish_heads is None else {"publish": append_to(publish_heads)}),
-        )
+
+        async def work() -> None:
+            await RecordStage(
+                connection,
+                engine,
+                signing_key,
+                settings=settings,
+                topics=topics_for(suffix, None),
+                group=group,
+                **({} if publish_heads is None else {"publish": append_to(publish_heads)}),
+            ).run()
+
         try:
-            run_until_stopped(stage.run())
+            run_until_stopped(work())
         except SQLAlchemyError as error:
             telemetry.emit(telemetry.StageFailed(f"the ledger does not answer: {type(error).__name__}"))
             fail(f"the ledger at {ledger_address(ledger)} does not answer: {error}")
