@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import zstandard
 
-from streams.model.logline import LogLineError, decode_line, encode_line
+from streams.model.logline import LogLineError, decode_line, decode_lines, encode_line
 from streams.model.record import Record
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+
+CHUNK_LINES = 2048
 
 
 class LogFileError(Exception):
@@ -79,29 +82,60 @@ def read_log(path: Path) -> Iterator[Record]:
         yield from logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path)
         return
     next_offsets: dict[tuple[str, int], int] = {}
-    number, cut_off = 0, False
+    number = before = 0
     try:
         with open_lines(path) as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.isspace():
-                    continue
-                cut_off = not line.endswith(b"\n")
-                record = decode_line(line)
-                source = record[:2]
-                if record.offset < next_offsets.get(source, 0):
-                    raise LogFileError(
-                        path,
-                        number,
-                        f"offset {record.offset} of {record.topic}/{record.partition} stands after "
-                        f"offset {next_offsets[source] - 1}: the records are out of order or repeated",
-                    )
-                next_offsets[source] = record.offset + 1
-                yield record
-    except LogLineError as error:
-        reason = "the file is cut off in the middle of a record" if cut_off else str(error)
-        raise LogFileError(path, number, reason) from error
+            for chunk in _chunks(lines):
+                for number, record in _decoded(path, chunk, before):
+                    source = record[:2]
+                    if record.offset < next_offsets.get(source, 0):
+                        raise LogFileError(
+                            path,
+                            number,
+                            f"offset {record.offset} of {record.topic}/{record.partition} stands after "
+                            f"offset {next_offsets[source] - 1}: the records are out of order or repeated",
+                        )
+                    next_offsets[source] = record.offset + 1
+                    yield record
+                before += len(chunk)
     except (zstandard.ZstdError, EOFError) as error:
         raise LogFileError(path, number + 1, str(error)) from error
+
+
+def _chunks(lines: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield lines by the thousand; those before a fault as well, and then the fault."""
+    chunk: list[bytes] = []
+    try:
+        for line in lines:
+            chunk.append(line)
+            if len(chunk) == CHUNK_LINES:
+                yield chunk
+                chunk = []
+    except (zstandard.ZstdError, EOFError):
+        yield chunk
+        raise
+    yield chunk
+
+
+def _decoded(path: Path, chunk: list[bytes], before: int) -> Iterator[tuple[int, Record]]:
+    """Yield the records of a chunk with their line numbers, `before` lines standing before it."""
+    try:
+        records = decode_lines(b"".join(chunk))
+    except LogLineError:
+        records = []
+    if len(records) == len(chunk):
+        yield from enumerate(records, start=before + 1)
+        return
+    # Something is odd: line by line it is found, and named.
+    for number, line in enumerate(chunk, start=before + 1):
+        if line.isspace():
+            continue
+        try:
+            yield number, decode_line(line)
+        except LogLineError as error:
+            cut_off = not line.endswith(b"\n")
+            reason = "the file is cut off in the middle of a record" if cut_off else str(error)
+            raise LogFileError(path, number, reason) from error
 
 
 @contextmanager

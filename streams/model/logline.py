@@ -20,7 +20,7 @@ class LogLineError(ValueError):
     """A line that is not a record; the message says what is wrong with it."""
 
 
-class _Line(Struct, omit_defaults=True):
+class _Line(Struct, omit_defaults=True, gc=False):
     topic: str
     partition: int
     offset: int
@@ -38,21 +38,54 @@ _encoder: Final = msgspec.json.Encoder()
 def decode_line(line: bytes) -> Record:
     """Return the record of one line; raise `LogLineError` if it is none."""
     try:
-        parsed = _decoder.decode(line)
-        value = bytes(parsed.value)
-        if not value:
-            if parsed.value_base64 is None:
-                raise LogLineError("neither `value` nor `value_base64`")
-            value = b64decode(parsed.value_base64, validate=True)
-        if parsed.key is not None:
-            key: bytes | None = parsed.key.encode()
-        else:
-            key = b64decode(parsed.key_base64, validate=True) if parsed.key_base64 is not None else None
+        return _record(_decoder.decode(line))
     except (msgspec.DecodeError, ValueError) as error:
         raise LogLineError(str(error)) from error
+
+
+def _record(parsed: _Line) -> Record:
+    value = bytes(parsed.value)
+    if not value:
+        if parsed.value_base64 is None:
+            raise LogLineError("neither `value` nor `value_base64`")
+        value = b64decode(parsed.value_base64, validate=True)
+    if parsed.key is not None:
+        key: bytes | None = parsed.key.encode()
+    else:
+        key = b64decode(parsed.key_base64, validate=True) if parsed.key_base64 is not None else None
     if parsed.partition < 0 or parsed.offset < 0:
         raise LogLineError("`partition` and `offset` must not be negative")
     return Record(parsed.topic, parsed.partition, parsed.offset, parsed.logged_at_ms, key, value)
+
+
+def decode_lines(block: bytes) -> list[Record]:
+    r"""Return the records of a block of whole lines: `decode_line` of each, at several times its speed.
+
+    Raise `LogLineError` if any line is no record, without saying which; `decode_line` tells.
+
+    >>> decode_lines(b'{"topic":"t","partition":0,"offset":7,"logged_at_ms":1,"value":{}}\n')
+    [Record(topic='t', partition=0, offset=7, logged_at_ms=1, key=None, value=b'{}')]
+    """
+    try:
+        return [
+            Record(
+                line.topic,
+                line.partition,
+                line.offset,
+                line.logged_at_ms,
+                None if line.key is None else line.key.encode(),
+                bytes(line.value),
+            )
+            if line.value_base64 is None
+            and line.key_base64 is None
+            and line.partition >= 0
+            and line.offset >= 0
+            and len(line.value)
+            else _record(line)
+            for line in _decoder.decode_lines(block)
+        ]
+    except (msgspec.DecodeError, ValueError) as error:
+        raise LogLineError(str(error)) from error
 
 
 def encode_line(record: Record) -> bytes:
