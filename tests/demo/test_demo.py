@@ -1,0 +1,44 @@
+"""The demo as a newcomer meets it: every process up, the outages found, every address answering."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from rich.console import Console
+
+from streams.demo.board import comparison
+from streams.demo.match import match_up
+from streams.demo.shell import Demo
+from streams.parts.debian import Program
+
+
+def _complaints(promtool: Program, metrics: str) -> str:
+    checked = promtool.run("check", "metrics", stdin=metrics)
+    return checked.stdout + checked.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+@pytest.mark.timeout(420)
+def test_the_demo_finds_the_outages_and_every_address_answers(tmp_path: Path, promtool: Program):
+    """The demo finds each true outage and no other; promtool has nothing to say of any process."""
+    refreshed = []
+    with Demo(tmp_path, None, Console(quiet=True)) as demo:
+        outages = demo.play(lambda: refreshed.append(True))
+        complaints = {
+            what: _complaints(promtool, httpx.get(address).text)
+            for what, address in demo.board.addresses.items()
+            if what.endswith("metrics")
+        }
+        page = httpx.get(demo.board.addresses["page"])
+    assert refreshed
+    assert demo.truth is not None
+    matches = match_up(demo.truth.faults, outages, demo.truth.end_ms)
+    assert all(match.fault is not None and match.outage is not None for match in matches)
+    assert {match.outage.kind for match in matches} == {"down", "degraded"}
+    assert all(abs(match.start_error_seconds) < 10 for match in matches)
+    assert len(complaints) == 4
+    assert not any(complaints.values())
+    assert page.status_code == httpx.codes.OK
+    assert "<html" in page.text
+    assert comparison(matches).row_count == len(matches)
