@@ -60,7 +60,7 @@ def _read(path: Path) -> bytes:
 def _print(result: Score) -> None:
     console = Console()
     table = Table(title=f"{result.scenario}, seed {result.seed}, scale {result.scale:g}")
-    table.add_column("incidents")
+    table.add_column("incidents", no_wrap=True)
     for name in ("seen", "found", "recall", "range recall"):
         table.add_column(name, justify="right")
     for name in ("start error", "end error", "delay"):

@@ -18,15 +18,18 @@ MINUTE = 60_000
 
 
 def fault(start: int, end: int, link: str = "a", **changes) -> Fault:
+    """Return a fault over minutes ``[start, end)``, five attempts a minute, all failed."""
     values = {
         "fault_id": f"f{start}", "link": link, "kind": "down", "outage": True, "fault_domain": "link",
         "start_ms": start * MINUTE, "end_ms": end * MINUTE, "attempts": 5 * (end - start),
-        "failures": 5 * (end - start), "observed": 5 * (end - start), "first_failure_known_ms": start * MINUTE,
+        "failures": 5 * (end - start), "observed": 5 * (end - start),
+        "first_failure_known_ms": start * MINUTE,
     }  # fmt: skip
     return Fault(**{**values, **changes})
 
 
 def outage(start: int, end: int | None, link: str = "a", revision: int = 1, **changes) -> Outage:
+    """Return an outage over minutes ``[start, end)``."""
     values = {
         "outage_id": f"{link}{start}", "revision": revision, "supersedes": revision - 1 or None,
         "status": "closed", "reason": "closed", "link": link, "kind": "down", "fault_domain": "link",
@@ -38,6 +41,7 @@ def outage(start: int, end: int | None, link: str = "a", revision: int = 1, **ch
 
 
 def truth(*faults: Fault, links: str = "ab", minutes: int = 10_080) -> Truth:
+    """Return the truth of a week of two links."""
     totals = [LinkTotals(link, 1) for link in links]
     return Truth("test", 1, 1.0, "Asia/Ho_Chi_Minh", 0, minutes * MINUTE, totals, list(faults))
 
@@ -45,7 +49,12 @@ def truth(*faults: Fault, links: str = "ab", minutes: int = 10_080) -> Truth:
 def test_a_perfect_detector_scores_one():
     """Outages equal to the faults score one everywhere, with no error."""
     result = score([outage(10, 20), outage(50, 55, "b")], truth(fault(10, 20), fault(50, 55, "b")))
-    assert (result.precision, result.range_precision, result.kind_agrees, result.domain_agrees) == (1, 1, 1, 1)
+    assert (result.precision, result.range_precision, result.kind_agrees, result.domain_agrees) == (
+        1,
+        1,
+        1,
+        1,
+    )
     assert (result.all.recall, result.all.range_recall) == (1, 1)
     assert (result.all.start_error_ms.p95, result.all.end_error_ms.p95) == (0, 0)
     assert result.all.delay_ms.p50 == MINUTE
@@ -56,7 +65,12 @@ def test_a_perfect_detector_scores_one():
 def test_nothing_found_and_only_false_ones():
     """A missed fault costs recall, a false outage precision; false ones are counted per link-week."""
     result = score([outage(100, 110), outage(10, 20, "b")], truth(fault(10, 20)))
-    assert (result.all.recall, result.all.range_recall, result.precision, result.range_precision) == (0, 0, 0, 0)
+    assert (result.all.recall, result.all.range_recall, result.precision, result.range_precision) == (
+        0,
+        0,
+        0,
+        0,
+    )
     assert result.false_outages_per_link_week == 1.0
     assert result.false_by_link == {"a": 1, "b": 1}
     assert [incident.start_ms for incident in result.missed] == [10 * MINUTE]

@@ -24,11 +24,14 @@ class Simulated:
 
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
+    """Return the catalogue of the package."""
     return load_catalogue()
 
 
 @pytest.fixture(scope="session")
 def parse(catalogue: Catalogue) -> Callable[[str], Scenario]:
+    """Return what makes a scenario of YAML text."""
+
     def parse(text: str) -> Scenario:
         located = Located(text, "test.yaml")
         scenario = located.convert(Scenario)
@@ -40,6 +43,8 @@ def parse(catalogue: Catalogue) -> Callable[[str], Scenario]:
 
 @pytest.fixture(scope="session")
 def simulate(catalogue: Catalogue, parse: Callable[[str], Scenario]) -> Callable[..., Simulated]:
+    """Return what runs a scenario, given as such or as YAML, and keeps the log."""
+
     def simulate(scenario: Scenario | str, **settings: object) -> Simulated:
         run = Run(catalogue, parse(scenario) if isinstance(scenario, str) else scenario, **settings)
         return Simulated(list(run.records()), run.truth())

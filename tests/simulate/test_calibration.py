@@ -21,7 +21,7 @@ def doc_rows() -> dict[int, str]:
 
 @pytest.mark.parametrize("name", CALIBRATED)
 def test_figures_come_out_at_a_small_scale(catalogue, name):
-    """At a small scale every figure that shrinks with the city is met; shares of few applicants within 4 %."""
+    """At a small scale figures that shrink with the city are met, shares of few applicants within 4 %."""
     scenario = load_scenario(name, catalogue)
     truth = drain(Run(catalogue, scenario, scale=CALIBRATED[name]), lambda _: None)
     assert truth.figures

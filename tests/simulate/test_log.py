@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -32,21 +33,24 @@ PINNED = {
 
 @pytest.fixture(scope="module")
 def monday(catalogue, simulate):
+    """Return a tenth of the Monday morning."""
     return simulate(load_scenario("monday-morning", catalogue), scale=0.1)
 
 
 @pytest.fixture(scope="module")
 def bad_day(catalogue, simulate):
+    """Return a part of the bad day."""
     return simulate(load_scenario("bad-day", catalogue), scale=0.15)
 
 
 def decoded(records: list[Record]) -> list:
+    """Return the events of records."""
     return [(lookup_decoder if r.topic == LOOKUPS else submission_decoder).decode(r.value) for r in records]
 
 
 def test_broker_order(monday):
     """Log time never runs backwards, and each partition's offsets ascend from 0 without a gap."""
-    assert all(a.logged_at_ms <= b.logged_at_ms for a, b in zip(monday.records, monday.records[1:], strict=False))
+    assert all(a.logged_at_ms <= b.logged_at_ms for a, b in pairwise(monday.records))
     offsets = defaultdict(list)
     for record in monday.records:
         offsets[record.topic, record.partition].append(record.offset)
@@ -72,7 +76,14 @@ def test_values_are_compact_and_in_contract_order(monday):
             fields = [*msgspec.json.decode(record.value)]
             assert fields[:3] == ["event_id", "type", "occurred_at_ms"]
             assert fields[3:11] == [
-                "lookup_id", "dossier_id", "link", "agency", "service", "attempt", "observer", "outcome",
+                "lookup_id",
+                "dossier_id",
+                "link",
+                "agency",
+                "service",
+                "attempt",
+                "observer",
+                "outcome",
             ]
 
 

@@ -47,7 +47,12 @@ WRONG = {
     "silence of a link": ("effect: unreachable", "effect: silence", 14, "`portals`"),
     "lookup without link": ("portal: hcmc", "portal: police", 10, "no link for the lookup `justice`"),
     "not YAML": ("title: {vi: Thử, en: Test}", "title: {vi: Thử, en", 3, ""),
-    "key twice": ("start: 2024-03-11T07:00", "name: again\nstart: 2024-03-11T07:00", 3, "`name` stands twice"),
+    "key twice": (
+        "start: 2024-03-11T07:00",
+        "name: again\nstart: 2024-03-11T07:00",
+        3,
+        "`name` stands twice",
+    ),
     "empty file": (GOOD, "", 1, "empty"),
     "not a mapping": (GOOD, "- a\n- b\n", 1, "Expected `object`"),
 }

@@ -11,6 +11,7 @@ import pytest
 from streams.model.outage import Outage
 from streams.replay.analyze import analyze
 from streams.simulate.city import epoch_ms
+from streams.simulate.truth import Truth
 
 START, END = epoch_ms("2024-03-11T09:00"), epoch_ms("2024-03-11T09:30")
 
@@ -41,7 +42,10 @@ FLOW = """  - id: {id}
 
 
 def flow(services: str, portal: str = "hcmc", agencies: str = "hcmc-districts", count: int = 3000) -> str:
-    return FLOW.format(id=f"{portal}-people", portal=portal, agencies=agencies, services=services, count=count)
+    """Return dossiers of some services through one portal."""
+    return FLOW.format(
+        id=f"{portal}-people", portal=portal, agencies=agencies, services=services, count=count
+    )
 
 
 HEALTH = """  - id: health
@@ -78,52 +82,74 @@ class Case:
     others: set[str] = field(default_factory=set)
 
 
+SHARED = "links: [hcmc-npd, hcmc-vneid, hcmc-justice]\n    share: 0.7"
+FLAPPING = "pattern: flapping\n    bad_seconds: 50\n    good_seconds: 20"
+BURSTS = "pattern: bursts\n    bad_seconds: 60\n    good_seconds: 15"
+
 SYSTEMS = {
     # The portal's own system fails on all its lookups at once: every link is struck by one cause.
-    1: Case("hcmc-npd", "reset", extra="links: [hcmc-npd, hcmc-vneid, hcmc-justice]\n    share: 0.7", others={"hcmc-vneid", "hcmc-justice"}),
+    1: Case("hcmc-npd", "reset", extra=SHARED, others={"hcmc-vneid", "hcmc-justice"}),
     2: Case("hcmc-npd", "unreachable"),
     3: Case("hcmc-vneid", "timeout", extra="share: 0.7"),
     4: Case("hcmc-cmnd", "half_open"),
     5: Case("hcmc-cccd", "slow", kind="degraded", extra="slow_times: 9"),
     6: Case("hanoi-bhyt", "timeout", flows=HEALTH.format(portal="hanoi"), services={"tra-cuu-bhyt"}),
     7: Case(
-        "hcmc-justice", "provider_error", "provider", flows=flow("phieu-ly-lich-tu-phap-1: 3, dang-ky-khai-sinh: 1"),
-        extra="services: [phieu-ly-lich-tu-phap-1]", services={"phieu-ly-lich-tu-phap-1"},
+        "hcmc-justice",
+        "provider_error",
+        "provider",
+        flows=flow("phieu-ly-lich-tu-phap-1: 3, dang-ky-khai-sinh: 1"),
+        extra="services: [phieu-ly-lich-tu-phap-1]",
+        services={"phieu-ly-lich-tu-phap-1"},
     ),
     8: Case(
-        "police-npd", "provider_error", "provider",
+        "police-npd",
+        "provider_error",
+        "provider",
         flows=flow("ho-chieu-pho-thong: 2, thong-bao-luu-tru: 2", "police", "hcmc-police"),
-        extra="services: [ho-chieu-pho-thong]", services={"ho-chieu-pho-thong"},
+        extra="services: [ho-chieu-pho-thong]",
+        services={"ho-chieu-pho-thong"},
     ),
     9: Case(
-        "hcmc-npd", "protocol_error", kind="degraded", flows=flow("qd422-0001: 1, dang-ky-tam-tru: 8", count=9000),
-        extra="services: [qd422-0001]", services={"qd422-0001"},
+        "hcmc-npd",
+        "protocol_error",
+        kind="degraded",
+        flows=flow("qd422-0001: 1, dang-ky-tam-tru: 8", count=9000),
+        extra="services: [qd422-0001]",
+        services={"qd422-0001"},
     ),
-    10: Case("hcmc-npsp", "reset", flows=flow("thanh-toan: 1"), extra="pattern: flapping\n    bad_seconds: 50\n    good_seconds: 20"),
+    10: Case("hcmc-npsp", "reset", flows=flow("thanh-toan: 1"), extra=FLAPPING),
     11: Case("hanoi-npd", "unreachable", flows=HANOI, extra="share: 0.9"),
-    12: Case("hanoi-vaccine", "throttled", "provider", flows=HANOI, more=BATCH, services={"xac-minh-tiem-chung"}),
+    12: Case(
+        "hanoi-vaccine", "throttled", "provider", flows=HANOI, more=BATCH, services={"xac-minh-tiem-chung"}
+    ),
     13: Case("hcmc-payment", "throttled", "provider", extra="share: 0.8"),
     14: Case("hcmc-signature", "tls_error", flows=flow("cap-chu-ky-so: 1")),
-    15: Case("hcmc-ecopy", "timeout", flows=flow("sao-y-dien-tu: 1", count=5000), extra="pattern: bursts\n    bad_seconds: 60\n    good_seconds: 15"),
+    15: Case("hcmc-ecopy", "timeout", flows=flow("sao-y-dien-tu: 1", count=5000), extra=BURSTS),
     16: Case("hcmc-legacy", "protocol_error", flows=flow("tro-cap-that-nghiep: 1"), extra="share: 0.8"),
     17: Case(
-        "hcmc-specialised", "unreachable", more="probes: [hcmc-specialised]\n", services=set(),
-        start=epoch_ms("2024-03-11T07:00"), end=None,
+        "hcmc-specialised",
+        "unreachable",
+        more="probes: [hcmc-specialised]\n",
+        services=set(),
+        start=epoch_ms("2024-03-11T07:00"),
+        end=None,
     ),
     18: Case(
-        "binh-tan-access", "timeout", flows=flow("dang-ky-khai-sinh: 1", agencies="binh-tan-units").replace(
+        "binh-tan-access",
+        "timeout",
+        flows=flow("dang-ky-khai-sinh: 1", agencies="binh-tan-units").replace(
             "    count", "    access: binh-tan-access\n    count"
         ),
         extra="share: 0.6",
     ),
-}  # fmt: skip
+}
 
 
-def found(simulate, text: str) -> tuple[list[Outage], object]:
+def found(simulate, text: str) -> tuple[list[Outage], Truth]:
+    """Return the outages found in a run, and its truth."""
     run = simulate(text, seed=3)
     return analyze(run.records).final(), run.truth
-
-
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
@@ -132,7 +158,11 @@ def test_the_typical_fault_is_found(simulate, system):
     case = SYSTEMS[system]
     where = "cause: typical" if case.extra.startswith("links") else f"links: [{case.link}]"
     text = CITY.format(
-        flows=case.flows, more=case.more, effect=case.effect, where=where, extra=case.extra or "cause: typical fault"
+        flows=case.flows,
+        more=case.more,
+        effect=case.effect,
+        where=where,
+        extra=case.extra or "cause: typical fault",
     ).replace("    cause: typical\n    start", "    start")
     outages, truth = found(simulate, text)
     fault = next(f for f in truth.faults if f.link == case.link and f.outage)
@@ -166,7 +196,9 @@ NONE = {
 def test_what_is_no_outage_gives_none(simulate, trouble):
     """Data-quality trouble, silence, announced maintenance and blindness give no outage."""
     flows, effect, where, extra = NONE[trouble]
-    outages, truth = found(simulate, CITY.format(flows=flows, more="", effect=effect, where=where, extra=extra))
+    outages, truth = found(
+        simulate, CITY.format(flows=flows, more="", effect=effect, where=where, extra=extra)
+    )
     assert not any(fault.outage for fault in truth.faults)
     assert {fault.effect for fault in truth.faults} == {effect}
     assert outages == []

@@ -1,6 +1,7 @@
 """What follows from the model: who comes when, retry storms, backlogs, overload, deferral, paths."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -36,6 +37,7 @@ people: {vneid_account: 0, card_read: 0, cmnd_9_digits: 0}
 
 
 def events(simulated, topic=LOOKUPS):
+    """Return the distinct events of a topic in order of their own time."""
     decoder = lookup_decoder if topic == LOOKUPS else submission_decoder
     seen, found = set(), []
     for record in simulated.records:
@@ -48,6 +50,7 @@ def events(simulated, topic=LOOKUPS):
 
 
 def per_minute(simulated, link):
+    """Return how many attempts a link got in each minute."""
     asked = Counter()
     for event in events(simulated):
         if isinstance(event, LookupRequested) and event.observer == "portal" and event.link == link:
@@ -78,7 +81,8 @@ def test_a_cut_makes_a_retry_storm_and_a_backlog(simulate):
 
 def test_a_batch_competes_with_citizens(simulate):
     """A batch that asks more than the provider serves slows citizens' lookups until they fail; the truth
-    holds an overload that nobody planned, and it ends some time after the batch."""
+    holds an overload that nobody planned, and it ends some time after the batch.
+    """
     batch = (
         "batches: [{id: bulk, link: hcmc-npd, service: lam-sach-du-lieu, agency: ca-tp, records: 150000, "
         "per_request: 1000, weight: 360, start: 2024-03-11T09:00, end: 2024-03-11T09:10}]"
@@ -97,7 +101,7 @@ def test_a_batch_competes_with_citizens(simulate):
 
 
 def test_data_quality_answers_and_does_not_fail(simulate):
-    """Unclean records turn answers into not_found and mismatch, some dossiers are rejected, no fault counts."""
+    """Unclean records turn answers into not_found and mismatch; some dossiers are rejected."""
     run = simulate(
         HEAD + FLOW + "faults: [{id: unclean, effect: data_quality, share: 0.5, links: [hcmc-npd], "
         "start: 2024-03-11T08:00, minutes: 60}]"
@@ -154,8 +158,10 @@ def test_flapping_and_bursts_alternate(simulate):
 
 
 def test_an_e_copy_fails_without_vneid_in_the_portal(simulate):
-    """Who has no VNeID in the portal account is denied an e-certified copy: a client fault, not the link's."""
-    flow = FLOW.replace("dang-ky-tam-tru", "sao-y-dien-tu").replace("cmnd_9_digits: 0", "vneid_in_portal: 0.4")
+    """Without VNeID in the portal account an e-certified copy is denied: no fault of the link."""
+    flow = FLOW.replace("dang-ky-tam-tru", "sao-y-dien-tu").replace(
+        "cmnd_9_digits: 0", "vneid_in_portal: 0.4"
+    )
     run = simulate(HEAD + flow.replace("count: 6000", "count: 1500"))
     totals = next(link for link in run.truth.links if link.link == "hcmc-ecopy")
     assert totals.outcomes["denied"] == pytest.approx(0.6 * 1500, rel=0.1)
@@ -172,7 +178,7 @@ def test_paths_follow_who_applies(simulate):
         if isinstance(event, LookupRequested) and event.observer == "portal" and event.attempt == 1:
             paths.setdefault(event.dossier_id, []).append(event.link)
     whole = Counter(tuple(path) for path in paths.values())
-    assert set(path[-1] for path in whole if len(path) == 3) <= {"hcmc-npd", "hcmc-cccd", "hcmc-npsp"}
+    assert {path[-1] for path in whole if len(path) == 3} <= {"hcmc-npd", "hcmc-cccd", "hcmc-npsp"}
     signed_in = sum(n for path, n in whole.items() if path[0] == "hcmc-vneid")
     assert signed_in == pytest.approx(3000, rel=0.06)
     cards = sum(n for path, n in whole.items() if {"hcmc-cccd", "hcmc-cmnd"} & set(path))
@@ -219,7 +225,7 @@ def test_random_faults_keep_to_their_distributions(catalogue):
     start = epoch_ms("2000-01-01T00:00")
     end = epoch_ms("2020-01-01T00:00")
     faults = list(by_chance(process, start, end, seed=5))
-    gaps = [b[1] - a[2] for a, b in zip(faults, faults[1:], strict=False)]
+    gaps = [b[1] - a[2] for a, b in pairwise(faults)]
     lengths = sorted(end - start for _, start, end in faults)
     assert sum(gaps) / len(gaps) == pytest.approx(process.mean_gap_hours * 3_600_000, rel=0.08)
     assert lengths[len(lengths) // 2] == pytest.approx(process.median_minutes * 60_000, rel=0.1)
