@@ -5,8 +5,9 @@ import urllib.request
 
 import pytest
 
+from streams.watch.api import PrometheusApi, WatchApiError
 from streams.watch.dashboards.build import BOARDS
-from streams.watch.dashboards.render import at_home
+from streams.watch.dashboards.render import MAIN_PANELS, at_home, render
 from streams.watch.rules import rule_files
 from streams.watch.settings import WatchSettings
 
@@ -210,3 +211,43 @@ def test_the_outage_is_drawn_as_a_region(watched):
     drawn_from, drawn_to = (watched.event_ms(series["values"][end][0]) for end in (0, -1))
     assert drawn_from == pytest.approx(watched.fault_start_ms, abs=180_000)
     assert drawn_to == pytest.approx(watched.fault_end_ms, abs=180_000)
+
+
+@pytest.mark.parametrize(
+    ("board", "panel"),
+    [
+        pytest.param(board, panel, id=f"{board.uid}-{panel.title}")
+        for board in BOARDS
+        for panel in board.panels
+        if panel.title in MAIN_PANELS[board.uid]
+    ],
+)
+def test_a_main_panel_can_be_drawn(watched, board, panel, tmp_path):
+    """The drawing is an SVG that has the panel's title, and says it twice alike."""
+    files = [tmp_path / "once.svg", tmp_path / "twice.svg"]
+    for file in files:
+        render(
+            board, panel, watched.watch.prometheus, watched.started, watched.ended, file, pace=watched.pace
+        )
+    once, twice = (file.read_text("utf-8") for file in files)
+    assert once.startswith("<?xml")
+    assert panel.title in once
+    assert once == twice
+
+
+def test_a_refused_question_says_what_and_why(watched):
+    """Prometheus's own words come through, with the question."""
+    with pytest.raises(WatchApiError, match=r"sum\(.*400.*parse error"):
+        watched.watch.prometheus.instant("sum(")
+
+
+def test_a_prometheus_that_is_not_there_is_named():
+    """An address where nothing listens is an error that names it."""
+    with pytest.raises(WatchApiError, match=r"127\.0\.0\.1:9/.* does not answer"):
+        PrometheusApi("http://127.0.0.1:9").instant("up")
+
+
+def test_main_panels_are_panels():
+    """What is drawn for the documentation exists, dashboard by dashboard."""
+    titles = {board.uid: {panel.title for panel in board.panels} for board in BOARDS}
+    assert all(set(wanted) <= titles[uid] for uid, wanted in MAIN_PANELS.items())

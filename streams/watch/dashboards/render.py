@@ -79,7 +79,7 @@ def render(
         for region in board.regions:
             _shade(axes, region, api, start, end, step)
         axes.set_xlim(_time(start), _time(end))
-        formatter = DateFormatter("%H:%M", tz=TIMEZONE)  # type: ignore[no-untyped-call]  # few types there
+        formatter = DateFormatter("%H:%M:%S" if end - start < 3_600 else "%H:%M", tz=TIMEZONE)  # type: ignore[no-untyped-call]  # few types there
         axes.xaxis.set_major_formatter(formatter)
         axes.set_xlabel("Asia/Ho_Chi_Minh" + ("" if pace == 1 else f", played {pace:g} times as fast"))
     if panel.shape not in {"statetimeline", "bargauge"}:
@@ -110,10 +110,16 @@ def _states(axes: Axes, series: list[tuple[str, dict[str, Any]]]) -> None:
     for row, (_, one) in enumerate(series):
         moments, codes = _points(one)
         width = (moments[-1] - moments[0]) / max(1, len(moments) - 1)
+        spells: list[tuple[float, float, float]] = []
+        for moment, code in zip(moments, codes, strict=True):
+            if spells and spells[-1][2] == code:
+                spells[-1] = (spells[-1][0], moment + width, code)
+            else:
+                spells.append((moment, moment + width, code))
         axes.broken_barh(
-            [(moment, width) for moment in moments],
+            [(began, ended - began) for began, ended, _ in spells],
             (row - 0.4, 0.8),
-            facecolors=[STATES[int(code)][1] for code in codes],
+            facecolors=[STATES[int(code)][1] for _, _, code in spells],
         )
     axes.set_yticks(range(len(series)), [legend for legend, _ in series])
     axes.legend(
@@ -131,7 +137,10 @@ def _heatmap(axes: Axes, series: list[tuple[str, dict[str, Any]]]) -> None:
         values = {moment: float(value) for moment, value in one["values"]}
         rows.append([max(0.0, values.get(moment, 0.0) - below[moment]) or float("nan") for moment in moments])
         below |= values
-    axes.pcolormesh([_time(moment) for moment in moments], range(len(rows)), rows, shading="nearest")
+    # As pixels: thousands of cells as shapes make a large file.
+    axes.pcolormesh(
+        [_time(moment) for moment in moments], range(len(rows)), rows, shading="nearest", rasterized=True
+    )
     axes.set_yticks(range(len(rows)), [f"≤ {bound:g}" for bound, _ in buckets])
 
 
@@ -164,10 +173,11 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("prometheus", help="address, such as http://127.0.0.1:9090")
     parser.add_argument("--minutes", type=float, default=360, help="of the wall clock [360]")
+    parser.add_argument("--ago", type=float, default=0, help="end so many minutes ago [0]")
     parser.add_argument("--pace", type=float, default=1, help="how much faster event time ran [1]")
     parser.add_argument("--out", type=Path, default=Path("docs/img"))
     given = parser.parse_args(arguments)
-    end = time.time()
+    end = time.time() - given.ago * 60
     for board in BOARDS:
         for panel in board.panels:
             if panel.title in MAIN_PANELS[board.uid]:
