@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 PURE := not kafka and not prometheus and not postgres and not browser and not slow
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check style bench lock clean
+.PHONY: help install demo test check style bench docs lock clean
 
 help:
 	@echo "make install   .venv with everything, locked"
@@ -20,6 +20,7 @@ help:
 	@echo "make test      everything: style, types, all tests on the real parts"
 	@echo "make check     what takes seconds: style, types, pure tests"
 	@echo "make bench     the benchmark; ARGS=... is passed on"
+	@echo "make docs      rewrite what is generated: rules, dashboards, documentation"
 	@echo "make lock      resolve requirements/ anew from pyproject.toml"
 	@echo "make clean     remove .venv and caches"
 
@@ -58,6 +59,10 @@ test: style
 
 bench: $(INSTALLED)
 	$(BIN)/portallink bench $(ARGS)
+
+docs: $(INSTALLED)
+	$(BIN)/python -m streams.watch
+	$(BIN)/python -m streams.cli.reference
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

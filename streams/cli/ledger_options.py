@@ -103,6 +103,7 @@ def asked(
 def month_ms(month: str) -> tuple[int, int]:
     """Return start and end of a local month.
 
+    >>> from streams.model.calendar import to_local
     >>> [to_local(ms).isoformat() for ms in month_ms("2025-12")]
     ['2025-12-01T00:00:00+07:00', '2026-01-01T00:00:00+07:00']
     """
