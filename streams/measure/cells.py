@@ -1,12 +1,15 @@
-"""What one slot collects between two cuts, and how it is summed at the cut."""
+"""What one slot collects between two cuts, and how it is summed at the cut.
 
-from collections import Counter
+A slot of a link holds a handful of events on a quiet link and thousands on a busy one, so what a cell itself
+costs counts as much as each event does: empty parts are neither made nor summed.
+"""
+
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from streams.model.events import FAILURES, LookupCompleted, LookupRequested
 from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot
-from streams.model.sketch import bucket_of, dossier_hash, trim
+from streams.model.sketch import BUCKET_OF_MS, TOP_MS, bucket_of, dossier_hash, trim
 
 Key = TypeVar("Key", str, int)
 
@@ -17,7 +20,8 @@ Signed = tuple[int, str, LookupRequested | LookupCompleted, int, int | None]
 class LinkCell:
     """One slot of one link since the last cut.
 
-    Answers seen by the portal go to three parallel lists; everything rarer goes to ``signed``.
+    Answers seen by the portal are counted by outcome and go to two parallel lists; everything rarer goes
+    to ``signed`` and ``provider``, which are None while empty.
     """
 
     __slots__ = ("asked_ok", "late", "latency", "outcomes", "provider", "requested", "signed")
@@ -25,48 +29,94 @@ class LinkCell:
     def __init__(self) -> None:
         self.requested = 0
         self.late = 0
-        self.outcomes: list[str] = []
+        self.outcomes: dict[str, int] = {}
         self.asked_ok: list[int] = []
         self.latency: list[int] = []
-        self.signed: list[Signed] = []
-        self.provider: list[tuple[int, str, int | None]] = []
+        self.signed: list[Signed] | None = None
+        self.provider: list[tuple[int, str, int | None]] | None = None
+
+    def add_signed(self, entry: Signed) -> None:
+        """Collect what the portal's view says beyond plain answers."""
+        if self.signed is None:
+            self.signed = []
+        self.signed.append(entry)
+
+    def add_provider(self, sign: int, outcome: str, latency_ms: int | None) -> None:
+        """Collect what the provider's view says."""
+        if self.provider is None:
+            self.provider = []
+        self.provider.append((sign, outcome, latency_ms))
 
     def summed(self, start_ms: int) -> LinkSlot:
         """Return the sums. Their order is canonical, so that equal facts give equal bytes."""
-        outcomes, latency = Counter(self.outcomes), histogram(self.latency)
-        seconds: dict[int, Asked] = {}
-        for asked_ms in self.asked_ok:
-            add_answered(seconds, asked_ms, 1)
-        slot = LinkSlot(start_ms, requested=self.requested, late=self.late)
-        for sign, outcome, event, asked_ms, latency_ms in self.signed:
-            outcomes[outcome] += sign
-            slot.synthetic += sign if event.synthetic else 0
-            if outcome in FAILURES:
-                add_failed(seconds, asked_ms, sign)
-                if not event.synthetic:
-                    _add(slot.failed_services, event.service, sign)
-                    _add(slot.failed_agencies, event.agency, sign)
-                    _add(slot.failed_dossiers, dossier_hash(event.dossier_id), sign)
-            else:
-                add_answered(seconds, asked_ms, sign)
-                if latency_ms is not None:
-                    _add(latency, bucket_of(latency_ms), sign)
-        provider: Counter[str] = Counter()
-        for sign, outcome, latency_ms in self.provider:
-            provider[outcome] += sign
-            if latency_ms is not None:
-                _add(slot.provider_latency, bucket_of(latency_ms), sign)
-        slot.outcomes, slot.provider_outcomes = tidy(outcomes), tidy(provider)
-        slot.latency, slot.provider_latency = tidy(latency), tidy(slot.provider_latency)
-        slot.failed_services, slot.failed_agencies = tidy(slot.failed_services), tidy(slot.failed_agencies)
-        slot.failed_dossiers = trim(slot.failed_dossiers)
-        slot.asked = [seconds[second] for second in sorted(seconds)]
+        outcomes = self.outcomes
+        slot = LinkSlot(start_ms, self.requested, outcomes if len(outcomes) < 2 else tidy(outcomes))
+        if self.asked_ok:
+            slot.asked = by_second(self.asked_ok)
+            slot.latency = histogram(self.latency)
+        if self.late:
+            slot.late = self.late
+        if self.signed is not None:
+            _add_signed(slot, self.signed)
+        if self.provider is not None:
+            _add_provider(slot, self.provider)
         return slot
 
 
+def _add_signed(slot: LinkSlot, signed: Iterable[Signed]) -> None:
+    outcomes, latency = slot.outcomes, slot.latency
+    seconds = {asked.second: asked for asked in slot.asked}
+    for sign, outcome, event, asked_ms, latency_ms in signed:
+        _add(outcomes, outcome, sign)
+        if event.synthetic:
+            slot.synthetic += sign
+        if outcome in FAILURES:
+            add_failed(seconds, asked_ms, sign)
+            if not event.synthetic:
+                _add(slot.failed_services, event.service, sign)
+                _add(slot.failed_agencies, event.agency, sign)
+                _add(slot.failed_dossiers, dossier_hash(event.dossier_id), sign)
+        else:
+            add_answered(seconds, asked_ms, sign)
+            if latency_ms is not None:
+                _add(latency, bucket_of(latency_ms), sign)
+    slot.outcomes, slot.latency = tidy(outcomes), tidy(latency)
+    slot.failed_services, slot.failed_agencies = tidy(slot.failed_services), tidy(slot.failed_agencies)
+    slot.failed_dossiers = trim(slot.failed_dossiers)
+    slot.asked = [seconds[second] for second in sorted(seconds)]
+
+
+def _add_provider(slot: LinkSlot, seen: Iterable[tuple[int, str, int | None]]) -> None:
+    outcomes, latency = slot.provider_outcomes, slot.provider_latency
+    for sign, outcome, latency_ms in seen:
+        _add(outcomes, outcome, sign)
+        if latency_ms is not None:
+            _add(latency, bucket_of(latency_ms), sign)
+    slot.provider_outcomes, slot.provider_latency = tidy(outcomes), tidy(latency)
+
+
 def histogram(latencies_ms: Iterable[int]) -> dict[int, int]:
-    """Return the latency histogram of some latencies."""
-    return Counter(map(bucket_of, latencies_ms))
+    """Return the latency histogram of some latencies, in the order of its buckets."""
+    counts: dict[int, int] = {}
+    for ms in sorted(latencies_ms):
+        bucket = BUCKET_OF_MS[ms] if 0 <= ms <= TOP_MS else bucket_of(ms)
+        counts[bucket] = counts.get(bucket, 0) + 1
+    return counts
+
+
+def by_second(asked_ok_ms: Iterable[int]) -> list[Asked]:
+    """Return answered requests by the second in which they were asked, ascending."""
+    asked: list[Asked] = []
+    current = -1 << 62
+    for asked_ms in sorted(asked_ok_ms):
+        second = asked_ms // 1000
+        if second != current:
+            current = second
+            last = Asked(second, 1, 0, asked_ms - second * 1000)
+            asked.append(last)
+        else:
+            last.ok += 1
+    return asked
 
 
 def _add(counts: dict[Key, int], key: Key, sign: int) -> None:

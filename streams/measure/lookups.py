@@ -1,7 +1,7 @@
 """Sums over `npd.lookups`: what became known about each link in each slot.
 
-Between two cuts a cell only collects (lists of plain values, appended); the sums are made once, at the
-cut. A cell belongs to the slot in which an outcome became known: the completion's, or the deadline's for
+Between two cuts a cell only collects, mostly plain values in lists; the sums are made once, at the cut.
+A cell belongs to the slot in which an outcome became known: the completion's, or the deadline's for
 `no_response`. What turns out otherwise later is taken back by an entry with a negative sign.
 """
 
@@ -41,18 +41,24 @@ class LookupSums:
             for observer in ("portal", "gateway", "provider")
         }
         self._portal = self._pairings["portal"]
-        self._cells: dict[tuple[str, int], LinkCell] = {}
+        self._slots: dict[int, dict[str, LinkCell]] = {}
         self._links: Remembered[bool] = Remembered()
         self._watching = Watching(settings.slot_ms)
 
     def apply(self, event: LookupEvent) -> None:
         """Take in one event that is no duplicate; raise `TooManyLinksError` before any effect."""
-        if type(event) is LookupCompleted:
-            self._complete(event)
-        elif type(event) is LookupRequested:
-            self._request(event)
-        elif type(event) is Heartbeat:
-            self._watching.beat(event)
+        kind = type(event)
+        if kind is LookupCompleted:
+            pairing = self._pairings[event.observer]
+            request = pairing.open.pop(event.lookup_id, None)  # type: ignore[union-attr]  # as `kind` says
+            if request is None:
+                self._complete_unopened(pairing, event)  # type: ignore[arg-type]
+            else:
+                self._settle(event, request.occurred_at_ms, 1)  # type: ignore[arg-type]
+        elif kind is LookupRequested:
+            self._request(event)  # type: ignore[arg-type]
+        else:
+            self._watching.beat(event)  # type: ignore[arg-type]
 
     def mark_late(self, event: LookupEvent) -> None:
         """Count a late event, already applied, on the cell it falls in."""
@@ -76,23 +82,25 @@ class LookupSums:
     def drain(self, measurement: Measurement, closed_before_ms: int) -> None:
         """Move all that was collected into ``measurement``; slots ended by ``closed_before_ms`` are late."""
         by_link: dict[str, LinkCells] = {}
-        for link, slot in sorted(self._cells):
-            cells = by_link.get(link)
-            if cells is None:
-                cells = by_link[link] = LinkCells(link)
+        for slot in sorted(self._slots):
             start_ms = slot * self._slot_ms
             late = start_ms + self._slot_ms <= closed_before_ms
-            (cells.late_slots if late else cells.slots).append(self._cells[link, slot].summed(start_ms))
-        measurement.links = list(by_link.values())
+            for link, cell in self._slots[slot].items():
+                cells = by_link.get(link)
+                if cells is None:
+                    cells = by_link[link] = LinkCells(link)
+                (cells.late_slots if late else cells.slots).append(cell.summed(start_ms))
+        measurement.links = [by_link[link] for link in sorted(by_link)]
         measurement.alive = self._watching.drain()
-        self._cells = {}
+        self._slots = {}
 
     def _cell(self, link: str, slot: int) -> LinkCell:
-        cell = self._cells.get((link, slot))
-        if cell is None:
+        try:
+            return self._slots[slot][link]
+        except KeyError:
             self._admit(link)
-            cell = self._cells[link, slot] = LinkCell()
-        return cell
+            cell = self._slots.setdefault(slot, {})[link] = LinkCell()
+            return cell
 
     def _admit(self, link: str) -> None:
         links = self._links
@@ -103,8 +111,9 @@ class LookupSums:
 
     def _request(self, request: LookupRequested) -> None:
         pairing = self._pairings[request.observer]
+        slot = request.occurred_at_ms // self._slot_ms
         if pairing is self._portal:
-            self._cell(request.link, request.occurred_at_ms // self._slot_ms).requested += 1
+            self._cell(request.link, slot).requested += 1
         else:
             self._admit(request.link)
         if pairing.waiting:
@@ -118,23 +127,7 @@ class LookupSums:
                 self._settle(lone, None, -1)
                 self._settle(lone, request.occurred_at_ms, 1)
                 return
-        pairing.add_request(request)
-
-    def _complete(self, done: LookupCompleted) -> None:
-        pairing = self._pairings[done.observer]
-        request = pairing.open.pop(done.lookup_id, None)
-        if request is None:
-            self._complete_unopened(pairing, done)
-        elif pairing is not self._portal or done.synthetic or done.outcome not in _CARRIED:
-            self._settle(done, request.occurred_at_ms, 1)
-        else:  # the common case, spelt out: the portal saw an answer
-            known_ms, asked_ms = done.occurred_at_ms, request.occurred_at_ms
-            cell = self._cells.get((done.link, known_ms // self._slot_ms))
-            if cell is None:
-                cell = self._cell(done.link, known_ms // self._slot_ms)
-            cell.outcomes.append(done.outcome)
-            cell.asked_ok.append(asked_ms)
-            cell.latency.append(known_ms - asked_ms)
+        pairing.add_request(request, slot)
 
     def _complete_unopened(self, pairing: Pairing, done: LookupCompleted) -> None:
         expired = pairing.expired.pop(done.lookup_id)
@@ -151,23 +144,31 @@ class LookupSums:
             return
         cell = self._cell(request.link, (request.occurred_at_ms + self._timeout_ms) // self._slot_ms)
         if request.observer == "provider":
-            cell.provider.append((sign, NO_RESPONSE, None))
+            cell.add_provider(sign, NO_RESPONSE, None)
         else:
-            cell.signed.append((sign, NO_RESPONSE, request, request.occurred_at_ms, None))
+            cell.add_signed((sign, NO_RESPONSE, request, request.occurred_at_ms, None))
 
     def _settle(self, done: LookupCompleted, asked_ms: int | None, sign: int) -> None:
         """Count (or take back) a completion in its slot; ``asked_ms`` is None for a lone one."""
-        if done.observer == "gateway":
+        observer = done.observer
+        if observer == "gateway":
             return  # the gateway's view is checked and paired, but neither decides nor splits
-        known_ms = done.occurred_at_ms
-        latency_ms = None if asked_ms is None else known_ms - asked_ms
-        cell = self._cell(done.link, known_ms // self._slot_ms)
-        if done.observer == "provider":
-            cell.provider.append((sign, done.outcome, latency_ms))
-        else:
-            cell.signed.append(
-                (sign, done.outcome, done, known_ms if asked_ms is None else asked_ms, latency_ms)
-            )
+        known_ms, outcome = done.occurred_at_ms, done.outcome
+        try:
+            cell = self._slots[known_ms // self._slot_ms][done.link]
+        except KeyError:
+            cell = self._cell(done.link, known_ms // self._slot_ms)
+        if observer == "provider":
+            cell.add_provider(sign, outcome, None if asked_ms is None else known_ms - asked_ms)
+        elif asked_ms is None:
+            cell.add_signed((sign, outcome, done, known_ms, None))
+        elif sign < 0 or done.synthetic or outcome not in _CARRIED:
+            cell.add_signed((sign, outcome, done, asked_ms, known_ms - asked_ms))
+        else:  # nearly always: the portal saw an answer
+            outcomes = cell.outcomes
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            cell.asked_ok.append(asked_ms)
+            cell.latency.append(known_ms - asked_ms)
 
 
 class Watching:

@@ -13,7 +13,7 @@ by reading again from the start of the third newest generation, quietly, up to t
 with the greatest event time at that point, is the `Checkpoint` that goes into the offset commit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -109,18 +109,16 @@ class Meter:
         """How many records have been read since the last cut."""
         return self._flushed + len(self._block)
 
-    def feed(self, entries: Iterable[Entry]) -> None:
+    def feed(self, entries: Sequence[Entry]) -> None:
         """Take in records in offset order. The hot path: one turn of this loop for each record."""
         settings = self.settings
         decode, apply = self._decode, self._sums.apply
         earliest_ms, skew_ms = settings.earliest_event_ms, settings.max_clock_skew_ms
         max_bytes, lateness_ms = settings.max_value_bytes, settings.out_of_orderness_ms
-        block, counts, young, old = self._block, self._counts, self._young, self._old
-        max_event_ms = self._max_event_ms
-        for entry in entries:
-            block.append(entry)
-            if len(block) == BLOCK_RECORDS:
-                self._flush_block()
+        counts, young, old = self._counts, self._young, self._old
+        max_event_ms, next_cut_ms = self._max_event_ms, self._next_cut_ms
+        start = 0
+        for index, entry in enumerate(entries, 1):
             _, logged_at_ms, key, value = entry
             try:
                 event = decode(value)
@@ -129,9 +127,9 @@ class Meter:
                 continue
             event_ms, event_id = event.occurred_at_ms, event.event_id
             if (
-                len(value) > max_bytes
-                or not earliest_ms <= event_ms <= logged_at_ms + skew_ms
-                or (key is not None and not isinstance(event, Heartbeat) and key != event.dossier_id.encode())
+                not earliest_ms <= event_ms <= logged_at_ms + skew_ms
+                or len(value) > max_bytes
+                or (key is not None and type(event) is not Heartbeat and key != event.dossier_id.encode())  # type: ignore[union-attr]
             ):
                 self._refuse(entry, *self._implausible(event, entry))
                 continue
@@ -147,21 +145,25 @@ class Meter:
                 continue
             if event_ms > max_event_ms:
                 max_event_ms = event_ms
-                if event_ms >= self._next_cut_ms:
+                if event_ms >= next_cut_ms:
                     self._max_event_ms = event_ms
+                    self._hold(entries[start:index])
+                    start = index
                     self._cut(entry[0] + 1)
-                    block, counts, young, old = self._block, self._counts, self._young, self._old
+                    counts, young, old = self._counts, self._young, self._old
+                    next_cut_ms = self._next_cut_ms
             elif event_ms < max_event_ms - lateness_ms:
                 counts.late += 1
                 self._sums.mark_late(event)  # type: ignore[arg-type]  # as above
         self._max_event_ms = max_event_ms
+        self._hold(entries[start:] if start else entries)
 
     def _cut(self, next_offset: int) -> None:
         """Emit the measurement of everything since the last cut, up to ``next_offset``."""
         closed_before_ms = self._closed_ms
         self._schedule()
         self._sums.close(self._closed_ms)
-        self._flush_block()
+        self._flush_block(len(self._block))
         counts = self._counts
         counts.applied = self._flushed - counts.duplicate - counts.late - counts.dead_letter
         self._done += counts
@@ -198,13 +200,20 @@ class Meter:
         self._digest = RangeDigest()
         self._counts = RecordCounts()
 
-    def _flush_block(self) -> None:
-        if self._block:
+    def _hold(self, entries: Sequence[Entry]) -> None:
+        """Add records to the range; its digest goes over blocks of a fixed size, whatever comes at once."""
+        self._block += entries
+        while len(self._block) >= BLOCK_RECORDS:
+            self._flush_block(BLOCK_RECORDS)
+
+    def _flush_block(self, records: int) -> None:
+        block = self._block[:records]
+        if block:
             if self._first_offset < 0:
-                self._first_offset = self._block[0][0]
-            self._flushed += len(self._block)
-            self._digest.add_block(self._block)
-            self._block.clear()
+                self._first_offset = block[0][0]
+            self._flushed += records
+            self._digest.add_block(block)
+            del self._block[:records]
 
     def _refuse(self, entry: Entry, reason: str, detail: str) -> None:
         offset, logged_at_ms, key, value = entry

@@ -51,12 +51,11 @@ class Pairing:
         self.expired: Remembered[LookupRequested] = Remembered()
         self.unpaired: Remembered[LookupCompleted] = Remembered()
 
-    def add_request(self, request: LookupRequested) -> None:
-        """Open a request. A second one under the same id leaves the first to expire on its own."""
+    def add_request(self, request: LookupRequested, slot: int) -> None:
+        """Open a request asked in ``slot``. A second one under the same id leaves the first to expire."""
         key = request.lookup_id
-        slot = request.occurred_at_ms // self.slot_ms
-        earlier = self.open.get(key)
-        if earlier is not None:
+        if key in self.open:
+            earlier = self.open[key]
             again = f"{key}\0{earlier.event_id}"
             self.open[again] = earlier
             self.by_slot[earlier.occurred_at_ms // self.slot_ms].append(again)

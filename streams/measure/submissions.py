@@ -1,15 +1,19 @@
 """Sums over `portal.submissions`: how many dossiers of which kind, and how long until accepted."""
 
 from collections import Counter
+from typing import Final, get_args
 
 from streams.measure.cells import histogram, tidy
 from streams.measure.lookups import Watching
 from streams.measure.pairing import Remembered
-from streams.model.events import Heartbeat, SubmissionEvent
+from streams.model.events import Heartbeat, Submission, SubmissionEvent
 from streams.model.measurement import Measurement, PortalCells, PortalSlot
 from streams.model.settings import MeasureSettings
 
 _RECEIVED, _ACCEPTED = "received", "accepted"
+_KIND_OF: Final[dict[type, str]] = {
+    kind: str(kind.__struct_config__.tag).removeprefix("submission.") for kind in get_args(Submission)
+}
 
 
 class _Cell:
@@ -40,7 +44,7 @@ class SubmissionSums:
             self._watching.beat(event)
             return
         cell = self._cell(event.portal, event.occurred_at_ms // self._slot_ms)
-        kind = event.__struct_config__.tag[11:]  # type: ignore[index]  # "submission.": every tag is text
+        kind = _KIND_OF[type(event)]
         cell.types.append(kind)
         if kind == _RECEIVED:
             cell.services.append(event.service)
@@ -75,7 +79,7 @@ class SubmissionSums:
                 services=tidy(Counter(cell.services)),
                 agencies=tidy(Counter(cell.agencies)),
                 blocked_by=tidy(Counter(cell.blocked_by)),
-                acceptance=tidy(histogram(cell.acceptance)),
+                acceptance=histogram(cell.acceptance),
             )
             by_portal.setdefault(portal, PortalCells(portal)).slots.append(summed)
         measurement.portals = list(by_portal.values())

@@ -28,15 +28,11 @@ class RangeDigest:
     def add_block(self, entries: Sequence[Entry]) -> None:
         """Add the next block."""
         offsets, _, keys, values = zip(*entries, strict=True)
-        index = array("q", [len(entries)])
-        index.extend(offsets)
-        index.extend([-1 if key is None else len(key) for key in keys])
-        index.extend(map(len, values))
+        key_lengths = [-1 if key is None else len(key) for key in keys]
+        index = array("q", [len(entries), *offsets, *key_lengths, *map(len, values)])
         if sys.byteorder == "little":
             index.byteswap()
-        self._sha.update(index.tobytes())
-        self._sha.update(b"".join([key for key in keys if key]))
-        self._sha.update(b"".join(values))
+        self._sha.update(b"".join([index.tobytes(), *filter(None, keys), *values]))
 
     def hexdigest(self) -> str:
         """Return the digest of all blocks so far, in hexadecimal."""
