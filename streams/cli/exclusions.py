@@ -9,7 +9,7 @@ import typer
 from aiokafka.errors import KafkaError
 from msgspec import ValidationError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from streams.cli.ledger_options import AsJson, LedgerAddress, read
 from streams.cli.outcome import fail, notes, print_json, refuse
@@ -107,7 +107,9 @@ def list_command(
     if as_json:
         print_json([exclusion_answer(one) for one in found])
         return
-    table = Table("exclusion", "link", "kind", "start", "end", "author", "reason", "")
+    table = Table(
+        Column("exclusion", overflow="fold"), "link", "kind", "start", "end", "author", "reason", ""
+    )
     for one in found:
         table.add_row(
             one.exclusion_id,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import typer
 from aiokafka.errors import KafkaError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from streams.cli.ledger_options import (
     Agency,
@@ -48,6 +48,7 @@ from streams.serve.texts import Language, written_length, written_percent, writt
 app = typer.Typer(no_args_is_help=True, help="What auditors ask: outages, figures, reports, proof.")
 
 Kind = Annotated[str | None, typer.Option(help="down or degraded.")]
+LIST_COLUMNS = ("link", "kind", "start", "end", "counted", "dossiers")
 SUMMARY_COLUMNS = ("link", "availability", "coverage", "down", "degraded", "outages", "longest")
 MinSeconds = Annotated[float, typer.Option("--min-seconds", help="Only outages that lasted so long.", min=0)]
 Retracted = Annotated[bool, typer.Option(help="Show retracted ones too.")]
@@ -90,7 +91,7 @@ def list_command(
     elif as_csv:
         sys.stdout.buffer.write(rows_csv(OUTAGE_COLUMNS, rows))
     else:
-        table = Table("outage", "link", "kind", "start", "end", "counted", "dossiers", title=calendar)
+        table = Table(Column("outage", overflow="fold"), *LIST_COLUMNS, title=calendar)
         for row in rows:
             table.add_row(
                 row["outage_id"],

@@ -123,9 +123,11 @@ async def _on_http(request: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     """Name the parameters that are wrong, and how; never repeat what they held."""
     assert isinstance(error, RequestValidationError)
-    faults = [
-        f"{'.'.join(map(str, one['loc'][1:])) or one['loc'][0]}: {one['msg']}" for one in error.errors()
-    ]
+    faults = []
+    for fault in error.errors():
+        where = ".".join(map(str, fault["loc"][1:])) or str(fault["loc"][0])
+        named = "another parameter" if fault["type"] == "extra_forbidden" else where
+        faults.append(f"{named}: {fault['msg']}")
     return _refused(request, 422, "Unprocessable", "; ".join(faults), {})
 
 

@@ -1,0 +1,205 @@
+"""Ten years of a hundred links in a ledger, made up for a benchmark: rollups, windows, outages, incidents.
+
+The windows are 50 million minutes: the last 347 days of each link, as days of 1440. The figures of all ten
+years are rows as `record` writes them. What the numbers are does not matter to how long answers take.
+"""
+
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from streams.ledger.database import writing
+from streams.ledger.log import StoredLog
+from streams.ledger.minutes import DayOfMinutes
+from streams.ledger.regroup import group_all, incident_row
+from streams.ledger.rows import chunks
+from streams.ledger.schema import (
+    figures,
+    incidents,
+    links,
+    log_nodes,
+    outage_revisions,
+    outage_scopes,
+    outages,
+    settings,
+    window_days,
+)
+from streams.ledger.settle import CALENDAR_SETTING, CALENDAR_VERSIONS, outage_row, scope_rows
+from streams.model import merkle
+from streams.model.calendar import CALENDARS, DAY_MS, MINUTE_MS, date_ms, local_date, service_length_ms
+from streams.model.measurement import Source
+from streams.model.outage import Outage, Window
+
+LOG: Final = "link.outages/0"
+ROWS: Final = 5_000
+
+
+class Size(Struct, frozen=True):
+    """How much to make up; ``window_days`` of each link have their minutes kept."""
+
+    links: int = 100
+    days: int = 3_653
+    outages: int = 50_000
+    window_days: int = 348
+    first_year: int = 2016
+
+
+def fill(engine: sa.Engine, size: Size, seed: int = 1) -> Mapping[str, int]:
+    """Fill an empty ledger; return how many rows of what it holds."""
+    rng = random.Random(seed)  # noqa: S311 - made-up data
+    names = [f"portal{i // 4:02}-provider{i % 4}" for i in range(size.links)]
+    first_ms = date_ms(local_date(0).replace(year=size.first_year))
+    end_ms = first_ms + size.days * DAY_MS
+    with writing(engine) as connection:
+        connection.execute(settings.insert().values(name=CALENDAR_SETTING, value=CALENDAR_VERSIONS))
+        life = {"first_day_ms": first_ms, "last_day_ms": end_ms - DAY_MS, "known_until_ms": end_ms}
+        connection.execute(links.insert(), [{"link": name} | life for name in names])
+        _insert(connection, figures, _figures(names, first_ms, size.days, rng))
+        _insert(connection, window_days, _windows(names, end_ms, size.window_days, rng))
+        published = _outages(names, first_ms, end_ms, size.outages, rng)
+        _insert_outages(connection, published)
+        _insert(connection, incidents, (incident_row(one) for one in group_all(connection)))
+    return {
+        "links": size.links,
+        "windows": size.links * size.window_days * DAY_MS // MINUTE_MS,
+        "outages": size.outages,
+    }
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str, Any]]) -> None:
+    for chunk in chunks(rows, ROWS):
+        connection.execute(table.insert(), chunk)
+
+
+def _figures(names: list[str], first_ms: int, days: int, rng: random.Random) -> Iterator[dict[str, Any]]:
+    for calendar in CALENDARS.values():
+        months: dict[tuple[int, str], dict[str, Any]] = {}
+        for day_ms in range(first_ms, first_ms + days * DAY_MS, DAY_MS):
+            service = service_length_ms(calendar, day_ms, day_ms + DAY_MS)
+            month_ms = date_ms(local_date(day_ms).replace(day=1))
+            for name in names:
+                counted = {
+                    "service_ms": service,
+                    "excluded_ms": 0,
+                    "unknown_ms": min(service, rng.randrange(600_000)),
+                    "down_ms": min(service // 2, rng.randrange(120_000)),
+                    "degraded_ms": 0,
+                    "attempts": 20_000,
+                    "failures": rng.randrange(200),
+                }
+                place = {"calendar": calendar.name, "link": name}
+                yield place | {"grain": "day", "start_ms": day_ms} | counted
+                month = months.setdefault((month_ms, name), dict.fromkeys(counted, 0))
+                for column, value in counted.items():
+                    month[column] += value
+        for (month_ms, name), counted in months.items():
+            yield {"calendar": calendar.name, "link": name, "grain": "month", "start_ms": month_ms} | counted
+
+
+def _windows(names: list[str], end_ms: int, days: int, rng: random.Random) -> Iterator[dict[str, Any]]:
+    templates = [_day(rng) for _ in range(20)]
+    for name in names:
+        for day_ms in range(end_ms - days * DAY_MS, end_ms, DAY_MS):
+            columns, details = rng.choice(templates)
+            yield {"link": name, "day_ms": day_ms, "columns": columns, "details": details}
+
+
+def _day(rng: random.Random) -> tuple[bytes, bytes]:
+    day = DayOfMinutes(0)
+    for minute in range(DAY_MS // MINUTE_MS):
+        if rng.random() < 0.002:
+            continue
+        attempts = rng.randrange(5, 40)
+        failures = int(rng.random() < 0.02)
+        start_ms = minute * MINUTE_MS
+        day.put(
+            Window(
+                "",
+                start_ms,
+                start_ms + MINUTE_MS,
+                1,
+                "UP",
+                {"UP": MINUTE_MS},
+                attempts,
+                attempts,
+                failures,
+                {"ok": attempts - failures, "timeout": failures},
+                {"p50": float(rng.randrange(150, 160)), "p95": 400.0, "p99": 900.0},
+                None,
+            )
+        )
+    return day.pack()
+
+
+def _outages(names: list[str], first_ms: int, end_ms: int, count: int, rng: random.Random) -> list[Outage]:
+    """Return closed outages that do not overlap on a link: each has a stretch of its own."""
+    each = count // len(names)
+    stretch_ms = (end_ms - first_ms) // each
+    published = []
+    for name in names:
+        for i in range(each):
+            start_ms = first_ms + i * stretch_ms + rng.randrange(stretch_ms // 2)
+            stop_ms = start_ms + int(min(rng.lognormvariate(13, 1.2), stretch_ms // 3))
+            offset = rng.randrange(10**9)
+            published.append(
+                Outage(
+                    outage_id=f"o-{name}-{i:05}",
+                    revision=1,
+                    supersedes=None,
+                    status="closed",
+                    reason="closed",
+                    link=name,
+                    kind="down" if rng.random() < 0.8 else "degraded",
+                    fault_domain="link",
+                    start_ms=start_ms,
+                    end_ms=stop_ms,
+                    detected_at_ms=stop_ms + 15_000,
+                    rule_version="1",
+                    attempts=200,
+                    failures=150,
+                    dossiers_affected=rng.randrange(300),
+                    services=[f"service-{rng.randrange(25)}"],
+                    agencies=[f"agency-{rng.randrange(40)}"],
+                    evidence=[Source("npd.lookups", 0, offset, offset + 5_000, "0" * 64)],
+                )
+            )
+    return published
+
+
+def _insert_outages(connection: sa.Connection, published: list[Outage]) -> None:
+    published.sort(key=lambda outage: (outage.detected_at_ms, outage.outage_id))
+    bodies = [msgspec.json.encode(outage) for outage in published]
+    _insert(
+        connection,
+        outage_revisions,
+        (
+            {
+                "outage_id": outage.outage_id,
+                "revision": 1,
+                "link": outage.link,
+                "start_ms": outage.start_ms,
+                "detected_at_ms": outage.detected_at_ms,
+                "log": LOG,
+                "leaf": leaf,
+                "body": body,
+            }
+            for leaf, (outage, body) in enumerate(zip(published, bodies, strict=True))
+        ),
+    )
+    _insert(connection, outages, (_counted_row(outage) for outage in published))
+    _insert(connection, outage_scopes, (row for outage in published for row in scope_rows(outage)))
+    nodes = merkle.appended_nodes(0, map(merkle.leaf_hash, bodies), StoredLog(connection, LOG).node)
+    _insert(
+        connection,
+        log_nodes,
+        ({"log": LOG, "level": level, "position": place, "hash": digest} for level, place, digest in nodes),
+    )
+
+
+def _counted_row(outage: Outage) -> dict[str, Any]:
+    lasted = (outage.end_ms or outage.start_ms) - outage.start_ms
+    return outage_row(outage) | {"counted_ms": lasted, "counted_office_ms": lasted // 4}
