@@ -95,6 +95,9 @@ COMMANDS = {
         CHECK,
         "Score outages against the truth: precision and recall, edges, delay, false outages, availability.",
     ),
+    "bench": Command(
+        "bench:app", CHECK, "Measure this machine's rates: of the stages, or of the audit pages (`serve`)."
+    ),
 }
 
 

@@ -1,0 +1,118 @@
+"""`portallink bench`: how fast each stage is, beside the limit and the baseline, in one run."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from streams.bench.run import FAUST_RECORDS, BenchError, BenchResult, Figures, as_json, run_bench
+from streams.bench.workload import EVENTS_PER_DOSSIER
+from streams.cli.outcome import fail, notes, print_json
+from streams.parts.connection import ConnectionSettingsError
+from streams.parts.errors import PartError
+from streams.publish import PublishError
+from streams.schemas import TopicCreationError
+
+app = typer.Typer(help="Measure this machine's rates: of the stages, or of the audit pages (`serve`).")
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    *,
+    events: Annotated[
+        int,
+        typer.Option(help="About how many events.", min=EVENTS_PER_DOSSIER * 100, max=20_000_000),
+    ] = 1_000_000,
+    as_json_wanted: AsJson = False,
+) -> None:
+    """Put `measure`, `detect` and both at once to a made-up hour, and what they are compared with as well.
+
+    Events per CPU-second compare on a busy machine, too; events per second only on a quiet one.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    columns = (TextColumn("{task.description:16}"), BarColumn(), TextColumn("{task.completed:,.0f}"))
+    with Progress(*columns, TimeElapsedColumn(), console=notes) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=of)
+            progress.update(tasks[what], completed=done, total=max(of, done))
+
+        try:
+            result = run_bench(events, tell)
+        except (BenchError, ConnectionSettingsError, PartError, PublishError, TopicCreationError) as error:
+            fail(error)
+    if as_json_wanted:
+        print_json(as_json(result))
+    else:
+        _print(result)
+
+
+def _print(result: BenchResult) -> None:
+    table = Table(title=f"{result.events:,} records on {result.machine['cpus']} CPUs")
+    table.add_column("what")
+    for column in ("records", "per second", "per CPU-second", "peak memory, MB", "× raw", "× Faust"):
+        table.add_column(column, justify="right")
+    raw, faust = result.references["aiokafka_raw"], result.references["faust_idiomatic"]
+    for name, one in (result.stages | result.references).items():
+        table.add_row(name, *_row(one, raw, faust))
+    Console().print(table)
+    notes.print(
+        "measure and detect as they run in production, end_to_end both at once (CPU and memory added). "
+        f"aiokafka_raw reads and does nothing; faust_idiomatic reads at most {FAUST_RECORDS:,} records. "
+        "The last two columns are ratios per CPU-second."
+    )
+
+
+def _row(one: Figures, raw: Figures, faust: Figures) -> list[str]:
+    return [
+        f"{one.events:,}",
+        f"{one.events_per_s:,.0f}",
+        f"{one.events_per_cpu_s:,.0f}",
+        f"{one.peak_rss_bytes / 1e6:,.0f}",
+        f"{one.events_per_cpu_s / raw.events_per_cpu_s:.2f}",
+        f"{one.events_per_cpu_s / faust.events_per_cpu_s:.1f}",
+    ]
+
+
+@app.command()
+def serve(
+    *,
+    ledger: Annotated[
+        str | None, typer.Option(help="An empty ledger's address [default: a temporary SQLite file].")
+    ] = None,
+    outages: Annotated[int, typer.Option(help="Outages in the ledger.", min=100)] = 50_000,
+    window_days: Annotated[int, typer.Option(help="Days of each link with minutes.", min=1)] = 348,
+    times: Annotated[int, typer.Option(help="Requests of each kind.", min=2, max=1_000)] = 30,
+    as_json_wanted: AsJson = False,
+) -> None:
+    """Ask the audit pages and summaries over a ledger of ten years of 100 links, and time the answers."""
+    # The web server and the database are loaded only for this question.
+    from streams.bench.ledger_fill import Size  # noqa: PLC0415
+    from streams.bench.serve import bench_serve  # noqa: PLC0415
+
+    size = Size(outages=outages, window_days=window_days)
+    with (
+        tempfile.TemporaryDirectory(prefix="portallink-bench-") as folder,
+        notes.status("starting") as status,
+    ):
+        address = ledger or f"sqlite:///{Path(folder) / 'ledger.sqlite'}"
+        result = bench_serve(address, size, times=times, progress=status.update)
+    if as_json_wanted:
+        print_json(result)
+        return
+    table = Table(title=f"{result['database']}: {sum(result['rows'].values()):,} rows")
+    table.add_column("question")
+    for column in ("p50_ms", "p95_ms", "max_ms"):
+        table.add_column(column, justify="right")
+    for question, one in result["questions"].items():
+        table.add_row(question, *(f"{one[column]:,.1f}" for column in ("p50_ms", "p95_ms", "max_ms")))
+    Console().print(table)
