@@ -93,7 +93,10 @@ def _place(argument: Any) -> str:
 
 def _option(option: Any, context: typer.Context) -> str:
     names = "/".join([*option.opts, *option.secondary_opts])
-    return names if option.is_flag else f"{names} {option.metavar or option.display_type(context)}".replace(" range>", ">")
+    if option.is_flag:
+        return names
+    taken = option.metavar or option.display_type(context).replace(" range>", ">")
+    return f"{names} {taken}"
 
 
 def _meaning(parameter: Any) -> str:

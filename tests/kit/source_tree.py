@@ -23,7 +23,7 @@ def tracked_texts() -> dict[str, str]:
     return texts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Module:
     """One Python file, parsed."""
 
