@@ -1,11 +1,11 @@
 """Recording rules: what alerts and dashboards share, as ratios of sums.
 
 A ratio is always a sum of failures over a sum of attempts, never a mean of ratios: a quiet night must not
-weigh as much as a morning. Rates over five minutes are taken from the counters; every longer window is the
-mean of shorter rates at a fixed step (a subquery), so that at 1,000 links no evaluation reads days of raw
-samples. The mean of rates over equal steps is the rate of the sum; numerator and denominator are averaged
-apart and divided last. Steps without a rate count as zero in both, so that a link that is an hour old is not
-taken to have failed all day.
+weigh as much as a morning. Rates over five minutes are taken from the counters; windows of hours are the mean
+of those at a fixed step (a subquery), and windows of days the mean of samples taken once an hour, so that at
+1,000 links no evaluation reads days of raw samples. The mean of rates over equal steps is the rate of the sum;
+numerator and denominator are averaged apart and divided last. Steps without a rate count as zero in both, so
+that a link that is an hour old is not taken to have failed all day.
 """
 
 from typing import Any
@@ -19,16 +19,9 @@ OFFICE_HOURS = "portallink:office_hours:bool"
 BUDGET = "portallink:link_error_budget:ratio"
 SUMS = {"lookup_failures": FAILURE_MATCH, "lookup_attempts": ATTEMPT_MATCH}
 
-# Each longer window: the recorded window it is made of, and the step in seconds at which that is read.
-MADE_OF = {
-    "30m": ("5m", 60),
-    "1h": ("5m", 300),
-    "2h": ("5m", 300),
-    "6h": ("5m", 300),
-    "1d": ("1h", 3_600),
-    "3d": ("1h", 3_600),
-    "30d": ("1h", 3_600),
-}
+# Windows of hours: the step in seconds at which the five-minute rates are read.
+STEP_SECONDS = {"30m": 60, "1h": 300, "2h": 300, "6h": 300}
+DAYS = ("1d", "3d", "30d")
 
 
 def record(name: str, expr: str) -> Rule:
@@ -43,6 +36,15 @@ def rate_name(what: str, window: str) -> str:
     'portallink:lookup_failures:rate1h'
     """
     return f"portallink:{what}:rate{window}"
+
+
+def hourly_name(what: str) -> str:
+    """Return the name of what is recorded once an hour, about the hour before.
+
+    >>> hourly_name("link_seconds")
+    'portallink:link_seconds:hourly'
+    """
+    return f"portallink:{what}:hourly"
 
 
 def ratio_name(window: str) -> str:
@@ -67,32 +69,44 @@ def link_rules(settings: WatchSettings, span: Span) -> list[Rule]:
 
 
 def slo_rules(span: Span) -> list[Rule]:
-    """Return the longer windows, shortest first, as each is made of one before it."""
+    """Return the windows of hours, from five-minute rates, and those of days, from hourly samples."""
     rules: list[Rule] = []
-    for window, (source, step_seconds) in MADE_OF.items():
+    for window, step_seconds in STEP_SECONDS.items():
         subquery = f"[{span(WINDOWS[window])}:{span(step_seconds)}]"
         steps = WINDOWS[window] // step_seconds
         rules += [
-            record(rate_name(what, window), f"sum_over_time({rate_name(what, source)}{subquery}) / {steps}")
+            record(rate_name(what, window), f"sum_over_time({rate_name(what, '5m')}{subquery}) / {steps}")
             for what in SUMS
         ]
         rules.append(_ratio(window))
+    for window in DAYS:
+        hours = WINDOWS[window] // WINDOWS["1h"]
+        rules += [
+            record(
+                rate_name(what, window),
+                f"sum_over_time({hourly_name(what)}[{span(WINDOWS[window])}]) / {hours}",
+            )
+            for what in SUMS
+        ]
+        rules.append(_ratio(window))
+    return rules
+
+
+def hourly_rules(span: Span) -> list[Rule]:
+    """Return what is sampled once an hour, so that a month is 720 samples of a series and not 43,200."""
     hour = span(WINDOWS["1h"])
-    rules += [
-        record(
-            "portallink:link_downtime_seconds:increase1h",
-            f"sum by (link) (increase(portallink_link_downtime_seconds_total[{hour}]))",
-        ),
-        record(
-            "portallink:link_judged_seconds:increase1h",
-            f'sum by (link) (increase(portallink_link_state_seconds_total{{state!="UNKNOWN"}}[{hour}]))',
-        ),
-        record(
-            "portallink:link_seconds:increase1h",
-            f"sum by (link) (increase(portallink_link_state_seconds_total[{hour}]))",
+    counters = {
+        "link_downtime_seconds": "portallink_link_downtime_seconds_total",
+        "link_judged_seconds": 'portallink_link_state_seconds_total{state!="UNKNOWN"}',
+        "link_seconds": "portallink_link_state_seconds_total",
+    }
+    return [
+        *(record(hourly_name(what), rate_name(what, "1h")) for what in SUMS),
+        *(
+            record(hourly_name(what), f"sum by (link) (increase({counter}[{hour}]))")
+            for what, counter in counters.items()
         ),
     ]
-    return rules
 
 
 def office_hours(hours: OfficeHours) -> str:

@@ -10,7 +10,7 @@ import yaml
 
 from streams.watch.alerts import link_alerts, pipeline_alerts, slo_alerts, submission_alerts
 from streams.watch.promql import span_at
-from streams.watch.recording import Rule, link_rules, slo_rules
+from streams.watch.recording import Rule, hourly_rules, link_rules, slo_rules
 from streams.watch.settings import WatchSettings
 
 MADE_BY: Final = "# Generated from deploy/slo.yaml by `portallink watch rules`; change that file instead.\n"
@@ -36,7 +36,13 @@ def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
     }
     return {
         "recording.yml": _yaml(
-            {"groups": [group("links", 15, link_rules(settings, span)), group("slo", 60, slo_rules(span))]}
+            {
+                "groups": [
+                    group("links", 15, link_rules(settings, span)),
+                    group("hourly", 3_600, hourly_rules(span)),
+                    group("slo", 60, slo_rules(span)),
+                ]
+            }
         ),
         "alerts.yml": _yaml(
             {

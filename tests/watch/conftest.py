@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streams import telemetry
+import streams
 from streams.parts.debian import find_program
 from streams.parts.errors import PartUnavailableError
 from streams.parts.kafka import EmbeddedKafka
@@ -68,12 +69,12 @@ class Watched:
 
 
 def _portallink(*arguments: str, log: Path, env: dict[str, str]) -> LeashedProcess:
-    return LeashedProcess([sys.executable, "-m", "streams", *arguments], log=log, env=env)
+    return LeashedProcess([sys.executable, "-m", "streams", *arguments], log=log, env=env, cwd=log.parent)
 
 
 @pytest.fixture(scope="session")
 def watched(tmp_path_factory) -> Iterator[Watched]:
-    """Play half an hour with a ten-minute outage through Kafka, two `measure` and a `detect`, under watch."""
+    """Play half an hour with a ten-minute outage through Kafka and every stage, under watch."""
     folder = tmp_path_factory.mktemp("watched")
     try:
         for program in ("prometheus", "alertmanager"):
@@ -85,22 +86,31 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
     (folder / "watched.yaml").write_text(SCENARIO, "utf-8")
     with contextlib.ExitStack() as running:
         kafka = running.enter_context(EmbeddedKafka(folder / "kafka"))
-        env = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+        env = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "PYTHONPATH": str(Path(streams.__file__).resolve().parents[1]),
+        }
         apply = ["topics", "apply", "--partitions", "npd.lookups=2", "--partitions", "portal.submissions=2"]
         subprocess.run([sys.executable, "-m", "streams", *apply], env=env, check=True, capture_output=True)
         asyncio.run(_send_rubbish(kafka.bootstrap_servers))
-        ports = {"measure": [free_port(), free_port()], "detect": [free_port()]}
+        page, ledger = free_port(), f"sqlite:///{folder / 'ledger.db'}"
+        options = {
+            "record": ["--ledger", ledger, "--key", str(folder / "key.pem")],
+            "serve": ["--ledger", ledger, "--port", str(page), "--anonymous", "viewer"],
+        }
+        ports = {stage: [free_port()] for stage in ("measure", "detect", "record", "serve")}
+        ports["measure"].append(free_port())
         for stage, own in ports.items():
             for port in own:
-                command = ("run", stage, "--metrics-port", str(port))
+                command = ("run", stage, "--metrics-port", str(port), *options.get(stage, []))
                 running.enter_context(_portallink(*command, log=folder / f"{stage}-{port}.log", env=env))
-        others = running.enter_context(_stages_at_the_edge())
-        watch = running.enter_context(LocalWatch(folder / "watch", ports | others, pace=Watched.pace))
-        seen = Watched(watch, ports | others, time.time())
+        watch = running.enter_context(LocalWatch(folder / "watch", ports, pace=Watched.pace))
+        seen = Watched(watch, ports, time.time())
         play = ["simulate", str(folder / "watched.yaml"), "--seed", "1", "--speed", str(Watched.pace)]
         play += ["--truth", str(folder / "truth.json")]
         player = running.enter_context(_portallink(*play, log=folder / "simulate.log", env=env))
-        _look_on(seen, player)
+        _look_on(seen, player, f"http://127.0.0.1:{page}/")
         seen.ended = time.time()
         yield seen
 
@@ -112,15 +122,19 @@ async def _send_rubbish(bootstrap_servers: str) -> None:
             await producer.send_and_wait("npd.lookups", b"no event", partition=number % 2)
 
 
-def _look_on(seen: Watched, player: LeashedProcess) -> None:
-    """Note what Prometheus and Alertmanager show, until the play has ended and its alerts are gone."""
+def _look_on(seen: Watched, player: LeashedProcess, page: str) -> None:
+    """Note what Prometheus and Alertmanager show, until the play has ended and its alerts are gone.
+
+    Meanwhile an auditor looks at the page now and then, so that there are requests to show.
+    """
     deadline = time.monotonic() + 240
-    # Long windows are read at every full hour of event time, counted from epoch 0: see one go by.
-    hour = 3_600 / Watched.pace
-    long_enough = (seen.started // hour + 1) * hour + 20
+    # What is recorded once an hour of event time must have been, with some seconds of rates before it.
+    long_enough = seen.started + 3_600 / Watched.pace + 15
     quiet_since = time.monotonic()
     while time.monotonic() < deadline:
         now = time.time()
+        with contextlib.suppress(httpx.TransportError):  # the page may not be up yet
+            httpx.get(page)
         seen.alerts.append((now, seen.watch.prometheus.alerts()))
         seen.groups.append((now, seen.watch.alertmanager.groups()))
         names = [a["labels"]["alertname"] for group in seen.groups[-1][1] for a in group["alerts"]]
@@ -129,16 +143,3 @@ def _look_on(seen: Watched, player: LeashedProcess) -> None:
         elif time.monotonic() > quiet_since + 5 and now > long_enough:
             return
         time.sleep(0.2)
-
-
-@contextlib.contextmanager
-def _stages_at_the_edge() -> Iterator[dict[str, list[int]]]:
-    """Serve the metrics of stages that this run does not start, moved by their own occurrences."""
-    stages = {stage: telemetry.Telemetry(stage, "json", "error") for stage in ("record", "serve")}
-    stages["record"].emit(telemetry.LedgerWritten({"outages": 1, "windows": 60}))
-    stages["serve"].emit(telemetry.RequestServed("GET", "/v1/outages", 200, 0.012))
-    try:
-        yield {stage: [one.start_http()] for stage, one in stages.items()}
-    finally:
-        for one in stages.values():
-            one.stop_http()

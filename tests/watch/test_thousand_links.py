@@ -5,6 +5,7 @@ not fail the test.
 """
 
 import random
+import re
 import time
 
 import httpx
@@ -19,7 +20,7 @@ from streams.parts.prometheus import Prometheus
 from streams.telemetry.contract import CONTRACT
 from streams.watch.api import PrometheusApi
 from streams.watch.backfill import make_blocks
-from streams.watch.recording import SUMS, rate_name
+from streams.watch.recording import SUMS, hourly_name, rate_name
 from streams.watch.rules import rule_files
 from streams.watch.settings import WatchSettings
 
@@ -100,8 +101,7 @@ def history(folder, now):
     with path.open("w", encoding="utf-8") as file:
         for what in SUMS:
             rate = 0.01 if what == "lookup_failures" else 2.0
-            for window, step, count in (("1h", 3_600, 720), ("5m", 300, 72)):
-                name = rate_name(what, window)
+            for name, step, count in ((hourly_name(what), 3_600, 720), (rate_name(what, "5m"), 300, 72)):
                 file.write(f"# TYPE {name} gauge\n")
                 last = int(now) // step * step
                 for link in LINKS:
@@ -123,7 +123,7 @@ def test_no_rule_takes_a_second(thousand, tmp_path):
     make_blocks([history(tmp_path, time.time())], folder / "data", hours_per_block=1_000)
     for name, text in rule_files(WatchSettings()).items():
         # Evaluated more often than in production, so that the test need not wait; the windows are the same.
-        (tmp_path / name).write_text(text.replace("interval: 1m", "interval: 5s"), "utf-8")
+        (tmp_path / name).write_text(re.sub(r"interval: 1[mh]", "interval: 5s", text), "utf-8")
     config = {
         # Twenty scrapes, as many as five minutes have at fifteen seconds, are there in half a minute.
         "global": {"scrape_interval": "1500ms", "scrape_timeout": "1500ms", "evaluation_interval": "5s"},

@@ -165,7 +165,7 @@ LEGEND = re.compile(r"\{\{(\w+)\}\}")
 def ask(watched, query, instant):
     """Return the series of a dashboard's query over the whole run."""
     span = watched.ended - watched.started
-    expr = at_home(query, rate_interval="10s", whole_range=f"{round(span)}s", pace=watched.pace)
+    expr = at_home(query, rate_interval="10s", whole_range=f"{round(span)}s")
     api = watched.watch.prometheus
     if not instant:
         return api.ranged(expr, watched.started, watched.ended, 1)

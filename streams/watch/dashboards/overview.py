@@ -19,9 +19,9 @@ from streams.watch.dashboards.spec import (
 _DOWNTIME = scraped("portallink_link_downtime_seconds_total", LINK)
 _JUDGED = scraped("portallink_link_state_seconds_total", LINK, 'state!="UNKNOWN"')
 _ACTIVE = scraped("portallink_link_outage_active", LINK)
-_RECORDED_DOWNTIME = f"sum_over_time(portallink:link_downtime_seconds:increase1h{{{LINK}}}[30d:1h])"
-_RECORDED_JUDGED = f"sum_over_time(portallink:link_judged_seconds:increase1h{{{LINK}}}[30d:1h])"
-_RECORDED_ALL = f"sum_over_time(portallink:link_seconds:increase1h{{{LINK}}}[30d:1h])"
+_RECORDED_DOWNTIME = f"sum_over_time(portallink:link_downtime_seconds:hourly{{{LINK}}}[30d])"
+_RECORDED_JUDGED = f"sum_over_time(portallink:link_judged_seconds:hourly{{{LINK}}}[30d])"
+_RECORDED_ALL = f"sum_over_time(portallink:link_seconds:hourly{{{LINK}}}[30d])"
 AVAILABLE: Final = ((0, "#c4312f"), (0.99, "#e0a030"), (0.999, "#3d9a50"))
 
 OVERVIEW = Board(

@@ -22,7 +22,6 @@ from matplotlib.patches import Patch
 from streams.watch.api import PrometheusApi
 from streams.watch.dashboards.build import BOARDS
 from streams.watch.dashboards.spec import STATES, Board, Panel, Region
-from streams.watch.promql import WINDOWS, span_at
 
 TIMEZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 POINTS: Final = 600
@@ -30,20 +29,14 @@ _VARIABLE: Final = re.compile(r"\$(\w+)")
 _LEGEND: Final = re.compile(r"\{\{(\w+)\}\}")
 
 
-def at_home(expr: str, *, rate_interval: str = "5m", whole_range: str = "1h", pace: float = 1) -> str:
+def at_home(expr: str, *, rate_interval: str = "5m", whole_range: str = "1h") -> str:
     """Return a query as Grafana would send it: intervals filled in, every variable at "all".
-
-    ``pace`` shortens what is written out as a span of event time.
 
     >>> at_home('rate(a{job=~"$job"}[$__rate_interval])')
     'rate(a{job=~".*"}[5m])'
-    >>> at_home("sum_over_time(a[30d:1h])", pace=60)
-    'sum_over_time(a[12h:1m])'
     """
     known = {"__rate_interval": rate_interval, "__range": whole_range}
-    span = span_at(pace)
-    text = expr.replace("[30d:1h]", f"[{span(WINDOWS['30d'])}:{span(WINDOWS['1h'])}]")
-    return _VARIABLE.sub(lambda match: known.get(match[1], ".*"), text)
+    return _VARIABLE.sub(lambda match: known.get(match[1], ".*"), expr)
 
 
 def legend_of(legend: str, labels: Mapping[str, str]) -> str:
@@ -70,7 +63,7 @@ def render(
     axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
     series = []
     for query in panel.queries:
-        expr = at_home(query.expr, rate_interval=interval, whole_range=f"{round(end - start)}s", pace=pace)
+        expr = at_home(query.expr, rate_interval=interval, whole_range=f"{round(end - start)}s")
         found = api.instant(expr, end) if panel.instant else api.ranged(expr, start, end, step)
         series += [(legend_of(query.legend, one["metric"]), one) for one in found]
     draw = {"statetimeline": _states, "heatmap": _heatmap, "bargauge": _bars}.get(panel.shape, _lines)
