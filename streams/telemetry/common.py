@@ -86,10 +86,9 @@ class AddressServed(Quiet):
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionsAssigned:
-    """These source partitions are now read by this process; ``total`` is how many it has in all."""
+class _PartitionsMoved:
+    """Which source partitions moved; ``total`` is how many this process has after it."""
 
-    name: ClassVar[str] = "partitions_assigned"
     level: ClassVar[Level] = "info"
     partitions: tuple[TopicPartition, ...]
     total: int
@@ -104,21 +103,21 @@ class PartitionsAssigned:
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionsRevoked:
-    """These source partitions are now read elsewhere; ``total`` is how many this process keeps."""
+class PartitionsAssigned(_PartitionsMoved):
+    """These source partitions are now read by this process."""
+
+    name: ClassVar[str] = "partitions_assigned"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsRevoked(_PartitionsMoved):
+    """These source partitions are now read elsewhere."""
 
     name: ClassVar[str] = "partitions_revoked"
-    level: ClassVar[Level] = "info"
-    partitions: tuple[TopicPartition, ...]
-    total: int
-
-    def fields(self) -> Mapping[str, object]:
-        """Return the partitions."""
-        return {"partitions": [partition_label(*one) for one in self.partitions], "total": self.total}
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Drop the series of the partitions: their next reader exposes them."""
-        store.set(PARTITIONS_ASSIGNED, (stage,), self.total)
+        """Set the number of partitions and drop their series: their next reader exposes them."""
+        _PartitionsMoved.move(self, store, stage)
         for one in self.partitions:
             labels = (stage, partition_label(*one))
             store.forget(WATERMARK_LAG, labels)
