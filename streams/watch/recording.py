@@ -4,8 +4,8 @@ A ratio is always a sum of failures over a sum of attempts, never a mean of rati
 weigh as much as a morning. Rates over five minutes are taken from the counters; windows of hours are the mean
 of those at a fixed step (a subquery), and windows of days the mean of samples taken once an hour, so that at
 1,000 links no evaluation reads days of raw samples. The mean of rates over equal steps is the rate of the
-sum; numerator and denominator are averaged apart and divided last. Steps without a rate count as zero in both, so
-that a link that is an hour old is not taken to have failed all day.
+sum; numerator and denominator are averaged apart and divided last. Steps without a rate count as zero in
+both, so that a link that is an hour old is not taken to have failed all day.
 """
 
 from typing import Any
