@@ -63,6 +63,7 @@ class LinkState(Struct, array_like=True):
     late: list[LateState]
     windows: dict[int, tuple[int, bytes]]
     evident: list[int]
+    vouched: list[int]
     window_span: tuple[int, int]
     finals: list[int]
     spells: list[TroubleSpell]
@@ -174,6 +175,7 @@ def snapshot(
         late=[LateState(*late) for late in tracker.late],
         windows=tracker.windows,
         evident=tracker.evident,
+        vouched=tracker.vouched,
         window_span=(tracker.next_window_ms, tracker.windows_until_ms),
         finals=tracker.finals,
         spells=tracker.spells,
@@ -193,7 +195,7 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
     tracker.add(state.open)
     for late in state.late:
         tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
-    tracker.windows, tracker.evident = state.windows, state.evident
+    tracker.windows, tracker.evident, tracker.vouched = state.windows, state.evident, state.vouched
     tracker.next_window_ms, tracker.windows_until_ms = state.window_span
     tracker.finals, tracker.spells, tracker.trouble = state.finals, state.spells, state.trouble
     tracker.carried, tracker.openings = state.carried, state.openings

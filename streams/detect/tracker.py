@@ -37,8 +37,8 @@ from streams.detect.outages import (
 from streams.detect.rule import Rule
 from streams.detect.sight import Sight
 from streams.detect.spells import TroubleSpell, spells_of
-from streams.detect.windows import STATE_OF, Trouble, known_time, state_ms, window
-from streams.model.intervals import Interval, Intervals, length_ms
+from streams.detect.windows import STATE_OF, Trouble, state_ms, window
+from streams.model.intervals import Interval, Intervals, intersection, length_ms, union
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import LinkStateName, Outage, Reason, Window
 from streams.model.settings import DetectSettings
@@ -89,6 +89,8 @@ class LinkTracker:
         """Revision and digest of each window published, by start."""
         self.evident: list[int] = []
         """Starts of the slots in which outcomes became known."""
+        self.vouched: list[int] = []
+        """Until when each of them vouches for the link's state."""
         self.next_window_ms = FAR
         self.windows_until_ms = -FAR
         self.finals: list[int] = []
@@ -178,9 +180,10 @@ class LinkTracker:
                         carried.add(minute_ms, minute, spell.start_ms, end_ms)
         self._drop_old_spells(before_ms - self.rule.flap_gap_ms)
         self.sight.prune(before_ms - self.rule.evidence_ttl_ms)
-        del self.evident[: max(bisect_left(self.evident, before_ms) - 1, 0)]
-        if self.windows and min(self.windows) < before_ms:
-            self.windows = {at: known for at, known in self.windows.items() if at >= before_ms}
+        old = max(bisect_left(self.evident, before_ms) - 1, 0)
+        del self.evident[:old], self.vouched[:old]
+        while self.windows and (oldest_ms := next(iter(self.windows))) < before_ms:
+            del self.windows[oldest_ms]
 
     def _drop_old_spells(self, before_ms: int) -> None:
         """Forget spells that ended, and were published as ended, before a time."""
@@ -250,28 +253,40 @@ class LinkTracker:
             self._publish_window(self.next_window_ms - MINUTE_MS, output)
         self._publish_again(touched, output)
 
-    def _expect_windows(self, slot: LinkSlot) -> None:
-        """Give a window to the minute of a slot with facts, and to those for which its evidence holds."""
+    def _expect_windows(self, slot: LinkSlot) -> int:
+        """Give a window to the minute of a slot with facts, and to those for which its evidence holds.
+
+        Return until when that is.
+        """
         minute_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
         if self.next_window_ms >= self.windows_until_ms:
             self.next_window_ms = max(minute_ms, self.windows_until_ms)
         until_ms = minute_ms + MINUTE_MS
         if slot.asked:
-            if not self.evident or slot.start_ms > self.evident[-1]:
-                self.evident.append(slot.start_ms)
-            until_ms = -(-self._vouched(slot.start_ms) // MINUTE_MS) * MINUTE_MS
-        self.windows_until_ms = max(self.windows_until_ms, until_ms)
+            until_ms = self._vouch(slot.start_ms)
+        if until_ms > self.windows_until_ms:
+            self.windows_until_ms = -(-until_ms // MINUTE_MS) * MINUTE_MS
+        return until_ms
 
-    def _vouched(self, slot_start_ms: int) -> int:
-        """Return until when a slot with outcomes vouches for the link's state."""
-        slot_ms = self.settings.slot_ms
-        ttl_ms = self.rule.evidence_ttl_ms
+    def _vouch(self, slot_start_ms: int) -> int:
+        """Note that outcomes became known in a slot; return until when they vouch for the link's state."""
+        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
         volume = self.history.volume_before(slot_start_ms)
         recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
         silence_ms = self.expected.silence_ms(slot_start_ms, recent)
         if silence_ms is not None and silence_ms < ttl_ms:
             ttl_ms = max(silence_ms, slot_ms)
-        return slot_start_ms + slot_ms + ttl_ms
+        until_ms = slot_start_ms + slot_ms + ttl_ms
+        evident = self.evident
+        if not evident or slot_start_ms > evident[-1]:
+            evident.append(slot_start_ms)
+            self.vouched.append(until_ms)
+        else:
+            at = bisect_left(evident, slot_start_ms)
+            if evident[at] != slot_start_ms:
+                evident.insert(at, slot_start_ms)
+                self.vouched.insert(at, until_ms)
+        return until_ms
 
     def _correct(self, now_ms: int) -> set[int]:
         """Apply the late facts that are due; return the starts of the minutes they touch."""
@@ -289,15 +304,10 @@ class LinkTracker:
                     self.too_late += 1
                     continue
                 slots.append(slot)
-                touched.update(_minutes(slot.start_ms, self._vouched(slot.start_ms)))
-                if slot.asked:
-                    at = bisect_left(self.evident, slot.start_ms)
-                    if at == len(self.evident) or self.evident[at] != slot.start_ms:
-                        insort(self.evident, slot.start_ms)
         if slots:
             self.history.correct(slots)
             for slot in slots:
-                self._expect_windows(slot)
+                touched.update(_minutes(slot.start_ms, self._expect_windows(slot)))
         return touched
 
     def _final_ms(self, end_ms: int) -> int:
@@ -403,18 +413,21 @@ class LinkTracker:
 
     def _known(self, start_ms: int, end_ms: int) -> Intervals:
         """Return when the state is known within ``[start_ms, end_ms)``."""
-        slot_ms = self.settings.slot_ms
-        first = max(bisect_right(self.evident, start_ms) - 1, 0)
-        vouching = self.evident[first : bisect_left(self.evident, end_ms)]
+        slot_ms, evident = self.settings.slot_ms, self.evident
+        first = max(bisect_right(evident, start_ms) - 1, 0)
+        vouching = evident[first : bisect_left(evident, end_ms)]
         vouched: Intervals = []
-        for at in vouching:
-            until_ms = self._vouched(at)
+        for at, until_ms in zip(vouching, self.vouched[first : first + len(vouching)], strict=True):
             if vouched and at <= vouched[-1][1]:
                 vouched[-1] = vouched[-1][0], max(until_ms, vouched[-1][1])
             else:
                 vouched.append((at, until_ms))
+        seen = self.sight.within(start_ms, end_ms)
+        whole = [(start_ms, end_ms)]
+        if seen == whole and len(vouched) == 1 and vouched[0][0] <= start_ms and vouched[0][1] >= end_ms:
+            return whole
         slots = [(at, at + slot_ms) for at in vouching]
-        return known_time(start_ms, end_ms, slots, vouched, self.sight)
+        return intersection(whole, union([*intersection(vouched, seen), *slots]))
 
     def _publish_again(self, minutes: Iterable[int], output: Output) -> None:
         """Publish the windows of minutes again where they were published already."""
@@ -430,7 +443,8 @@ class LinkTracker:
         if known is None and minute is None and spent["UNKNOWN"] == MINUTE_MS:
             return
         fresh = window(self.link, start_ms, end_ms, spent, minute)
-        digest = blake2b(_pack(fresh), digest_size=8).digest()
+        facts = (spent["UNKNOWN"], spent["DEGRADED"], spent["DOWN"]) if minute is None else fresh
+        digest = blake2b(_pack(facts), digest_size=8).digest()
         if known is not None:
             if known[1] == digest:
                 return

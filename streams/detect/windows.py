@@ -8,9 +8,9 @@ inside an outage is that outage's, the rest is UP.
 from collections.abc import Sequence
 from typing import Final
 
+from streams.detect.facts import add_counts
 from streams.detect.minute import Minute
-from streams.detect.sight import Sight
-from streams.model.intervals import Interval, Intervals, intersection, length_ms, union
+from streams.model.intervals import Intervals, intersection, length_ms
 from streams.model.measurement import Histogram
 from streams.model.outage import Kind, LinkStateName, Window
 from streams.model.sketch import quantiles_ms
@@ -22,21 +22,6 @@ STATE_OF: Final[dict[Kind, LinkStateName]] = {"down": "DOWN", "degraded": "DEGRA
 STATES: Final[tuple[LinkStateName, ...]] = ("DOWN", "DEGRADED", "UNKNOWN", "UP")
 """In this order where a minute was in two of them equally long."""
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-
-
-def known_time(
-    start_ms: int, end_ms: int, slots: Sequence[Interval], vouched: Sequence[Interval], sight: Sight
-) -> Intervals:
-    """Return when the state is known within ``[start_ms, end_ms)``.
-
-    ``slots`` are those with outcomes, each known as a whole; ``vouched`` what they vouch for if the observer
-    is alive.
-    """
-    whole = [(start_ms, end_ms)]
-    seen = sight.within(start_ms, end_ms)
-    if seen == whole and len(vouched) == 1 and vouched[0][0] <= start_ms and vouched[0][1] >= end_ms:
-        return whole
-    return intersection(whole, union([*intersection(union(vouched), seen), *slots]))
 
 
 def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms: int) -> dict[str, int]:
@@ -54,28 +39,27 @@ def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms
 
 def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], minute: Minute | None) -> Window:
     """Return the first revision of a window from the minute's facts."""
+    state = max(STATES, key=spent.__getitem__)
+    if minute is None:
+        return Window(link, start_ms, end_ms, 1, state, spent, 0, 0, 0, {}, None, None, 0)
     requested = late = 0
     outcomes: dict[str, int] = {}
-    latency: Histogram = {}
-    provider: Histogram = {}
-    if minute is not None:
-        for slot in minute.read():
-            requested += slot.requested
-            late += slot.late
-            for outcome, count in slot.outcomes.items():
-                outcomes[outcome] = outcomes.get(outcome, 0) + count
-        latency, provider = minute.latencies()
+    for slot in minute.read():
+        requested += slot.requested
+        late += slot.late
+        add_counts(outcomes, slot.outcomes)
+    latency, provider = minute.latencies()
     return Window(
         link=link,
         start_ms=start_ms,
         end_ms=end_ms,
         revision=1,
-        state=max(STATES, key=spent.__getitem__),
+        state=state,
         state_ms=spent,
         requested=requested,
-        attempts=minute.attempts if minute else 0,
-        failures=minute.failures if minute else 0,
-        outcomes={name: outcomes[name] for name in sorted(outcomes) if outcomes[name]},
+        attempts=minute.attempts,
+        failures=minute.failures,
+        outcomes={name: outcomes[name] for name in sorted(outcomes)},
         latency_ms=_quantiles(latency),
         provider_latency_ms=_quantiles(provider),
         late=late,
