@@ -36,6 +36,8 @@ def _below(path: str, command: Any, parent: Any) -> Iterator[tuple[str, Any]]:
     if not hasattr(command, "list_commands"):
         yield path, command
         return
+    if command.invoke_without_command:
+        yield path, command
     context = typer.Context(command, info_name=path, parent=parent)
     for name in command.list_commands(context):
         yield from _below(f"{path} {name}", command.get_command(context, name), context)
@@ -52,8 +54,10 @@ def commands_table() -> str:
         if entry.panel != panel:
             panel = entry.panel
             lines.append(_row(f"**{panel}**", ""))
-        written = " ".join(filter(None, ["portallink", name, "/".join(below[name])]))
-        lines.append(_row(f"`{written}`", entry.summary))
+        further = "/".join(filter(None, below[name]))
+        if further and "" in below[name]:
+            further = f"[{further}]"  # the command does something by itself as well
+        lines.append(_row(f"`{' '.join(filter(None, ['portallink', name, further]))}`", entry.summary))
     return "\n".join(lines) + "\n"
 
 
