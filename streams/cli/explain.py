@@ -5,6 +5,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -16,13 +17,16 @@ from streams.replay.plot import write_svg
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.replay.times import local_time
 
-BAR_WIDTH = 18
-BAR_AT = 12
+BAR_WIDTH = 12
+BAR_AT = 8
 COLOURS = {"UP": "green", "DEGRADED": "yellow", "DOWN": "red"}
 
 
 def explain(
-    outage_id: Annotated[str, typer.Argument(help="The outage; its id may be shortened.")],
+    outage_id: Annotated[
+        str,
+        typer.Argument(help="The outage: its id, which may be shortened, or its link where it had one."),
+    ],
     log: Annotated[Path, typer.Option(help="The log in which it is: file or captured folder.")],
     *,
     rule: Annotated[Path | None, typer.Option(help="Rule file [default: the built-in rule].")] = None,
@@ -79,7 +83,8 @@ def _print(found: Explanation, every_slot: bool) -> None:
 
 
 def _slots(steps: list[Step], every_slot: bool) -> Table:
-    table = Table("slot", "ok", "failed", "slow", "test", "evidence", Column("", no_wrap=True), "link")
+    names = ("slot", "ok", "failed", "slow", "test", "evidence", "", "link")
+    table = Table(*(Column(name, no_wrap=True) for name in names), box=box.SIMPLE_HEAD, pad_edge=False)
     left_out = 0
     for number, step in enumerate(steps):
         if not every_slot and _dull(steps, number):
@@ -115,7 +120,7 @@ def _bar(share: float) -> str:
     """Return a bar whose `|` stands where the test decides.
 
     >>> _bar(0.5)
-    '██████      |     '
+    '████    |   '
     """
     full = round(min(share, 1.5) * BAR_AT)
     cells = ["█" if at < full else " " for at in range(BAR_WIDTH)]

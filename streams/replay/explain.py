@@ -97,40 +97,42 @@ class Explanation(Struct, frozen=True):
         return [sentence for step in self.steps for sentence in _sentences(step, self.outage)]
 
 
-def explain(outage_id: str, log: Path | str, rule: Rule | None = None) -> Explanation:
-    """Return why an outage of a log opened and closed; the id may be shortened while it is clear.
+def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanation:
+    """Return why an outage of a log opened and closed.
+
+    ``outage`` is its id, which may be shortened while it is clear, or its link where that had only one.
 
     Raises `LogFileError` where the log cannot be read, `UnknownOutageError` where it has no such outage.
     """
     rule = rule or Rule()
     analysis = analyze(Path(log), rule)
-    revisions = _revisions(outage_id, analysis.outages)
-    outage = revisions[-1]
+    revisions = _revisions(outage, analysis.outages)
+    last = revisions[-1]
+    end_ms = last.end_ms
     lookups = [item for item in analysis.measurements if item.source.topic == events.LOOKUPS]
-    steps = trace(outage.link, lookups, rule)
+    steps = trace(last.link, lookups, rule)
     first_ms = min(revision.start_ms for revision in revisions) - LEAD_MS
     last_ms = max(revision.detected_at_ms for revision in revisions)
-    if outage.end_ms is not None:
-        last_ms = max(
-            outage.end_ms, *(step.end_ms for step in steps if step.edge_ms == outage.end_ms), last_ms
-        )
+    if end_ms is not None:
+        last_ms = max([end_ms, last_ms, *(step.end_ms for step in steps if step.edge_ms == end_ms)])
     shown = [step for step in steps if first_ms <= step.end_ms and step.start_ms <= last_ms + LEAD_MS]
-    return Explanation(outage, revisions, rule, shown)
+    return Explanation(last, revisions, rule, shown)
 
 
-def _revisions(outage_id: str, outages: Iterable[Outage]) -> list[Outage]:
+def _revisions(wanted: str, outages: Iterable[Outage]) -> list[Outage]:
     known: dict[str, list[Outage]] = {}
     for outage in outages:
         known.setdefault(outage.outage_id, []).append(outage)
-    found = [name for name in known if name == outage_id] or [
-        name for name in known if name.startswith(outage_id)
-    ]
+    found = [name for name in known if name == wanted]
+    if not found:
+        found = [name for name, told in known.items() if name.startswith(wanted) or told[0].link == wanted]
     if len(found) == 1:
         return sorted(known[found[0]], key=lambda outage: outage.revision)
     what = "no outage" if not found else "more than one outage"
     names = found or list(known)
-    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    raise UnknownOutageError(f"{what} {outage_id} in this log; it has {listed or 'none at all'}")
+    listed = ", ".join(f"{name} ({known[name][0].link})" for name in names[:20])
+    listed += f" and {len(names) - 20} more" if len(names) > 20 else ""
+    raise UnknownOutageError(f"{what} {wanted} in this log; it has {listed or 'none at all'}")
 
 
 def trace(link: str, measurements: Iterable[Measurement], rule: Rule) -> list[Step]:
@@ -157,7 +159,8 @@ class _TracingDetector(Detector):
         tracker = super().tracker(link)
         if fresh and link == self._traced:
             lookback_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
-            tracker.history = _TracingHistory(self.rule, self.settings, lookback_ms, self.steps)
+            history = _TracingHistory(self.rule, self.settings, lookback_ms, self.steps)
+            tracker.history = tracker.windows.history = history
         return tracker
 
 

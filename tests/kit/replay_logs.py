@@ -11,9 +11,19 @@ T0 = 1_686_531_600_000  # 2023-06-12 08:00 Asia/Ho_Chi_Minh
 
 
 def make_log(
-    *, seconds=1500, failing=((600, 900),), links=("npd",), partitions=2, seed=1, per_second=2, tail=60
+    *,
+    seconds=1500,
+    failing=((600, 900),),
+    share=1.0,
+    links=("npd",),
+    partitions=2,
+    seed=1,
+    per_second=2,
+    tail=60,
 ):
-    """Return the records of some links, each asked `per_second` times a second, failing in given spans.
+    """Return the records of some links, each asked `per_second` times a second.
+
+    In the spans given, in seconds, a share of the attempts fails.
 
     Heartbeats every five seconds go into every partition; for `tail` seconds after the last request too.
     """
@@ -32,7 +42,8 @@ def make_log(
                 "attempt": 1,
                 "observer": "portal",
             }
-            failed = any(start <= asked / 1000 < end for start, end in failing)
+            hit = any(start <= asked / 1000 < end for start, end in failing)
+            failed = hit and (share == 1.0 or random.random() < share)
             outcome = "unreachable" if failed else "ok"
             answered = asked + random.randrange(40, 160)
             events.append(
