@@ -166,17 +166,17 @@ def snapshot(
         state=history.state,
         blocks=history.blocks,
         hour=tracker.hour,
-        expected=tracker.expected,
+        expected=tracker.windows.expected,
         sight=tracker.sight,
         published=list(tracker.published.values()),
         archive=tracker.archive,
         too_late=tracker.too_late,
         open=list(tracker.open.values()),
         late=[LateState(*late) for late in tracker.late],
-        windows=tracker.windows,
-        evident=tracker.evident,
-        vouched=tracker.vouched,
-        window_span=(tracker.next_window_ms, tracker.windows_until_ms),
+        windows=tracker.windows.published,
+        evident=tracker.windows.evident,
+        vouched=tracker.windows.vouched,
+        window_span=(tracker.windows.next_ms, tracker.windows.until_ms),
         finals=tracker.finals,
         spells=tracker.spells,
         trouble=tracker.trouble,
@@ -188,14 +188,15 @@ def snapshot(
 def restore(tracker: LinkTracker, state: LinkState) -> None:
     """Put a tracker, fresh from its constructor, into a state."""
     tracker.history.restore(state.minutes, state.past, state.state, state.blocks)
-    tracker.hour, tracker.expected = state.hour, state.expected
-    tracker.sight, tracker.too_late = state.sight, state.too_late
+    tracker.hour, tracker.too_late = state.hour, state.too_late
+    windows = tracker.windows
+    windows.expected, windows.sight, windows.published = state.expected, state.sight, state.windows
+    windows.evident, windows.vouched = state.evident, state.vouched
+    windows.next_ms, windows.until_ms = state.window_span
     tracker.published = {outage.outage_id: outage for outage in state.published}
     tracker.archive = state.archive
     tracker.add(state.open)
     for late in state.late:
         tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
-    tracker.windows, tracker.evident, tracker.vouched = state.windows, state.evident, state.vouched
-    tracker.next_window_ms, tracker.windows_until_ms = state.window_span
     tracker.finals, tracker.spells, tracker.trouble = state.finals, state.spells, state.trouble
     tracker.carried, tracker.openings = state.carried, state.openings

@@ -10,19 +10,17 @@ figures of an outage become final, or a minute's window ends.
 """
 
 import heapq
-from bisect import bisect_left, bisect_right, insort
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from streams.detect.expected import HOUR_MS, Expected
+from streams.detect.expected import HOUR_MS
 from streams.detect.facts import merged
 from streams.detect.history import History
-from streams.detect.minute import MINUTE_MS, Minute
-from streams.detect.normal import BLOCK_MS
+from streams.detect.minute import MINUTE_MS
 from streams.detect.outages import (
     Totals,
     draft,
@@ -37,8 +35,8 @@ from streams.detect.outages import (
 from streams.detect.rule import Rule
 from streams.detect.sight import Sight
 from streams.detect.spells import TroubleSpell, spells_of
-from streams.detect.windows import STATE_OF, Trouble, state_ms, window
-from streams.model.intervals import Interval, Intervals, intersection, length_ms, union
+from streams.detect.windows import FAR, STATE_OF, Trouble, Windows
+from streams.model.intervals import Interval, Intervals, length_ms
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import LinkStateName, Outage, Reason, Window
 from streams.model.settings import DetectSettings
@@ -46,7 +44,6 @@ from streams.model.settings import DetectSettings
 EvidenceOf = Callable[[int, int], list[Source]]
 """From a span of event time to the source ranges that hold its records."""
 
-FAR: Final = 1 << 62
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack_outage: Final = msgspec.msgpack.Decoder(Outage).decode
 
@@ -74,8 +71,6 @@ class LinkTracker:
         self.link, self.rule, self.settings = link, rule, settings
         lookback_ms = settings.lookup_timeout_ms + 2 * settings.slot_ms
         self.history = History(rule, settings, lookback_ms)
-        self.sight = Sight()
-        self.expected = Expected()
         self.published: dict[str, Outage] = {}
         """The last revision of each outage that facts may still revise."""
         self.archive: dict[str, bytes] = {}
@@ -85,14 +80,7 @@ class LinkTracker:
         self._evidence_of = evidence_of
         self.open: dict[int, LinkSlot] = {}
         self.late: list[Late] = []
-        self.windows: dict[int, tuple[int, bytes]] = {}
-        """Revision and digest of each window published, by start."""
-        self.evident: list[int] = []
-        """Starts of the slots in which outcomes became known."""
-        self.vouched: list[int] = []
-        """Until when each of them vouches for the link's state."""
-        self.next_window_ms = FAR
-        self.windows_until_ms = -FAR
+        self.windows = Windows(link, rule, settings, self.history)
         self.finals: list[int] = []
         self.spells: list[TroubleSpell] = []
         self.trouble: list[Trouble] = []
@@ -100,6 +88,11 @@ class LinkTracker:
         self.openings: dict[int, list[Source]] = {}
         self.hour: tuple[int, int, int] = (0, 0, 0)
         self._open_order: list[int] = []
+
+    @property
+    def sight(self) -> Sight:
+        """When the link's observer was alive."""
+        return self.windows.sight
 
     def add(self, slots: Iterable[LinkSlot]) -> None:
         """Add facts about slots that are still open."""
@@ -122,9 +115,7 @@ class LinkTracker:
             due_ms = self.late[0].due_ms
         if self.finals and self.finals[0] < due_ms:
             due_ms = self.finals[0]
-        if self.next_window_ms < self.windows_until_ms:
-            due_ms = min(due_ms, self.next_window_ms + MINUTE_MS)
-        return due_ms
+        return min(due_ms, self.windows.due_ms())
 
     def advance(self, clock_ms: int) -> Output:
         """Close every slot that ends by ``clock_ms`` and return what there is to publish, in order."""
@@ -150,17 +141,17 @@ class LinkTracker:
 
     def judge_again(self, rule: Rule, now_ms: int) -> Output:
         """Judge what is kept under another rule; revise what that changes."""
-        self.rule = rule
+        self.rule = self.windows.rule = rule
         self.history.judge_all(rule)
         output = Output([], [])
         touched = self._review(now_ms, output, "rule", None)
-        self._publish_again(touched, output)
+        output.windows.extend(self.windows.correct(touched, self.trouble))
         return output
 
     def state_at(self, clock_ms: int) -> LinkStateName:
         """Return the state in the last slot closed by ``clock_ms``, as judged by now."""
         slot_ms = self.settings.slot_ms
-        if not self._known(clock_ms - slot_ms, clock_ms):
+        if not self.windows.known(clock_ms - slot_ms, clock_ms):
             return "UNKNOWN"
         for begins, ends, kind in reversed(self.trouble):
             if begins < clock_ms and (ends is None or ends >= clock_ms):
@@ -179,11 +170,7 @@ class LinkTracker:
                     if spell.start_ms - MINUTE_MS < minute_ms <= end_ms + self.settings.lookup_timeout_ms:
                         carried.add(minute_ms, minute, spell.start_ms, end_ms)
         self._drop_old_spells(before_ms - self.rule.flap_gap_ms)
-        self.sight.prune(before_ms - self.rule.evidence_ttl_ms)
-        old = max(bisect_left(self.evident, before_ms) - 1, 0)
-        del self.evident[:old], self.vouched[:old]
-        while self.windows and (oldest_ms := next(iter(self.windows))) < before_ms:
-            del self.windows[oldest_ms]
+        self.windows.prune(before_ms)
 
     def _drop_old_spells(self, before_ms: int) -> None:
         """Forget spells that ended, and were published as ended, before a time."""
@@ -228,8 +215,8 @@ class LinkTracker:
 
     def _learn_hour(self, hour_ms: int, attempts: int, troubled: int) -> None:
         if hour_ms:
-            seen_ms = length_ms(self.sight.within(hour_ms, hour_ms + HOUR_MS)) - troubled * MINUTE_MS
-            self.expected.learn(hour_ms, attempts, seen_ms)
+            seen_ms = length_ms(self.windows.sight.within(hour_ms, hour_ms + HOUR_MS)) - troubled * MINUTE_MS
+            self.windows.expected.learn(hour_ms, attempts, seen_ms)
 
     def _advance_to(self, now_ms: int, output: Output) -> None:
         """Do what is due at ``now_ms``: close slots, then correct, then publish."""
@@ -239,7 +226,7 @@ class LinkTracker:
         while self._open_order and self._open_order[0] + slot_ms <= now_ms:
             slot = self.open.pop(heapq.heappop(self._open_order))
             review = self.history.add(slot) is not None or review
-            self._expect_windows(slot)
+            self.windows.expect(slot)
         while self.finals and self.finals[0] <= now_ms:
             self.finals.pop(0)
             review = True
@@ -248,45 +235,8 @@ class LinkTracker:
         if self.late and self.late[0].due_ms <= now_ms:
             corrected = self._correct(now_ms)
             touched |= corrected | self._review(now_ms, output, "late", corrected)
-        while self.next_window_ms + MINUTE_MS <= now_ms and self.next_window_ms < self.windows_until_ms:
-            self.next_window_ms += MINUTE_MS
-            self._publish_window(self.next_window_ms - MINUTE_MS, output)
-        self._publish_again(touched, output)
-
-    def _expect_windows(self, slot: LinkSlot) -> int:
-        """Give a window to the minute of a slot with facts, and to those for which its evidence holds.
-
-        Return until when that is.
-        """
-        minute_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
-        if self.next_window_ms >= self.windows_until_ms:
-            self.next_window_ms = max(minute_ms, self.windows_until_ms)
-        until_ms = minute_ms + MINUTE_MS
-        if slot.asked:
-            until_ms = self._vouch(slot.start_ms)
-        if until_ms > self.windows_until_ms:
-            self.windows_until_ms = -(-until_ms // MINUTE_MS) * MINUTE_MS
-        return until_ms
-
-    def _vouch(self, slot_start_ms: int) -> int:
-        """Note that outcomes became known in a slot; return until when they vouch for the link's state."""
-        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
-        volume = self.history.volume_before(slot_start_ms)
-        recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
-        silence_ms = self.expected.silence_ms(slot_start_ms, recent)
-        if silence_ms is not None and silence_ms < ttl_ms:
-            ttl_ms = max(silence_ms, slot_ms)
-        until_ms = slot_start_ms + slot_ms + ttl_ms
-        evident = self.evident
-        if not evident or slot_start_ms > evident[-1]:
-            evident.append(slot_start_ms)
-            self.vouched.append(until_ms)
-        else:
-            at = bisect_left(evident, slot_start_ms)
-            if evident[at] != slot_start_ms:
-                evident.insert(at, slot_start_ms)
-                self.vouched.insert(at, until_ms)
-        return until_ms
+        output.windows.extend(self.windows.close(now_ms, self.trouble))
+        output.windows.extend(self.windows.correct(touched, self.trouble))
 
     def _correct(self, now_ms: int) -> set[int]:
         """Apply the late facts that are due; return the starts of the minutes they touch."""
@@ -297,7 +247,7 @@ class LinkTracker:
             oldest_ms = (late.due_ms - self.settings.allowed_lateness_ms) // MINUTE_MS * MINUTE_MS
             for start_ms, end_ms in late.alive:
                 if start_ms >= oldest_ms:
-                    self.sight.add(start_ms, end_ms)
+                    self.windows.sight.add(start_ms, end_ms)
                     touched.update(_minutes(start_ms, end_ms))
             for slot in late.slots:
                 if slot.start_ms < oldest_ms:
@@ -307,7 +257,7 @@ class LinkTracker:
         if slots:
             self.history.correct(slots)
             for slot in slots:
-                touched.update(_minutes(slot.start_ms, self._expect_windows(slot)))
+                touched.update(_minutes(slot.start_ms, self.windows.expect(slot)))
         return touched
 
     def _final_ms(self, end_ms: int) -> int:
@@ -410,47 +360,6 @@ class LinkTracker:
             if outage is not None:
                 trouble.append((spell.start_ms, spell.end_ms, outage.kind))
         return trouble
-
-    def _known(self, start_ms: int, end_ms: int) -> Intervals:
-        """Return when the state is known within ``[start_ms, end_ms)``."""
-        slot_ms, evident = self.settings.slot_ms, self.evident
-        first = max(bisect_right(evident, start_ms) - 1, 0)
-        vouching = evident[first : bisect_left(evident, end_ms)]
-        vouched: Intervals = []
-        for at, until_ms in zip(vouching, self.vouched[first : first + len(vouching)], strict=True):
-            if vouched and at <= vouched[-1][1]:
-                vouched[-1] = vouched[-1][0], max(until_ms, vouched[-1][1])
-            else:
-                vouched.append((at, until_ms))
-        seen = self.sight.within(start_ms, end_ms)
-        whole = [(start_ms, end_ms)]
-        if seen == whole and len(vouched) == 1 and vouched[0][0] <= start_ms and vouched[0][1] >= end_ms:
-            return whole
-        slots = [(at, at + slot_ms) for at in vouching]
-        return intersection(whole, union([*intersection(vouched, seen), *slots]))
-
-    def _publish_again(self, minutes: Iterable[int], output: Output) -> None:
-        """Publish the windows of minutes again where they were published already."""
-        for minute_ms in sorted(minutes):
-            if minute_ms in self.windows or minute_ms < self.next_window_ms:
-                self._publish_window(minute_ms, output)
-
-    def _publish_window(self, start_ms: int, output: Output) -> None:
-        end_ms = start_ms + MINUTE_MS
-        minute: Minute | None = self.history.minutes.get(start_ms)
-        spent = state_ms(self._known(start_ms, end_ms), self.trouble, start_ms, end_ms)
-        known = self.windows.get(start_ms)
-        if known is None and minute is None and spent["UNKNOWN"] == MINUTE_MS:
-            return
-        fresh = window(self.link, start_ms, end_ms, spent, minute)
-        facts = (spent["UNKNOWN"], spent["DEGRADED"], spent["DOWN"]) if minute is None else fresh
-        digest = blake2b(_pack(facts), digest_size=8).digest()
-        if known is not None:
-            if known[1] == digest:
-                return
-            fresh = replace(fresh, revision=known[0] + 1)
-        self.windows[start_ms] = fresh.revision, digest
-        output.windows.append(fresh)
 
 
 def _match(spell: TroubleSpell, outages: Iterable[Outage], now_ms: int) -> Outage | None:

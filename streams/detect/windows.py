@@ -5,14 +5,25 @@ or until silence has lasted beyond chance; the rest is UNKNOWN, and so is what n
 inside an outage is that outage's, the rest is UP.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from typing import Final
 
+import msgspec
+from msgspec.structs import replace
+
+from streams.detect.expected import Expected
 from streams.detect.facts import add_counts
-from streams.detect.minute import Minute
-from streams.model.intervals import Intervals, intersection, length_ms
-from streams.model.measurement import Histogram
+from streams.detect.history import History
+from streams.detect.minute import MINUTE_MS, Minute
+from streams.detect.normal import BLOCK_MS
+from streams.detect.rule import Rule
+from streams.detect.sight import Sight
+from streams.model.intervals import Intervals, intersection, length_ms, union
+from streams.model.measurement import Histogram, LinkSlot
 from streams.model.outage import Kind, LinkStateName, Window
+from streams.model.settings import DetectSettings
 from streams.model.sketch import quantiles_ms
 
 Trouble = tuple[int, int | None, Kind]
@@ -21,7 +32,122 @@ Trouble = tuple[int, int | None, Kind]
 STATE_OF: Final[dict[Kind, LinkStateName]] = {"down": "DOWN", "degraded": "DEGRADED"}
 STATES: Final[tuple[LinkStateName, ...]] = ("DOWN", "DEGRADED", "UNKNOWN", "UP")
 """In this order where a minute was in two of them equally long."""
+FAR: Final = 1 << 62
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+
+
+class Windows:
+    """The windows of one link: which are due, and what was published of each."""
+
+    def __init__(self, link: str, rule: Rule, settings: DetectSettings, history: History) -> None:
+        self.link, self.rule, self.settings, self.history = link, rule, settings, history
+        self.sight = Sight()
+        self.expected = Expected()
+        self.published: dict[int, tuple[int, bytes]] = {}
+        """Revision and digest of each window published, by start."""
+        self.evident: list[int] = []
+        """Starts of the slots in which outcomes became known."""
+        self.vouched: list[int] = []
+        """Until when each of them vouches for the link's state."""
+        self.next_ms = FAR
+        self.until_ms = -FAR
+
+    def due_ms(self) -> int:
+        """Return when the next window ends."""
+        return self.next_ms + MINUTE_MS if self.next_ms < self.until_ms else FAR
+
+    def expect(self, slot: LinkSlot) -> int:
+        """Give a window to the minute of a slot with facts, and to those for which its evidence holds.
+
+        Return until when that is.
+        """
+        minute_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
+        if self.next_ms >= self.until_ms:
+            self.next_ms = max(minute_ms, self.until_ms)
+        until_ms = minute_ms + MINUTE_MS
+        if slot.asked:
+            until_ms = self._vouch(slot.start_ms)
+        if until_ms > self.until_ms:
+            self.until_ms = -(-until_ms // MINUTE_MS) * MINUTE_MS
+        return until_ms
+
+    def _vouch(self, slot_start_ms: int) -> int:
+        """Note that outcomes became known in a slot; return until when they vouch for the link's state."""
+        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
+        volume = self.history.volume_before(slot_start_ms)
+        recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
+        silence_ms = self.expected.silence_ms(slot_start_ms, recent)
+        if silence_ms is not None and silence_ms < ttl_ms:
+            ttl_ms = max(silence_ms, slot_ms)
+        until_ms = slot_start_ms + slot_ms + ttl_ms
+        evident = self.evident
+        if not evident or slot_start_ms > evident[-1]:
+            evident.append(slot_start_ms)
+            self.vouched.append(until_ms)
+        else:
+            at = bisect_left(evident, slot_start_ms)
+            if evident[at] != slot_start_ms:
+                evident.insert(at, slot_start_ms)
+                self.vouched.insert(at, until_ms)
+        return until_ms
+
+    def close(self, now_ms: int, trouble: Sequence[Trouble]) -> Iterator[Window]:
+        """Yield the windows that end by ``now_ms`` and were not published yet."""
+        while self.due_ms() <= now_ms:
+            self.next_ms += MINUTE_MS
+            yield from self._publish(self.next_ms - MINUTE_MS, trouble)
+
+    def correct(self, minutes: Iterable[int], trouble: Sequence[Trouble]) -> Iterator[Window]:
+        """Yield next revisions of the windows of some minutes, where they say something else now."""
+        for minute_ms in sorted(minutes):
+            if minute_ms in self.published or minute_ms < self.next_ms:
+                yield from self._publish(minute_ms, trouble)
+
+    def known(self, start_ms: int, end_ms: int) -> Intervals:
+        """Return when the state is known within ``[start_ms, end_ms)``."""
+        slot_ms, evident = self.settings.slot_ms, self.evident
+        first = max(bisect_right(evident, start_ms) - 1, 0)
+        vouching = evident[first : bisect_left(evident, end_ms)]
+        vouched: Intervals = []
+        for at, until_ms in zip(vouching, self.vouched[first : first + len(vouching)], strict=True):
+            if vouched and at <= vouched[-1][1]:
+                vouched[-1] = vouched[-1][0], max(until_ms, vouched[-1][1])
+            else:
+                vouched.append((at, until_ms))
+        seen = self.sight.within(start_ms, end_ms)
+        whole = [(start_ms, end_ms)]
+        if seen == whole and len(vouched) == 1 and vouched[0][0] <= start_ms and vouched[0][1] >= end_ms:
+            return whole
+        slots = [(at, at + slot_ms) for at in vouching]
+        return intersection(whole, union([*intersection(vouched, seen), *slots]))
+
+    def prune(self, before_ms: int) -> None:
+        """Forget what no record may correct any more."""
+        self.sight.prune(before_ms - self.rule.evidence_ttl_ms)
+        old = max(bisect_left(self.evident, before_ms) - 1, 0)
+        del self.evident[:old], self.vouched[:old]
+        while self.published and (oldest_ms := next(iter(self.published))) < before_ms:
+            del self.published[oldest_ms]
+
+    def _publish(self, start_ms: int, trouble: Sequence[Trouble]) -> Iterator[Window]:
+        """Yield the window of a minute, if it says anything new."""
+        end_ms = start_ms + MINUTE_MS
+        minute = self.history.minutes.get(start_ms)
+        spent = state_ms(self.known(start_ms, end_ms), trouble, start_ms, end_ms)
+        known = self.published.get(start_ms)
+        if known is None and minute is None and spent["UNKNOWN"] == MINUTE_MS:
+            return
+        fresh = window(self.link, start_ms, end_ms, spent, minute)
+        facts = (spent["UNKNOWN"], spent["DEGRADED"], spent["DOWN"]) if minute is None else fresh
+        digest = blake2b(_pack(facts), digest_size=8).digest()
+        if known is not None:
+            if known[1] == digest:
+                return
+            fresh = replace(fresh, revision=known[0] + 1)
+        self.published[start_ms] = fresh.revision, digest
+        yield fresh
 
 
 def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms: int) -> dict[str, int]:
