@@ -96,7 +96,19 @@ outages = Table(
     Column("incident_id", Name),
     Column("counted_ms", BigInteger, nullable=False),
     Column("counted_office_ms", BigInteger, nullable=False),
-    Index("outages_by_start", "start_ms", "outage_id"),
+    Index("outages_by_start", "start_ms", "outage_id", "end_ms"),
+    Index(
+        # Holds all that the sums of a long period need, in the order of their groups.
+        "outages_counted",
+        "link",
+        "kind",
+        "status",
+        "start_ms",
+        "end_ms",
+        "counted_ms",
+        "counted_office_ms",
+        "dossiers_affected",
+    ),
     Index("outages_by_link", "link", "start_ms", "end_ms"),
     Index("outages_by_end", "end_ms"),
     Index("outages_by_incident", "incident_id"),
@@ -150,6 +162,7 @@ figures = Table(
     Column("attempts", BigInteger, nullable=False),
     Column("failures", BigInteger, nullable=False),
     Index("figures_by_link", "calendar", "grain", "link", "start_ms"),
+    sqlite_with_rowid=False,  # a period's rows lie together
 )
 
 incidents = Table(

@@ -232,17 +232,15 @@ def _edge_spans(
     connection: sa.Connection, question: Question, meant: list[sa.ColumnElement[bool]], standing: Standing
 ) -> dict[str, list[OutageSpan]]:
     """Return the outages that reach over the period's edges, and those that stood otherwise then."""
-    over_start = sa.and_(
-        outages.c.start_ms < question.start_ms,
-        sa.or_(outages.c.end_ms > question.start_ms, outages.c.end_ms.is_(None)),
-    )
+    over_start = sa.and_(outages.c.start_ms < question.start_ms, outages.c.end_ms > question.start_ms)
     over_end = sa.and_(
         outages.c.start_ms >= question.start_ms,
         outages.c.start_ms < question.until_ms,
-        sa.or_(outages.c.end_ms > question.until_ms, outages.c.end_ms.is_(None)),
+        outages.c.end_ms > question.until_ms,
     )
+    still_open = sa.and_(outages.c.start_ms < question.until_ms, outages.c.end_ms.is_(None))
     spans: dict[str, list[OutageSpan]] = {}
-    for condition in (over_start, over_end):
+    for condition in (over_start, over_end, still_open):
         for row in connection.execute(sa.select(outages).where(condition, *meant)):
             if row.link in standing.lives:
                 span = OutageSpan(row.outage_id, row.kind, row.start_ms, row.end_ms, row.dossiers_affected)

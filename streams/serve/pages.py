@@ -5,6 +5,7 @@ scripts cannot read and other sites cannot send.
 """
 
 import time
+from functools import cache
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -12,6 +13,7 @@ import msgspec
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from markupsafe import Markup
 
 from streams.ledger.database import reading
 from streams.ledger.days import link_lives
@@ -35,9 +37,15 @@ from streams.serve.command import reproducing
 from streams.serve.context import COOKIE, Asked, Name, Problem, Viewer, month_bounds, services, tagged
 from streams.serve.render import render
 from streams.serve.report import MEDIA_TYPES, ReportFormat, file_name, render_report
-from streams.serve.texts import Language, text
+from streams.serve.texts import Language, text, written_time
 
 LANGUAGE_COOKIE: Final = "portallink-language"
+CELL: Final = Markup(
+    '<td class="{}" title="{}"><span class="glyph" aria-hidden="true">{}</span>'
+    '<span class="hidden">{}</span></td>'
+)
+SIGNS: Final = {"down": "×", "degraded": "~", "unknown": "?"}
+"""What a cell shows beside its colour, for whoever cannot tell the colours apart."""
 MAX_FORM_BYTES: Final = 4096
 router = APIRouter(include_in_schema=False)
 
@@ -51,7 +59,7 @@ def month_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
         until_ms = known_until(connection)
         question = _until_known(asked.question(until_ms), until_ms)
         answer = summary_answer(summarise_links(connection, question))
-        cells = _cells(connection, question)
+        cells = _cells(connection, question, language_of(request))
     month = f"{local_date(question.start_ms):%Y-%m}"
     return _page(
         request,
@@ -252,35 +260,48 @@ def _days(question: Question) -> range:
     return range(day_start_ms(question.start_ms), question.until_ms, DAY_MS)
 
 
-def _cells(connection: sa.Connection, question: Question) -> dict[str, list[tuple[str, str, int]]]:
-    """Return, by link, each day's class, its share in words, and when it begins."""
+def _cells(connection: sa.Connection, question: Question, language: Language) -> dict[str, list[Markup]]:
+    """Return, by link, a table cell for each day: a colour, a sign, and the same in words."""
+    columns = ("service_ms", "excluded_ms", "unknown_ms", "down_ms", "degraded_ms")
     rows = connection.execute(
-        sa.select(figures).where(
+        sa.select(figures.c.link, figures.c.start_ms, *(figures.c[name] for name in columns)).where(
             figures.c.calendar == question.calendar,
             figures.c.grain == "day",
             figures.c.start_ms >= day_start_ms(question.start_ms),
             figures.c.start_ms < question.until_ms,
         )
     )
-    found = {(row.link, row.start_ms): row for row in rows}
-    cells: dict[str, list[tuple[str, str, int]]] = {}
-    for link in link_lives(connection):
-        if question.about(link):
-            cells[link] = [(*_cell(found.get((link, day_ms))), day_ms) for day_ms in _days(question)]
-    return cells
+    found = {(link, day_ms): _state(*counted) for link, day_ms, *counted in rows}
+    days = _days(question)
+    written = [written_time(day_ms, language)[:10] for day_ms in days]
+    words = {kind: text(kind, language) for kind in ("up", "down", "degraded", "unknown")} | {"off": "–"}
+
+    @cache
+    def cell(kind: str, share: str, day: str) -> Markup:
+        title = f"{day}: {words[kind]}" + (f" {share} %" if share else "")
+        return CELL.format(kind, title, SIGNS.get(kind, ""), words[kind])
+
+    return {
+        link: [
+            cell(*found.get((link, day_ms), ("unknown", "")), day)
+            for day_ms, day in zip(days, written, strict=True)
+        ]
+        for link in link_lives(connection)
+        if question.about(link)
+    }
 
 
-def _cell(row: Any) -> tuple[str, str]:
-    if row is None:
-        return "unknown", ""
-    observed = row.service_ms - row.excluded_ms - row.unknown_ms
-    if row.service_ms == 0:
+def _state(
+    service_ms: int, excluded_ms: int, unknown_ms: int, down_ms: int, degraded_ms: int
+) -> tuple[str, str]:
+    """Return what a day is shown as, and its availability in words."""
+    observed = service_ms - excluded_ms - unknown_ms
+    if not service_ms:
         return "off", ""
-    if observed == 0:
+    if not observed:
         return "unknown", ""
-    share = f"{(observed - row.down_ms) * 1000 // observed / 10:.1f}"
-    kind = "down" if row.down_ms else "degraded" if row.degraded_ms else "up"
-    return kind, share
+    kind = "down" if down_ms else "degraded" if degraded_ms else "up"
+    return kind, f"{(observed - down_ms) * 1000 // observed / 10:.1f}"
 
 
 def _timeline(question: Question, outages: list[Answer], exclusions: list[Answer]) -> list[Answer]:

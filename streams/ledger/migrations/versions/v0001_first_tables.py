@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("degraded_ms", sa.BigInteger(), nullable=False),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
         sa.Column("failures", sa.BigInteger(), nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_index("figures_by_link", "figures", ["calendar", "grain", "link", "start_ms"])
     op.create_table(
@@ -120,7 +121,21 @@ def upgrade() -> None:
     op.create_index("outages_by_end", "outages", ["end_ms"])
     op.create_index("outages_by_incident", "outages", ["incident_id"])
     op.create_index("outages_by_link", "outages", ["link", "start_ms", "end_ms"])
-    op.create_index("outages_by_start", "outages", ["start_ms", "outage_id"])
+    op.create_index("outages_by_start", "outages", ["start_ms", "outage_id", "end_ms"])
+    op.create_index(
+        "outages_counted",
+        "outages",
+        [
+            "link",
+            "kind",
+            "status",
+            "start_ms",
+            "end_ms",
+            "counted_ms",
+            "counted_office_ms",
+            "dossiers_affected",
+        ],
+    )
     op.create_table(
         "positions",
         sa.Column("topic", sa.String(200), primary_key=True),
