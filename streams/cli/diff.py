@@ -9,16 +9,22 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.cli.outcome import FAILED, notes, print_json, refuse
+from streams.ledger.database import LedgerError
 from streams.model.outage import Outage
 from streams.replay.diff import Changed, Diff
 from streams.replay.diff import diff as compare
-from streams.replay.results import ResultFileError, read_results
+from streams.replay.results import ResultFileError, Results, read_results
 from streams.replay.times import local_time
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(help="Result folder (`analyze --out`) or one of its files.")],
-    after: Annotated[Path, typer.Argument(help="The result to compare with it.")],
+    before: Annotated[
+        str,
+        typer.Argument(
+            help="Result folder (`analyze --out`), one of its files, or a ledger: sqlite:///FILE, postgresql://…"
+        ),
+    ],
+    after: Annotated[str, typer.Argument(help="The result to compare with it.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
 ) -> None:
@@ -27,8 +33,8 @@ def diff(
     Exits 0 where nothing differs, 1 where something does. Times are Asia/Ho_Chi_Minh.
     """
     try:
-        found = compare(read_results(before), read_results(after))
-    except ResultFileError as error:
+        found = compare(_read(before), _read(after))
+    except (ResultFileError, LedgerError) as error:
         refuse(error)
     if as_json:
         print_json(msgspec.to_builtins(found, str_keys=True) | {"differ": bool(found)})
@@ -36,6 +42,15 @@ def diff(
         print_diff(found)
     if found:
         raise typer.Exit(FAILED)
+
+
+def _read(address: str) -> Results:
+    """Return the results at a path, or those that a ledger keeps."""
+    if "://" not in address:
+        return read_results(Path(address))
+    from streams.cli.ledger_results import results_of  # noqa: PLC0415 - a database is rarely compared
+
+    return results_of(address)
 
 
 def print_diff(found: Diff) -> None:

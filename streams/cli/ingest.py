@@ -47,6 +47,7 @@ def xroad(
     partitions: Annotated[
         int | None, typer.Option(help="Partitions of the log file [default: 4]; Kafka says its own.", min=1)
     ] = None,
+    suffix: Annotated[str, typer.Option(help="Suffix of the Kafka topic's name, to keep runs apart.")] = "",
     rejects: Annotated[
         Path | None, typer.Option(help="File for the rejected records' places and reasons, NDJSON.")
     ] = None,
@@ -58,6 +59,7 @@ def xroad(
     hours late and out of order. Importing the same record again gives the same event ids. Personal fields
     are dropped before anything is stored.
     """
+    topic = f"{LOOKUPS}-{suffix}" if suffix else LOOKUPS
     if out is not None and str(out) in files:
         refuse(f"{out} is an input file as well")
     records, rejected = _read(files)
@@ -69,12 +71,12 @@ def xroad(
     if out is not None:
         events = _to_file(out, lookup_records(book.calls, partitions=partitions or DEFAULT_PARTITIONS))
     else:
-        events = _to_kafka(book.calls, partitions)
+        events = _to_kafka(book.calls, partitions, topic)
     summary = msgspec.structs.replace(summary, events=events, rejects=[] if rejects else rejected)
     if as_json:
         print_json(msgspec.to_builtins(summary))
     else:
-        _print(summary, rejected, f"{out}" if out else f"topic {LOOKUPS}", rejects)
+        _print(summary, rejected, f"{out}" if out else f"topic {topic}", rejects)
 
 
 def _read(files: list[str]) -> tuple[list[XRoadRecord], list[Reject]]:
@@ -118,12 +120,13 @@ def _to_file(out: Path, records: Iterator[Record]) -> int:
     return count
 
 
-def _to_kafka(calls: list[Call], partitions: int | None) -> int:
+def _to_kafka(calls: list[Call], partitions: int | None, topic: str) -> int:
     async def send() -> int:
-        count = await partitions_of(connection, LOOKUPS)
+        count = await partitions_of(connection, topic)
         if partitions not in (None, count):
-            raise PublishError(f"topic {LOOKUPS} has {count} partitions, not {partitions}")
-        return await publish(lookup_records(calls, partitions=count), connection)
+            raise PublishError(f"topic {topic} has {count} partitions, not {partitions}")
+        records = lookup_records(calls, partitions=count)
+        return await publish(records, connection, topic_names={LOOKUPS: topic})
 
     try:
         connection = kafka_connection()

@@ -1,5 +1,6 @@
 """X-Road files through `portallink ingest xroad`: every shape, every count, nothing personal left."""
 
+import asyncio
 import gzip
 import json
 from pathlib import Path
@@ -13,7 +14,8 @@ from streams.ingest.xroad_events import closing_ms_after
 from streams.logfile import read_log
 from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, lookup_decoder
 from streams.model.settings import MeasureSettings
-from streams.schemas import declared_topics
+from streams.replay.capture import Wish, capture
+from streams.schemas import Topics, create_topics, declared_topics
 
 SHAPES = {
     "array.json": json.dumps,
@@ -329,3 +331,23 @@ def test_no_records_give_an_empty_log(tmp_path):
     figures, log = imported(tmp_path, write(tmp_path / "empty.json", []))
     assert counts(figures) == dict.fromkeys(("records", "pairs", "singles", "duplicates", "rejected"), 0)
     assert log == []
+
+
+async def test_import_onto_a_broker_is_the_log_of_an_import_into_a_file(kafka, suffix, tmp_path, monkeypatch):
+    """Without --out the same records go onto the topic, in as many partitions as that has."""
+    topics = Topics().suffixed(suffix)
+    await create_topics({"bootstrap_servers": kafka}, topics, partitions={LOOKUPS: 3})
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka)
+    path = write(tmp_path / "busy.json", BUSY)
+    # The command runs an event loop of its own.
+    result = await asyncio.to_thread(run, path, "--suffix", suffix, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["pairs"] == 1
+    refused = await asyncio.to_thread(run, path, "--suffix", suffix, "--partitions", "5")
+    assert refused.exit_code == 1
+    assert "has 3 partitions, not 5" in refused.stderr
+    await capture(tmp_path / "log", {"bootstrap_servers": kafka}, [Wish(topics.lookups)])
+    out = tmp_path / "file.ndjson"
+    assert run(path, "--out", out, "--partitions", "3").exit_code == 0
+    on_broker = sorted(record._replace(topic=LOOKUPS) for record in read_log(tmp_path / "log"))
+    assert on_broker == sorted(read_log(out))

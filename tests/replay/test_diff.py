@@ -9,8 +9,12 @@ from typer.testing import CliRunner
 
 from streams import replay
 from streams.cli import app
+from streams.ledger.apply import apply_records
+from streams.ledger.database import open_ledger, sqlite_url
+from streams.model.canonical import encode
 from streams.model.measurement import Source
 from streams.model.outage import Outage
+from streams.model.record import Record
 from streams.replay.analyze import analyze
 from streams.replay.diff import diff
 from streams.replay.results import ResultFileError, Results, Table, read_results
@@ -170,3 +174,22 @@ def test_truncated_results_are_refused(tmp_path, folders):
     refused = run(folders / "one", path)
     assert refused.exit_code == 2
     assert f"{path}:{len(content.splitlines())}:" in refused.stderr
+
+
+def test_ledgers_are_compared_like_results(tmp_path, folders):
+    """A ledger that took in an analysis does not differ from it; one of another log differs from it."""
+    engine = open_ledger(sqlite_url(tmp_path / "ledger.db"), create=True)
+    analysis = read_results(folders / "one")
+    rows = [
+        Record(f"link.{name}", 0, offset, T0, row.link.encode(), encode(row))
+        for name, table in (("windows", analysis.windows), ("outages", analysis.outages))
+        for offset, row in enumerate(table)
+    ]
+    apply_records(engine, rows)
+    engine.dispose()
+    ledger = f"sqlite:///{tmp_path / 'ledger.db'}"
+    same = run(ledger, folders / "one")
+    assert same.exit_code == 0, same.output
+    assert "measurements: only one side has any" in same.stderr
+    assert run(ledger, folders / "longer").exit_code == 1
+    assert run(f"sqlite:///{tmp_path / 'none.db'}", ledger).exit_code == 2
