@@ -7,6 +7,7 @@ and latencies, which only the page of one outage reads, a MessagePack map. Revis
 
 import sys
 from array import array
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -125,17 +126,17 @@ class DayOfMinutes:
     def unknown(self) -> Intervals:
         """Return the unknown time of the day, as `streams.model.availability.unknown_time` defines it."""
         revisions, unknown = self.columns["revision"], self.columns["unknown_ms"]
-        if 0 not in revisions and not any(unknown):
-            return []
         pieces = []
-        start = self.day_ms
-        for i in range(MINUTES):
-            end = start + MINUTE_MS
-            if not revisions[i]:
-                pieces.append((start, end))
-            elif unknown[i]:
-                pieces.append((end - unknown[i], end))
-            start = end
+        minute = -1
+        with suppress(ValueError):  # the array's own search finds the few minutes that have no window
+            while True:
+                minute = revisions.index(0, minute + 1)
+                start_ms = self.day_ms + minute * MINUTE_MS
+                pieces.append((start_ms, start_ms + MINUTE_MS))
+        if any(unknown):
+            for minute, unknown_ms in enumerate(unknown):
+                end_ms = self.day_ms + (minute + 1) * MINUTE_MS
+                pieces.append((end_ms - unknown_ms, end_ms))
         return union(pieces)
 
     def within(self, counted: Intervals) -> tuple[int, int]:
