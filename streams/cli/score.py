@@ -64,7 +64,7 @@ def _print(result: Score) -> None:
     for name in ("seen", "found", "recall", "range recall"):
         table.add_column(name, justify="right")
     for name in ("start error", "end error", "delay"):
-        table.add_column(f"{name} p50 / p95", justify="right")
+        table.add_column(f"{name} p50, p95 (s)", justify="right")
     parts = {"all": result.all, **result.by_volume, **result.by_duration}
     for name, part in parts.items():
         table.add_row(name, *_cells(part), end_section=name in ("all", "over 10/min"))
@@ -105,4 +105,4 @@ def _share(value: float | None) -> str:
 def _seconds(quantiles: Quantiles) -> str:
     if quantiles.p50 is None or quantiles.p95 is None:
         return "-"
-    return f"{quantiles.p50 / 1000:.1f} / {quantiles.p95 / 1000:.1f} s"
+    return f"{quantiles.p50 / 1000:.1f}, {quantiles.p95 / 1000:.0f}"

@@ -6,8 +6,9 @@ clock has passed a second nothing can be logged in it any more, and its bucket i
 log's time never runs backwards, and memory holds only what is under way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
+from operator import itemgetter
 from random import Random
 from typing import Final
 from zlib import crc32
@@ -20,19 +21,20 @@ from streams.simulate.draw import exponential
 TOPICS: Final = (SUBMISSIONS, LOOKUPS)
 SUBMISSION, LOOKUP = 0, 1
 
-_Entry = tuple[int, int, int, int, bytes | None, str]
+_HEADS: Final = tuple(f'{{"topic":"{topic}","partition":' for topic in TOPICS)
+
+Entry = tuple[int, int, int, str | None, str]
+"""Log time, topic (by its place in `TOPICS`), partition, key, value."""
+_logged = itemgetter(0)
 
 
-def partition_of(key: bytes, partitions: int) -> int:
+def partition_of(key: str, partitions: int) -> int:
     """Return the partition of a key: its CRC-32 modulo the number of partitions."""
-    return crc32(key) % partitions
+    return crc32(key.encode()) % partitions
 
 
 class BrokerOrder:
-    """Takes events as they happen and gives them back as records, in the order of their log time.
-
-    ``counts`` says what happened on the way.
-    """
+    """Takes events as they happen and gives them back in the order of their log time."""
 
     def __init__(self, transport: Transport, partitions: int, rng: Random) -> None:
         self._partitions = partitions
@@ -44,60 +46,92 @@ class BrokerOrder:
         self._duplicate_from = 1 - transport.duplicates
         self._delays = exponential(transport.delay_ms)
         self._repeats = exponential(1_500)
-        self._buckets: dict[int, list[_Entry]] = {}
-        self._sequence = 0
+        self._buckets: dict[int, list[Entry]] = {}
         self._seconds: list[int] = []
         self._offsets = [[0] * partitions for _ in TOPICS]
-        self.counts = {"events": 0, "heartbeats": 0, "late": 0, "disordered": 0, "duplicate": 0}
+        self._counts = {"heartbeats": 0, "late": 0, "disordered": 0, "duplicate": 0}
 
-    def add(self, topic: int, partition: int, key: bytes, at_ms: int, value: str) -> None:
+    def counts(self) -> dict[str, int]:
+        """Return what went into the log so far: events, heartbeats, and what happened to the events."""
+        records = sum(map(sum, self._offsets))
+        events = records - self._counts["heartbeats"] - self._counts["duplicate"]
+        return {"events": events, **self._counts}
+
+    def add(self, topic: int, partition: int, key: str, at_ms: int, value: str) -> None:
         """Log an event's record some time after ``at_ms``."""
-        self.counts["events"] += 1
-        chance = self._random()
-        spread = self._random()
+        counts, random = self._counts, self._random
+        chance = random()
         if chance >= self._disorder_below:
-            logged = at_ms + self._delays[int(spread * 1024)]
+            logged = at_ms + self._delays[int(random() * 1024)]
             if chance >= self._duplicate_from:
-                self.counts["duplicate"] += 1
-                repeated = logged + self._repeats[int(self._random() * 1024)]
+                counts["duplicate"] += 1
+                repeated = logged + self._repeats[int(random() * 1024)]
                 self._put(repeated, topic, partition, key, value)
         elif chance >= self._late_below:
-            self.counts["disordered"] += 1
-            logged = at_ms + 1 + int(spread * self._disorder_up_to_ms)
+            counts["disordered"] += 1
+            logged = at_ms + 1 + int(random() * self._disorder_up_to_ms)
         else:
-            self.counts["late"] += 1
-            logged = at_ms + 10_000 + int(spread * self._late_up_to_ms)
+            counts["late"] += 1
+            logged = at_ms + 10_000 + int(random() * self._late_up_to_ms)
         self._put(logged, topic, partition, key, value)
 
     def add_heartbeat(self, at_ms: int, value: str) -> None:
         """Log a heartbeat into every partition of both topics."""
-        self.counts["heartbeats"] += 2 * self._partitions
+        self._counts["heartbeats"] += 2 * self._partitions
         for topic in (SUBMISSION, LOOKUP):
             for partition in range(self._partitions):
                 logged = at_ms + self._delays[int(self._random() * 1024)]
                 self._put(logged, topic, partition, None, value)
 
-    def _put(self, logged: int, topic: int, partition: int, key: bytes | None, value: str) -> None:
-        self._sequence += 1
-        entry = (logged, self._sequence, topic, partition, key, value)
+    def _put(self, logged: int, topic: int, partition: int, key: str | None, value: str) -> None:
         second = logged // 1000
-        bucket = self._buckets.get(second)
-        if bucket is None:
-            self._buckets[second] = [entry]
+        try:
+            self._buckets[second].append((logged, topic, partition, key, value))
+        except KeyError:
+            self._buckets[second] = [(logged, topic, partition, key, value)]
             heappush(self._seconds, second)
-        else:
-            bucket.append(entry)
 
-    def until(self, at_ms: int | None) -> Iterator[Record]:
-        """Yield what was logged before the second of ``at_ms``; everything if it is None."""
-        seconds, buckets, offsets = self._seconds, self._buckets, self._offsets
+    def until(self, at_ms: int | None) -> list[Entry]:
+        """Return what was logged before the second of ``at_ms``; everything if it is None.
+
+        Entries logged in the same millisecond stay in the order in which they were added. They are to be made
+        `records` or `lines` in the order in which they are returned.
+        """
+        seconds, buckets = self._seconds, self._buckets
         limit = float("inf") if at_ms is None else at_ms // 1000
-        new = tuple.__new__  # a third of the time of the named tuple's own constructor
+        entries: list[Entry] = []
         while seconds and seconds[0] < limit:
             bucket = buckets.pop(heappop(seconds))
-            if len(bucket) > 1:
-                bucket.sort()
-            for logged, _, topic, partition, key, value in bucket:
-                offset = offsets[topic][partition]
-                offsets[topic][partition] = offset + 1
-                yield new(Record, (TOPICS[topic], partition, offset, logged, key, value.encode()))
+            bucket.sort(key=_logged)
+            entries += bucket
+        return entries
+
+    def records(self, entries: Iterable[Entry]) -> Iterator[Record]:
+        """Yield entries as records, each with the next offset of its partition."""
+        new = tuple.__new__  # a third of the time of the named tuple's own constructor
+        for (logged, topic, partition, key, value), offset in zip(entries, self._next(entries), strict=True):
+            data = None if key is None else key.encode()
+            yield new(Record, (TOPICS[topic], partition, offset, logged, data, value.encode()))
+
+    def lines(self, entries: Iterable[Entry]) -> bytes:
+        """Return entries as lines of a log file, as `encode_line` makes them; our values need no check."""
+        return "".join(
+            [
+                f'{_HEADS[topic]}{partition},"offset":{offset},"logged_at_ms":{logged},'
+                f'"key":"{key}","value":{value}}}\n'
+                if key is not None
+                else f'{_HEADS[topic]}{partition},"offset":{offset},"logged_at_ms":{logged},'
+                f'"key":null,"value":{value}}}\n'
+                for (logged, topic, partition, key, value), offset in zip(
+                    entries, self._next(entries), strict=True
+                )
+            ]
+        ).encode()
+
+    def _next(self, entries: Iterable[Entry]) -> Iterator[int]:
+        offsets = self._offsets
+        for _, topic, partition, _, _ in entries:
+            of_topic = offsets[topic]
+            offset = of_topic[partition]
+            of_topic[partition] = offset + 1
+            yield offset

@@ -25,7 +25,6 @@ class Dossier:
         "flow",
         "head",
         "id",
-        "key",
         "partition",
         "plan",
         "portal",
@@ -45,13 +44,12 @@ class Dossier:
         self,
         *,
         id_: str,
-        key: bytes,
         partition: int,
         flow: str,
         portal: str,
         who: tuple[str, str],
     ) -> None:
-        self.id, self.key, self.partition = id_, key, partition
+        self.id, self.partition = id_, partition
         self.flow, self.portal, self.who = flow, portal, who
         self.head = f'"dossier_id":"{id_}",'
         self.plan: tuple[LinkState, ...] = ()

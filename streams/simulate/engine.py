@@ -15,8 +15,7 @@ from heapq import heappop, heappush
 from itertools import chain
 from random import Random
 
-from streams.model.record import Record
-from streams.simulate.broker import LOOKUP, SUBMISSION, BrokerOrder
+from streams.simulate.broker import LOOKUP, SUBMISSION, BrokerOrder, Entry
 from streams.simulate.city import Patience
 from streams.simulate.dossier import Dossier
 from streams.simulate.draw import exponential, lognormal, pick
@@ -26,6 +25,7 @@ from streams.simulate.timetable import next_working_time
 from streams.simulate.truth import TrueFault
 
 LOOKUP_TIMEOUT_MS = 30_000
+_FLUSH_MS = 60_000
 _REACHES_PROVIDER = frozenset({"ok", "not_found", "mismatch", "provider_error", "throttled"})
 _ANSWERED = frozenset({"ok", "not_found", "mismatch"})
 
@@ -75,12 +75,12 @@ class Engine:
             patience.deferral_minutes, 1.5, patience.deferrals, patience.deferral_up_to_minutes
         )
 
-    def run(self, arrivals: Arrivals) -> Iterator[Record]:
-        """Yield the whole log in broker order."""
+    def run(self, arrivals: Arrivals) -> Iterator[list[Entry]]:
+        """Yield the whole log in broker order, in pieces."""
         heap, broker = self._heap, self._broker
         coming: Arrivals = chain(arrivals, [(self.end_ms, None)])
         next_arrival, make = next(coming)
-        second = self.start_ms // 1000
+        flush_at = self.start_ms + _FLUSH_MS
         while True:
             if heap and heap[0][0] <= next_arrival:
                 at, _, dossier, what = heappop(heap)
@@ -93,12 +93,12 @@ class Engine:
                 at = next_arrival
                 self._arrive(at, make())
                 next_arrival, make = next(coming)
-            if at // 1000 > second:
-                second = at // 1000
+            if at >= flush_at:
+                flush_at = at + _FLUSH_MS
                 self._beat_until(at)
-                yield from broker.until(at)
+                yield broker.until(at)
         self._beat_until(self.end_ms)
-        yield from broker.until(None)
+        yield broker.until(None)
 
     def later(self, at_ms: int, dossier: Dossier, what: Callable[[int, Dossier], None]) -> None:
         """Do something with a dossier at a later time."""
@@ -175,7 +175,7 @@ class Engine:
         self._broker.add(
             SUBMISSION,
             dossier.partition,
-            dossier.key,
+            dossier.id,
             at_ms,
             f'{{"event_id":"{dossier.id}-{dossier.asked}","type":"submission.{what}",'
             f'"occurred_at_ms":{at_ms},{dossier.head}{dossier.submission_tail}{blocked}}}',
@@ -220,7 +220,7 @@ class Engine:
         """Write the records of an attempt, as the portal and, where it reports, the provider saw it."""
         dossier.asked += 1
         agency, service = dossier.who
-        key, partition, add = dossier.key, dossier.partition, self._broker.add
+        key, partition, add = dossier.id, dossier.partition, self._broker.add
         lookup = f"{dossier.id}-{dossier.asked}"
         common = (
             f'"lookup_id":"{lookup}",{dossier.head}"link":"{link.id}","agency":"{agency}",'

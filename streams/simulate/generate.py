@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from heapq import merge
+from itertools import chain
 
 from streams.model.record import Record
 from streams.simulate.account import catalogue_counters, figure_results, settle
-from streams.simulate.broker import BrokerOrder
+from streams.simulate.broker import BrokerOrder, Entry
 from streams.simulate.city import Catalogue, Fault, Scenario, epoch_ms
 from streams.simulate.draw import seeded
 from streams.simulate.engine import LOOKUP_TIMEOUT_MS, Engine
@@ -16,7 +17,7 @@ from streams.simulate.workload import Workload, links_in_use
 
 
 class Run:
-    """One run. `records` yields the log once; `truth` is complete when it has been read to its end."""
+    """One run. `records` or `lines` yields the log, once; `truth` is complete when it has been read."""
 
     def __init__(
         self,
@@ -67,6 +68,15 @@ class Run:
 
     def records(self) -> Iterator[Record]:
         """Yield the log in broker order; offsets of each partition ascend from 0 without a gap."""
+        return chain.from_iterable(map(self._broker.records, self._log()))
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the log as lines of a log file, in pieces, each with the log time that it reaches."""
+        for entries in self._log():
+            if entries:
+                yield entries[-1][0], self._broker.lines(entries)
+
+    def _log(self) -> Iterator[list[Entry]]:
         return self._engine.run(merge(*self._workload.streams(), key=lambda arrival: arrival[0]))
 
     def truth(self) -> Truth:
@@ -83,7 +93,7 @@ class Run:
             lookup_timeout_ms=LOOKUP_TIMEOUT_MS,
             links=[state.totals for state in states],
             faults=settle(self._general, states),
-            records=dict(self._broker.counts),
+            records=self._broker.counts(),
             counters=counters,
             figures=figure_results(self.scenario.figures, counters, self.scale),
         )

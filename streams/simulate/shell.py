@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from streams.simulate.generate import Run
 from streams.simulate.located import Located, ScenarioError
 from streams.simulate.truth import Truth
 
-_CHUNK: Final = 20_000
 _CATALOGUE: Final = "city.yaml"
 
 
@@ -69,9 +67,9 @@ def write_log(run: Run, path: Path, progress: Callable[[int], None], truth_file:
     ``progress`` is called with the log time (epoch milliseconds) reached.
     """
     with log_writer(path) as log:
-        for chunk in _chunks(run.records()):
-            log.write_lines([_line(record) for record in chunk])
-            progress(chunk[-1].logged_at_ms)
+        for reached_ms, lines in run.lines():
+            log.write_lines([lines])
+            progress(reached_ms)
     truth = run.truth()
     write_truth(truth, truth_file or truth_path(path))
     return truth
@@ -134,22 +132,3 @@ def write_truth(truth: Truth, path: Path) -> None:
     """Write the truth as indented JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")
-
-
-def _line(record: Record) -> bytes:
-    """Return the line of a record of ours, whose value is plain JSON: as `encode_line` does, unchecked."""
-    topic, partition, offset, logged_at_ms, key, value = record
-    return b'{"topic":"%b","partition":%d,"offset":%d,"logged_at_ms":%d,"key":%b,"value":%b}\n' % (
-        topic.encode(),
-        partition,
-        offset,
-        logged_at_ms,
-        b"null" if key is None else b'"%b"' % key,
-        value,
-    )
-
-
-def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    iterator = iter(records)
-    while chunk := list(islice(iterator, _CHUNK)):
-        yield chunk

@@ -207,11 +207,9 @@ class Workload:
     def _dossier(self, prefix: str, flow: str, portal: str, agency: str, service: str) -> Dossier:
         number = self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
         id_ = f"{prefix}-{number:07d}"
-        key = id_.encode()
         return Dossier(
             id_=id_,
-            key=key,
-            partition=partition_of(key, self._partitions),
+            partition=partition_of(id_, self._partitions),
             flow=flow,
             portal=portal,
             who=(agency, service),
