@@ -1,18 +1,12 @@
 """SQL over logs and results, by DuckDB.
 
-| table | a row is | columns |
-|---|---|---|
-| `records` | a record of a log | topic, partition, offset, logged_at_ms, logged_at, key, value (JSON) |
-| `lookups` | a lookup event | partition, offset, logged_at_ms, event_id, type, occurred_at_ms, occurred_at, lookup_id, dossier_id, link, agency, service, attempt, observer, synthetic, outcome, status_code |
-| `submissions` | a submission event | partition, offset, logged_at_ms, event_id, type, occurred_at_ms, occurred_at, dossier_id, portal, agency, service, channel, blocked_by |
-| `heartbeats` | a heartbeat | topic, partition, offset, logged_at_ms, occurred_at_ms, occurred_at, observer, links, interval_ms |
-| `measurements`, `windows`, `outages` | a line of that result file | its fields |
-| `final_outages` | the last revision of each outage that stands | as `outages` |
+A log offers the tables `records`, `lookups`, `submissions` and `heartbeats`; results offer `measurements`,
+`windows`, `outages` and `final_outages`. Their columns are listed in `docs/replay.md`, held to by a test.
 
 `logged_at` and `occurred_at` are moments in Asia/Ho_Chi_Minh. A log's tables are there if a log is among
 the files (NDJSON, `.zst`, Parquet or a captured folder), a result's if a result folder or file is. Nothing
 is copied: the views read the files.
-"""  # noqa: E501 - a table row is one line
+"""
 
 # ruff: noqa: S608 - the statements are made of names in this file and of quoted paths
 

@@ -1,6 +1,8 @@
 """The pipeline as a library, for notebooks: typed tables, data frames, SQL."""
 
 import json
+import re
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -131,6 +133,19 @@ def test_sql_over_every_shape_of_log(shapes):
                 shape,
             ).item()
         )
+
+
+def test_tables_have_the_columns_documented(shapes):
+    """Every table of a log has just the columns that the reference lists, in every shape."""
+    reference = (Path(__file__).parents[2] / "docs" / "replay.md").read_text("utf-8")
+    rows = re.findall(
+        r"^\| `(records|lookups|submissions|heartbeats)` \|[^|]*\| ([^|]*) \|$", reference, re.MULTILINE
+    )
+    assert len(rows) == 4
+    for name, listed in rows:
+        columns = {column.split()[0] for column in listed.split(", ")}
+        for shape in shapes:
+            assert set(replay.query(f"FROM {name} LIMIT 1", shape).columns) == columns, name
 
 
 def test_sql_joins_logs_with_results(log, tmp_path):
