@@ -5,6 +5,7 @@ A cell belongs to the slot in which an outcome became known: the completion's, o
 `no_response`. What turns out otherwise later is taken back by an entry with a negative sign.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from streams.measure.cells import LinkCell
@@ -25,10 +26,6 @@ _CARRIED: Final = ANSWERED | CLIENT_FAULTS
 """Outcomes that show the link carried the question and an answer."""
 
 
-class TooManyLinksError(Exception):
-    """A record names a link beyond the bound on links."""
-
-
 class LookupSums:
     """Pairs lookups and sums them by link and slot, for one partition."""
 
@@ -45,23 +42,69 @@ class LookupSums:
         self._links: Remembered[bool] = Remembered()
         self._watching = Watching(settings.slot_ms)
 
-    def apply(self, event: LookupEvent) -> None:
-        """Take in one event that is no duplicate; raise `TooManyLinksError` before any effect."""
-        kind = type(event)
-        if kind is LookupCompleted:
-            pairing = self._pairings[event.observer]
-            request = pairing.open.pop(event.lookup_id, None)  # type: ignore[union-attr]  # as `kind` says
-            if request is None:
-                self._complete_unopened(pairing, event)  # type: ignore[arg-type]
-            else:
-                self._settle(event, request.occurred_at_ms, 1)  # type: ignore[arg-type]
-        elif kind is LookupRequested:
-            self._request(event)  # type: ignore[arg-type]
-        else:
-            self._watching.beat(event)  # type: ignore[arg-type]
+    @property
+    def known(self) -> Mapping[str, bool]:
+        """The links of this generation: their events need not be admitted."""
+        return self._links.young
+
+    def admits(self, link: str) -> bool:
+        """Take up a link, or return False if it is beyond the bound on links."""
+        links = self._links
+        if link not in links.old and len(links.young.keys() | links.old.keys()) >= self._max_links:
+            return False
+        links.young[link] = True
+        return True
+
+    def apply(self, accepted: Iterable[LookupEvent]) -> None:
+        """Take in events of admitted links, none a duplicate. The hot path's other half.
+
+        The common cases are spelt out here: the portal asks, and the portal gets an answer.
+        """
+        slot_ms, slots, portal = self._slot_ms, self._slots, self._portal
+        opened, by_slot, waiting, unpaired = portal.open, portal.by_slot, portal.waiting, portal.unpaired
+        young, old, carried = unpaired.young, unpaired.old, _CARRIED
+        for event in accepted:
+            if type(event) is LookupCompleted:
+                if event.observer == "portal" and event.outcome in carried and not event.synthetic:
+                    request = opened.pop(event.lookup_id, None)
+                    if request is not None:
+                        known_ms, asked_ms = event.occurred_at_ms, request.occurred_at_ms
+                        try:
+                            cell = slots[known_ms // slot_ms][event.link]
+                        except KeyError:
+                            cell = self._cell(event.link, known_ms // slot_ms)
+                        outcome, outcomes = event.outcome, cell.outcomes
+                        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+                        cell.asked_ok.append(asked_ms)
+                        cell.latency.append(known_ms - asked_ms)
+                        continue
+                self._complete(event)
+            elif type(event) is LookupRequested:
+                key, slot = event.lookup_id, event.occurred_at_ms // slot_ms
+                if (
+                    event.observer != "portal"
+                    or key in waiting
+                    or key in opened
+                    or key in young
+                    or key in old
+                ):
+                    self._request(event)
+                    continue
+                try:
+                    cell = slots[slot][event.link]
+                except KeyError:
+                    cell = self._cell(event.link, slot)
+                cell.requested += 1
+                opened[key] = event
+                try:
+                    by_slot[slot].append(key)
+                except KeyError:
+                    by_slot[slot] = [key]
+            elif type(event) is Heartbeat:
+                self._watching.beat(event)
 
     def mark_late(self, event: LookupEvent) -> None:
-        """Count a late event, already applied, on the cell it falls in."""
+        """Count a late event on the cell it falls in."""
         if not isinstance(event, Heartbeat):
             self._cell(event.link, event.occurred_at_ms // self._slot_ms).late += 1
 
@@ -95,48 +138,42 @@ class LookupSums:
         self._slots = {}
 
     def _cell(self, link: str, slot: int) -> LinkCell:
-        try:
-            return self._slots[slot][link]
-        except KeyError:
-            self._admit(link)
-            cell = self._slots.setdefault(slot, {})[link] = LinkCell()
-            return cell
-
-    def _admit(self, link: str) -> None:
-        links = self._links
-        if link not in links.young:
-            if link not in links.old and len(links.young.keys() | links.old.keys()) >= self._max_links:
-                raise TooManyLinksError
-            links.young[link] = True
+        cells = self._slots.get(slot)
+        if cells is None:
+            cells = self._slots[slot] = {}
+        cell = cells.get(link)
+        if cell is None:
+            cell = cells[link] = LinkCell()
+        return cell
 
     def _request(self, request: LookupRequested) -> None:
         pairing = self._pairings[request.observer]
         slot = request.occurred_at_ms // self._slot_ms
         if pairing is self._portal:
             self._cell(request.link, slot).requested += 1
-        else:
-            self._admit(request.link)
-        if pairing.waiting:
-            done = pairing.waiting.pop(request.lookup_id, None)
-            if done is not None:
-                self._settle(done, request.occurred_at_ms, 1)
-                return
-        if pairing.unpaired.young or pairing.unpaired.old:
-            lone = pairing.unpaired.pop(request.lookup_id)
-            if lone is not None:  # the request was only late: count the completion again, with its request
-                self._settle(lone, None, -1)
-                self._settle(lone, request.occurred_at_ms, 1)
-                return
+        done = pairing.waiting.pop(request.lookup_id, None)
+        if done is not None:
+            self._settle(done, request.occurred_at_ms, 1)
+            return
+        lone = pairing.unpaired.pop(request.lookup_id)
+        if lone is not None:  # the request was only late: count the completion again, with its request
+            self._settle(lone, None, -1)
+            self._settle(lone, request.occurred_at_ms, 1)
+            return
         pairing.add_request(request, slot)
 
-    def _complete_unopened(self, pairing: Pairing, done: LookupCompleted) -> None:
+    def _complete(self, done: LookupCompleted) -> None:
+        pairing = self._pairings[done.observer]
+        request = pairing.open.pop(done.lookup_id, None)
+        if request is not None:
+            self._settle(done, request.occurred_at_ms, 1)
+            return
         expired = pairing.expired.pop(done.lookup_id)
-        if expired is not None:
+        if expired is None:
+            pairing.waiting[done.lookup_id] = done
+        else:
             self._expire(expired, -1)
             self._settle(done, expired.occurred_at_ms, 1)
-        else:
-            self._admit(done.link)
-            pairing.waiting[done.lookup_id] = done
 
     def _expire(self, request: LookupRequested, sign: int) -> None:
         """Count (or, with ``sign`` -1, take back) a request without completion, at its deadline."""
@@ -154,17 +191,14 @@ class LookupSums:
         if observer == "gateway":
             return  # the gateway's view is checked and paired, but neither decides nor splits
         known_ms, outcome = done.occurred_at_ms, done.outcome
-        try:
-            cell = self._slots[known_ms // self._slot_ms][done.link]
-        except KeyError:
-            cell = self._cell(done.link, known_ms // self._slot_ms)
+        cell = self._cell(done.link, known_ms // self._slot_ms)
         if observer == "provider":
             cell.add_provider(sign, outcome, None if asked_ms is None else known_ms - asked_ms)
         elif asked_ms is None:
             cell.add_signed((sign, outcome, done, known_ms, None))
         elif sign < 0 or done.synthetic or outcome not in _CARRIED:
             cell.add_signed((sign, outcome, done, asked_ms, known_ms - asked_ms))
-        else:  # nearly always: the portal saw an answer
+        else:
             outcomes = cell.outcomes
             outcomes[outcome] = outcomes.get(outcome, 0) + 1
             cell.asked_ok.append(asked_ms)

@@ -13,13 +13,13 @@ by reading again from the start of the third newest generation, quietly, up to t
 with the greatest event time at that point, is the `Checkpoint` that goes into the offset commit.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from streams.measure.decode import DECODERS, reason_for
-from streams.measure.lookups import LookupSums, TooManyLinksError
+from streams.measure.lookups import LookupSums
 from streams.measure.submissions import SubmissionSums
 from streams.model import events
 from streams.model.digest import BLOCK_RECORDS, Entry, RangeDigest
@@ -110,14 +110,19 @@ class Meter:
         return self._flushed + len(self._block)
 
     def feed(self, entries: Sequence[Entry]) -> None:
-        """Take in records in offset order. The hot path: one turn of this loop for each record."""
-        settings = self.settings
-        decode, apply = self._decode, self._sums.apply
+        """Take in records in offset order. The hot path: one turn of this loop for each record.
+
+        Here a record is decoded, judged and put in time; what it says is summed by range, in a loop of its
+        own (`LookupSums.apply`), which is faster than a call for each record.
+        """
+        settings, sums = self.settings, self._sums
+        decode: Callable[[bytes], Any] = self._decode  # decoder and sums belong to the same topic
         earliest_ms, skew_ms = settings.earliest_event_ms, settings.max_clock_skew_ms
         max_bytes, lateness_ms = settings.max_value_bytes, settings.out_of_orderness_ms
-        counts, young, old = self._counts, self._young, self._old
+        counts, young, old, known = self._counts, self._young, self._old, sums.known
         max_event_ms, next_cut_ms = self._max_event_ms, self._next_cut_ms
         start = 0
+        accepted: list[Any] = []
         for index, entry in enumerate(entries, 1):
             _, logged_at_ms, key, value = entry
             try:
@@ -126,10 +131,11 @@ class Meter:
                 self._refuse(entry, *reason_for(value, error, max_bytes))
                 continue
             event_ms, event_id = event.occurred_at_ms, event.event_id
+            is_beat = type(event) is Heartbeat
             if (
                 not earliest_ms <= event_ms <= logged_at_ms + skew_ms
                 or len(value) > max_bytes
-                or (key is not None and type(event) is not Heartbeat and key != event.dossier_id.encode())  # type: ignore[union-attr]
+                or not (is_beat or key is None or key == event.dossier_id.encode())
             ):
                 self._refuse(entry, *self._implausible(event, entry))
                 continue
@@ -138,24 +144,26 @@ class Meter:
                     counts.duplicate += 1
                     continue
                 young.add(event_id)
-            try:
-                apply(event)  # type: ignore[arg-type]  # decoder and sums belong to the same topic
-            except TooManyLinksError:
+            if not (known is None or is_beat or event.link in known or sums.admits(event.link)):
                 self._refuse(entry, "too_many_links", f"more than {settings.max_links} links")
                 continue
+            accepted.append(event)
             if event_ms > max_event_ms:
                 max_event_ms = event_ms
                 if event_ms >= next_cut_ms:
                     self._max_event_ms = event_ms
                     self._hold(entries[start:index])
                     start = index
+                    sums.apply(accepted)
+                    accepted = []
                     self._cut(entry[0] + 1)
-                    counts, young, old = self._counts, self._young, self._old
+                    counts, young, old, known = self._counts, self._young, self._old, sums.known
                     next_cut_ms = self._next_cut_ms
             elif event_ms < max_event_ms - lateness_ms:
                 counts.late += 1
-                self._sums.mark_late(event)  # type: ignore[arg-type]  # as above
+                sums.mark_late(event)
         self._max_event_ms = max_event_ms
+        sums.apply(accepted)
         self._hold(entries[start:] if start else entries)
 
     def _cut(self, next_offset: int) -> None:

@@ -1,6 +1,7 @@
 """Sums over `portal.submissions`: how many dossiers of which kind, and how long until accepted."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final, get_args
 
 from streams.measure.cells import histogram, tidy
@@ -32,30 +33,42 @@ class _Cell:
 class SubmissionSums:
     """Sums submissions by portal and slot, and pairs received with accepted, for one partition."""
 
+    known: None = None
+
     def __init__(self, settings: MeasureSettings) -> None:
         self._slot_ms = settings.slot_ms
         self._cells: dict[tuple[str, int], _Cell] = {}
         self._received: Remembered[int] = Remembered()
         self._watching = Watching(settings.slot_ms)
 
-    def apply(self, event: SubmissionEvent) -> None:
-        """Take in one event that is no duplicate."""
-        if isinstance(event, Heartbeat):
-            self._watching.beat(event)
-            return
-        cell = self._cell(event.portal, event.occurred_at_ms // self._slot_ms)
-        kind = _KIND_OF[type(event)]
-        cell.types.append(kind)
-        if kind == _RECEIVED:
-            cell.services.append(event.service)
-            cell.agencies.append(event.agency)
-            self._received.add(event.dossier_id, event.occurred_at_ms)
-        elif kind == _ACCEPTED:
-            received_ms = self._received.pop(event.dossier_id)
-            if received_ms is not None:
-                cell.acceptance.append(event.occurred_at_ms - received_ms)
-        elif event.blocked_by is not None:
-            cell.blocked_by.append(event.blocked_by)
+    def admits(self, _link: str) -> bool:
+        """Submissions name no link that needs admission."""
+        return True
+
+    def apply(self, accepted: Iterable[SubmissionEvent]) -> None:
+        """Take in events, none a duplicate."""
+        slot_ms, cells, received = self._slot_ms, self._cells, self._received
+        for event in accepted:
+            if isinstance(event, Heartbeat):
+                self._watching.beat(event)
+                continue
+            at = event.portal, event.occurred_at_ms // slot_ms
+            try:
+                cell = cells[at]
+            except KeyError:
+                cell = cells[at] = _Cell()
+            kind = _KIND_OF[type(event)]
+            cell.types.append(kind)
+            if kind == _RECEIVED:
+                cell.services.append(event.service)
+                cell.agencies.append(event.agency)
+                received.add(event.dossier_id, event.occurred_at_ms)
+            elif kind == _ACCEPTED:
+                received_ms = received.pop(event.dossier_id)
+                if received_ms is not None:
+                    cell.acceptance.append(event.occurred_at_ms - received_ms)
+            elif event.blocked_by is not None:
+                cell.blocked_by.append(event.blocked_by)
 
     def mark_late(self, event: SubmissionEvent) -> None:
         """Lateness of submissions is counted with the records; no cell needs it."""
@@ -85,9 +98,3 @@ class SubmissionSums:
         measurement.portals = list(by_portal.values())
         measurement.alive = self._watching.drain()
         self._cells = {}
-
-    def _cell(self, portal: str, slot: int) -> _Cell:
-        cell = self._cells.get((portal, slot))
-        if cell is None:
-            cell = self._cells[portal, slot] = _Cell()
-        return cell
