@@ -171,10 +171,11 @@ def _print(truth: Truth, target: str, report: bool) -> None:
 
 
 def _calibration(truth: Truth) -> Table:
-    table = Table(
-        "system", "figure", "source", title=f"Calibration of {truth.scenario}, scale {truth.scale:g}"
-    )
-    for name in ("reported", "expected", "simulated", "difference", "bound"):
+    table = Table(title=f"Calibration of {truth.scenario}, scale {truth.scale:g} (- is judged at scale 1)")
+    table.add_column("#", no_wrap=True)
+    table.add_column("figure")
+    table.add_column("source", no_wrap=True)
+    for name in ("expected", "simulated", "off", "bound"):
         table.add_column(name, justify="right", no_wrap=True)
     for figure in truth.figures:
         colour = {True: "green", False: "red", None: "dim"}[figure.within]
@@ -182,11 +183,10 @@ def _calibration(truth: Truth) -> Table:
             str(figure.system),
             f"{figure.what_vi} / {figure.what_en}" + (f" ({figure.note})" if figure.note else ""),
             figure.source,
-            f"{figure.reported:,.10g}",
             f"{figure.expected:,.0f}",
             f"{figure.simulated:,.0f}",
             f"[{colour}]{figure.difference:+.3%}[/]",
-            f"{figure.bound:.2%}" if figure.within is not None else "needs scale 1",
+            f"{figure.bound:.2%}" if figure.within is not None else "-",
         )
     return table
 
