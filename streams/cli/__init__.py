@@ -90,6 +90,11 @@ COMMANDS = {
         REPLAY,
         "Write a log's metrics with event times.",
     ),
+    "backtest": Command(
+        "backtest:backtest_rules",
+        CHECK,
+        "Judge logs under two rules: outages gained, lost, moved, and the scores where the truth is known.",
+    ),
     "score": Command(
         "score:score_outages",
         CHECK,

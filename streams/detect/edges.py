@@ -6,15 +6,33 @@ first failed request after the failing sum's last zero, the end the first answer
 answered sum's last zero.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from streams.detect.normal import slow_answers
 from streams.detect.rule import evidence
 from streams.model.measurement import Asked, LinkSlot
 
 
-def onset_ms(seconds: Iterable[Asked], share: float, normal: float) -> int | None:
-    """Return when the first failing request was asked, or None if the seconds (ascending) show none."""
+def onset_ms(seconds: Sequence[Asked], least_share: float, normal: float) -> int | None:
+    """Return when the first failing request was asked, or None if the seconds (ascending) show none.
+
+    How much fails since then is not known beforehand: of the shares from ``least_share`` up, the one that
+    explains the seconds best places the start (a generalised likelihood ratio over the change point).
+    """
+    best, found = 0.0, None
+    for share in (least_share, *(share for share in SHARES if share > least_share)):
+        total, start_ms = _last_rise(seconds, share, normal)
+        if total > best:
+            best, found = total, start_ms
+    return found
+
+
+SHARES: Final = (0.25, 0.5, 0.75, 0.95)
+
+
+def _last_rise(seconds: Iterable[Asked], share: float, normal: float) -> tuple[float, int | None]:
+    """Return the failing sum at the end of the seconds, and the first failed request after its last zero."""
     total, found = 0.0, None
     for asked in seconds:
         before = total
@@ -23,7 +41,7 @@ def onset_ms(seconds: Iterable[Asked], share: float, normal: float) -> int | Non
             found = None
         elif before == 0.0:
             found = asked.second * 1000 + (asked.first_failed[0] if asked.first_failed else 0)
-    return found
+    return total, found
 
 
 def recovery_ms(seconds: Iterable[Asked], share: float, normal: float) -> int | None:

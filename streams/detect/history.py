@@ -171,6 +171,8 @@ class History:
 
     def _edge(self, state: RuleState, verdict: Verdict, end_ms: int, normal: Normal) -> int:
         """Return where the spell began or ended in the time of asking."""
+        if verdict.whole:
+            return verdict.since_ms
         rule, since_ms, spell = self.rule, verdict.since_ms, state.spell
         share0 = normal.failure_share
         found: int | None
@@ -195,8 +197,7 @@ class History:
         elif verdict.test == "better":
             found = recovery_ms(seconds, rule.worse_share, rule.better_share)
         else:
-            share = rule.total_share if verdict.test == "total" else rule.half_share
-            found = onset_ms(seconds, share, share0)
+            found = onset_ms(seconds, rule.half_share, share0)
         return since_ms if found is None else found
 
     def _slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from typing import Final
 
 import msgspec
+import zstandard
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -22,8 +23,22 @@ MINUTE_SKETCH: Final = 128
 """Dossier hashes kept a minute; a minute with more is estimated, see `streams.model.sketch`."""
 
 _Packed = tuple[list[LinkSlot], Histogram, Histogram]
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(_Packed).decode
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+WORTH_COMPRESSING: Final = 800
+"""Bytes from which compression saves more than it costs."""
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+
+
+def _encode(minute: _Packed) -> bytes:
+    data = _encoder.encode(minute)
+    return zstandard.ZstdCompressor(level=3).compress(data) if len(data) > WORTH_COMPRESSING else data
+
+
+def _decode(data: bytes) -> _Packed:
+    compressed = data.startswith(_ZSTD_MAGIC)
+    minute: _Packed = _decoder.decode(zstandard.ZstdDecompressor().decompress(data) if compressed else data)
+    return minute
 
 
 class Decided(Struct, frozen=True, array_like=True):

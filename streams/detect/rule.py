@@ -18,9 +18,9 @@ degraded). ``docs/detection.md`` derives every number.
 
 from functools import lru_cache
 from math import log, sqrt
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 Condition = Literal["UP", "DEGRADED", "DOWN"]
 TestName = Literal["total", "half", "partial", "slow", "recovery", "worse", "better"]
@@ -33,30 +33,55 @@ TRANSITIONS: Final[dict[Condition, dict[TestName, Condition]]] = {
 """The tests that run in each condition, in order of precedence, and the condition each leads to."""
 
 
-class Rule(Struct, frozen=True, forbid_unknown_fields=True):
-    """A rule, as data. Shares are of attempts, evidence in nats, times in milliseconds."""
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Evidence = Annotated[float, Meta(gt=0, le=1000)]
+Duration = Annotated[int, Meta(ge=0, le=86_400_000)]
 
-    version: str = "cusum-1"
-    false_outages_per_week: float = 0.02
-    normal_failure_share: float = 0.03
-    worst_normal_share: float = 0.15
-    total_share: float = 0.95
-    half_share: float = 0.5
-    partial_share: float = 0.12
-    worse_share: float = 0.6
-    better_share: float = 0.25
-    slow_share: float = 0.3
-    slow_normal_share: float = 0.03
-    slow_factor: float = 2.0
-    slow_floor_ms: int = 300
-    recovery_evidence: float = 10.0
-    shift_evidence: float = 12.0
-    min_duration_ms: int = 10_000
-    min_degraded_ms: int = 60_000
-    min_recovery_ms: int = 10_000
-    settle_ms: int = 60_000
-    flap_gap_ms: int = 120_000
-    evidence_ttl_ms: int = 300_000
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule, as data. Shares are of attempts, evidence in nats, times in milliseconds.
+
+    What each field means, and from where its value is, stands in ``docs/detection.md``.
+    """
+
+    version: Annotated[str, Meta(min_length=1, max_length=100)] = "cusum-1"
+    false_outages_per_week: Annotated[float, Meta(gt=0, le=100)] = 0.02
+    normal_failure_share: Share = 0.03
+    worst_normal_share: Share = 0.15
+    total_share: Share = 0.95
+    half_share: Share = 0.5
+    partial_share: Share = 0.12
+    worse_share: Share = 0.6
+    better_share: Share = 0.25
+    slow_share: Share = 0.3
+    slow_normal_share: Share = 0.03
+    slow_factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
+    slow_floor_ms: Duration = 300
+    recovery_evidence: Evidence = 10.0
+    shift_evidence: Evidence = 12.0
+    min_duration_ms: Duration = 10_000
+    min_degraded_ms: Duration = 60_000
+    min_recovery_ms: Duration = 10_000
+    settle_ms: Duration = 60_000
+    flap_gap_ms: Duration = 120_000
+    evidence_ttl_ms: Duration = 300_000
+
+    def __post_init__(self) -> None:
+        for lesser, greater in _ORDERED:
+            if not getattr(self, lesser) < getattr(self, greater):
+                low, high = getattr(self, lesser), getattr(self, greater)
+                raise ValueError(f"`{lesser}` {low:g} must be less than `{greater}` {high:g}")
+
+
+_ORDERED: Final = (
+    ("normal_failure_share", "partial_share"),
+    ("partial_share", "half_share"),
+    ("half_share", "total_share"),
+    ("normal_failure_share", "worst_normal_share"),
+    ("better_share", "worse_share"),
+    ("slow_normal_share", "slow_share"),
+)
+"""A test tells a lesser share from a greater one, so there must be a difference."""
 
 
 class Normal(NamedTuple):
@@ -113,11 +138,15 @@ QUIET: Final = RuleState()
 
 
 class Verdict(NamedTuple):
-    """A change of condition, decided at a slot's end: which test, and the slot in which it began."""
+    """A change of condition, decided at a slot's end: which test, and the slot in which it began.
+
+    ``whole`` says that the spell under way is of the new kind from its start.
+    """
 
     test: TestName
     condition: Condition
     since_ms: int
+    whole: bool = False
 
 
 def threshold(rule: Rule, normal: Normal) -> float:
@@ -245,7 +274,21 @@ def _enter(state: RuleState, name: TestName, test: Cusum, rule: Rule) -> tuple[R
     since_ms, spell = test.since_ms, state.spell
     if condition == "UP":
         return QUIET, Verdict(name, condition, since_ms)
-    if spell is not None and since_ms - spell.since_ms <= rule.settle_ms:
-        since_ms = spell.since_ms  # the first impression was wrong: the whole spell is of the other kind
     entered = Spell(since_ms, name == "slow", test.attempts, test.failures)
-    return RuleState(condition, (IDLE, IDLE), entered), Verdict(name, condition, since_ms)
+    whole = False
+    if spell is not None:
+        attempts, failures = spell.attempts - test.attempts, spell.failures - test.failures
+        whole = since_ms - spell.since_ms <= rule.settle_ms
+        whole = whole or (not spell.slow and _fits(attempts, failures, condition))
+        if whole:  # the first impression was wrong
+            entered = Spell(spell.since_ms, slow=False, attempts=spell.attempts, failures=spell.failures)
+    return RuleState(condition, (IDLE, IDLE), entered), Verdict(name, condition, entered.since_ms, whole)
+
+
+def _fits(attempts: int, failures: int, condition: Condition) -> bool:
+    """Say whether a spell's earlier part may as well have been of a kind: within two standard errors."""
+    if attempts <= 0:
+        return True
+    share = failures / attempts
+    error = 2 * sqrt(share * (1 - share) / attempts)
+    return share + error >= 0.5 if condition == "DOWN" else share - error < 0.5

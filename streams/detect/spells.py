@@ -34,8 +34,8 @@ def spells_of(verdicts: Iterable[Decided], rule: Rule) -> list[TroubleSpell]:
         last = spells[-1] if spells else None
         verdict, edge_ms = decided.verdict, decided.edge_ms
         if last is not None and last.end_ms is None:
-            whole = verdict.condition != "UP" and edge_ms <= last.start_ms + rule.settle_ms
-            if whole:
+            settling = verdict.condition != "UP" and edge_ms <= last.start_ms + rule.settle_ms
+            if settling or verdict.whole:
                 continue  # of the other kind from its start; the kind is read from the whole
             last.end_ms, last.closed_ms = max(edge_ms, last.start_ms + 1), decided.decided_ms
             if verdict.condition == "UP":

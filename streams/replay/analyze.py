@@ -4,25 +4,33 @@ Each source partition is metered on its own; the measurements are then applied i
 watermarks, so that little waits. What `detect` makes of them does not depend on that order.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from streams.detect.detector import Detector
 from streams.detect.rule import Rule
+from streams.detect.tracker import Output
 from streams.logfile import read_log
 from streams.measure.decode import DECODERS
 from streams.measure.meter import DeadLetter, Meter
 from streams.model import events
 from streams.model.canonical import encode, final_outages, ordered_outages, ordered_windows
 from streams.model.digest import Entry
+from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
 from streams.model.settings import DetectSettings, MeasureSettings
 
 _CHUNK = 5_000
+EXCLUSIONS: Final = "link.exclusions"
+_exclusions: Final = msgspec.json.Decoder(Exclusion)
 
 
 @dataclass
@@ -31,6 +39,7 @@ class Analysis:
 
     ``records`` counts how each record ended; ``pending`` those after the last cut of their partition, which
     a broker run would not have measured yet either; ``ignored`` those of topics that carry no events.
+    ``partitions`` are those of `npd.lookups`, ``exclusions`` the records of `link.exclusions`.
     """
 
     measurements: list[Measurement] = field(default_factory=list)
@@ -38,8 +47,21 @@ class Analysis:
     outages: list[Outage] = field(default_factory=list)
     dead_letters: list[tuple[str, int, DeadLetter]] = field(default_factory=list)
     records: RecordCounts = field(default_factory=RecordCounts)
+    exclusions: list[Exclusion] = field(default_factory=list)
+    partitions: list[int] = field(default_factory=list)
     pending: int = 0
     ignored: int = 0
+
+    def take_exclusions(self, topic: str, partition: int, entries: Iterable[Entry]) -> None:
+        """Take in records of `link.exclusions`; one that is none becomes a dead letter."""
+        for offset, logged_at_ms, key, value in entries:
+            try:
+                self.exclusions.append(_exclusions.decode(value))
+                self.records.applied += 1
+            except (msgspec.DecodeError, ValueError) as error:
+                letter = DeadLetter(offset, logged_at_ms, "wrong_shape", str(error), key, value)
+                self.dead_letters.append((topic, partition, letter))
+                self.records.dead_letter += 1
 
     def final(self) -> list[Outage]:
         """Return the last revision of each outage that stands."""
@@ -78,9 +100,8 @@ def analyze(
         analysis.dead_letters += [(topic, partition, letter) for letter in meter.dead_letters]
     for measurement in analysis.measurements:
         analysis.records += measurement.records
-    partitions = [partition for topic, partition in meters if topic == events.LOOKUPS]
-    if partitions:
-        _detect(Detector(rule or Rule(), detect or DetectSettings(), partitions), analysis)
+    analysis.partitions = sorted(partition for topic, partition in meters if topic == events.LOOKUPS)
+    judge(analysis, rule or Rule(), detect)
     return analysis
 
 
@@ -97,6 +118,9 @@ def _measure(
         for record in chunk:
             batches.setdefault(record[:2], []).append(record[2:])
         for (topic, partition), entries in batches.items():
+            if topic == EXCLUSIONS:
+                analysis.take_exclusions(topic, partition, entries)
+                continue
             if topic not in DECODERS:
                 analysis.ignored += len(entries)
                 continue
@@ -109,12 +133,30 @@ def _measure(
     return meters
 
 
-def _detect(detector: Detector, analysis: Analysis) -> None:
-    """Apply the measurements in the order of their watermarks."""
+def judge(analysis: Analysis, rule: Rule, settings: DetectSettings | None = None) -> None:
+    """Find the windows and outages of what was measured, in place of any found before.
+
+    Measurements are applied in the order of their watermarks, and each exclusion before the first that
+    passes the time at which it was recorded: what was decided after the log's end, at its end.
+    """
     lookups = [m for m in analysis.measurements if m.source.topic == events.LOOKUPS]
-    for measurement in sorted(lookups, key=lambda m: (m.watermark_ms, m.source)):
-        for output in detector.apply(measurement).output.values():
-            analysis.windows += output.windows
-            analysis.outages += output.outages
+    lookups.sort(key=lambda m: (m.watermark_ms, m.source))
+    detector = Detector(rule, settings or DetectSettings(), analysis.partitions)
+    exclusions = deque(
+        sorted(analysis.exclusions, key=lambda x: (x.recorded_at_ms, x.exclusion_id, x.revision))
+    )
+    analysis.windows, analysis.outages = [], []
+    for measurement in lookups:
+        while exclusions and exclusions[0].recorded_at_ms < measurement.watermark_ms:
+            _take(analysis, detector.exclude(exclusions.popleft()))
+        _take(analysis, detector.apply(measurement).output)
+    for exclusion in exclusions:
+        _take(analysis, detector.exclude(exclusion))
     analysis.windows = ordered_windows(analysis.windows)
     analysis.outages = ordered_outages(analysis.outages)
+
+
+def _take(analysis: Analysis, output: dict[str, Output]) -> None:
+    for published in output.values():
+        analysis.windows += published.windows
+        analysis.outages += published.outages

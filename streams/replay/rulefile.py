@@ -1,5 +1,6 @@
 """A detection rule in a file: JSON, TOML or YAML, naming the values that differ from the built-in rule."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from streams.detect.rule import Rule
 
 
 class RuleFileError(ValueError):
-    """A rule file that cannot be used; the message names the file and the field."""
+    """A rule file that cannot be used; the message names the file, the line and the field."""
 
 
 def read_rule(path: Path, *, kept: bool = False) -> Rule:
@@ -23,12 +24,23 @@ def read_rule(path: Path, *, kept: bool = False) -> Rule:
         ".yaml": msgspec.yaml.decode,
         ".yml": msgspec.yaml.decode,
     }.get(path.suffix, msgspec.json.decode)
+    text = b""
     try:
-        rule: Rule = decode(path.read_bytes(), type=Rule)
+        text = path.read_bytes()
+        rule: Rule = decode(text, type=Rule)
     except OSError as error:
         raise RuleFileError(f"{path}: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise RuleFileError(f"{path}: {error}") from error
+        raise RuleFileError(f"{path}{_line(text, str(error))}: {error}") from error
     if not kept and rule != Rule() and rule.version == Rule().version:
         raise RuleFileError(f"{path}: differs from rule {rule.version} and needs a `version` of its own")
     return rule
+
+
+def _line(text: bytes, message: str) -> str:
+    """Return ``:LINE`` of the field that an error names, if it names one that stands in the file."""
+    for name in re.findall(r"`(?:\$\.)?(\w+)`", message):
+        for number, line in enumerate(text.decode(errors="replace").splitlines(), start=1):
+            if re.search(rf"\b{name}\b", line):
+                return f":{number}"
+    return ""

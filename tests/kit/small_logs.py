@@ -125,15 +125,7 @@ def measure(log, settings=None):
         mine = sorted((told for told in log if told.partition == partition), key=lambda told: told.told_ms)
         meter = Meter(LOOKUPS, partition, settings or MeasureSettings())
         end_ms = max(told.told_ms for told in log)
-        meter.feed(
-            (
-                offset,
-                max(told.told_ms, told.event.occurred_at_ms, end_ms),
-                _key(told.event),
-                encode(told.event),
-            )
-            for offset, told in enumerate(mine)
-        )
+        meter.feed([(n, end_ms, _key(told.event), encode(told.event)) for n, told in enumerate(mine)])
         assert not meter.dead_letters
         measurements[partition] = meter.measurements
     return measurements

@@ -1,0 +1,115 @@
+"""`portallink backtest`: two rules over logs, and what would have been different."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from streams.cli.diff import print_diff
+from streams.cli.outcome import notes, print_json, refuse
+from streams.detect.rule import Rule
+from streams.logfile import LogFileError
+from streams.model.outage import Outage
+from streams.replay.backtest import Backtest, backtest
+from streams.replay.rulefile import RuleFileError, read_rule
+from streams.score.score import Score, score
+from streams.score.truth import Truth
+
+BUILT_IN = "built-in"
+
+
+def backtest_rules(
+    rule_a: Annotated[str, typer.Argument(help=f"A rule file, or `{BUILT_IN}`.")],
+    rule_b: Annotated[str, typer.Argument(help="The rule to compare with it.")],
+    logs: Annotated[list[Path], typer.Argument(help="Log files or captured folders.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Judge logs under two rules: outages gained, lost, moved, and the scores where the truth is known.
+
+    The truth of a log is known if the file that `portallink simulate` wrote lies beside it.
+    """
+    try:
+        rules = [_rule(rule_a), _rule(rule_b)]
+        compared = [_compare(log, *rules) for log in logs]
+    except (LogFileError, RuleFileError) as error:
+        refuse(error)
+    if as_json:
+        print_json({"rules": [msgspec.to_builtins(rule) for rule in rules], "logs": compared_json(compared)})
+        return
+    for result, scores in compared:
+        notes.print(f"{result.log}: rule {rules[0].version}, then {rules[1].version}", highlight=False)
+        print_diff(result.differs)
+        if scores is not None:
+            _print_scores([rule.version for rule in rules], scores)
+
+
+def _rule(name: str) -> Rule:
+    return Rule() if name == BUILT_IN else read_rule(Path(name))
+
+
+def _compare(log: Path, before: Rule, after: Rule) -> tuple[Backtest, list[Score] | None]:
+    if not log.exists():
+        refuse(f"{log}: no such file")
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=notes, transient=True) as progress:
+        task = progress.add_task(f"reading {log.name}", total=None)
+        result = backtest(log, before, after, lambda records: progress.advance(task, records))
+    truth = _truth(log.with_name(log.name + ".truth.json"))
+    if truth is None:
+        return result, None
+    return result, [score(outages, truth) for outages in (result.before, result.after)]
+
+
+def _truth(path: Path) -> Truth | None:
+    if not path.exists():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Truth)
+    except msgspec.DecodeError as error:
+        refuse(f"{path}: no truth file: {error}")
+
+
+def compared_json(compared: list[tuple[Backtest, list[Score] | None]]) -> list[dict[str, Any]]:
+    """Return the comparison as plain data."""
+
+    def final(outages: list[Outage]) -> int:
+        last = {outage.outage_id: outage.status for outage in outages}
+        return sum(status != "retracted" for status in last.values())
+
+    return [
+        {
+            "log": result.log,
+            "outages": [final(result.before), final(result.after)],
+            "differs": msgspec.to_builtins(result.differs, str_keys=True),
+            "scores": msgspec.to_builtins(scores),
+        }
+        for result, scores in compared
+    ]
+
+
+def _print_scores(versions: list[str], scores: list[Score]) -> None:
+    table = Table("measure", title="Against the truth")
+    for version in versions:
+        table.add_column(version, justify="right")
+    for name, value in _MEASURES.items():
+        table.add_row(name, *(value(one) for one in scores))
+    Console().print(table)
+
+
+def _seconds(ms: float | None) -> str:
+    return "-" if ms is None else f"{ms / 1000:.1f} s"
+
+
+_MEASURES: dict[str, Any] = {
+    "incidents found": lambda s: f"{s.all.found} of {s.all.incidents}",
+    "false outages a link and week": lambda s: f"{s.false_outages_per_link_week:g}",
+    "start error, p95": lambda s: _seconds(s.all.start_error_ms.p95),
+    "end error, p95": lambda s: _seconds(s.all.end_error_ms.p95),
+    "delay, p95": lambda s: _seconds(s.all.delay_ms.p95),
+    "availability error": lambda s: f"{s.availability_error_pp:g} pp",
+}
