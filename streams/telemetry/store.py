@@ -82,7 +82,10 @@ class Store:
 
     def add(self, metric: Metric, labels: Labels, amount: float = 1) -> None:
         """Add to a counter; a negative amount takes back what was added too much."""
-        series = self._scalar(metric, labels)
+        try:
+            series = self._scalars[metric][labels]
+        except KeyError:
+            series = self._scalar(metric, labels)
         series.true += amount
         series.shown = max(series.shown, series.true)
 
