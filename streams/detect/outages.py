@@ -259,3 +259,14 @@ def retraction(published: Outage, decided_ms: int, reason: Reason) -> Outage:
         detected_at_ms=decided_ms,
         excluded=[],
     )
+
+
+def matching(spell: TroubleSpell, outages: Iterable[Outage], now_ms: int) -> Outage | None:
+    """Return the outage that overlaps a spell most; the earliest where several do so alike."""
+    best, most = None, 0
+    for outage in sorted(outages, key=lambda outage: outage.start_ms):
+        until_ms = min(spell.end_ms or now_ms, outage.end_ms or now_ms)
+        overlap = until_ms - max(spell.start_ms, outage.start_ms)
+        if overlap > most:
+            best, most = outage, overlap
+    return best

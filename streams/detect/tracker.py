@@ -26,6 +26,7 @@ from streams.detect.outages import (
     draft,
     excluded_of,
     labelled,
+    matching,
     next_revision,
     retraction,
     says_the_same,
@@ -274,7 +275,7 @@ class LinkTracker:
         self.spells = spells_of(self.history.verdicts, self.rule)
         unmatched = {key: outage for key, outage in self.published.items() if stands(outage)}
         for spell in self.spells:
-            match = _match(spell, unmatched.values(), now_ms)
+            match = matching(spell, unmatched.values(), now_ms)
             if match is not None:
                 del unmatched[match.outage_id]
             if spell.end_ms is not None and (final_ms := self._final_ms(spell.end_ms)) > now_ms:
@@ -356,21 +357,10 @@ class LinkTracker:
         standing = [outage for outage in self.published.values() if stands(outage)]
         trouble: list[Trouble] = []
         for spell in self.spells:
-            outage = _match(spell, standing, FAR)
+            outage = matching(spell, standing, FAR)
             if outage is not None:
                 trouble.append((spell.start_ms, spell.end_ms, outage.kind))
         return trouble
-
-
-def _match(spell: TroubleSpell, outages: Iterable[Outage], now_ms: int) -> Outage | None:
-    """Return the outage that overlaps a spell most; the earliest where several do so alike."""
-    best, most = None, 0
-    for outage in sorted(outages, key=lambda outage: outage.start_ms):
-        until_ms = min(spell.end_ms or now_ms, outage.end_ms or now_ms)
-        overlap = until_ms - max(spell.start_ms, outage.start_ms)
-        if overlap > most:
-            best, most = outage, overlap
-    return best
 
 
 def _alike(one: Outage, other: Outage) -> bool:
