@@ -8,6 +8,8 @@ INSTALLED := $(VENV)/.installed
 # Tests run in this many processes, each with its own broker; 0 runs them in one, which a debugger needs.
 TEST_PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest
+# Without byte code on disk each of the many processes compiles all it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 # What needs no real part and no minutes.
 PURE := not kafka and not prometheus and not postgres and not browser and not slow
 
@@ -39,7 +41,7 @@ $(BIN)/uv: requirements/install.txt | $(BIN)/python
 	@touch $@
 
 $(INSTALLED): requirements/install.txt requirements/dev.txt pyproject.toml | $(BIN)/uv
-	$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/install.txt requirements/dev.txt
+	$(BIN)/uv pip sync --compile-bytecode --python $(BIN)/python --require-hashes requirements/install.txt requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -14,7 +14,7 @@ import streams
 from streams.schemas import SCHEMAS_DIR, TopicDataError, Topics, _read_topic, declared_topics
 
 CODE = Path(streams.__file__).parent
-TOPIC_NAME = re.compile(r"(portal|npd|link|pipeline|observer)(\.[a-z_]+)+")
+TOPIC_NAME = re.compile(r"(portal|npd|link|pipeline|observer)(\.(?!html\b)[a-z_]+)+")
 # Names of the same shape that are not topics.
 EVENT_TYPES = {"observer.heartbeat"}
 ROOMS = {"simulate", "ingest", "replay", "measure", "detect", "record", "serve"}
