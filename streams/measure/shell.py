@@ -34,6 +34,10 @@ GROUP: Final = "portallink-measure"
 COMMIT_EVERY_SECONDS: Final = 1.0
 ALIGN_MS: Final = 300_000
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
+BATCH_BYTES: Final = 256 * 1024
+"""Sent at once: with a full batch on its way the next measurement waits, and reading with it."""
+FETCH_BYTES: Final = 1024 * 1024
+"""Of each partition at once. A greater record comes all the same, alone; more would only fill memory."""
 GC_THRESHOLDS: Final = (50_000, 20, 20)
 """Records make many objects and no cycles; by default the collector would look for some twice a poll."""
 _metadata: Final = msgspec.json.Decoder(Checkpoint)
@@ -126,8 +130,9 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
         gc.set_threshold(*GC_THRESHOLDS)
         self._producer = AIOKafkaProducer(
             enable_idempotence=True,
-            compression_type="lz4",
+            compression_type="zstd",
             linger_ms=20,
+            max_batch_size=BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             **self._connection,
         )
@@ -135,7 +140,7 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MAX_REQUEST_BYTES,
+            max_partition_fetch_bytes=FETCH_BYTES,
             **self._connection,
         )
         await self._producer.start()

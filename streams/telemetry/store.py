@@ -101,12 +101,16 @@ class Store:
 
     def observe_sketch(self, metric: Metric, labels: Labels, latency: Mapping[int, int]) -> None:
         """Add a latency sketch (bucket of ``streams.model.sketch`` to count) to a histogram in seconds."""
-        series = self._histogram(metric, labels)
-        places = _places(metric.buckets)
+        try:
+            series = self._histograms[metric][labels]
+        except KeyError:
+            series = self._histogram(metric, labels)
+        places, counts, total = _places(metric.buckets), series.counts, series.total
         for bucket, count in latency.items():
             index, seconds = places[bucket]
-            series.counts[index] += count
-            series.total += seconds * count
+            counts[index] += count
+            total += seconds * count
+        series.total = total
 
     def forget(self, metric: Metric, labels: Labels) -> None:
         """Drop one series, which another process now exposes; harmless if there is none."""
