@@ -32,6 +32,8 @@ MOST_UNSAVED: Final = 5_000
 """Measurements of one partition that may wait for their acknowledgement: they are held in memory."""
 IDLE_SECONDS: Final = 5.0
 """A source partition without any record for so long no longer holds up the clock."""
+SESSION_TIMEOUT_SECONDS: Final = 15.0
+"""So long the group waits for a worker that died before another one follows its links. (Faust: 60 s.)"""
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 _decoder: Final = msgspec.json.Decoder(Measurement)
@@ -246,6 +248,8 @@ def make_app(
         consumer_max_fetch_size=MAX_REQUEST_BYTES,
         producer_max_request_size=MAX_REQUEST_BYTES,
         producer_compression_type="lz4",
+        broker_session_timeout=SESSION_TIMEOUT_SECONDS,
+        broker_rebalance_timeout=SESSION_TIMEOUT_SECONDS,
         stream_wait_empty=False,
         stream_publish_on_commit=False,
         web_enabled=web_port is not None,

@@ -71,10 +71,11 @@ class Brake:
 
 
 class _Source:
-    """One assigned partition: its meter, and up to which offset it is only being rebuilt."""
+    """One assigned partition: its meter, what to read next, up to which offset it is only being rebuilt."""
 
-    def __init__(self, meter: Meter, quiet_until: int) -> None:
+    def __init__(self, meter: Meter, next_offset: int, quiet_until: int) -> None:
         self.meter = meter
+        self.next_offset = next_offset
         self.quiet_until = quiet_until
         self.committed = quiet_until
         self.read_until = quiet_until
@@ -83,6 +84,7 @@ class _Source:
     def feed(self, entries: list[Entry]) -> None:
         """Meter a batch. What lies before ``quiet_until`` only rebuilds: it was said and counted before."""
         meter = self.meter
+        self.next_offset = entries[-1][0] + 1
         if entries[0][0] < self.quiet_until:
             meter.feed([entry for entry in entries if entry[0] < self.quiet_until])
             meter.measurements.clear()
@@ -91,7 +93,7 @@ class _Source:
             entries = [entry for entry in entries if entry[0] >= self.quiet_until]
         if entries:
             meter.feed(entries)
-            self.read_until = entries[-1][0] + 1
+            self.read_until = self.next_offset
 
     def newly_counted(self) -> RecordCounts:
         """Return how the records since the last call ended."""
@@ -101,7 +103,12 @@ class _Source:
 
 
 class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """The stage. `run` works until cancelled or until the brake stops it."""
+    """The stage. `run` works until cancelled or until the brake stops it.
+
+    The consumer revokes partitions while a poll is being metered or a commit is on its way. So that no
+    offset is committed whose measurements are not acknowledged, one of them at a time has its hands on the
+    sources (``_hands``).
+    """
 
     def __init__(
         self,
@@ -121,6 +128,8 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
         self._sent: list[asyncio.Future[Any]] = []
         self._brake = Brake(dead_letter_share)
         self._partitions = 1
+        self._hands = asyncio.Lock()
+        self._assignments = 0
         self._consumer: Any = None
         self._producer: Any = None
 
@@ -155,17 +164,28 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
     async def _work(self) -> None:
         commit_at = time.monotonic() + COMMIT_EVERY_SECONDS
         while True:
+            assignment = self._assignments
             batches = await self._consumer.getmany(timeout_ms=200, max_records=self._max_records)
-            for partition, records in batches.items():
-                source = self._sources.get(partition)
-                if source is not None:
-                    source.feed(_entries(records))
-                    await self._publish(partition, source)
-            self._align()
+            async with self._hands:
+                if assignment == self._assignments:
+                    for partition, records in batches.items():
+                        source = self._sources.get(partition)
+                        if source is not None:  # else it is being assigned, and will be sought
+                            source.feed(_entries(records))
+                            await self._publish(partition, source)
+                    self._align()
+                else:
+                    self._fetch_again(batches)
+                if time.monotonic() >= commit_at:
+                    await self._commit()
+                    commit_at = time.monotonic() + COMMIT_EVERY_SECONDS
             await asyncio.sleep(0)  # polls of what is fetched already never pause; the sender needs its turns
-            if time.monotonic() >= commit_at:
-                await self._commit()
-                commit_at = time.monotonic() + COMMIT_EVERY_SECONDS
+
+    def _fetch_again(self, batches: Iterable[TopicPartition]) -> None:
+        """Read a poll again that straddled a change of assignment: no telling from which offset it came."""
+        for partition in batches:
+            if partition in self._sources:
+                self._consumer.seek(partition, self._sources[partition].next_offset)
 
     def _align(self) -> None:
         """Hold back partitions that have run ahead in event time, while others still have records to read.
@@ -198,30 +218,43 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Commit what is done and forget the partitions: their next reader rebuilds."""
-        await self._commit()
-        gone = sorted(set(revoked) & set(self._sources))
-        for partition in gone:
-            del self._sources[partition]
+        async with self._hands:
+            await self._commit()
+            gone = sorted(set(revoked) & set(self._sources))
+            for partition in gone:
+                del self._sources[partition]
+            self._assignments += 1
         telemetry.emit(telemetry.PartitionsRevoked(tuple(gone), len(self._sources)))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Start a meter for each partition at the rebuild offset that its last commit names."""
+        """Start a meter for each partition at the rebuild offset that its last commit names.
+
+        Every partition is sought by offset, even to where it stands: while the commits are asked for, the
+        consumer already fetches, and what such a poll brings has to come again.
+        """
         new = sorted(set(assigned) - set(self._sources))
         commits = await self._commits()
-        for partition in new:
-            commit = commits.get(partition)
-            checkpoint = _checkpoint(commit)
-            meter = Meter(self._declared[partition.topic], partition.partition, self._settings, checkpoint)
-            quiet_until = commit.offset if commit is not None and commit.offset >= 0 else 0
-            self._sources[partition] = _Source(meter, quiet_until)
-            if checkpoint is not None:
-                self._consumer.seek(partition, checkpoint.rebuild_offset)
-                telemetry.emit(
-                    telemetry.PartitionRebuilt(
-                        partition.topic, partition.partition, checkpoint.rebuild_offset, quiet_until
-                    )
-                )
+        uncommitted = [partition for partition in new if _committed(commits.get(partition)) is None]
+        beginnings = await self._consumer.beginning_offsets(uncommitted) if uncommitted else {}
+        async with self._hands:
+            for partition in new:
+                self._begin(partition, commits.get(partition), beginnings.get(partition, 0))
+            self._assignments += 1
         telemetry.emit(telemetry.PartitionsAssigned(tuple(new), len(self._sources)))
+
+    def _begin(self, partition: TopicPartition, commit: OffsetAndMetadata | None, beginning: int) -> None:
+        """Start a partition's meter, and read from where it needs to."""
+        checkpoint, committed = _checkpoint(commit), _committed(commit)
+        next_offset = beginning if committed is None else committed
+        if checkpoint is not None:
+            next_offset = checkpoint.rebuild_offset
+        meter = Meter(self._declared[partition.topic], partition.partition, self._settings, checkpoint)
+        self._sources[partition] = _Source(meter, next_offset, quiet_until=committed or 0)
+        self._consumer.seek(partition, next_offset)
+        if checkpoint is not None:
+            telemetry.emit(
+                telemetry.PartitionRebuilt(partition.topic, partition.partition, next_offset, committed or 0)
+            )
 
     async def _commits(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """Return the group's commits with their metadata, which the consumer itself does not give."""
@@ -326,6 +359,11 @@ def _logged_at_ms(record: Any) -> int:
         if name == LOGGED_AT_HEADER:
             logged_at_ms = int(value)
     return logged_at_ms
+
+
+def _committed(commit: OffsetAndMetadata | None) -> int | None:
+    """Return the committed offset, None where the group has none."""
+    return commit.offset if commit is not None and commit.offset >= 0 else None
 
 
 def _checkpoint(commit: OffsetAndMetadata | None) -> Checkpoint | None:

@@ -36,7 +36,9 @@ def test_the_demo_finds_the_outages_and_every_address_answers(tmp_path: Path, pr
     matches = match_up(demo.truth.faults, outages, demo.truth.end_ms)
     assert all(match.fault is not None and match.outage is not None for match in matches)
     assert {match.outage.kind for match in matches} == {"down", "degraded"}
-    assert all(abs(match.start_error_seconds) < 10 for match in matches)
+    # In the degraded spell one request in five fails, of one in two seconds: first failures lie far apart.
+    within = {"down": 5, "degraded": 60}
+    assert all(abs(match.start_error_seconds) < within[match.outage.kind] for match in matches)
     assert len(complaints) == 4
     assert not any(complaints.values())
     assert page.status_code == httpx.codes.OK
