@@ -40,7 +40,7 @@ class Expected(Struct, array_like=True):
         >>> Expected().silence_ms(0, recent_a_second=1.0)
         9210
         """
-        usual = self.rates[at_ms // HOUR_MS % HOURS_A_WEEK]
-        known = [rate for rate in (usual, recent_a_second) if rate is not None]
-        rate = min(known, default=0.0)
-        return None if rate <= 0 else round(1000 * SILENCE / rate)
+        rate = self.rates[at_ms // HOUR_MS % HOURS_A_WEEK]
+        if rate is None or (recent_a_second is not None and recent_a_second < rate):
+            rate = recent_a_second
+        return None if rate is None or rate <= 0 else round(1000 * SILENCE / rate)

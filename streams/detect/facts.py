@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from msgspec.structs import replace
-
 from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot
 from streams.model.sketch import trim
 
@@ -16,22 +14,22 @@ def merged(one: LinkSlot, other: LinkSlot) -> LinkSlot:
 
     Neither is changed, so a measurement stays as it was received.
     """
-    slot = replace(
-        one,
-        requested=one.requested + other.requested,
-        synthetic=one.synthetic + other.synthetic,
-        late=one.late + other.late,
-        outcomes=total(one.outcomes, other.outcomes),
-        latency=total(one.latency, other.latency),
-        provider_outcomes=total(one.provider_outcomes, other.provider_outcomes),
-        provider_latency=total(one.provider_latency, other.provider_latency),
-        failed_services=total(one.failed_services, other.failed_services),
-        failed_agencies=total(one.failed_agencies, other.failed_agencies),
-        asked=merge_asked((one.asked, other.asked)),
+    return LinkSlot(
+        one.start_ms,
+        one.requested + other.requested,
+        total(one.outcomes, other.outcomes),
+        one.synthetic + other.synthetic,
+        merge_asked((one.asked, other.asked)) if one.asked and other.asked else one.asked or other.asked,
+        total(one.latency, other.latency),
+        total(one.provider_outcomes, other.provider_outcomes),
+        total(one.provider_latency, other.provider_latency),
+        total(one.failed_services, other.failed_services),
+        total(one.failed_agencies, other.failed_agencies),
+        trim(total(one.failed_dossiers, other.failed_dossiers))
+        if other.failed_dossiers
+        else one.failed_dossiers,
+        one.late + other.late,
     )
-    if other.failed_dossiers:
-        slot.failed_dossiers = trim(total(one.failed_dossiers, other.failed_dossiers))
-    return slot
 
 
 def total(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:

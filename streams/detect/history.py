@@ -128,8 +128,11 @@ class History:
 
     def volume_before(self, at_ms: int) -> int | None:
         """Return the attempts, rounded up, of the last quiet block before a time, if one is known."""
-        end = bisect_left(self.blocks, at_ms // BLOCK_MS * BLOCK_MS, key=_start)
-        return self.blocks[end - 1].volume if end else None
+        blocks, block_ms = self.blocks, at_ms // BLOCK_MS * BLOCK_MS
+        if blocks and blocks[-1].start_ms < block_ms:
+            return blocks[-1].volume
+        end = bisect_left(blocks, block_ms, key=_start)
+        return blocks[end - 1].volume if end else None
 
     def _begin(self, start_ms: int) -> Minute:
         """Begin a minute; a block that ends with this is summed up."""

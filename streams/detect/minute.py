@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 import zstandard
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from streams.detect.facts import add_counts, merged
 from streams.detect.normal import coarse
@@ -120,8 +119,11 @@ class Minute(Struct, array_like=True):
 
 def hash_limit(slots: list[LinkSlot], limit: int | None) -> int | None:
     """Return the greatest dossier hash up to which a minute's slots are complete; None: no limit."""
+    failing = [slot for slot in slots if slot.failed_dossiers]
+    if not failing:
+        return limit
     distinct: set[int] = set()
-    for slot in slots:
+    for slot in failing:
         distinct.update(key for key, count in slot.failed_dossiers.items() if count > 0)
     if len(distinct) <= MINUTE_SKETCH:
         return limit
@@ -133,7 +135,20 @@ def _slim(slot: LinkSlot, limit: int | None) -> LinkSlot:
     dossiers = slot.failed_dossiers
     if limit is not None:
         dossiers = {key: count for key, count in dossiers.items() if key <= limit}
-    return replace(slot, latency=coarse(slot.latency), provider_latency={}, failed_dossiers=dossiers)
+    return LinkSlot(
+        slot.start_ms,
+        slot.requested,
+        slot.outcomes,
+        slot.synthetic,
+        slot.asked,
+        coarse(slot.latency),
+        slot.provider_outcomes,
+        {},
+        slot.failed_services,
+        slot.failed_agencies,
+        dossiers,
+        slot.late,
+    )
 
 
 def _start(slot: LinkSlot) -> int:

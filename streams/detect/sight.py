@@ -26,8 +26,9 @@ class Sight(Struct, array_like=True):
     def add(self, start_ms: int, end_ms: int) -> None:
         """Add a span, joining it with those it touches within the grace."""
         end_ms += GRACE_MS
-        if self.ends and self.starts[-1] <= start_ms <= self.ends[-1]:
-            self.ends[-1] = max(self.ends[-1], end_ms)
+        ends = self.ends
+        if ends and self.starts[-1] <= start_ms <= ends[-1]:
+            ends[-1] = max(ends[-1], end_ms)
             return
         self.first_heard_ms = min(self.first_heard_ms, start_ms)
         first = bisect_right(self.ends, start_ms - 1)
@@ -59,6 +60,14 @@ class Sight(Struct, array_like=True):
             spans.append(span)
             at += 1
         return spans
+
+    def covers_all(self, start_ms: int, end_ms: int) -> bool:
+        """Say whether the observer was alive, as far as is known, throughout ``[start_ms, end_ms)``."""
+        if end_ms <= self.first_heard_ms:
+            return True
+        if self.starts and self.starts[-1] <= start_ms:
+            return end_ms <= self.ends[-1]
+        return self.within(start_ms, end_ms) == [(start_ms, end_ms)]
 
     def covers(self, start_ms: int, end_ms: int) -> bool:
         """Say whether the observer was alive at any time of ``[start_ms, end_ms)``."""

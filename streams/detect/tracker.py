@@ -11,7 +11,7 @@ figures of an outage become final, or a minute's window ends.
 
 import heapq
 from bisect import insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -36,7 +36,7 @@ from streams.detect.outages import (
 from streams.detect.rule import Rule
 from streams.detect.sight import Sight
 from streams.detect.spells import TroubleSpell, spells_of
-from streams.detect.windows import FAR, STATE_OF, Trouble, Windows
+from streams.detect.windows import FAR, STATE_OF, Trouble, Windows, changed_minutes, minutes_of
 from streams.model.intervals import Interval, Intervals, length_ms
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import LinkStateName, Outage, Reason, Window
@@ -111,18 +111,26 @@ class LinkTracker:
 
     def next_ms(self) -> int:
         """Return when something is due next."""
+        return min(self._facts_ms(), self.windows.due_ms())
+
+    def _facts_ms(self) -> int:
+        """Return when something other than a window is due next."""
         due_ms = self._open_order[0] + self.settings.slot_ms if self._open_order else FAR
         if self.late and self.late[0].due_ms < due_ms:
             due_ms = self.late[0].due_ms
         if self.finals and self.finals[0] < due_ms:
             due_ms = self.finals[0]
-        return min(due_ms, self.windows.due_ms())
+        return due_ms
 
     def advance(self, clock_ms: int) -> Output:
         """Close every slot that ends by ``clock_ms`` and return what there is to publish, in order."""
-        output = Output([], [])
-        while (now_ms := self.next_ms()) <= clock_ms:
+        output, windows = Output([], []), self.windows
+        while (now_ms := self._facts_ms()) <= clock_ms:
+            if windows.due_ms() < now_ms:  # nothing that they depend on changes in between
+                windows.close(now_ms - 1, self.trouble, output.windows)
             self._advance_to(now_ms, output)
+        if windows.due_ms() <= clock_ms:
+            windows.close(clock_ms, self.trouble, output.windows)
         return output
 
     def exclude(self, excluded: Intervals, now_ms: int) -> Output:
@@ -224,10 +232,12 @@ class LinkTracker:
         slot_ms = self.settings.slot_ms
         review = False
         touched: set[int] = set()
-        while self._open_order and self._open_order[0] + slot_ms <= now_ms:
-            slot = self.open.pop(heapq.heappop(self._open_order))
-            review = self.history.add(slot) is not None or review
-            self.windows.expect(slot)
+        order, windows = self._open_order, self.windows
+        while order and order[0] + slot_ms <= now_ms:
+            slot = self.open.pop(heapq.heappop(order))
+            if self.history.add(slot) is not None:
+                review = True
+            windows.expect(slot)
         while self.finals and self.finals[0] <= now_ms:
             self.finals.pop(0)
             review = True
@@ -236,8 +246,10 @@ class LinkTracker:
         if self.late and self.late[0].due_ms <= now_ms:
             corrected = self._correct(now_ms)
             touched |= corrected | self._review(now_ms, output, "late", corrected)
-        output.windows.extend(self.windows.close(now_ms, self.trouble))
-        output.windows.extend(self.windows.correct(touched, self.trouble))
+        if windows.due_ms() <= now_ms:
+            windows.close(now_ms, self.trouble, output.windows)
+        if touched:
+            output.windows.extend(windows.correct(touched, self.trouble))
 
     def _correct(self, now_ms: int) -> set[int]:
         """Apply the late facts that are due; return the starts of the minutes they touch."""
@@ -249,7 +261,7 @@ class LinkTracker:
             for start_ms, end_ms in late.alive:
                 if start_ms >= oldest_ms:
                     self.windows.sight.add(start_ms, end_ms)
-                    touched.update(_minutes(start_ms, end_ms))
+                    touched.update(minutes_of(start_ms, end_ms))
             for slot in late.slots:
                 if slot.start_ms < oldest_ms:
                     self.too_late += 1
@@ -258,7 +270,7 @@ class LinkTracker:
         if slots:
             self.history.correct(slots)
             for slot in slots:
-                touched.update(_minutes(slot.start_ms, self.windows.expect(slot)))
+                touched.update(minutes_of(slot.start_ms, self.windows.expect(slot)))
         return touched
 
     def _final_ms(self, end_ms: int) -> int:
@@ -294,7 +306,7 @@ class LinkTracker:
             output.outages.append(gone)
             self.published[gone.outage_id] = gone
         before, self.trouble = self.trouble, self._trouble()
-        return _changed(before, self.trouble, now_ms)
+        return changed_minutes(before, self.trouble, now_ms)
 
     def _stands(self, match: Outage, spell: TroubleSpell, now_ms: int, dirty: set[int] | None) -> bool:
         """Say whether nothing can have changed since an outage was last published as closed."""
@@ -371,26 +383,3 @@ def _alike(one: Outage, other: Outage) -> bool:
         other.changes,
         other.fault_domain,
     )
-
-
-def _changed(before: list[Trouble], after: list[Trouble], now_ms: int) -> set[int]:
-    """Return the starts of the minutes in which two accounts of a link's trouble differ."""
-    ends: Mapping[tuple[int, str], int | None] = {(start, kind): end for start, end, kind in before}
-    changed: set[int] = set()
-    for start_ms, end_ms, kind in after:
-        known = ends.get((start_ms, kind), FAR)
-        if known == FAR:
-            changed |= _minutes(start_ms, end_ms or now_ms)
-        elif known != end_ms:
-            edges = sorted((known or now_ms, end_ms or now_ms))
-            changed |= _minutes(*edges)
-    kept = {(start_ms, kind) for start_ms, _, kind in after}
-    for start_ms, end_ms, kind in before:
-        if (start_ms, kind) not in kept:
-            changed |= _minutes(start_ms, end_ms or now_ms)
-    return changed
-
-
-def _minutes(start_ms: int, end_ms: int) -> set[int]:
-    """Return the starts of the minutes that overlap ``[start_ms, end_ms)``."""
-    return set(range(start_ms // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS))

@@ -6,7 +6,8 @@ inside an outage is that outage's, the rest is UP.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -20,11 +21,11 @@ from streams.detect.minute import MINUTE_MS, Minute
 from streams.detect.normal import BLOCK_MS
 from streams.detect.rule import Rule
 from streams.detect.sight import Sight
-from streams.model.intervals import Intervals, intersection, length_ms, union
+from streams.model.intervals import Intervals, clip, intersection, length_ms, union
 from streams.model.measurement import Histogram, LinkSlot
 from streams.model.outage import Kind, LinkStateName, Window
 from streams.model.settings import DetectSettings
-from streams.model.sketch import quantiles_ms
+from streams.model.sketch import bucket_value_ms, quantiles_ms
 
 Trouble = tuple[int, int | None, Kind]
 """Start, end (None: lasting) and kind of an outage."""
@@ -93,20 +94,28 @@ class Windows:
                 self.vouched.insert(at, until_ms)
         return until_ms
 
-    def close(self, now_ms: int, trouble: Sequence[Trouble]) -> Iterator[Window]:
-        """Yield the windows that end by ``now_ms`` and were not published yet."""
-        while self.due_ms() <= now_ms:
-            self.next_ms += MINUTE_MS
-            yield from self._publish(self.next_ms - MINUTE_MS, trouble)
+    def close(self, now_ms: int, trouble: Sequence[Trouble], into: list[Window]) -> None:
+        """Append the windows that end by ``now_ms`` and were not published yet to ``into``."""
+        last_ms = min(now_ms - MINUTE_MS, self.until_ms - 1)
+        while self.next_ms <= last_ms:
+            start_ms = self.next_ms
+            self.next_ms = start_ms + MINUTE_MS
+            fresh = self._publish(start_ms, trouble)
+            if fresh is not None:
+                into.append(fresh)
 
     def correct(self, minutes: Iterable[int], trouble: Sequence[Trouble]) -> Iterator[Window]:
         """Yield next revisions of the windows of some minutes, where they say something else now."""
         for minute_ms in sorted(minutes):
             if minute_ms in self.published or minute_ms < self.next_ms:
-                yield from self._publish(minute_ms, trouble)
+                fresh = self._publish(minute_ms, trouble)
+                if fresh is not None:
+                    yield fresh
 
     def known(self, start_ms: int, end_ms: int) -> Intervals:
         """Return when the state is known within ``[start_ms, end_ms)``."""
+        if self._knows_all(start_ms, end_ms):
+            return [(start_ms, end_ms)]
         slot_ms, evident = self.settings.slot_ms, self.evident
         first = max(bisect_right(evident, start_ms) - 1, 0)
         vouching = evident[first : bisect_left(evident, end_ms)]
@@ -117,11 +126,22 @@ class Windows:
             else:
                 vouched.append((at, until_ms))
         seen = self.sight.within(start_ms, end_ms)
-        whole = [(start_ms, end_ms)]
-        if seen == whole and len(vouched) == 1 and vouched[0][0] <= start_ms and vouched[0][1] >= end_ms:
-            return whole
         slots = [(at, at + slot_ms) for at in vouching]
-        return intersection(whole, union([*intersection(vouched, seen), *slots]))
+        return clip(union([*intersection(vouched, seen), *slots]), start_ms, end_ms)
+
+    def _knows_all(self, start_ms: int, end_ms: int) -> bool:
+        """Say whether the observer was alive and evidence held all the time: `known`'s usual case."""
+        evident, vouched = self.evident, self.vouched
+        at = bisect_right(evident, start_ms) - 1
+        if at < 0 or not self.sight.covers_all(start_ms, end_ms):
+            return False
+        until_ms = vouched[at]
+        while until_ms < end_ms:
+            at += 1
+            if at == len(evident) or evident[at] > until_ms:
+                return False
+            until_ms = max(until_ms, vouched[at])
+        return True
 
     def prune(self, before_ms: int) -> None:
         """Forget what no record may correct any more."""
@@ -131,28 +151,36 @@ class Windows:
         while self.published and (oldest_ms := next(iter(self.published))) < before_ms:
             del self.published[oldest_ms]
 
-    def _publish(self, start_ms: int, trouble: Sequence[Trouble]) -> Iterator[Window]:
-        """Yield the window of a minute, if it says anything new."""
+    def _publish(self, start_ms: int, trouble: Sequence[Trouble]) -> Window | None:
+        """Return the window of a minute, if it says anything new."""
         end_ms = start_ms + MINUTE_MS
         minute = self.history.minutes.get(start_ms)
         spent = state_ms(self.known(start_ms, end_ms), trouble, start_ms, end_ms)
         known = self.published.get(start_ms)
         if known is None and minute is None and spent["UNKNOWN"] == MINUTE_MS:
-            return
+            return None
         fresh = window(self.link, start_ms, end_ms, spent, minute)
-        facts = (spent["UNKNOWN"], spent["DEGRADED"], spent["DOWN"]) if minute is None else fresh
-        digest = blake2b(_pack(facts), digest_size=8).digest()
+        if minute is None:
+            digest = _digest_of_times(spent["UNKNOWN"], spent["DEGRADED"], spent["DOWN"])
+        else:
+            digest = blake2b(_pack(fresh), digest_size=8).digest()
         if known is not None:
             if known[1] == digest:
-                return
+                return None
             fresh = replace(fresh, revision=known[0] + 1)
         self.published[start_ms] = fresh.revision, digest
-        yield fresh
+        return fresh
+
+
+@lru_cache(maxsize=1024)
+def _digest_of_times(unknown_ms: int, degraded_ms: int, down_ms: int) -> bytes:
+    """Return the digest of a window without facts; most of them say the same."""
+    return blake2b(_pack((unknown_ms, degraded_ms, down_ms)), digest_size=8).digest()
 
 
 def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms: int) -> dict[str, int]:
     """Return for how long a link was in each state in ``[start_ms, end_ms)``, in milliseconds."""
-    seen_ms = length_ms(known)
+    seen_ms = end_ms - start_ms if known == [(start_ms, end_ms)] else length_ms(known)
     spent = {"UNKNOWN": end_ms - start_ms - seen_ms, "UP": seen_ms, "DEGRADED": 0, "DOWN": 0}
     for begins, ends, kind in trouble:
         until_ms = end_ms if ends is None else min(ends, end_ms)
@@ -165,7 +193,7 @@ def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms
 
 def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], minute: Minute | None) -> Window:
     """Return the first revision of a window from the minute's facts."""
-    state = max(STATES, key=spent.__getitem__)
+    state = "UP" if spent["UP"] == MINUTE_MS else max(STATES, key=spent.__getitem__)
     if minute is None:
         return Window(link, start_ms, end_ms, 1, state, spent, 0, 0, 0, {}, None, None, 0)
     requested = late = 0
@@ -173,7 +201,8 @@ def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], minute:
     for slot in minute.read():
         requested += slot.requested
         late += slot.late
-        add_counts(outcomes, slot.outcomes)
+        if slot.outcomes:
+            add_counts(outcomes, slot.outcomes)
     latency, provider = minute.latencies()
     return Window(
         link=link,
@@ -185,7 +214,7 @@ def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], minute:
         requested=requested,
         attempts=minute.attempts,
         failures=minute.failures,
-        outcomes={name: outcomes[name] for name in sorted(outcomes)},
+        outcomes=outcomes if len(outcomes) < 2 else {name: outcomes[name] for name in sorted(outcomes)},
         latency_ms=_quantiles(latency),
         provider_latency_ms=_quantiles(provider),
         late=late,
@@ -193,5 +222,33 @@ def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], minute:
 
 
 def _quantiles(histogram: Histogram) -> dict[str, float] | None:
-    found = quantiles_ms(histogram, _SHARES.values()) if histogram else None
+    if not histogram:
+        return None
+    if len(histogram) == 1:
+        ((bucket, count),) = histogram.items()
+        return dict.fromkeys(_SHARES, bucket_value_ms(bucket)) if count > 0 else None
+    found = quantiles_ms(histogram, _SHARES.values())
     return None if found is None else dict(zip(_SHARES, found, strict=True))
+
+
+def changed_minutes(before: list[Trouble], after: list[Trouble], now_ms: int) -> set[int]:
+    """Return the starts of the minutes in which two accounts of a link's trouble differ."""
+    ends: Mapping[tuple[int, str], int | None] = {(start, kind): end for start, end, kind in before}
+    changed: set[int] = set()
+    for start_ms, end_ms, kind in after:
+        known = ends.get((start_ms, kind), FAR)
+        if known == FAR:
+            changed |= minutes_of(start_ms, end_ms or now_ms)
+        elif known != end_ms:
+            edges = sorted((known or now_ms, end_ms or now_ms))
+            changed |= minutes_of(*edges)
+    kept = {(start_ms, kind) for start_ms, _, kind in after}
+    for start_ms, end_ms, kind in before:
+        if (start_ms, kind) not in kept:
+            changed |= minutes_of(start_ms, end_ms or now_ms)
+    return changed
+
+
+def minutes_of(start_ms: int, end_ms: int) -> set[int]:
+    """Return the starts of the minutes that overlap ``[start_ms, end_ms)``."""
+    return set(range(start_ms // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS))
