@@ -57,7 +57,7 @@ check: style
 	$(PYTEST) -q -m "$(PURE)"
 
 test: style
-	$(PYTEST) --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(PYTEST) --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 bench: $(INSTALLED)
 	$(BIN)/portallink bench $(ARGS)

@@ -29,11 +29,16 @@ MARKER_OF_FIXTURE = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the real parts it uses."""
+    """Mark each test by the real parts it uses, and put the files that take long first.
+
+    Whole files go to the next free process, so a long one taken up last would leave the others idle.
+    """
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in MARKER_OF_FIXTURE:
                 item.add_marker(MARKER_OF_FIXTURE[fixture])
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @contextlib.contextmanager

@@ -58,16 +58,22 @@ class LookupSums:
     def apply(self, accepted: Iterable[LookupEvent]) -> None:
         """Take in events of admitted links, none a duplicate. The hot path's other half.
 
-        The common cases are spelt out here: the portal asks, and the portal gets an answer.
+        The common cases are spelt out here: the portal asks, and the portal gets an answer, in either order.
         """
         slot_ms, slots, portal = self._slot_ms, self._slots, self._portal
         opened, by_slot, waiting, unpaired = portal.open, portal.by_slot, portal.waiting, portal.unpaired
         young, old, carried = unpaired.young, unpaired.old, _CARRIED
+        expired_young, expired_old = portal.expired.young, portal.expired.old
         for event in accepted:
             if type(event) is LookupCompleted:
                 if event.observer == "portal" and event.outcome in carried and not event.synthetic:
-                    request = opened.pop(event.lookup_id, None)
-                    if request is not None:
+                    key = event.lookup_id
+                    request = opened.pop(key, None)
+                    if request is None:
+                        if key not in expired_young and key not in expired_old:
+                            waiting[key] = event
+                            continue
+                    else:
                         known_ms, asked_ms = event.occurred_at_ms, request.occurred_at_ms
                         try:
                             cell = slots[known_ms // slot_ms][event.link]

@@ -11,7 +11,7 @@ import gc
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -344,7 +344,7 @@ def _entries(records: Iterable[Any]) -> list[Entry]:
     return [
         (
             record.offset,
-            _logged_at_ms(record) if record.headers else record.timestamp,
+            _original_ms(headers, record.timestamp) if (headers := record.headers) else record.timestamp,
             record.key,
             record.value or b"",
         )
@@ -352,13 +352,12 @@ def _entries(records: Iterable[Any]) -> list[Entry]:
     ]
 
 
-def _logged_at_ms(record: Any) -> int:
+def _original_ms(headers: Sequence[tuple[str, bytes]], timestamp_ms: int) -> int:
     """Return the broker time that counts: a replayed record keeps its original one in a header."""
-    logged_at_ms: int = record.timestamp
-    for name, value in record.headers:
+    for name, value in headers:
         if name == LOGGED_AT_HEADER:
-            logged_at_ms = int(value)
-    return logged_at_ms
+            return int(value)
+    return timestamp_ms
 
 
 def _committed(commit: OffsetAndMetadata | None) -> int | None:

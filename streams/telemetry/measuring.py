@@ -1,6 +1,6 @@
 """Occurrences of `measure`: one per cut, poll or assignment, and never one per record."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +24,7 @@ from streams.telemetry.contract import (
     SUBMISSIONS_BY_AGENCY,
     SUBMISSIONS_BY_SERVICE,
     WATERMARK_LAG,
+    Metric,
 )
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
@@ -101,20 +102,26 @@ def _add_link(store: Store, cells: LinkCells) -> None:
         store.add(LOOKUPS_REQUESTED, (link,), 0)
         for outcome in OUTCOMES:
             store.add(LOOKUPS, (link, outcome), 0)
-    for slots in (cells.slots, cells.late_slots):
-        for slot in slots:
-            if slot.requested:
-                store.add(LOOKUPS_REQUESTED, (link,), slot.requested)
-            for outcome, count in slot.outcomes.items():
-                store.add(LOOKUPS, (link, outcome), count)
-            if slot.latency:
-                store.observe_sketch(LOOKUP_LATENCY, (link,), slot.latency)
-            if slot.provider_latency:
-                store.observe_sketch(PROVIDER_LATENCY, (link,), slot.provider_latency)
-            for service, count in slot.failed_services.items():
-                store.add(FAILED_BY_SERVICE, (link, service), count)
-            for agency, count in slot.failed_agencies.items():
-                store.add(FAILED_BY_AGENCY, (link, agency), count)
+    slots = [*cells.slots, *cells.late_slots]
+    store.add(LOOKUPS_REQUESTED, (link,), sum(slot.requested for slot in slots))
+    _add_all(store, LOOKUPS, link, [slot.outcomes for slot in slots])
+    _add_all(store, FAILED_BY_SERVICE, link, [slot.failed_services for slot in slots])
+    _add_all(store, FAILED_BY_AGENCY, link, [slot.failed_agencies for slot in slots])
+    for slot in slots:
+        if slot.latency:
+            store.observe_sketch(LOOKUP_LATENCY, (link,), slot.latency)
+        if slot.provider_latency:
+            store.observe_sketch(PROVIDER_LATENCY, (link,), slot.provider_latency)
+
+
+def _add_all(store: Store, metric: Metric, first_label: str, counts: Iterable[Mapping[str, int]]) -> None:
+    """Add counts by second label, each series once: a measurement holds a few slots of the same labels."""
+    totals: dict[str, int] = {}
+    for slot in counts:
+        for label, count in slot.items():
+            totals[label] = totals.get(label, 0) + count
+    for label, count in totals.items():
+        store.add(metric, (first_label, label), count)
 
 
 def _add_portal(store: Store, cells: PortalCells) -> None:
@@ -122,15 +129,11 @@ def _add_portal(store: Store, cells: PortalCells) -> None:
     if store.value(SUBMISSIONS, (portal, SUBMISSION_TYPES[0])) is None:
         for kind in SUBMISSION_TYPES:
             store.add(SUBMISSIONS, (portal, kind), 0)
+    _add_all(store, SUBMISSIONS, portal, [slot.types for slot in cells.slots])
+    _add_all(store, SUBMISSIONS_BY_AGENCY, portal, [slot.agencies for slot in cells.slots])
+    _add_all(store, SUBMISSIONS_BY_SERVICE, portal, [slot.services for slot in cells.slots])
+    _add_all(store, SUBMISSIONS_BLOCKED, portal, [slot.blocked_by for slot in cells.slots])
     for slot in cells.slots:
-        for kind, count in slot.types.items():
-            store.add(SUBMISSIONS, (portal, kind), count)
-        for agency, count in slot.agencies.items():
-            store.add(SUBMISSIONS_BY_AGENCY, (portal, agency), count)
-        for service, count in slot.services.items():
-            store.add(SUBMISSIONS_BY_SERVICE, (portal, service), count)
-        for link, count in slot.blocked_by.items():
-            store.add(SUBMISSIONS_BLOCKED, (portal, link), count)
         if slot.acceptance:
             store.observe_sketch(ACCEPTANCE, (portal,), slot.acceptance)
 
