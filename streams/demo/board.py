@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -90,26 +91,33 @@ def comparison(matches: list[Match]) -> Table:
 
     Narrow enough for 80 columns: a log of the demo is read as often as a terminal.
     """
-    table = Table(title=f"True outages and what was found, times in {TIMEZONE}")
-    for name in ("link", "true", "found"):
+    table = Table(
+        title=f"True outages and what was found, times in {TIMEZONE}",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for name in ("link", "kind", "true", "found"):
         table.add_column(name, no_wrap=True)
-    table.add_column("start error", justify="right", no_wrap=True)
-    table.add_column("end error", justify="right", no_wrap=True)
+    for name in ("start\nerror", "end\nerror"):
+        table.add_column(name, justify="right", no_wrap=True)
     for match in matches:
         fault, outage = match
+        some = fault or outage
         table.add_row(
-            fault.link if fault else outage.link if outage else "",
-            _spell(fault.kind, fault.start_ms, fault.end_ms) if fault else Text("none", "bold red"),
-            _spell(outage.kind, outage.start_ms, outage.end_ms) if outage else Text("missed", "bold red"),
+            some.link if some else "",
+            "\n".join(dict.fromkeys(one.kind for one in (fault, outage) if one)),
+            _spell(fault.start_ms, fault.end_ms) if fault else Text("none", "bold red"),
+            _spell(outage.start_ms, outage.end_ms) if outage else Text("missed", "bold red"),
             _seconds(match.start_error_seconds),
             _seconds(match.end_error_seconds),
         )
     return table
 
 
-def _spell(kind: str, start_ms: int, end_ms: int | None) -> str:
-    """Return kind and times, as short as they can be said."""
-    return f"{kind} {clock(start_ms)}\u2013{clock(end_ms) or 'open'}"
+def _spell(start_ms: int, end_ms: int | None) -> str:
+    """Return the times of a spell, as short as they can be said."""
+    return f"{clock(start_ms)}\u2013{clock(end_ms) or 'open'}"
 
 
 def _seconds(error: float | None) -> str:

@@ -43,4 +43,8 @@ def test_the_demo_finds_the_outages_and_every_address_answers(tmp_path: Path, pr
     assert not any(complaints.values())
     assert page.status_code == httpx.codes.OK
     assert "<html" in page.text
-    assert comparison(matches).row_count == len(matches)
+    printed = Console(width=80, record=True, quiet=True)
+    printed.print(comparison(matches))
+    text = printed.export_text()
+    assert "\u2026" not in text
+    assert all(f"{match.start_error_seconds:+.1f} s" in text for match in matches)
