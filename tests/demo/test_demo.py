@@ -1,5 +1,6 @@
 """The demo as a newcomer meets it: every process up, the outages found, every address answering."""
 
+from io import StringIO
 from pathlib import Path
 
 import httpx
@@ -43,7 +44,7 @@ def test_the_demo_finds_the_outages_and_every_address_answers(tmp_path: Path, pr
     assert not any(complaints.values())
     assert page.status_code == httpx.codes.OK
     assert "<html" in page.text
-    printed = Console(width=80, record=True, quiet=True)
+    printed = Console(width=80, file=StringIO(), record=True)
     printed.print(comparison(matches))
     text = printed.export_text()
     assert "\u2026" not in text
