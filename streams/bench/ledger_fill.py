@@ -15,6 +15,7 @@ from msgspec import Struct
 from streams.ledger.database import writing
 from streams.ledger.log import StoredLog
 from streams.ledger.minutes import DayOfMinutes
+from streams.ledger.outage_years import sum_years
 from streams.ledger.regroup import group_all, incident_row
 from streams.ledger.rows import chunks
 from streams.ledger.schema import (
@@ -30,7 +31,16 @@ from streams.ledger.schema import (
 )
 from streams.ledger.settle import CALENDAR_SETTING, CALENDAR_VERSIONS, outage_row, scope_rows
 from streams.model import merkle
-from streams.model.calendar import CALENDARS, DAY_MS, MINUTE_MS, date_ms, local_date, service_length_ms
+from streams.model.calendar import (
+    CALENDARS,
+    DAY_MS,
+    MINUTE_MS,
+    date_ms,
+    local_date,
+    month_of,
+    service_length_ms,
+    year_of,
+)
 from streams.model.measurement import Source
 from streams.model.outage import Outage, Window
 
@@ -62,6 +72,7 @@ def fill(engine: sa.Engine, size: Size, seed: int = 1) -> Mapping[str, int]:
         _insert(connection, window_days, _windows(names, end_ms, size.window_days, rng))
         published = _outages(names, first_ms, end_ms, size.outages, rng)
         _insert_outages(connection, published)
+        sum_years(connection, ((outage.link, outage.start_ms) for outage in published))
         _insert(connection, incidents, (incident_row(one) for one in group_all(connection)))
     return {
         "links": size.links,
@@ -77,10 +88,10 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Iterator[dict[str,
 
 def _figures(names: list[str], first_ms: int, days: int, rng: random.Random) -> Iterator[dict[str, Any]]:
     for calendar in CALENDARS.values():
-        months: dict[tuple[int, str], dict[str, Any]] = {}
+        sums: dict[tuple[str, int, str], dict[str, Any]] = {}
         for day_ms in range(first_ms, first_ms + days * DAY_MS, DAY_MS):
             service = service_length_ms(calendar, day_ms, day_ms + DAY_MS)
-            month_ms = date_ms(local_date(day_ms).replace(day=1))
+            longer = (("month", month_of(day_ms)[0]), ("year", year_of(day_ms)[0]))
             for name in names:
                 counted = {
                     "service_ms": service,
@@ -93,11 +104,12 @@ def _figures(names: list[str], first_ms: int, days: int, rng: random.Random) -> 
                 }
                 place = {"calendar": calendar.name, "link": name}
                 yield place | {"grain": "day", "start_ms": day_ms} | counted
-                month = months.setdefault((month_ms, name), dict.fromkeys(counted, 0))
-                for column, value in counted.items():
-                    month[column] += value
-        for (month_ms, name), counted in months.items():
-            yield {"calendar": calendar.name, "link": name, "grain": "month", "start_ms": month_ms} | counted
+                for grain, start_ms in longer:
+                    total = sums.setdefault((grain, start_ms, name), dict.fromkeys(counted, 0))
+                    for column, value in counted.items():
+                        total[column] += value
+        for (grain, start_ms, name), counted in sums.items():
+            yield {"calendar": calendar.name, "link": name, "grain": grain, "start_ms": start_ms} | counted
 
 
 def _windows(names: list[str], end_ms: int, days: int, rng: random.Random) -> Iterator[dict[str, Any]]:

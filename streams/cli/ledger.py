@@ -17,7 +17,7 @@ from streams.cli.ledger_options import AsJson, KeyFile, LedgerAddress, key_path,
 from streams.cli.outcome import fail, notes, print_json, refuse
 from streams.ledger.apply import SOURCES, apply_records
 from streams.ledger.compare import differing_tables
-from streams.ledger.database import open_ledger, reading, sqlite_url, writing
+from streams.ledger.database import reading, sqlite_url, writing
 from streams.ledger.heads import (
     KeyFileError,
     SignedHead,
@@ -86,10 +86,9 @@ def rebuild(
                 (row.topic, row.partition): row.next_offset
                 for row in connection.execute(sa.select(positions))
             }
-        again = open_ledger(sqlite_url(Path(folder) / "ledger.db"), create=True)
-        records = _fill(again, log, suffix, bootstrap_servers, until)
-        differing = differing_tables(engine, again)
-        again.dispose()
+        with opened(sqlite_url(Path(folder) / "ledger.db"), create=True) as again:
+            records = _fill(again, log, suffix, bootstrap_servers, until)
+            differing = differing_tables(engine, again)
     if as_json:
         print_json({"records": records, "equal": not differing, "differing": differing})
     if differing:

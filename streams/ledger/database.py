@@ -56,8 +56,10 @@ def open_ledger(url: str, *, create: bool = False) -> sa.Engine:
             _migrate(engine)
         else:
             _check_version(engine)
-    except SQLAlchemyError as error:
+    except BaseException as error:
         engine.dispose()
+        if not isinstance(error, SQLAlchemyError):
+            raise
         shown = parsed.render_as_string(hide_password=True)
         reason = getattr(error, "orig", None) or error
         raise LedgerError(f"cannot use the ledger at {shown}: {reason}") from error

@@ -1,4 +1,4 @@
-"""Figures for a period out of the rollups: whole months, whole days, and the hours at its edges.
+"""Figures for a period out of the rollups: whole years, months, days, and the hours at its edges.
 
 The rollups hold the last revisions. Asked for an earlier moment, the days on which something was revised
 since are counted again as they stood then, and their difference is added: exact, because figures add up.
@@ -27,7 +27,14 @@ from streams.ledger.schema import (
     outages,
 )
 from streams.model.availability import Figures, OutageSpan, account
-from streams.model.calendar import CALENDARS, DAY_MS, Calendar, day_start_ms, month_starts, service_length_ms
+from streams.model.calendar import (
+    CALENDARS,
+    DAY_MS,
+    Calendar,
+    calendar_pieces,
+    day_start_ms,
+    service_length_ms,
+)
 from streams.model.exclusion import EVERY_LINK, excluded_time
 from streams.model.incidents import ends_of
 from streams.model.intervals import Intervals, clip
@@ -103,6 +110,10 @@ class Standing:
             spans.sort(key=lambda span: (span.start_ms, span.outage_id))
         return found
 
+    def revised_starts(self) -> list[int]:
+        """Return when the outages revised since began: as they now stand, and as they stood."""
+        return [start_ms for _, start_ms, _ in self._revised_spans]
+
     def revised_days(self, start_ms: int, end_ms: int) -> dict[str, set[int]]:
         """Return the days of ``[start_ms, end_ms)`` whose figures were others then, by link."""
         if self._question.as_of_ms is None:
@@ -122,14 +133,13 @@ class Standing:
         as_of_ms = self._question.as_of_ms
         if as_of_ms is None:
             return {}
-        ids = list(
+        # Made distinct here: asked for distinct ones, SQLite walks the whole table in the key's order.
+        ids = set(
             self._connection.scalars(
-                sa.select(outage_revisions.c.outage_id)
-                .where(
+                sa.select(outage_revisions.c.outage_id).where(
                     outage_revisions.c.detected_at_ms > as_of_ms,
                     outage_revisions.c.start_ms < self._question.until_ms + DAY_MS,
                 )
-                .distinct()
             )
         )
         stood = outages_as_of(self._connection, as_of_ms, ids)
@@ -178,17 +188,10 @@ def _whole_days(
         link: _before_and_after(question.rules, life, standing.excluded[link], start_ms, end_ms)
         for link, life in standing.lives.items()
     }
-    months = month_starts(start_ms, end_ms)
-    ranges = (
-        [("day", start_ms, months[0]), ("month", months[0], months[-1]), ("day", months[-1], end_ms)]
-        if len(months) > 1
-        else [("day", start_ms, end_ms)]
-    )
-    for grain, low, high in ranges:
-        if low < high:
-            for link, counted in _rolled_up(connection, question, grain, low, high):
-                if link in sums:
-                    sums[link] += counted
+    for grain, low, high in calendar_pieces(start_ms, end_ms):
+        for link, counted in _rolled_up(connection, question, grain, low, high):
+            if link in sums:
+                sums[link] += counted
     for link, days in standing.revised_days(start_ms, end_ms).items():
         for day_ms in sorted(days):
             then = _counted(connection, question, standing, day_ms, day_ms + DAY_MS, [link])[link]

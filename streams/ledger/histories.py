@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import sqlalchemy as sa
 
 from streams.ledger.minutes import DayOfMinutes
+from streams.ledger.reach import earliest_start_ms
 from streams.ledger.rows import exclusion_decoder, outage_decoder, select_in
 from streams.ledger.schema import exclusion_revisions, outage_revisions, outages, window_days
 from streams.model.availability import LinkHistory, OutageSpan, Requests
@@ -62,6 +63,7 @@ def spans_between(
         )
         .where(
             outages.c.status != "retracted",
+            outages.c.start_ms >= earliest_start_ms(connection, outages, start_ms),
             outages.c.start_ms < end_ms,
             sa.or_(outages.c.end_ms > start_ms, outages.c.end_ms.is_(None)),
         )

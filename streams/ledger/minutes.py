@@ -31,6 +31,9 @@ LAYOUT: Final = (
 )
 """Columns in the order in which they are packed: name, array type, bytes a minute."""
 
+FOR_FIGURES: Final = frozenset({"revision", "unknown_ms", "attempts", "failures"})
+"""Columns that figures are computed from."""
+
 
 class WindowError(ValueError):
     """A window that is no minute of a day; the message says what is wrong."""
@@ -69,11 +72,12 @@ class DayOfMinutes:
         data = memoryview(zstandard.ZstdDecompressor().decompress(columns))
         arrays, offset = {}, 0
         for name, code, width in LAYOUT:
-            column = array(code)
-            column.frombytes(data[offset : offset + width * MINUTES])
-            if sys.byteorder == "big":
-                column.byteswap()
-            arrays[name] = column
+            if details is not None or name in FOR_FIGURES:
+                column = array(code)
+                column.frombytes(data[offset : offset + width * MINUTES])
+                if sys.byteorder == "big":
+                    column.byteswap()
+                arrays[name] = column
             offset += width * MINUTES
         if details is None:
             return cls(day_ms, arrays)

@@ -1,10 +1,10 @@
 """The ledger's tables.
 
 ``outage_revisions`` and ``exclusion_revisions`` hold history, ``window_days`` the windows (one row for a link
-and day, columns packed, see `minutes.py`). ``outages``, ``outage_scopes``, ``figures``, ``incidents`` are
-derived from those three and kept current in the transaction that changes them. ``log_nodes`` and
-``tree_heads`` are the Merkle logs, one for each partition of a topic, so that a log's order is its
-partition's order whichever way several partitions are read.
+and day, columns packed, see `minutes.py`). ``outages``, ``outage_scopes``, ``figures``, ``outage_years``,
+``incidents`` are derived from those three and kept current in the transaction that changes them.
+``log_nodes`` and ``tree_heads`` are the Merkle logs, one for each partition of a topic, so that a log's order
+is its partition's order whichever way several partitions are read.
 """
 
 from typing import Final
@@ -110,7 +110,7 @@ outages = Table(
         "dossiers_affected",
     ),
     Index("outages_by_link", "link", "start_ms", "end_ms"),
-    Index("outages_by_end", "end_ms"),
+    Index("outages_by_end", "end_ms", "start_ms"),
     Index("outages_by_incident", "incident_id"),
 )
 
@@ -147,6 +147,19 @@ window_days = Table(
     Column("details", LargeBinary, nullable=False),
 )
 
+outage_years = Table(
+    "outage_years",
+    metadata,
+    Column("calendar", String(20), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("link", Name, primary_key=True),
+    Column("down_outages", Integer, nullable=False),
+    Column("degraded_outages", Integer, nullable=False),
+    Column("longest_down_ms", BigInteger, nullable=False),
+    Column("dossiers_affected", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 figures = Table(
     "figures",
     metadata,
@@ -178,7 +191,12 @@ incidents = Table(
     Column("outages", Integer, nullable=False),
     Column("changes", Integer, nullable=False),
     Index("incidents_by_start", "start_ms", "incident_id"),
+    Index("incidents_by_end", "end_ms", "start_ms"),
 )
+
+# What reaches into a period began no longer before it than the longest lasted: found at the index's end.
+Index("outages_by_length", outages.c.end_ms - outages.c.start_ms)
+Index("incidents_by_length", incidents.c.end_ms - incidents.c.start_ms)
 
 log_nodes = Table(
     "log_nodes",
@@ -224,5 +242,6 @@ FIGURE_COLUMNS: Final = (
 COUNTED_COLUMN: Final = {"24x7": outages.c.counted_ms, "office-hours": outages.c.counted_office_ms}
 """Where an outage's counted time under a calendar stands."""
 
-DERIVED: Final = (outages, outage_scopes, figures, incidents)
+OUTAGE_COLUMNS: Final = ("down_outages", "degraded_outages", "longest_down_ms", "dossiers_affected")
+DERIVED: Final = (outages, outage_scopes, figures, outage_years, incidents)
 HISTORY: Final = (outage_revisions, exclusion_revisions, window_days, log_nodes, positions, refusals, links)

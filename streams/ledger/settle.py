@@ -1,11 +1,11 @@
 """The derived tables, brought up to date inside the transaction that changes what they derive from.
 
-Figures are kept by link, calendar and local day, and by month as the sum of its days. They are additive,
-so nothing is lost, and `streams.model.availability.account` alone computes them.
+Figures are kept by link, calendar and local day, by month as the sum of its days, and by year as the sum of
+its months. They are additive, so nothing is lost, and `streams.model.availability.account` alone computes
+them. What is said of outages is kept by the year in which they began (`outage_years.py`).
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from streams.ledger.days import DirtyDays, LinkLife, link_lives
 from streams.ledger.histories import all_exclusions, history, span_of, spans_between, unpacked_days
 from streams.ledger.minutes import DayOfMinutes
+from streams.ledger.outage_years import sum_years
 from streams.ledger.regroup import regroup
 from streams.ledger.rows import chunks, outage_decoder, select_in, upsert
 from streams.ledger.schema import (
@@ -25,7 +26,7 @@ from streams.ledger.schema import (
     settings,
 )
 from streams.model.availability import Figures, OutageSpan, account
-from streams.model.calendar import CALENDARS, DAY_MS, date_ms, local_date
+from streams.model.calendar import CALENDARS, DAY_MS, month_of, year_of
 from streams.model.exclusion import Exclusion, excluded_time
 from streams.model.intervals import Intervals
 from streams.model.outage import Outage
@@ -40,12 +41,16 @@ def settle(
     connection: sa.Connection, dirty: DirtyDays, changed: Mapping[str, Outage], read: Days | None = None
 ) -> None:
     """Write changed outages and count again what they, and the dirty days, touch."""
-    previous = _write_outages(connection, changed)
+    earlier = _write_outages(connection, changed)
     exclusions = all_exclusions(connection)
+    counted = [(row.link, row.start_ms) for row in earlier]
+    counted += [(outage.link, outage.start_ms) for outage in changed.values()]
     for link, days in dirty.days().items():
-        _settle_link(connection, link, days, dirty.lives[link], exclusions, read or {})
+        counted += _settle_link(connection, link, days, dirty.lives[link], exclusions, read or {})
+    sum_years(connection, counted)
     if changed:
-        regroup(connection, changed.values(), previous)
+        incident_ids = [row.incident_id for row in earlier if row.incident_id is not None]
+        regroup(connection, changed.values(), incident_ids)
 
 
 def recount(connection: sa.Connection, link: str, days: list[int]) -> list[dict[str, Any]]:
@@ -68,17 +73,17 @@ def settle_after_upgrade(connection: sa.Connection) -> bool:
     return True
 
 
-def _write_outages(connection: sa.Connection, changed: Mapping[str, Outage]) -> list[str]:
-    """Replace the last revisions; return the incidents that they were part of."""
-    earlier = select_in(connection, sa.select(outages.c.incident_id), outages.c.outage_id, list(changed))
-    incident_ids = [row.incident_id for row in earlier if row.incident_id is not None]
+def _write_outages(connection: sa.Connection, changed: Mapping[str, Outage]) -> list[sa.Row[Any]]:
+    """Replace the last revisions; return link, start and incident of those that stood before."""
+    stood = sa.select(outages.c.link, outages.c.start_ms, outages.c.incident_id)
+    earlier = list(select_in(connection, stood, outages.c.outage_id, list(changed)))
     upsert(connection, outages, [outage_row(outage) for outage in changed.values()])
     for chunk in chunks(changed):
         connection.execute(outage_scopes.delete().where(outage_scopes.c.outage_id.in_(chunk)))
     scopes = [row for outage in changed.values() for row in scope_rows(outage)]
     for rows in chunks(scopes):
         connection.execute(outage_scopes.insert(), rows)
-    return incident_ids
+    return earlier
 
 
 def outage_row(outage: Outage) -> dict[str, Any]:
@@ -120,7 +125,8 @@ def _settle_link(
     life: LinkLife,
     exclusions: list[Exclusion],
     read: Days,
-) -> None:
+) -> list[tuple[str, int]]:
+    """Count a link's days again, and the outages that touch them; return link and start of those."""
     touched = set(days)
     spans = spans_between(connection, days[0], days[-1] + DAY_MS, [link]).get(link, [])
     touching = [span for span in spans if _touches(span, touched, life)]
@@ -131,7 +137,9 @@ def _settle_link(
     rows = _day_rows(link, days, unpacked, spans, exclusions)
     upsert(connection, figures, rows)
     upsert(connection, figures, month_sums(connection, link, days))
+    upsert(connection, figures, year_sums(connection, link, days))
     _count_outages(connection, touching, unpacked, excluded_time(exclusions, link), life)
+    return [(link, span.start_ms) for span in touching]
 
 
 def _touches(span: OutageSpan, days: set[int], life: LinkLife) -> bool:
@@ -166,16 +174,24 @@ def _figure_row(calendar: str, grain: str, start_ms: int, link: str, counted: Fi
 
 def month_sums(connection: sa.Connection, link: str, days: Iterable[int]) -> list[dict[str, Any]]:
     """Return the figures of the months that hold some days, as the sums of their days' figures."""
-    months = {local_date(day_ms).replace(day=1) for day_ms in days}
+    return _sums(connection, link, "month", {month_of(day_ms) for day_ms in days}, "day")
+
+
+def year_sums(connection: sa.Connection, link: str, days: Iterable[int]) -> list[dict[str, Any]]:
+    """Return the figures of the years that hold some days, as the sums of their months' figures."""
+    return _sums(connection, link, "year", {year_of(day_ms) for day_ms in days}, "month")
+
+
+def _sums(
+    connection: sa.Connection, link: str, grain: str, spans: Iterable[tuple[int, int]], of: str
+) -> list[dict[str, Any]]:
     rows = []
-    for month in sorted(months):
-        start_ms = date_ms(month)
-        end_ms = date_ms((month + timedelta(days=32)).replace(day=1))
+    for start_ms, end_ms in sorted(spans):
         sums = [sa.func.sum(figures.c[name]).label(name) for name in FIGURE_COLUMNS]
         for row in connection.execute(
             sa.select(figures.c.calendar, *sums)
             .where(
-                figures.c.grain == "day",
+                figures.c.grain == of,
                 figures.c.link == link,
                 figures.c.calendar.in_(list(CALENDARS)),
                 figures.c.start_ms >= start_ms,
@@ -184,7 +200,7 @@ def month_sums(connection: sa.Connection, link: str, days: Iterable[int]) -> lis
             .group_by(figures.c.calendar)
         ):
             counted = Figures(**{name: int(getattr(row, name)) for name in FIGURE_COLUMNS})
-            rows.append(_figure_row(row.calendar, "month", start_ms, link, counted))
+            rows.append(_figure_row(row.calendar, grain, start_ms, link, counted))
     return rows
 
 

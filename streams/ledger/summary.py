@@ -1,6 +1,6 @@
 """What auditors ask: availability by link and in sum, outages in a period, incidents, one outage's story."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,6 +8,8 @@ from msgspec import Struct, structs
 
 from streams.ledger.figures import Question, Standing, link_figures
 from streams.ledger.histories import history, unpacked_days
+from streams.ledger.outage_years import sums_by_link, sums_of_years
+from streams.ledger.reach import earliest_start_ms
 from streams.ledger.rows import outage_decoder
 from streams.ledger.schema import (
     COUNTED_COLUMN,
@@ -25,7 +27,7 @@ from streams.model.availability import (
     account,
     summarise,
 )
-from streams.model.calendar import unknown_years
+from streams.model.calendar import DAY_MS, calendar_pieces, day_start_ms, unknown_years, year_of
 from streams.model.exclusion import Exclusion
 from streams.model.outage import Outage
 
@@ -144,6 +146,7 @@ def list_incidents(
     statement = (
         sa.select(incidents)
         .where(
+            incidents.c.start_ms >= earliest_start_ms(connection, incidents, question.start_ms),
             incidents.c.start_ms < question.until_ms,
             sa.or_(incidents.c.end_ms > question.start_ms, incidents.c.end_ms.is_(None)),
         )
@@ -187,64 +190,81 @@ def _outage_figures(
     connection: sa.Connection, question: Question, standing: Standing
 ) -> dict[str, tuple[OutageFigures, int, int]]:
     """Return, by link, the figures of its outages and their counted down and degraded time."""
-    column = COUNTED_COLUMN[question.calendar]
-    inside = sa.and_(outages.c.start_ms >= question.start_ms, outages.c.end_ms <= question.until_ms)
-    meant = [outages.c.status != "retracted", *_about(connection, question)]
+    meant = _about(connection, question)
     if standing.revised:
         meant.append(outages.c.outage_id.not_in(list(standing.revised)))
     met: dict[str, tuple[OutageFigures, int, int]] = {}
 
     def add(link: str, figures: OutageFigures, down_ms: int, degraded_ms: int) -> None:
-        before = met.get(link, (OutageFigures(), 0, 0))
-        met[link] = (before[0] + figures, before[1] + down_ms, before[2] + degraded_ms)
+        if link in standing.lives:
+            before = met.get(link, (OutageFigures(), 0, 0))
+            met[link] = (before[0] + figures, before[1] + down_ms, before[2] + degraded_ms)
 
-    for row in connection.execute(
-        sa.select(
-            outages.c.link,
-            outages.c.kind,
-            sa.func.count().label("number"),
-            sa.func.max(column).label("longest"),
-            sa.func.sum(column).label("counted"),
-            sa.func.sum(outages.c.dossiers_affected).label("dossiers"),
-        )
-        .where(inside, column > 0, *meant)
-        .group_by(outages.c.link, outages.c.kind)
-    ):
-        if row.link in standing.lives:
-            down = row.kind == "down"
-            number, counted = int(row.number), int(row.counted)
-            figures = OutageFigures(
-                number if down else 0,
-                0 if down else number,
-                int(row.longest) if down else 0,
-                int(row.dossiers),
-            )
-            add(row.link, figures, counted if down else 0, 0 if down else counted)
-    for link, shares in _shares(
-        connection, question, standing, _edge_spans(connection, question, meant, standing)
-    ):
+    spans = _edge_spans(connection, question, meant, standing)
+    low, high = _whole_years(question, standing, spans)
+    for start_ms, end_ms in ((question.start_ms, low), (high, question.until_ms)):
+        if start_ms < end_ms:
+            inside = [
+                outages.c.start_ms >= start_ms,
+                outages.c.start_ms < end_ms,
+                outages.c.end_ms <= question.until_ms,
+            ]
+            for link, sums in sums_by_link(connection, question.calendar, [*inside, *meant]).items():
+                add(link, *sums)
+    if low < high:
+        for link, figures in sums_of_years(connection, question.calendar, low, high, question.link).items():
+            add(link, figures, 0, 0)
+    for link, shares in _shares(connection, question, standing, spans):
         down_ms = sum(share.counted_ms for share in shares if share.kind == "down")
         add(link, summarise(shares), down_ms, sum(share.counted_ms for share in shares) - down_ms)
     return met
+
+
+def _whole_years(
+    question: Question, standing: Standing, spans: Mapping[str, list[OutageSpan]]
+) -> tuple[int, int]:
+    """Return ``[start, end)`` of the whole years whose outages all ended within the period and stand.
+
+    Sums by year know nothing of agencies and services, or of earlier revisions.
+    """
+    pieces = calendar_pieces(day_start_ms(question.start_ms + DAY_MS - 1), day_start_ms(question.until_ms))
+    years = [(low, high) for grain, low, high in pieces if grain == "year"]
+    if not years or question.scoped:
+        return question.until_ms, question.until_ms
+    [(low, high)] = years
+    beyond = [
+        span.start_ms
+        for members in spans.values()
+        for span in members
+        if span.end_ms is None or span.end_ms > question.until_ms
+    ]
+    return low, max(low, min([high, *(year_of(ms)[0] for ms in [*beyond, *standing.revised_starts()])]))
 
 
 def _edge_spans(
     connection: sa.Connection, question: Question, meant: list[sa.ColumnElement[bool]], standing: Standing
 ) -> dict[str, list[OutageSpan]]:
     """Return the outages that reach over the period's edges, and those that stood otherwise then."""
-    over_start = sa.and_(outages.c.start_ms < question.start_ms, outages.c.end_ms > question.start_ms)
-    over_end = sa.and_(
-        outages.c.start_ms >= question.start_ms,
-        outages.c.start_ms < question.until_ms,
+    meant = [outages.c.status != "retracted", outages.c.start_ms < question.until_ms, *meant]
+    columns = [outages.c[name] for name in ("link", "outage_id", "kind", "start_ms", "end_ms")]
+    reach_ms = earliest_start_ms(connection, outages, question.start_ms)
+    over_start = [
+        outages.c.start_ms >= reach_ms,
+        outages.c.start_ms < question.start_ms,
+        outages.c.end_ms > question.start_ms,
+    ]
+    reach_ms = earliest_start_ms(connection, outages, question.until_ms)
+    over_end = [
+        outages.c.start_ms >= max(reach_ms, question.start_ms),
         outages.c.end_ms > question.until_ms,
-    )
-    still_open = sa.and_(outages.c.start_ms < question.until_ms, outages.c.end_ms.is_(None))
+    ]
+    still_open = [outages.c.end_ms.is_(None)]
     spans: dict[str, list[OutageSpan]] = {}
-    for condition in (over_start, over_end, still_open):
-        for row in connection.execute(sa.select(outages).where(condition, *meant)):
-            if row.link in standing.lives:
-                span = OutageSpan(row.outage_id, row.kind, row.start_ms, row.end_ms, row.dossiers_affected)
-                spans.setdefault(row.link, []).append(span)
+    for conditions in (over_start, over_end, still_open):
+        statement = sa.select(*columns, outages.c.dossiers_affected).where(*conditions, *meant)
+        for link, *stated in connection.execute(statement):
+            if link in standing.lives:
+                spans.setdefault(link, []).append(OutageSpan(*stated))
     for outage in standing.revised.values():
         if outage is not None and _is_meant(outage, question, Narrowing()) and outage.link in standing.lives:
             span = OutageSpan(
@@ -280,6 +300,7 @@ def _stored(
     limit: int | None,
 ) -> list[Listed]:
     conditions = [
+        outages.c.start_ms >= earliest_start_ms(connection, outages, question.start_ms),
         outages.c.start_ms < question.until_ms,
         sa.or_(outages.c.end_ms > question.start_ms, outages.c.end_ms.is_(None)),
         *_about(connection, question),

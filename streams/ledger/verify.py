@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from streams.ledger.days import link_lives
 from streams.ledger.heads import Position, SignedHead, Statement, key_id, read_positions, stored_heads
+from streams.ledger.outage_years import year_rows
 from streams.ledger.regroup import group_all, incident_row
 from streams.ledger.rows import exclusion_decoder, outage_decoder
 from streams.ledger.schema import (
@@ -37,11 +38,20 @@ from streams.ledger.schema import (
     log_nodes,
     outage_revisions,
     outage_scopes,
+    outage_years,
     outages,
 )
-from streams.ledger.settle import counted_times, last_revisions, month_sums, outage_row, recount, scope_rows
+from streams.ledger.settle import (
+    counted_times,
+    last_revisions,
+    month_sums,
+    outage_row,
+    recount,
+    scope_rows,
+    year_sums,
+)
 from streams.model import merkle
-from streams.model.calendar import DAY_MS, local_date
+from streams.model.calendar import DAY_MS, local_date, year_of
 
 Progress = Callable[[str], None]
 
@@ -99,6 +109,7 @@ def verify_ledger(
         for link in link_lives(connection):
             progress(link)
             findings += _check_figures(connection, link)
+        findings += _check_outage_years(connection)
         findings += _check_incidents(connection)
     return Verified(revisions, sum(map(len, leaves.values())), len(stored) + len(kept), sorted(findings))
 
@@ -262,6 +273,7 @@ def _check_figures(connection: sa.Connection, link: str) -> Iterator[Finding]:
     right = {
         "day": _by_place(recount(connection, link, days)),
         "month": _by_place(month_sums(connection, link, days)),
+        "year": _by_place(year_sums(connection, link, days)),
     }
     for grain, expected in right.items():
         rows = connection.execute(sa.select(figures).where(figures.c.link == link, figures.c.grain == grain))
@@ -270,6 +282,20 @@ def _check_figures(connection: sa.Connection, link: str) -> Iterator[Finding]:
             if stored.get((calendar, start_ms)) != expected.get((calendar, start_ms)):
                 where = f"{link} {calendar} {grain} {local_date(start_ms)}"
                 yield Finding("figures", where, "are not what its windows and outages give")
+
+
+def _check_outage_years(connection: sa.Connection) -> Iterator[Finding]:
+    """Compare what is said of outages by year with what the outages' own rows give."""
+    years: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for link, start_ms in connection.execute(sa.select(outages.c.link, outages.c.start_ms)):
+        years[link].add(year_of(start_ms))
+    expected = {
+        tuple(row.values()) for link, spans in years.items() for row in year_rows(connection, link, spans)
+    }
+    stored = {tuple(row) for row in connection.execute(sa.select(outage_years))}
+    for calendar, start_ms, link in sorted({row[:3] for row in expected ^ stored}):
+        where = f"{link} {calendar} year {local_date(start_ms).year}"
+        yield Finding("figures", where, "are not what its outages give")
 
 
 def _by_place(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, int], tuple[int, ...]]:

@@ -106,6 +106,42 @@ def service_time(calendar: Calendar, start_ms: int, end_ms: int) -> Intervals:
     return clip(hours, start_ms, end_ms)
 
 
+def month_of(time_ms: int) -> tuple[int, int]:
+    """Return start and end of the local month that holds an instant."""
+    first = local_date(time_ms).replace(day=1)
+    return date_ms(first), date_ms((first + timedelta(days=32)).replace(day=1))
+
+
+def year_of(time_ms: int) -> tuple[int, int]:
+    """Return start and end of the local year that holds an instant."""
+    year = local_date(time_ms).year
+    return date_ms(date(year, 1, 1)), date_ms(date(year + 1, 1, 1))
+
+
+def calendar_pieces(start_ms: int, end_ms: int) -> list[tuple[str, int, int]]:
+    """Cut whole local days into whole years, whole months and days: ``(grain, start, end)``, in order.
+
+    Pieces of one grain that follow each other are one.
+
+    >>> edges = [from_local(datetime(*day)) for day in ((2023, 11, 30), (2025, 2, 1))]
+    >>> [(grain, str(local_date(low)), str(local_date(high))) for grain, low, high in calendar_pieces(*edges)]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    [('day', '2023-11-30', '2023-12-01'), ('month', '2023-12-01', '2024-01-01'),
+     ('year', '2024-01-01', '2025-01-01'), ('month', '2025-01-01', '2025-02-01')]
+    """
+    months = month_starts(start_ms, end_ms)
+    years = [instant for instant in months if year_of(instant)[0] == instant]
+    edges = [start_ms, end_ms]
+    grains = ["day"]
+    for grain, starts in (("month", months), ("year", years)):
+        if len(starts) > 1:
+            middle = len(edges) // 2
+            edges[middle:middle] = [starts[0], starts[-1]]
+            grains[middle:middle] = [grain, grains[middle - 1]]
+    pieces = zip(grains, edges, edges[1:], strict=False)
+    return [(grain, low, high) for grain, low, high in pieces if low < high]
+
+
 def month_starts(start_ms: int, end_ms: int) -> list[int]:
     """Return every start of a local month within ``[start_ms, end_ms]``."""
     day = local_date(start_ms)

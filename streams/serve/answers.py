@@ -6,13 +6,14 @@ Times are given twice, as epoch milliseconds (``_ms``) and as ISO 8601 in Asia/H
 from typing import Any, Final
 
 import sqlalchemy as sa
-from msgspec import structs, to_builtins
+from msgspec import Struct, structs, to_builtins
 
 from streams import __version__
 from streams.ledger.days import link_lives
 from streams.ledger.figures import Question
 from streams.ledger.heads import log_sizes, read_positions
 from streams.ledger.summary import (
+    Cursor,
     Listed,
     Narrowing,
     Summary,
@@ -147,21 +148,47 @@ def ledger_answer(connection: sa.Connection) -> Answer:
     }
 
 
+class OutagePage(Struct, frozen=True):
+    """Some of a report's outages: at most ``limit`` after a cursor."""
+
+    after: Cursor | None
+    limit: int
+
+
 def report_answer(
-    connection: sa.Connection, question: Question, narrowing: Narrowing, command: str
+    connection: sa.Connection,
+    question: Question,
+    narrowing: Narrowing,
+    command: str,
+    page: OutagePage | None = None,
 ) -> Answer:
-    """Return everything a report says; ``command`` is how to make it again."""
+    """Return everything a report says; ``command`` is how to make it again.
+
+    Of a page of it ``following`` is the row after which the next page begins, None on the last.
+    """
     summary = summarise_links(connection, question)
-    listed = list_outages(connection, question, narrowing)
+    if page is None:
+        listed = list_outages(connection, question, narrowing)
+    else:
+        listed = list_outages(connection, question, narrowing, after=page.after, limit=page.limit + 1)
+    more = page is not None and len(listed) > page.limit
+    if page is not None:
+        listed = listed[: page.limit]
     rules = sorted({one.outage.rule_version for one in listed})
-    return summary_answer(summary) | {
-        "outages": [listed_answer(one) for one in listed],
-        "exclusions": [exclusion_answer(one) for one in standing_exclusions(connection, question)],
-        "ledger": ledger_answer(connection),
-        "versions": {
-            "portallink": __version__,
-            "calendar": question.rules.version,
-            "rules": rules,
-        },
-        "command": command,
-    }
+    last = listed[-1].outage if more else None
+    paged = {} if page is None else {"following": last and (last.start_ms, last.outage_id)}
+    return (
+        summary_answer(summary)
+        | paged
+        | {
+            "outages": [listed_answer(one) for one in listed],
+            "exclusions": [exclusion_answer(one) for one in standing_exclusions(connection, question)],
+            "ledger": ledger_answer(connection),
+            "versions": {
+                "portallink": __version__,
+                "calendar": question.rules.version,
+                "rules": rules,
+            },
+            "command": command,
+        }
+    )

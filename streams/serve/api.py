@@ -84,6 +84,7 @@ def _object() -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The answer", "content": content}, 304: {"description": "Known already"}}
 
 
+CURSOR = r"^[A-Za-z0-9_-]{4,600}$"
 NO_CURSOR = "`after` is no cursor that a page gave"
 PUBLISHED: dict[int | str, dict[str, Any]] = {202: {"description": "Published; the ledger has it shortly"}}
 USUAL = _refusals(401, 403, 406, 422, 429)
@@ -94,9 +95,7 @@ class Page(Asked):
     """A page of a list: at most ``limit`` rows after the cursor that the page before gave."""
 
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    after: Annotated[
-        str | None, Field(pattern=r"^[A-Za-z0-9_-]{4,600}$", description="`next` of the page before.")
-    ] = None
+    after: Annotated[str | None, Field(pattern=CURSOR, description="`next` of the page before.")] = None
 
 
 class OutagePage(Page):
@@ -169,7 +168,7 @@ def outages(request: Request, _: Viewer, asked: Annotated[OutagePage, Query()]) 
     with reading(services(request).ledger) as connection:
         question = asked.question(known_until(connection))
         found = list_outages(
-            connection, question, narrowing, after=_cursor(asked.after), limit=asked.limit + 1
+            connection, question, narrowing, after=cursor_in(asked.after), limit=asked.limit + 1
         )
     rows = [listed_answer(one) for one in found]
     return _page(request, "outages", rows, asked.limit, lambda row: (row["start_ms"], row["outage_id"]))
@@ -219,7 +218,7 @@ def incidents(request: Request, _: Viewer, asked: Annotated[Page, Query()]) -> R
     """Return outages that belong together, told as one: flapping, and faults shared by several links."""
     with reading(services(request).ledger) as connection:
         question = asked.question(known_until(connection))
-        found = list_incidents(connection, question, after=_cursor(asked.after), limit=asked.limit + 1)
+        found = list_incidents(connection, question, after=cursor_in(asked.after), limit=asked.limit + 1)
     rows = [incident_answer(row) for row in found]
     return _page(request, "incidents", rows, asked.limit, lambda row: (row["start_ms"], row["incident_id"]))
 
@@ -354,7 +353,13 @@ def _proved(prove: Callable[[], Any]) -> Any:
         raise Problem(422, "Unprocessable", str(error)) from error
 
 
-def _cursor(text: str | None) -> Cursor | None:
+def cursor_after(start_ms: int, name: str) -> str:
+    """Return the cursor of the page that begins after a row."""
+    return base64.urlsafe_b64encode(json.dumps((start_ms, name)).encode()).decode().rstrip("=")
+
+
+def cursor_in(text: str | None) -> Cursor | None:
+    """Return the row after which a page begins; raise `Problem` for what no page gave."""
     if text is None:
         return None
     try:
@@ -372,8 +377,7 @@ def _page(
     following = None
     if len(rows) > limit:
         rows = rows[:limit]
-        encoded = json.dumps(place(rows[-1])).encode()
-        following = base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+        following = cursor_after(*place(rows[-1]))
     return answered(request, {name: rows, "next": following}, rows)
 
 

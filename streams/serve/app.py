@@ -19,6 +19,7 @@ from streams.serve import api, pages
 from streams.serve.access import Access, Caller
 from streams.serve.context import Problem, Services
 from streams.serve.limit import RateLimit
+from streams.serve.render import prepare
 from streams.serve.trail import Entry, Trail
 
 SECURITY_HEADERS: Final = {
@@ -43,6 +44,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        prepare()
         trail.start()
         yield
         trail.stop()

@@ -5,7 +5,6 @@ scripts cannot read and other sites cannot send.
 """
 
 import time
-from functools import cache
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -13,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from markupsafe import Markup
+from pydantic import Field
 
 from streams.ledger.database import reading
 from streams.ledger.days import link_lives
@@ -21,35 +20,46 @@ from streams.ledger.figures import Question
 from streams.ledger.heads import log_sizes, stored_heads
 from streams.ledger.minutes import DayOfMinutes
 from streams.ledger.proofs import proof_of
-from streams.ledger.schema import figures, window_days
-from streams.ledger.summary import Narrowing, list_outages, revisions_of, standing_exclusions, summarise_links
-from streams.model.calendar import DAY_MS, MINUTE_MS, day_start_ms, local_date, to_local
+from streams.ledger.schema import window_days
+from streams.ledger.summary import (
+    Listed,
+    Narrowing,
+    list_outages,
+    revisions_of,
+    standing_exclusions,
+    summarise_links,
+)
+from streams.model.calendar import MINUTE_MS, day_start_ms, local_date, month_of, to_local
 from streams.serve.answers import (
     Answer,
+    OutagePage,
     exclusion_answer,
     listed_answer,
     outage_answer,
     report_answer,
     summary_answer,
 )
-from streams.serve.api import known_until
+from streams.serve.api import CURSOR, cursor_after, cursor_in, known_until
 from streams.serve.command import reproducing
 from streams.serve.context import COOKIE, Asked, Name, Problem, Viewer, month_bounds, services, tagged
+from streams.serve.overview import overview, timeline
 from streams.serve.render import render
 from streams.serve.report import MEDIA_TYPES, ReportFormat, file_name, render_report
 from streams.serve.texts import Language, text, written_time
 
 LANGUAGE_COOKIE: Final = "portallink-language"
-CELL: Final = Markup(
-    '<td class="{}" title="{}"><span class="glyph" aria-hidden="true">{}</span>'
-    '<span class="hidden">{}</span></td>'
-)
-SIGNS: Final = {"down": "×", "degraded": "~", "unknown": "?"}
-"""What a cell shows beside its colour, for whoever cannot tell the colours apart."""
+MAX_OUTAGES: Final = 200
+"""Outages on one page; the rest follow on further ones, and files hold all."""
 MAX_FORM_BYTES: Final = 4096
 router = APIRouter(include_in_schema=False)
 
 PageQuery = Annotated[Asked, Query()]
+
+
+class Listing(Asked):
+    """A page that lists outages: those after a cursor, where there are more than fit one page."""
+
+    after: Annotated[str | None, Field(pattern=CURSOR)] = None
 
 
 @router.get("/")
@@ -59,24 +69,25 @@ def month_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
         until_ms = known_until(connection)
         question = _until_known(asked.question(until_ms), until_ms)
         answer = summary_answer(summarise_links(connection, question))
-        cells = _cells(connection, question, language_of(request))
+        shown = overview(connection, question, language_of(request))
     month = f"{local_date(question.start_ms):%Y-%m}"
     return _page(
         request,
         "month.html",
         answer=answer,
-        cells=cells,
-        days=[local_date(ms) for ms in _days(question)],
+        overview=shown,
         month=month,
+        heading=_heading(question, language_of(request)),
         earlier=_neighbour(month, -1),
         later=_neighbour(month, 1),
         query=_query(question),
+        place=_query(question) if asked.from_ else f"month={month}&calendar={question.calendar}",
         calendar=question.calendar,
     )
 
 
 @router.get("/link")
-def link_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
+def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -> Response:
     """Show one link's month: figures, a timeline of its days, its outages and exclusions."""
     with reading(services(request).ledger) as connection:
         until_ms = known_until(connection)
@@ -84,9 +95,14 @@ def link_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
         if question.link not in link_lives(connection):
             raise Problem(404, "Not found", "there is no such link")
         answer = summary_answer(summarise_links(connection, question))
-        outages = [
-            listed_answer(one) for one in list_outages(connection, question, Narrowing(retracted=True))
-        ]
+        found = list_outages(
+            connection,
+            question,
+            Narrowing(retracted=True),
+            after=cursor_in(asked.after),
+            limit=MAX_OUTAGES + 1,
+        )
+        outages = [listed_answer(one) for one in found[:MAX_OUTAGES]]
         exclusions = [exclusion_answer(one) for one in standing_exclusions(connection, question)]
     month = f"{local_date(question.start_ms):%Y-%m}"
     return _page(
@@ -95,8 +111,10 @@ def link_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
         answer=answer,
         outages=outages,
         exclusions=exclusions,
-        rows=_timeline(question, outages, exclusions),
+        rows=timeline(question, outages, exclusions),
+        further=_following(found),
         month=month,
+        heading=_heading(question, language_of(request)),
         earlier=_neighbour(month, -1),
         later=_neighbour(month, 1),
         query=_query(question),
@@ -127,10 +145,12 @@ def outage_page(request: Request, _: Viewer, outage_id: Name) -> Response:
 
 
 @router.get("/report")
-def report_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
-    """Show a report as a page, with the other formats to download."""
-    report, question = _report(request, asked, "html", language_of(request))
-    return _page(request, "report.html", report=report, query=_query(question))
+def report_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -> Response:
+    """Show a report as a page, with the other formats to download; of many outages some at a time."""
+    page = OutagePage(cursor_in(asked.after), MAX_OUTAGES)
+    report, question = _report(request, asked, "html", language_of(request), page)
+    further = report["following"] and cursor_after(*report["following"])
+    return _page(request, "report.html", report=report, query=_query(question), further=further)
 
 
 @router.get("/report.{kind}")
@@ -241,12 +261,12 @@ def _page(request: Request, template: str, status: int = 200, /, **values: Any) 
 
 
 def _report(
-    request: Request, asked: Asked, kind: ReportFormat, language: Language
+    request: Request, asked: Asked, kind: ReportFormat, language: Language, page: OutagePage | None = None
 ) -> tuple[Answer, Question]:
     with reading(services(request).ledger) as connection:
         question = asked.question(known_until(connection))
         command = reproducing(question, f"--format {kind}", f"--language {language}")
-        return report_answer(connection, question, Narrowing(), command), question
+        return report_answer(connection, question, Narrowing(), command, page), question
 
 
 def _until_known(question: Question, until_ms: int) -> Question:
@@ -256,72 +276,12 @@ def _until_known(question: Question, until_ms: int) -> Question:
     return question
 
 
-def _days(question: Question) -> range:
-    return range(day_start_ms(question.start_ms), question.until_ms, DAY_MS)
-
-
-def _cells(connection: sa.Connection, question: Question, language: Language) -> dict[str, list[Markup]]:
-    """Return, by link, a table cell for each day: a colour, a sign, and the same in words."""
-    columns = ("service_ms", "excluded_ms", "unknown_ms", "down_ms", "degraded_ms")
-    rows = connection.execute(
-        sa.select(figures.c.link, figures.c.start_ms, *(figures.c[name] for name in columns)).where(
-            figures.c.calendar == question.calendar,
-            figures.c.grain == "day",
-            figures.c.start_ms >= day_start_ms(question.start_ms),
-            figures.c.start_ms < question.until_ms,
-        )
-    )
-    found = {(link, day_ms): _state(*counted) for link, day_ms, *counted in rows}
-    days = _days(question)
-    written = [written_time(day_ms, language)[:10] for day_ms in days]
-    words = {kind: text(kind, language) for kind in ("up", "down", "degraded", "unknown")} | {"off": "–"}
-
-    @cache
-    def cell(kind: str, share: str, day: str) -> Markup:
-        title = f"{day}: {words[kind]}" + (f" {share} %" if share else "")
-        return CELL.format(kind, title, SIGNS.get(kind, ""), words[kind])
-
-    return {
-        link: [
-            cell(*found.get((link, day_ms), ("unknown", "")), day)
-            for day_ms, day in zip(days, written, strict=True)
-        ]
-        for link in link_lives(connection)
-        if question.about(link)
-    }
-
-
-def _state(
-    service_ms: int, excluded_ms: int, unknown_ms: int, down_ms: int, degraded_ms: int
-) -> tuple[str, str]:
-    """Return what a day is shown as, and its availability in words."""
-    observed = service_ms - excluded_ms - unknown_ms
-    if not service_ms:
-        return "off", ""
-    if not observed:
-        return "unknown", ""
-    kind = "down" if down_ms else "degraded" if degraded_ms else "up"
-    return kind, f"{(observed - down_ms) * 1000 // observed / 10:.1f}"
-
-
-def _timeline(question: Question, outages: list[Answer], exclusions: list[Answer]) -> list[Answer]:
-    """Return the days of a link's timeline: bars as start and width in thousandths of the day."""
-    rows = []
-    for day_ms in _days(question):
-        bars = []
-        spans = [(one["start_ms"], one["end_ms"], "excluded") for one in exclusions if not one["withdrawn"]]
-        spans += [
-            (one["start_ms"], one["end_ms"], one["kind"]) for one in outages if one["status"] != "retracted"
-        ]
-        for start_ms, end_ms, kind in spans:
-            low = max(start_ms, day_ms)
-            high = min(question.until_ms if end_ms is None else end_ms, day_ms + DAY_MS, question.until_ms)
-            if low < high:
-                left, width = (low - day_ms) * 1000 / DAY_MS, max((high - low) * 1000 / DAY_MS, 1.5)
-                bars.append({"left": round(left, 2), "width": round(width, 2), "kind": kind})
-        if bars:
-            rows.append({"day_ms": day_ms, "bars": bars})
-    return rows
+def _following(found: list[Listed]) -> str | None:
+    """Return the cursor of the next page of outages, None on the last."""
+    if len(found) <= MAX_OUTAGES:
+        return None
+    last = found[MAX_OUTAGES - 1].outage
+    return cursor_after(last.start_ms, last.outage_id)
 
 
 def _minutes(connection: sa.Connection, link: str, start_ms: int, end_ms: int | None) -> list[Answer]:
@@ -352,6 +312,14 @@ def _minutes(connection: sa.Connection, link: str, start_ms: int, end_ms: int | 
                     }
                 )
     return found
+
+
+def _heading(question: Question, language: Language) -> str:
+    """Return what a page is about: a month, or a period by its days."""
+    day = local_date(question.start_ms)
+    if question.end_ms <= month_of(question.start_ms)[1]:
+        return f"{day:%m/%Y}"
+    return f"{written_time(question.start_ms, language)} – {written_time(question.end_ms, language)}"
 
 
 def _neighbour(month: str, step: int) -> str:

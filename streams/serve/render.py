@@ -27,6 +27,13 @@ def _environment() -> Environment:
     )
 
 
+def prepare() -> None:
+    """Compile every template, so that no reader waits for it."""
+    environment = _environment()
+    for name in environment.list_templates(extensions=["html"]):
+        environment.get_template(name)
+
+
 def render(template: str, language: Language, **values: Any) -> str:
     """Return a page; raise where a template asks for a value or a text that there is not."""
     return (

@@ -1,5 +1,7 @@
 """Ledgers for tests: made on the database asked for, and read back as plain values."""
 
+import uuid
+
 import sqlalchemy as sa
 
 from streams.ledger.database import reading
@@ -21,3 +23,13 @@ def contents(engine: sa.Engine) -> dict[str, list[tuple]]:
             for table in metadata.sorted_tables
             if table.name not in NOT_COMPARED
         }
+
+
+def new_postgres_database(postgres) -> str:
+    """Return the address of a new database on the session's PostgreSQL."""
+    name = f"ledger_{uuid.uuid4().hex[:10]}"
+    admin = sa.create_engine(postgres.url(driver="psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    return postgres.url(name)

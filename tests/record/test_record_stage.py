@@ -11,7 +11,7 @@ from ledgers import contents
 
 from streams import telemetry
 from streams.ledger.apply import apply_records
-from streams.ledger.database import open_ledger, reading, sqlite_url
+from streams.ledger.database import reading
 from streams.ledger.heads import stored_heads
 from streams.ledger.schema import positions
 from streams.ledger.verify import verify_ledger
@@ -48,7 +48,7 @@ async def record_until(stage: RecordStage, ledger: sa.Engine, total: int) -> Non
         await task
 
 
-async def test_topics_to_ledger(published, ledger: sa.Engine, tmp_path) -> None:
+async def test_topics_to_ledger(published, ledger: sa.Engine, new_ledger) -> None:
     """Killed between batches and started again, twice, `record` leaves what one quiet run would have."""
     connection, topics, records = published
     telemetry.configure("record", level="warning")
@@ -58,7 +58,7 @@ async def test_topics_to_ledger(published, ledger: sa.Engine, tmp_path) -> None:
             connection, ledger, KEY, settings=small, topics=topics, group=f"g-{topics.outages}"
         )
         await record_until(stage, ledger, total)
-    quiet = open_ledger(sqlite_url(tmp_path / "quiet.db"), create=True)
+    quiet = new_ledger("quiet")
     apply_records(quiet, records)
     found, expected = contents(ledger), contents(quiet)
     found.pop("settings")
@@ -83,11 +83,11 @@ async def test_two_processes_share_the_work(published, ledger: sa.Engine) -> Non
     assert read == len(records)
 
 
-async def test_rebuild_from_the_topics_alone(published, ledger: sa.Engine, tmp_path) -> None:
+async def test_rebuild_from_the_topics_alone(published, ledger: sa.Engine, new_ledger) -> None:
     """A ledger made again by reading the topics from their beginning equals the one kept all along."""
     connection, topics, records = published
     apply_records(ledger, records)
-    again = open_ledger(sqlite_url(tmp_path / "again.db"), create=True)
+    again = new_ledger("again")
     async for batch in ledger_batches(connection, topics):
         apply_records(again, batch)
     assert contents(again) == contents(ledger)

@@ -4,7 +4,6 @@ import pytest
 import sqlalchemy as sa
 import worked_month as month
 
-from streams.ledger.apply import apply_records
 from streams.ledger.database import reading
 from streams.ledger.figures import Question
 from streams.ledger.summary import (
@@ -16,13 +15,6 @@ from streams.ledger.summary import (
     summarise_links,
 )
 from streams.model.calendar import CALENDARS
-
-
-@pytest.fixture
-def filled(ledger: sa.Engine) -> sa.Engine:
-    """Return a ledger of the worked month."""
-    apply_records(ledger, month.records())
-    return ledger
 
 
 def question(**narrowed) -> Question:
@@ -38,9 +30,9 @@ def all_figures(availability) -> dict:
 
 
 @pytest.mark.parametrize("calendar", CALENDARS)
-def test_every_figure_is_the_hand_worked_one(filled: sa.Engine, calendar: str) -> None:
+def test_every_figure_is_the_hand_worked_one(month_ledger: sa.Engine, calendar: str) -> None:
     """The summary gives what docs/availability.md works out by hand, figure by figure."""
-    with reading(filled) as connection:
+    with reading(month_ledger) as connection:
         summary = summarise_links(connection, question(calendar=calendar))
     assert [row.link for row in summary.links] == [month.LINK]
     assert all_figures(summary.links[0].availability) == month.HAND_WORKED[calendar]
@@ -48,9 +40,9 @@ def test_every_figure_is_the_hand_worked_one(filled: sa.Engine, calendar: str) -
     assert summary.unknown_years == []
 
 
-def test_shares_of_the_outages(filled: sa.Engine) -> None:
+def test_shares_of_the_outages(month_ledger: sa.Engine) -> None:
     """The list gives each outage's counted share, also of the one that reaches beyond the month."""
-    with reading(filled) as connection:
+    with reading(month_ledger) as connection:
         listed = list_outages(connection, question())
         retracted = list_outages(connection, question(), Narrowing(retracted=True))
     shares = {one.outage.outage_id[-2:]: one.counted_ms / 60_000 for one in listed}
@@ -58,9 +50,9 @@ def test_shares_of_the_outages(filled: sa.Engine) -> None:
     assert {one.outage.outage_id[-2:] for one in retracted} == {*shares, "o7"}
 
 
-def test_narrowing(filled: sa.Engine) -> None:
+def test_narrowing(month_ledger: sa.Engine) -> None:
     """Kind, duration, agency and service narrow the list and the figures alike."""
-    with reading(filled) as connection:
+    with reading(month_ledger) as connection:
 
         def ids(narrowing: Narrowing | None = None, **narrowed) -> str:
             found = list_outages(connection, question(**narrowed), narrowing)
@@ -78,9 +70,9 @@ def test_narrowing(filled: sa.Engine) -> None:
         assert scoped.figures.request_success_pct is None
 
 
-def test_pages_join_without_gap_or_repetition(filled: sa.Engine) -> None:
+def test_pages_join_without_gap_or_repetition(month_ledger: sa.Engine) -> None:
     """Following the cursor gives the whole list, one page after the other."""
-    with reading(filled) as connection:
+    with reading(month_ledger) as connection:
         whole, paged, after = list_outages(connection, question()), [], None
         while page := list_outages(connection, question(), after=after, limit=2):
             paged += page
@@ -88,9 +80,9 @@ def test_pages_join_without_gap_or_repetition(filled: sa.Engine) -> None:
         assert paged == whole
 
 
-def test_as_of_before_the_revision(filled: sa.Engine) -> None:
+def test_as_of_before_the_revision(month_ledger: sa.Engine) -> None:
     """Before its correction was published, the first outage lasted half an hour; while open, until then."""
-    with reading(filled) as connection:
+    with reading(month_ledger) as connection:
         before = list_outages(connection, question(as_of_ms=month.at(3, 9, 35)))
         assert [(one.outage.revision, one.counted_ms) for one in before] == [(2, 1_800_000)]
         open_then = list_outages(connection, question(as_of_ms=month.at(3, 9, 10)))
@@ -100,9 +92,9 @@ def test_as_of_before_the_revision(filled: sa.Engine) -> None:
         assert summary.total.outages.dossiers_affected == 120
 
 
-def test_story_incidents_and_exclusions(filled: sa.Engine) -> None:
+def test_story_incidents_and_exclusions(month_ledger: sa.Engine) -> None:
     """One outage's revisions, the month's incidents, and its exclusions with the withdrawn one."""
-    with reading(filled) as connection:
+    with reading(month_ledger) as connection:
         story = revisions_of(connection, "hcmc-npd-o1")
         assert [(one.revision, one.reason) for one in story] == [(1, "opened"), (2, "closed"), (3, "late")]
         assert revisions_of(connection, "none") == []

@@ -2,7 +2,8 @@
 
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 import pytest
@@ -21,11 +22,12 @@ from streams.ledger.schema import (
     incidents,
     log_nodes,
     outage_revisions,
+    outage_years,
     outages,
     tree_heads,
     window_days,
 )
-from streams.ledger.verify import Verified, verify_ledger
+from streams.ledger.verify import verify_ledger
 from streams.model import merkle
 from streams.model.record import Record
 
@@ -34,9 +36,10 @@ OTHER_KEY = Ed25519PrivateKey.generate()
 LOG = "link.outages/0"
 
 
-@pytest.fixture
-def signed(ledger: sa.Engine) -> tuple[sa.Engine, SignedHead]:
+@pytest.fixture(scope="module")
+def signed(any_database: str) -> Iterator[tuple[sa.Engine, SignedHead]]:
     """Return a ledger of the worked month with two heads; the second is kept elsewhere too."""
+    ledger = open_ledger(any_database, create=True)
     records = month.records()
     apply_records(ledger, records[: len(records) // 2])
     with writing(ledger) as connection:
@@ -44,13 +47,18 @@ def signed(ledger: sa.Engine) -> tuple[sa.Engine, SignedHead]:
     apply_records(ledger, records)
     with writing(ledger) as connection:
         kept = sign_head(connection, KEY, 2_000)
-    return ledger, kept
+    yield ledger, kept
+    ledger.dispose()
 
 
-def verified(engine: sa.Engine, *kept: SignedHead) -> Verified:
-    """Hold a ledger to its heads and those kept."""
-    with reading(engine) as connection:
-        return verify_ledger(connection, KEY.public_key(), kept)
+@contextmanager
+def tampered(engine: sa.Engine, *tampers: Callable[[sa.Connection], None]) -> Iterator[sa.Connection]:
+    """Let the ledger be seen as tampered with, and take it all back afterwards."""
+    with engine.connect() as connection, connection.begin() as transaction:
+        for tamper in tampers:
+            tamper(connection)
+        yield connection
+        transaction.rollback()
 
 
 def rebuild_tree(connection: sa.Connection) -> None:
@@ -156,6 +164,14 @@ def _edit_figures(c: sa.Connection) -> None:
     c.execute(figures.update().where(figures.c.grain == "month").values(down_ms=0))
 
 
+def _edit_years_figures(c: sa.Connection) -> None:
+    c.execute(figures.update().where(figures.c.grain == "year").values(down_ms=0))
+
+
+def _edit_years_outages(c: sa.Connection) -> None:
+    c.execute(outage_years.update().values(longest_down_ms=1))
+
+
 def _edit_windows(c: sa.Connection) -> None:
     row = c.execute(sa.select(window_days).order_by(window_days.c.day_ms).limit(1)).one()
     day = DayOfMinutes.unpack(row.day_ms, bytes(row.columns), bytes(row.details))
@@ -186,6 +202,8 @@ KINDS = [
     _edit_node,
     _edit_exclusion,
     _edit_figures,
+    _edit_years_figures,
+    _edit_years_outages,
     _edit_windows,
     _edit_listed_outage,
     _remove_incident,
@@ -196,10 +214,10 @@ KINDS = [
 def test_tampering_is_found(signed, tamper: Callable[[sa.Connection], None]) -> None:
     """A ledger tampered with does not verify, and one left alone does."""
     engine, kept = signed
-    assert verified(engine, kept).findings == []
-    with writing(engine) as connection:
-        tamper(connection)
-    findings = verified(engine, kept).findings
+    with tampered(engine) as connection:
+        assert verify_ledger(connection, KEY.public_key(), [kept]).findings == []
+    with tampered(engine, tamper) as connection:
+        findings = verify_ledger(connection, KEY.public_key(), [kept]).findings
     assert findings, tamper.__name__
     assert all(finding.where and finding.what for finding in findings)
 
@@ -207,9 +225,7 @@ def test_tampering_is_found(signed, tamper: Callable[[sa.Connection], None]) -> 
 def test_only_a_head_kept_elsewhere_shows_a_rewritten_past(signed) -> None:
     """A keeper who rewrites history, tree and heads with the real key is caught by a kept head alone."""
     engine, kept = signed
-    with writing(engine) as connection:
-        _rewrite_history_and_heads(connection)
-    with reading(engine) as connection:
+    with tampered(engine, _rewrite_history_and_heads) as connection:
         alone = verify_ledger(connection, KEY.public_key(), derived=False).findings
         against = verify_ledger(connection, KEY.public_key(), [kept], derived=False).findings
     assert alone == []
