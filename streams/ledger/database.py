@@ -49,6 +49,7 @@ def open_ledger(url: str, *, create: bool = False) -> sa.Engine:
         _prepare_sqlite(engine)
     elif backend == "postgresql":
         engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        _prepare_postgresql(engine)
     else:
         raise LedgerError(f"a ledger lives in SQLite or PostgreSQL, not in {backend}")
     try:
@@ -109,6 +110,16 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
+
+
+def _prepare_postgresql(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: Any, _: Any) -> None:
+        # Answers read some hundred rows by index from pages that are in memory: a server set up for disks
+        # would rather read whole tables, and compile what takes milliseconds.
+        connection.execute("SET random_page_cost = 1.1")
+        connection.execute("SET jit = off")
+        connection.commit()
 
 
 def _config(connection: sa.Connection) -> Config:

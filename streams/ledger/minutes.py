@@ -137,7 +137,7 @@ class DayOfMinutes:
                 minute = revisions.index(0, minute + 1)
                 start_ms = self.day_ms + minute * MINUTE_MS
                 pieces.append((start_ms, start_ms + MINUTE_MS))
-        if any(unknown):
+        if unknown.tobytes().strip(b"\0"):
             for minute, unknown_ms in enumerate(unknown):
                 end_ms = self.day_ms + (minute + 1) * MINUTE_MS
                 pieces.append((end_ms - unknown_ms, end_ms))

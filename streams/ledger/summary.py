@@ -321,18 +321,30 @@ def _stored(
     if standing.revised:
         conditions.append(outages.c.outage_id.not_in(list(standing.revised)))
     column = COUNTED_COLUMN[question.calendar]
-    rows = connection.execute(
-        sa.select(outage_revisions.c.body, column.label("counted"), outages.c.incident_id)
-        .join(
-            outage_revisions,
-            sa.and_(
-                outage_revisions.c.outage_id == outages.c.outage_id,
-                outage_revisions.c.revision == outages.c.revision,
-            ),
+    # Chosen before they are joined: PostgreSQL would join all of a long period's and then take the first.
+    chosen = (
+        sa.select(
+            outages.c.outage_id,
+            outages.c.revision,
+            outages.c.start_ms,
+            outages.c.incident_id,
+            column.label("counted"),
         )
         .where(*conditions)
         .order_by(outages.c.start_ms, outages.c.outage_id)
         .limit(limit)
+        .subquery()
+    )
+    rows = connection.execute(
+        sa.select(outage_revisions.c.body, chosen.c.counted, chosen.c.incident_id)
+        .join(
+            outage_revisions,
+            sa.and_(
+                outage_revisions.c.outage_id == chosen.c.outage_id,
+                outage_revisions.c.revision == chosen.c.revision,
+            ),
+        )
+        .order_by(chosen.c.start_ms, chosen.c.outage_id)
     )
     return [Listed(outage_decoder.decode(row.body), row.counted, row.incident_id) for row in rows]
 

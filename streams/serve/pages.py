@@ -48,7 +48,7 @@ from streams.serve.report import MEDIA_TYPES, ReportFormat, file_name, render_re
 from streams.serve.texts import Language, text, written_time
 
 LANGUAGE_COOKIE: Final = "portallink-language"
-MAX_OUTAGES: Final = 200
+MAX_OUTAGES: Final = 100
 """Outages on one page; the rest follow on further ones, and files hold all."""
 MAX_FORM_BYTES: Final = 4096
 router = APIRouter(include_in_schema=False)

@@ -1,12 +1,13 @@
 """What readers see, in Vietnamese and English, and how times, lengths and shares are written in each."""
 
-from functools import cache
+from datetime import timedelta
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final, Literal
 
 import yaml
 
-from streams.model.calendar import to_local
+from streams.model.calendar import DAY_MS, EPOCH, UTC_OFFSET_MS
 
 Language = Literal["vi", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("vi", "en")
@@ -34,7 +35,14 @@ def written_time(time_ms: int | None, language: Language) -> str:
     """
     if time_ms is None:
         return text("none", language)
-    return to_local(time_ms).strftime("%d/%m/%Y %H:%M:%S" if language == "vi" else "%Y-%m-%d %H:%M:%S")
+    day, ms = divmod(time_ms + UTC_OFFSET_MS, DAY_MS)
+    return f"{_written_day(day, language)} {ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}"
+
+
+@lru_cache(maxsize=4096)
+def _written_day(days: int, language: Language) -> str:
+    """Return a local day, given as days since 1970."""
+    return (EPOCH + timedelta(days=days)).strftime("%d/%m/%Y" if language == "vi" else "%Y-%m-%d")
 
 
 def written_length(length_ms: int | None, language: Language) -> str:
