@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-CHUNK_LINES = 2048
+CHUNK_RECORDS = 2048
+BLOCK_BYTES = 1 << 21
+"""Of lines decoded at once: some thousand records."""
 
 
 class LogFileError(Exception):
@@ -76,66 +78,115 @@ def read_log(path: Path) -> Iterator[Record]:
     Raise `LogFileError` naming the line where a line is no record, a partition's offsets do not ascend,
     or the file ends in the middle of a line or of a compressed frame, or differs from its manifest.
     """
+    for records in read_chunks(path):
+        yield from records
+
+
+def read_chunks(path: Path) -> Iterator[list[Record]]:
+    """Yield what `read_log` does, by the thousand; where it raises, so does this."""
     if path.is_dir() or path.suffix == ".parquet":
         from streams import logfolder  # noqa: PLC0415 - it is built on this module
 
-        yield from logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path)
+        yield from _listed(logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path))
         return
     next_offsets: dict[tuple[str, int], int] = {}
-    number = before = 0
+    before = 0
     try:
         with open_lines(path) as lines:
-            for chunk in _chunks(lines):
-                for number, record in _decoded(path, chunk, before):
-                    source = record[:2]
-                    if record.offset < next_offsets.get(source, 0):
-                        raise LogFileError(
-                            path,
-                            number,
-                            f"offset {record.offset} of {record.topic}/{record.partition} stands after "
-                            f"offset {next_offsets[source] - 1}: the records are out of order or repeated",
-                        )
-                    next_offsets[source] = record.offset + 1
-                    yield record
-                before += len(chunk)
+            for block in _blocks(lines):
+                count = block.count(b"\n") + (not block.endswith(b"\n"))
+                records = _plain(block)
+                if len(records) == count and _ascend(records, next_offsets):
+                    yield records
+                else:  # something is odd: line by line it is found, and named
+                    yield from _listed(_line_by_line(path, block, before, next_offsets))
+                before += count
     except (zstandard.ZstdError, EOFError) as error:
-        raise LogFileError(path, number + 1, str(error)) from error
+        raise LogFileError(path, before + 1, str(error)) from error
 
 
-def _chunks(lines: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield lines by the thousand; those before a fault as well, and then the fault."""
-    chunk: list[bytes] = []
+def _listed(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """Yield records by the thousand; those before a fault as well, and then the fault."""
+    chunk: list[Record] = []
     try:
-        for line in lines:
-            chunk.append(line)
-            if len(chunk) == CHUNK_LINES:
+        for record in records:
+            chunk.append(record)
+            if len(chunk) == CHUNK_RECORDS:
                 yield chunk
                 chunk = []
-    except (zstandard.ZstdError, EOFError):
+    except LogFileError:
         yield chunk
         raise
     yield chunk
 
 
-def _decoded(path: Path, chunk: list[bytes], before: int) -> Iterator[tuple[int, Record]]:
-    """Yield the records of a chunk with their line numbers, `before` lines standing before it."""
+def _blocks(lines: BinaryIO) -> Iterator[bytes]:
+    """Yield blocks of whole lines, only the last perhaps without its line break.
+
+    Those before a fault come as well, and then the fault.
+    """
+    parts: list[bytes] = []
+    size = 0
     try:
-        records = decode_lines(b"".join(chunk))
+        while part := lines.read1(BLOCK_BYTES):  # type: ignore[attr-defined] # every reader here is buffered
+            parts.append(part)
+            size += len(part)
+            if size >= BLOCK_BYTES and (end := part.rfind(b"\n") + 1):
+                rest = part[end:]
+                parts[-1] = part[:end]
+                yield b"".join(parts)
+                parts, size = [rest], len(rest)
+    except (zstandard.ZstdError, EOFError):
+        whole = b"".join(parts)
+        if end := whole.rfind(b"\n") + 1:
+            yield whole[:end]
+        raise
+    if size:
+        yield b"".join(parts)
+
+
+def _plain(block: bytes) -> list[Record]:
+    """Return the records of a block of lines; none where one of them is none."""
+    try:
+        return decode_lines(block)
     except LogLineError:
-        records = []
-    if len(records) == len(chunk):
-        yield from enumerate(records, start=before + 1)
-        return
-    # Something is odd: line by line it is found, and named.
-    for number, line in enumerate(chunk, start=before + 1):
+        return []
+
+
+def _ascend(records: list[Record], next_offsets: dict[tuple[str, int], int]) -> bool:
+    """Say whether the offsets of every partition ascend; if so, note where each goes on."""
+    ahead = dict(next_offsets)
+    for record in records:
+        source, offset = record[:2], record[2]
+        if offset < ahead.get(source, 0):
+            return False
+        ahead[source] = offset + 1
+    next_offsets.update(ahead)
+    return True
+
+
+def _line_by_line(
+    path: Path, block: bytes, before: int, next_offsets: dict[tuple[str, int], int]
+) -> Iterator[Record]:
+    """Yield the records of a block, `before` lines standing before it, up to one that is wrong."""
+    for number, line in enumerate(io.BytesIO(block), start=before + 1):
         if line.isspace():
             continue
         try:
-            yield number, decode_line(line)
+            record = decode_line(line)
         except LogLineError as error:
             cut_off = not line.endswith(b"\n")
             reason = "the file is cut off in the middle of a record" if cut_off else str(error)
             raise LogFileError(path, number, reason) from error
+        source = record[:2]
+        if record.offset < next_offsets.get(source, 0):
+            reason = (
+                f"offset {record.offset} of {record.topic}/{record.partition} stands after "
+                f"offset {next_offsets[source] - 1}: the records are out of order or repeated"
+            )
+            raise LogFileError(path, number, reason)
+        next_offsets[source] = record.offset + 1
+        yield record
 
 
 @contextmanager

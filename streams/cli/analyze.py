@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from streams.cli.outcome import notes, refuse
+from streams.cli.outcome import fail, notes, refuse
 from streams.detect.rule import Rule
 from streams.logfile import LogFileError
 from streams.model.canonical import encode
 from streams.replay.analyze import Analysis, analyze
+from streams.replay.beside import WorkerError
 from streams.replay.rulefile import RuleFileError, read_rule
 
 
@@ -37,6 +38,8 @@ def analyze_log(
         analysis = analyze_with_progress(file, Rule() if rule is None else read_rule(rule))
     except (LogFileError, RuleFileError) as error:
         refuse(error)
+    except WorkerError as error:
+        fail(error)
     if out is not None:
         analysis.write(out)
     for outage in analysis.final():

@@ -4,8 +4,8 @@ Each source partition is metered on its own; the measurements are then applied i
 watermarks, so that little waits. What `detect` makes of them does not depend on that order.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,23 +13,26 @@ from typing import Final
 
 import msgspec
 
-from streams.detect.detector import Detector
 from streams.detect.rule import Rule
-from streams.detect.tracker import Output
-from streams.logfile import read_log
-from streams.measure.decode import DECODERS
-from streams.measure.meter import DeadLetter, Meter
+from streams.logfile import read_chunks
+from streams.measure.meter import DeadLetter
 from streams.model import events
-from streams.model.canonical import encode, final_outages, ordered_outages, ordered_windows
-from streams.model.digest import Entry
+from streams.model.canonical import encode, final_outages
 from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
 from streams.model.settings import DetectSettings, MeasureSettings
+from streams.replay.beside import metered_beside, seldom_collected
+from streams.replay.judging import Judging
+from streams.replay.metering import EXCLUSIONS, Batch, metered
+from streams.replay.packed import Packed
 
 _CHUNK = 5_000
-EXCLUSIONS: Final = "link.exclusions"
+JUDGE_FROM_RECORDS: Final = 20_000
+"""Records of a log by which its partitions are taken to have been seen all."""
+WORTH_A_PROCESS_BYTES: Final = 4_000_000
+"""Size of a log from which it is metered in a process beside, as far as there is a second processor."""
 _exclusions: Final = msgspec.json.Decoder(Exclusion)
 
 
@@ -42,8 +45,7 @@ class Analysis:
     ``partitions`` are those of `npd.lookups`, ``exclusions`` the records of `link.exclusions`.
     """
 
-    measurements: list[Measurement] = field(default_factory=list)
-    windows: list[Window] = field(default_factory=list)
+    windows: Sequence[Window] = ()
     outages: list[Outage] = field(default_factory=list)
     dead_letters: list[tuple[str, int, DeadLetter]] = field(default_factory=list)
     records: RecordCounts = field(default_factory=RecordCounts)
@@ -51,17 +53,35 @@ class Analysis:
     partitions: list[int] = field(default_factory=list)
     pending: int = 0
     ignored: int = 0
+    packed: dict[tuple[str, int], Packed[Measurement]] = field(default_factory=dict)
 
-    def take_exclusions(self, topic: str, partition: int, entries: Iterable[Entry]) -> None:
-        """Take in records of `link.exclusions`; one that is none becomes a dead letter."""
-        for offset, logged_at_ms, key, value in entries:
+    @property
+    def measurements(self) -> Sequence[Measurement]:
+        """Every measurement; each reading unpacks them anew."""
+        return Packed.joined(Measurement, (self.packed[source] for source in sorted(self.packed)))
+
+    def take(self, batch: Batch) -> list[Exclusion]:
+        """Take in what some records gave; return the exclusions among it."""
+        for block in batch.blocks:
+            source = block.topic, block.partition
+            self.packed.setdefault(source, Packed(Measurement)).add(block.data, block.rows)
+        self.records += batch.records
+        self.ignored += batch.ignored
+        self.pending += batch.pending
+        self.dead_letters += batch.dead_letters
+        if batch.partitions is not None:
+            self.partitions = batch.partitions
+        fresh = []
+        for topic, partition, (offset, logged_at_ms, key, value) in batch.exclusions:
             try:
-                self.exclusions.append(_exclusions.decode(value))
+                fresh.append(_exclusions.decode(value))
                 self.records.applied += 1
             except (msgspec.DecodeError, ValueError) as error:
                 letter = DeadLetter(offset, logged_at_ms, "wrong_shape", str(error), key, value)
                 self.dead_letters.append((topic, partition, letter))
                 self.records.dead_letter += 1
+        self.exclusions += fresh
+        return fresh
 
     def final(self) -> list[Outage]:
         """Return the last revision of each outage that stands."""
@@ -85,78 +105,89 @@ def analyze(
     measure: MeasureSettings | None = None,
     detect: DetectSettings | None = None,
     progress: Callable[[int], None] | None = None,
+    *,
+    beside: bool | None = None,
 ) -> Analysis:
     """Run the pipeline over a log file, or over records in log order.
 
-    ``progress`` is called with the number of records read since its last call. Raise `LogFileError` where
-    the file cannot be read.
+    ``progress`` is called with the number of records read since its last call. A file is metered in a process
+    ``beside`` this one (None: where that is worth it), which changes no result. Raise `LogFileError` where
+    the file cannot be read, `WorkerError` where that process fails.
     """
-    records = read_log(log) if isinstance(log, Path) else iter(log)
-    analysis = Analysis()
-    meters = _measure(records, measure or MeasureSettings(), analysis, progress)
-    for (topic, partition), meter in sorted(meters.items()):
-        analysis.pending += meter.pending_records
-        analysis.measurements += meter.measurements
-        analysis.dead_letters += [(topic, partition, letter) for letter in meter.dead_letters]
-    for measurement in analysis.measurements:
-        analysis.records += measurement.records
-    analysis.partitions = sorted(partition for topic, partition in meters if topic == events.LOOKUPS)
-    judge(analysis, rule or Rule(), detect)
-    return analysis
-
-
-def _measure(
-    records: Iterator[Record],
-    settings: MeasureSettings,
-    analysis: Analysis,
-    progress: Callable[[int], None] | None,
-) -> dict[tuple[str, int], Meter]:
-    """Meter every partition of the log."""
-    meters: dict[tuple[str, int], Meter] = {}
-    while chunk := list(islice(records, _CHUNK)):
-        batches: dict[tuple[str, int], list[Entry]] = {}
-        for record in chunk:
-            batches.setdefault(record[:2], []).append(record[2:])
-        for (topic, partition), entries in batches.items():
-            if topic == EXCLUSIONS:
-                analysis.take_exclusions(topic, partition, entries)
-                continue
-            if topic not in DECODERS:
-                analysis.ignored += len(entries)
-                continue
-            meter = meters.get((topic, partition))
-            if meter is None:
-                meter = meters[topic, partition] = Meter(topic, partition, settings)
-            meter.feed(entries)
-        if progress is not None:
-            progress(len(chunk))
-    return meters
+    measure, detect, rule = measure or MeasureSettings(), detect or DetectSettings(), rule or Rule()
+    with seldom_collected():
+        if not isinstance(log, Path):
+            batches = metered(_listed(log), measure)
+        elif _worth_a_process(log) if beside is None else beside:
+            batches = metered_beside(log, measure)
+        else:
+            batches = metered(read_chunks(log), measure)
+        return _judged(batches, rule, detect, progress)
 
 
 def judge(analysis: Analysis, rule: Rule, settings: DetectSettings | None = None) -> None:
-    """Find the windows and outages of what was measured, in place of any found before.
+    """Find the windows and outages of what was measured, in place of any found before."""
+    judging = _begin(analysis, rule, settings or DetectSettings(), analysis.partitions)
+    analysis.windows, analysis.outages = judging.finish()
 
-    Measurements are applied in the order of their watermarks, and each exclusion before the first that
-    passes the time at which it was recorded: what was decided after the log's end, at its end.
+
+def _judged(
+    batches: Iterable[Batch], rule: Rule, settings: DetectSettings, progress: Callable[[int], None] | None
+) -> Analysis:
+    """Judge what was measured while it comes.
+
+    Where something turns up too late for that (a source partition, an exclusion), all is judged again.
     """
-    lookups = [m for m in analysis.measurements if m.source.topic == events.LOOKUPS]
-    lookups.sort(key=lambda m: (m.watermark_ms, m.source))
-    detector = Detector(rule, settings or DetectSettings(), analysis.partitions)
-    exclusions = deque(
-        sorted(analysis.exclusions, key=lambda x: (x.recorded_at_ms, x.exclusion_id, x.revision))
+    analysis = Analysis()
+    judging: Judging | None = None
+    in_turn, read = True, 0
+    for batch in batches:
+        exclusions = analysis.take(batch)
+        read += batch.read
+        if judging is not None:
+            blocks = [
+                (block.partition, block.data) for block in batch.blocks if block.topic == events.LOOKUPS
+            ]
+            in_turn = in_turn and judging.go_on(exclusions, blocks)
+        elif read >= JUDGE_FROM_RECORDS:
+            judging = _begin(analysis, rule, settings, [p for t, p in analysis.packed if t == events.LOOKUPS])
+        if progress is not None:
+            progress(batch.read)
+    analysis.dead_letters.sort(key=lambda told: (told[0] != EXCLUSIONS, *told[:2]))
+    if judging is not None and in_turn and judging.partitions == set(analysis.partitions):
+        analysis.windows, analysis.outages = judging.finish()
+    else:
+        judge(analysis, rule, settings)
+    return analysis
+
+
+def _begin(analysis: Analysis, rule: Rule, settings: DetectSettings, partitions: Iterable[int]) -> Judging:
+    """Return the judging of all that was measured so far."""
+    judging = Judging(rule, settings, partitions)
+    judging.go_on(
+        analysis.exclusions,
+        [
+            (partition, block)
+            for partition in judging.partitions
+            for block, _ in analysis.packed.get((events.LOOKUPS, partition), Packed(Measurement)).blocks()
+        ],
     )
-    analysis.windows, analysis.outages = [], []
-    for measurement in lookups:
-        while exclusions and exclusions[0].recorded_at_ms < measurement.watermark_ms:
-            _take(analysis, detector.exclude(exclusions.popleft()))
-        _take(analysis, detector.apply(measurement).output)
-    for exclusion in exclusions:
-        _take(analysis, detector.exclude(exclusion))
-    analysis.windows = ordered_windows(analysis.windows)
-    analysis.outages = ordered_outages(analysis.outages)
+    return judging
 
 
-def _take(analysis: Analysis, output: dict[str, Output]) -> None:
-    for published in output.values():
-        analysis.windows += published.windows
-        analysis.outages += published.outages
+def _listed(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Yield records by the thousand."""
+    rest = iter(records)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
+
+
+def _worth_a_process(log: Path) -> bool:
+    """Say whether a log is large, and there is a second processor."""
+    files = log.rglob("*") if log.is_dir() else [log]
+    large = sum(file.stat().st_size for file in files if file.is_file()) >= WORTH_A_PROCESS_BYTES
+    return (
+        large
+        and len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+        > 1
+    )

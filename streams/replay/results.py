@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import eq
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, overload
 
@@ -10,6 +11,7 @@ import msgspec
 from streams.model.canonical import final_outages
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
+from streams.replay.packed import Packed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,14 +34,16 @@ class Table(Sequence[Row], Generic[Row]):
     """Rows of one kind, in canonical order."""
 
     def __init__(self, kind: type[Row], rows: Iterable[Row] = ()) -> None:
-        self._kind, self._rows = kind, list(rows)
+        self._kind = kind
+        self._rows: Sequence[Row] = rows if isinstance(rows, Packed) else list(rows)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
     @overload
     def __getitem__(self, index: slice) -> list[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        return self._rows[index]
+        rows = self._rows
+        return list(rows[index]) if isinstance(index, slice) else rows[index]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -48,7 +52,7 @@ class Table(Sequence[Row], Generic[Row]):
         return iter(self._rows)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Table) and self._rows == other._rows
+        return isinstance(other, Table) and len(self) == len(other) and all(map(eq, self._rows, other._rows))
 
     def __hash__(self) -> int:
         raise TypeError("a table is mutable in what it holds")

@@ -30,6 +30,7 @@ SHELLS = {
     "streams/record/shell.py": "consumes into the ledger",
     "streams/replay/analyze.py": "reads a log, writes results",
     "streams/replay/backtest.py": "reads logs",
+    "streams/replay/beside.py": "runs a process beside this one",
     "streams/replay/capture.py": "reads topics into files",
     "streams/replay/detection_docs.py": "writes what docs/detection.md shows",
     "streams/replay/explain.py": "reads a log",

@@ -1,0 +1,149 @@
+"""Metering a log file in a process of its own, beside the one that judges what it finds.
+
+The other process runs `main` of this module. It writes frames to its standard output: the length (four
+bytes, big-endian), then a `Batch` or a `Failure` as MessagePack. A thread here reads them ahead, so that
+neither process waits for the other.
+"""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import BoundedSemaphore, Thread
+from traceback import format_exc
+from typing import BinaryIO, Final
+
+import msgspec
+from msgspec import Struct
+
+from streams.logfile import LogFileError, read_chunks
+from streams.model.settings import MeasureSettings
+from streams.replay.metering import Batch, metered
+
+AHEAD: Final = 64
+"""Frames read ahead: some hundred kilobytes each, so little memory, and much more than a pipe holds."""
+_HEAD: Final = 4
+_PROGRAM: Final = "import sys; from streams.replay.beside import main; sys.exit(main())"
+
+
+class Failure(Struct, array_like=True, tag="failure"):
+    """Why the log cannot be metered: ``line`` is None where that is not a fault of the log."""
+
+    reason: str
+    path: str | None = None
+    line: int | None = None
+
+
+class WorkerError(RuntimeError):
+    """The process beside this one ended for a reason that is not the log's."""
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Batch | Failure).decode
+
+
+def metered_beside(path: Path, settings: MeasureSettings) -> Iterator[Batch]:
+    """Yield the batches of a log file, metered in a process beside this one.
+
+    Raise `LogFileError` where the log cannot be read, `WorkerError` where the process fails otherwise.
+    """
+    here = str(Path(__file__).parents[2])
+    paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [
+        sys.executable,
+        "-c",
+        _PROGRAM,
+        str(path),
+        msgspec.json.encode(settings).decode(),
+    ]
+    process = subprocess.Popen(  # noqa: S603 - the same interpreter, with arguments of our own
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert process.stdout is not None
+    frames: SimpleQueue[bytes | None] = SimpleQueue()
+    room = BoundedSemaphore(AHEAD)
+    reader = Thread(target=_read_ahead, args=(process.stdout, frames, room), daemon=True)
+    reader.start()
+    try:
+        while (frame := frames.get()) is not None:
+            room.release()
+            told = _decode(frame)
+            if isinstance(told, Failure):
+                if told.path is not None and told.line is not None:
+                    raise LogFileError(Path(told.path), told.line, told.reason)
+                raise WorkerError(told.reason)
+            yield told
+            if told.partitions is not None:
+                return
+        raise WorkerError(f"the process that meters {path} ended with exit code {process.wait()}")
+    finally:
+        process.kill()
+        while reader.is_alive():  # it may be waiting for room
+            try:
+                if frames.get(timeout=0.01) is not None:
+                    room.release()
+            except Empty:
+                continue
+        process.stdout.close()
+        process.wait()
+
+
+def _read_ahead(pipe: BinaryIO, frames: "SimpleQueue[bytes | None]", room: BoundedSemaphore) -> None:
+    """Put each whole frame into the queue while there is room, and None at the end."""
+    while len(head := pipe.read(_HEAD)) == _HEAD:
+        size = int.from_bytes(head, "big")
+        frame = pipe.read(size)
+        if len(frame) < size:
+            break
+        room.acquire()
+        frames.put(frame)
+    frames.put(None)
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Look for cycles seldom: records and measurements are many objects and make none."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def work(path: Path, settings: MeasureSettings, pipe: BinaryIO) -> bool:
+    """Meter a log file and send its frames; return False where it failed, which is sent as well."""
+    try:
+        for batch in metered(read_chunks(path), settings):
+            _send(pipe, batch)
+    except LogFileError as error:
+        _send(pipe, Failure(error.reason, str(error.path), error.line))
+    except BrokenPipeError:
+        return False  # nobody listens any more
+    except Exception:  # noqa: BLE001 - whatever it is, it has to be told on the other side
+        _send(pipe, Failure(format_exc()))
+    else:
+        return True
+    return False
+
+
+def _send(pipe: BinaryIO, told: Batch | Failure) -> None:
+    frame = _encode(told)
+    pipe.write(len(frame).to_bytes(_HEAD, "big") + frame)
+    pipe.flush()
+
+
+def main() -> int:
+    """Meter the log file named by the arguments."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interruption is told by the process that asked
+    path, settings = Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=MeasureSettings)
+    with seldom_collected():
+        return 0 if work(path, settings, sys.stdout.buffer) else 1

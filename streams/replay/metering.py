@@ -1,0 +1,95 @@
+"""A log metered: from its records, in log order, to blocks of measurements, one batch after the other.
+
+A batch is data, so that it may come from another process; where batches end changes no result.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from msgspec import Struct, field
+
+from streams.measure.decode import DECODERS
+from streams.measure.meter import DeadLetter, Meter
+from streams.model import events
+from streams.model.digest import Entry
+from streams.model.measurement import RecordCounts
+from streams.model.record import Record
+from streams.model.settings import MeasureSettings
+from streams.replay.packed import pack
+
+EXCLUSIONS: Final = "link.exclusions"
+
+
+class Block(Struct, array_like=True):
+    """Consecutive measurements of one partition, packed by `streams.replay.packed`."""
+
+    topic: str
+    partition: int
+    rows: int
+    data: bytes
+
+
+class Batch(Struct, array_like=True, tag="batch"):
+    """What some consecutive records of a log gave.
+
+    ``read`` counts the records, ``ignored`` those of topics that carry no events, ``records`` how those of
+    the measurements ended. ``exclusions`` are the records of `link.exclusions`. The last batch has in
+    ``partitions`` those of `npd.lookups`, and in ``pending`` the records after the last cuts.
+    """
+
+    read: int
+    ignored: int = 0
+    records: RecordCounts = field(default_factory=RecordCounts)
+    blocks: list[Block] = field(default_factory=list)
+    dead_letters: list[tuple[str, int, DeadLetter]] = field(default_factory=list)
+    exclusions: list[tuple[str, int, Entry]] = field(default_factory=list)
+    pending: int = 0
+    partitions: list[int] | None = None
+
+
+def metered(chunks: Iterable[list[Record]], settings: MeasureSettings) -> Iterator[Batch]:
+    """Yield a batch for each chunk of records, and a last one."""
+    meters: dict[tuple[str, int], Meter] = {}
+    for chunk in chunks:
+        sources: dict[tuple[str, int], list[Entry]] = {}
+        for record in chunk:
+            source, entry = record[:2], record[2:]
+            try:
+                sources[source].append(entry)
+            except KeyError:
+                sources[source] = [entry]
+        batch = Batch(len(chunk))
+        for (topic, partition), entries in sources.items():
+            if topic == EXCLUSIONS:
+                batch.exclusions += [(topic, partition, entry) for entry in entries]
+            elif topic not in DECODERS:
+                batch.ignored += len(entries)
+            else:
+                meter = meters.get((topic, partition))
+                if meter is None:
+                    meter = meters[topic, partition] = Meter(topic, partition, settings)
+                meter.feed(entries)
+                _collect(batch, topic, partition, meter)
+        yield batch
+    yield Batch(
+        0,
+        pending=sum(meter.pending_records for meter in meters.values()),
+        partitions=sorted(partition for topic, partition in meters if topic == events.LOOKUPS),
+    )
+
+
+def _collect(batch: Batch, topic: str, partition: int, meter: Meter) -> None:
+    """Move what a meter made into the batch."""
+    if measurements := meter.measurements:
+        counts = batch.records
+        for measurement in measurements:
+            records = measurement.records
+            counts.applied += records.applied
+            counts.duplicate += records.duplicate
+            counts.late += records.late
+            counts.dead_letter += records.dead_letter
+        batch.blocks.append(Block(topic, partition, len(measurements), pack(measurements)))
+        measurements.clear()
+    if meter.dead_letters:
+        batch.dead_letters += [(topic, partition, letter) for letter in meter.dead_letters]
+        meter.dead_letters.clear()
