@@ -9,22 +9,21 @@ on time.
 import heapq
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from streams.detect.edges import onset_ms, recovery_ms, slow_seconds
-from streams.detect.facts import merge_asked
+from msgspec.structs import replace
+
 from streams.detect.minute import MINUTE_MS, Decided, Minute
 from streams.detect.normal import BLOCK_MS, BLOCKS, Block, block_of, normal_after, slow_answers
-from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
+from streams.detect.placing import REACH_MS, confirmed, first_edge_ms, settled_edge_ms
+from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, step, weigh
+from streams.model.events import NO_RESPONSE
 from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
 
 PACK_AFTER_MS: Final = 3 * MINUTE_MS
 """Minutes older than this are kept packed: they are only read again for a late record or a long spell."""
-
-SLOW_LOOKBACK_MS: Final = 20 * MINUTE_MS
-"""How long after it was asked an answer may come and still tell where slowness ended."""
 
 
 class History:
@@ -42,6 +41,8 @@ class History:
         self._deciding: list[int] = []
         self._normals: dict[int, Normal] = {}
         self._lookback_ms = lookback_ms
+        self.watched: Callable[[int, int], bool] = lambda _start_ms, _end_ms: True
+        """Says whether an observer was alive at any time of a span."""
 
     @property
     def verdicts(self) -> list[Decided]:
@@ -79,13 +80,47 @@ class History:
                 minute = self._begin(start_ms)
             minute.merge(slot)
             touched.add(start_ms)
-        reach_ms = MINUTE_MS + self._lookback_ms
-        for at in self._deciding:  # an edge may lie in facts before the test that found it began
+        self.look_again(touched)
+
+    def look_again(self, touched: set[int]) -> None:
+        """Judge again the minutes whose facts, or what is known of the observer, changed."""
+        touched = {at for at in touched if at in self.minutes}
+        reach_ms = MINUTE_MS + self._lookback_ms + REACH_MS
+        for at in self._deciding:  # an edge may lie in facts before the test that found it began, or after
             for decided in self.minutes[at].verdicts:
-                if any(decided.verdict.since_ms - reach_ms < start_ms < at for start_ms in touched):
+                from_ms = min(decided.verdict.since_ms, decided.edge_ms) - reach_ms
+                to_ms = self.settles_ms(decided.decided_ms)
+                if any(from_ms < start_ms < to_ms for start_ms in touched):
                     touched.add(at)
                     break
         self._judge_again(touched)
+
+    def settles_ms(self, decided_ms: int) -> int:
+        """Return when all outcomes of requests asked before a verdict are known, as the end of a slot."""
+        slot_ms = self.settings.slot_ms
+        return -(-(decided_ms + self.settings.lookup_timeout_ms + slot_ms) // slot_ms) * slot_ms
+
+    def settle(self, now_ms: int) -> list[int]:
+        """Place the edges again that can be placed for good by now; return when others can be."""
+        pending = []
+        verdicts = [one for one in self.verdicts if not one.verdict.whole]
+        neighbours = zip([None, *verdicts], verdicts, [*verdicts[1:], None], strict=False)
+        for before, decided, after in neighbours:
+            if decided.settled_ms is not None:
+                continue
+            known_ms = self.settles_ms(decided.decided_ms)
+            at = (decided.decided_ms - self.settings.slot_ms) // MINUTE_MS * MINUTE_MS
+            if known_ms > now_ms:
+                pending.append(known_ms)
+            elif at in self.minutes:
+                normal = self.normal_at(decided.decided_ms - self.settings.slot_ms)
+                settled_ms = settled_edge_ms(
+                    decided, before, after, known_ms, self._slots, self._lookback_ms, self.rule, normal
+                )
+                minute = self.minutes[at]
+                settled = replace(decided, settled_ms=settled_ms)
+                minute.verdicts = [settled if one is decided else one for one in minute.verdicts]
+        return pending
 
     def judge_all(self, rule: Rule) -> None:
         """Judge everything kept again, under another rule; what is forgotten stays as it was judged."""
@@ -159,7 +194,7 @@ class History:
         for asked in slot.asked:
             ok += asked.ok
             failed += asked.failed
-        if ok <= 0 and failed <= 0:
+        if (ok <= 0 and failed <= 0) or (failed > 0 and self._unseen(slot)):
             return state, None
         normal = self.normal_at(slot.start_ms)
         slow = slow_answers(slot.latency, normal.slow_ms)
@@ -170,43 +205,25 @@ class History:
         after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal)
         if verdict is None:
             return after, None
-        return after, Decided(end_ms, verdict, self._edge(state, verdict, end_ms, normal))
-
-    def _edge(self, state: RuleState, verdict: Verdict, end_ms: int, normal: Normal) -> int:
-        """Return where the spell began or ended in the time of asking."""
-        if verdict.whole:
-            return verdict.since_ms
-        rule, since_ms, spell = self.rule, verdict.since_ms, state.spell
-        share0 = normal.failure_share
-        found: int | None
-        if verdict.test == "slow":
-            slow = slow_seconds(self._slots(since_ms, end_ms), normal.slow_ms, latest=True)
-            found = onset_ms(slow, rule.slow_share, rule.slow_normal_share)
-            return since_ms if found is None else found
-        if verdict.test == "recovery" and spell is not None and spell.slow:
-            slots = self._slots(max(spell.since_ms, since_ms - SLOW_LOOKBACK_MS), end_ms)
-            slow = slow_seconds(slots, normal.slow_ms, latest=False)
-            found = recovery_ms(slow, rule.slow_share, rule.slow_normal_share)
-            return since_ms if found is None else found
-        seconds = merge_asked(slot.asked for slot in self._slots(since_ms - self._lookback_ms, end_ms))
-        if verdict.test == "recovery":
-            assert spell is not None
-            share = (spell.failures + 1) / (spell.attempts + 2)
-            found = recovery_ms(seconds, min(max(share, rule.partial_share, 3 * share0), 0.9), share0)
-        elif verdict.test == "partial":
-            found = onset_ms(seconds, max(rule.partial_share, 3 * share0), share0)
-        elif verdict.test == "worse":
-            found = onset_ms(seconds, rule.worse_share, rule.better_share)
-        elif verdict.test == "better":
-            found = recovery_ms(seconds, rule.worse_share, rule.better_share)
-        else:
-            found = onset_ms(seconds, rule.half_share, share0)
-        return since_ms if found is None else found
+        if not confirmed(
+            verdict, self._slots(verdict.since_ms - self._lookback_ms, end_ms), self.rule, normal
+        ):
+            return weigh(state, slot.start_ms, counts, self.rule, normal), None
+        edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal)
+        slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
+        return after, Decided(end_ms, verdict, edge_ms, slow)
 
     def _slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
-        """Yield the slots that begin in ``[from_ms, to_ms)``, ascending."""
+        """Yield the slots that begin in ``[from_ms, to_ms)``, ascending, without those that say nothing."""
         for _, minute in self.between(from_ms, to_ms):
-            yield from (slot for slot in minute.read() if from_ms <= slot.start_ms < to_ms)
+            for slot in minute.read():
+                if from_ms <= slot.start_ms < to_ms and not self._unseen(slot):
+                    yield slot
+
+    def _unseen(self, slot: LinkSlot) -> bool:
+        """Say whether a slot holds nothing but expired requests, and nobody was there to see an answer."""
+        expired_only = not slot.requested and len(slot.outcomes) == 1 and NO_RESPONSE in slot.outcomes
+        return expired_only and not self.watched(slot.start_ms, slot.start_ms + self.settings.slot_ms)
 
     def _judge_again(self, touched: set[int]) -> None:
         """Judge the minutes ``touched`` again, and whatever that changes after them."""
@@ -252,6 +269,11 @@ class History:
                 insort(self._deciding, start_ms)
             else:
                 self._deciding.remove(start_ms)
+        if [_unsettled(one) for one in verdicts] != [_unsettled(one) for one in minute.verdicts]:
+            at = bisect_left(self._deciding, start_ms)
+            for near in self._deciding[max(at - 1, 0) : at + 2]:  # their edges are bounded by this one
+                other = self.minutes[near]
+                other.verdicts = [_unsettled(one) for one in other.verdicts]
         minute.verdicts = verdicts
 
     def _moved_by(self, block_ms: int) -> list[int]:
@@ -281,6 +303,10 @@ class History:
             return False
         self.blocks[at : at + there] = [] if block is None else [block]
         return True
+
+
+def _unsettled(decided: Decided) -> Decided:
+    return replace(decided, settled_ms=None)
 
 
 def _start(block: Block) -> int:

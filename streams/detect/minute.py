@@ -41,11 +41,22 @@ def _decode(data: bytes) -> _Packed:
 
 
 class Decided(Struct, frozen=True, array_like=True):
-    """A verdict, when it was decided, and the edge it puts into the time of asking."""
+    """A verdict, when it was decided, and the edge it puts into the time of asking.
+
+    ``settled_ms`` is the edge once all that was asked before the decision is known, None until then; ``slow``
+    says that the verdict is about slowness.
+    """
 
     decided_ms: int
     verdict: Verdict
     edge_ms: int
+    slow: bool = False
+    settled_ms: int | None = None
+
+    @property
+    def at_ms(self) -> int:
+        """The edge as known best."""
+        return self.edge_ms if self.settled_ms is None else self.settled_ms
 
 
 class Minute(Struct, array_like=True):

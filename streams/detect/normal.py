@@ -71,7 +71,9 @@ def normal_after(blocks: Sequence[Block], rule: Rule) -> Normal:
         share = min(max(share, median(block.share for block in recent)), rule.worst_normal_share)
     volume = max((block.volume for block in recent), default=FIRST_GUESS_ATTEMPTS)
     bars = sorted(block.slow_ms for block in recent if block.slow_ms is not None)
-    slow_ms = bars[len(bars) // 2] if bars else None
+    slow_ms = (
+        bars[(len(bars) - 1) // 2] if bars else None
+    )  # of two blocks, slowness may just have begun in one
     return Normal(share, float(volume * BLOCKS_A_WEEK), slow_ms)
 
 

@@ -203,7 +203,7 @@ def weigh(state: RuleState, slot_ms: int, counts: Counts, rule: Rule, normal: No
     names = TRANSITIONS[state.condition]
     ceiling = 2 * threshold(rule, normal)
     tests = tuple(
-        _grow(test, _gain(name, counts, spell, rule, normal), slot_ms, counts, ceiling)
+        _grow(test, _gain(name, counts, _failing(state.spell, test), rule, normal), slot_ms, counts, ceiling)
         for name, test in zip(names, state.tests, strict=True)
     )
     return RuleState(state.condition, tests, spell)
@@ -226,6 +226,13 @@ def _grow(test: Cusum, gain: float, slot_ms: int, counts: Counts, ceiling: float
     return Cusum(min(total, ceiling), since_ms, attempts, test.failures + counts.failed)
 
 
+def _failing(spell: Spell | None, test: Cusum) -> Spell | None:
+    """Return a spell without what the recovery test has seen: answers since do not dilute how much failed."""
+    if spell is None:
+        return None
+    return spell._replace(attempts=spell.attempts - test.attempts, failures=spell.failures - test.failures)
+
+
 def _gain(name: TestName, counts: Counts, spell: Spell | None, rule: Rule, normal: Normal) -> float:
     """Return what a slot adds to one test."""
     ok, failed, slow = counts
@@ -245,7 +252,7 @@ def _gain(name: TestName, counts: Counts, spell: Spell | None, rule: Rule, norma
     assert spell is not None
     gain = -evidence(ok, failed, _spell_share(spell, rule, p0), p0)
     if spell.slow:
-        gain = min(gain, -evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share))
+        gain = min(gain, 0.0) - evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share)
     return gain
 
 

@@ -24,7 +24,7 @@ from streams.detect.windows import Trouble
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 class LateState(Struct, array_like=True):

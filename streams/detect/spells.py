@@ -32,7 +32,7 @@ def spells_of(verdicts: Iterable[Decided], rule: Rule) -> list[TroubleSpell]:
     spells: list[TroubleSpell] = []
     for decided in verdicts:
         last = spells[-1] if spells else None
-        verdict, edge_ms = decided.verdict, decided.edge_ms
+        verdict, edge_ms = decided.verdict, decided.at_ms
         if last is not None and last.end_ms is None:
             settling = verdict.condition != "UP" and edge_ms <= last.start_ms + rule.settle_ms
             if settling or verdict.whole:
@@ -46,5 +46,6 @@ def spells_of(verdicts: Iterable[Decided], rule: Rule) -> list[TroubleSpell]:
                 last.end_ms = last.closed_ms = None
                 last.changes += 2
             else:
-                spells.append(TroubleSpell(edge_ms, decided.decided_ms, verdict.test == "slow"))
+                start_ms = edge_ms if last is None or last.end_ms is None else max(edge_ms, last.end_ms)
+                spells.append(TroubleSpell(start_ms, decided.decided_ms, verdict.test == "slow"))
     return spells

@@ -34,7 +34,7 @@ from streams.detect.outages import (
     totals_of,
 )
 from streams.detect.rule import Rule
-from streams.detect.sight import Sight
+from streams.detect.sight import GRACE_MS, Sight
 from streams.detect.spells import TroubleSpell, spells_of
 from streams.detect.windows import FAR, STATE_OF, Trouble, Windows, changed_minutes, minutes_of
 from streams.model.intervals import Interval, Intervals, length_ms
@@ -185,11 +185,7 @@ class LinkTracker:
         """Forget spells that ended, and were published as ended, before a time."""
         gone = 0
         for spell in self.spells:
-            if (
-                spell.end_ms is None
-                or spell.end_ms >= before_ms
-                or self._final_ms(spell.end_ms) in self.finals
-            ):
+            if spell.end_ms is None or spell.end_ms >= before_ms or self._final_ms(spell) in self.finals:
                 break
             gone += 1
         first_ms = self.spells[gone].start_ms if gone < len(self.spells) else FAR
@@ -255,6 +251,7 @@ class LinkTracker:
         """Apply the late facts that are due; return the starts of the minutes they touch."""
         slots: list[LinkSlot] = []
         touched: set[int] = set()
+        seen: set[int] = set()
         while self.late and self.late[0].due_ms <= now_ms:
             late = heapq.heappop(self.late)
             oldest_ms = (late.due_ms - self.settings.allowed_lateness_ms) // MINUTE_MS * MINUTE_MS
@@ -262,21 +259,23 @@ class LinkTracker:
                 if start_ms >= oldest_ms:
                     self.windows.sight.add(start_ms, end_ms)
                     touched.update(minutes_of(start_ms, end_ms))
+                    seen.update(minutes_of(start_ms, end_ms + GRACE_MS))
             for slot in late.slots:
                 if slot.start_ms < oldest_ms:
                     self.too_late += 1
                     continue
                 slots.append(slot)
+        if seen:
+            self.history.look_again(seen)
         if slots:
             self.history.correct(slots)
             for slot in slots:
                 touched.update(minutes_of(slot.start_ms, self.windows.expect(slot)))
         return touched
 
-    def _final_ms(self, end_ms: int) -> int:
-        """Return when all outcomes of requests asked before ``end_ms`` are known, as the end of a slot."""
-        slot_ms = self.settings.slot_ms
-        return -(-(end_ms + self.settings.lookup_timeout_ms + slot_ms) // slot_ms) * slot_ms
+    def _final_ms(self, spell: TroubleSpell) -> int:
+        """Return when all outcomes asked before a spell's end was decided are known, as the end of a slot."""
+        return self.history.settles_ms(spell.closed_ms or 0)
 
     def _review(self, now_ms: int, output: Output, cause: Reason | None, dirty: set[int] | None) -> set[int]:
         """Compare the spells as judged now with what is published; publish what differs.
@@ -284,13 +283,16 @@ class LinkTracker:
         ``cause`` is why, None in the course of time; ``dirty`` are the minutes whose facts changed, None for
         all. Return the minutes whose state that changes. A close is said once its figures are final.
         """
+        for settles_ms in self.history.settle(now_ms):
+            if settles_ms not in self.finals:
+                insort(self.finals, settles_ms)
         self.spells = spells_of(self.history.verdicts, self.rule)
         unmatched = {key: outage for key, outage in self.published.items() if stands(outage)}
         for spell in self.spells:
             match = matching(spell, unmatched.values(), now_ms)
             if match is not None:
                 del unmatched[match.outage_id]
-            if spell.end_ms is not None and (final_ms := self._final_ms(spell.end_ms)) > now_ms:
+            if spell.end_ms is not None and (final_ms := self._final_ms(spell)) > now_ms:
                 if final_ms not in self.finals:
                     insort(self.finals, final_ms)
                 if match is not None and match.status == "open":
@@ -314,7 +316,7 @@ class LinkTracker:
             return False
         if (match.start_ms, match.end_ms, match.changes) != (spell.start_ms, spell.end_ms, spell.changes):
             return False
-        final_ms = self._final_ms(spell.end_ms)
+        final_ms = self._final_ms(spell)
         if match.detected_at_ms < final_ms <= now_ms:
             return False
         return not any(spell.start_ms - MINUTE_MS < at <= final_ms for at in dirty)
@@ -324,7 +326,8 @@ class LinkTracker:
     ) -> Outage | None:
         """Return the revision that a spell calls for, or None where what is published still holds."""
         until_ms = now_ms if spell.end_ms is None else spell.end_ms
-        minutes = self.history.between(spell.start_ms - MINUTE_MS, self._final_ms(until_ms))
+        known_ms = until_ms + self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
+        minutes = self.history.between(spell.start_ms - MINUTE_MS, known_ms)
         end_ms = FAR if spell.end_ms is None else spell.end_ms
         totals = totals_of(minutes, spell.start_ms, end_ms, self.carried.get(spell.start_ms))
         slow_ms = self.history.normal_at(spell.start_ms).slow_ms

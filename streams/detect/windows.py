@@ -45,6 +45,7 @@ class Windows:
     def __init__(self, link: str, rule: Rule, settings: DetectSettings, history: History) -> None:
         self.link, self.rule, self.settings, self.history = link, rule, settings, history
         self.sight = Sight()
+        history.watched = self.watched
         self.expected = Expected()
         self.published: dict[int, tuple[int, bytes]] = {}
         """Revision and digest of each window published, by start."""
@@ -54,6 +55,10 @@ class Windows:
         """Until when each of them vouches for the link's state."""
         self.next_ms = FAR
         self.until_ms = -FAR
+
+    def watched(self, start_ms: int, end_ms: int) -> bool:
+        """Say whether an observer was alive at any time of ``[start_ms, end_ms)``."""
+        return self.sight.covers(start_ms, end_ms)
 
     def due_ms(self) -> int:
         """Return when the next window ends."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from streams.detect.detector import Detector
 from streams.detect.history import History
@@ -161,6 +162,7 @@ class _TracingDetector(Detector):
             lookback_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
             history = _TracingHistory(self.rule, self.settings, lookback_ms, self.steps)
             tracker.history = tracker.windows.history = history
+            history.watched = tracker.windows.watched
         return tracker
 
 
@@ -180,6 +182,16 @@ class _TracingHistory(History):
         if counts.ok or counts.failed:
             self._steps[slot.start_ms] = _step(state, after, slot, counts, normal, decided, self)
         return after, decided
+
+    def settle(self, now_ms: int) -> list[int]:
+        """Place edges for good as ever, and note where they came to lie."""
+        pending = super().settle(now_ms)
+        for decided in self.verdicts:
+            slot_ms = decided.decided_ms - self.settings.slot_ms
+            step = self._steps.get(slot_ms)
+            if step is not None and step.edge_ms is not None:
+                self._steps[slot_ms] = replace(step, edge_ms=decided.at_ms)
+        return pending
 
 
 def _counts_of(slot: LinkSlot, normal: Normal) -> Counts:

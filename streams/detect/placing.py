@@ -1,0 +1,123 @@
+"""Edges of one verdict: placed when it falls, and placed again when all that was asked before it is known."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from streams.detect.edges import (
+    likeliest_onset_ms,
+    likeliest_recovery_ms,
+    onset_ms,
+    recovery_ms,
+    shown,
+    slow_seconds,
+)
+from streams.detect.facts import merge_asked
+from streams.detect.minute import MINUTE_MS, Decided
+from streams.detect.rule import Normal, Rule, RuleState, Verdict, decisive_evidence
+from streams.model.measurement import Asked, LinkSlot
+
+SlotsOf = Callable[[int, int], Iterable[LinkSlot]]
+"""From a span of time to the slots that begin in it, ascending."""
+
+SLOW_LOOKBACK_MS: Final = 20 * MINUTE_MS
+"""How long after it was asked an answer may come and still tell where slowness ended."""
+REACH_MS: Final = 10 * MINUTE_MS
+"""How far from where it was placed at first an edge may lie."""
+CONFIRMING: Final = 0.75
+"""Share of the evidence that must show by the time of asking, too."""
+FAILING: Final = frozenset({"total", "half", "partial"})
+
+
+def seconds_of(slots: Iterable[LinkSlot]) -> list[Asked]:
+    """Return what slots know, by second of asking."""
+    return merge_asked(slot.asked for slot in slots)
+
+
+def confirmed(verdict: Verdict, slots: Iterable[LinkSlot], rule: Rule, normal: Normal) -> bool:
+    """Say whether a verdict of failing attempts holds by the time of asking, too."""
+    if verdict.test not in FAILING:
+        return True
+    enough = CONFIRMING * decisive_evidence(verdict.test, rule, normal)
+    return shown(seconds_of(slots), _least(verdict, rule, normal), normal.failure_share) >= enough
+
+
+def first_edge_ms(
+    state: RuleState,
+    verdict: Verdict,
+    end_ms: int,
+    slots_of: SlotsOf,
+    lookback_ms: int,
+    rule: Rule,
+    normal: Normal,
+) -> int:
+    """Return where a spell began or ended, as known when that is decided, at ``end_ms``."""
+    if verdict.whole:
+        return verdict.since_ms
+    since_ms, spell = verdict.since_ms, state.spell
+    found: int | None
+    if verdict.test == "slow":
+        slow = slow_seconds(slots_of(since_ms, end_ms), normal.slow_ms, latest=True)
+        found = onset_ms(slow, rule.slow_share, rule.slow_normal_share)
+    elif verdict.test == "recovery" and spell is not None and spell.slow:
+        slots = slots_of(max(spell.since_ms, since_ms - SLOW_LOOKBACK_MS), end_ms)
+        slow = slow_seconds(slots, normal.slow_ms, latest=False)
+        found = recovery_ms(slow, rule.slow_share, rule.slow_normal_share)
+    else:
+        seconds = seconds_of(slots_of(since_ms - lookback_ms, end_ms))
+        found = _edge_ms(verdict, state, seconds, rule, normal)
+    return since_ms if found is None else found
+
+
+def _edge_ms(
+    verdict: Verdict, state: RuleState, seconds: list[Asked], rule: Rule, normal: Normal
+) -> int | None:
+    share0, spell = normal.failure_share, state.spell
+    if verdict.test == "recovery":
+        assert spell is not None
+        share = (spell.failures + 1) / (spell.attempts + 2)
+        return recovery_ms(seconds, min(max(share, rule.partial_share, 3 * share0), 0.9), share0)
+    if verdict.test == "worse":
+        return onset_ms(seconds, rule.worse_share, rule.better_share)
+    if verdict.test == "better":
+        return recovery_ms(seconds, rule.worse_share, rule.better_share)
+    return onset_ms(seconds, _least(verdict, rule, normal), share0)
+
+
+def _least(verdict: Verdict, rule: Rule, normal: Normal) -> float:
+    """Return the least failing share that counts as trouble of a verdict's kind."""
+    return max(rule.partial_share, 3 * normal.failure_share) if verdict.test == "partial" else rule.half_share
+
+
+def settled_edge_ms(
+    decided: Decided,
+    before: Decided | None,
+    after: Decided | None,
+    known_ms: int,
+    slots_of: SlotsOf,
+    lookback_ms: int,
+    rule: Rule,
+    normal: Normal,
+) -> int:
+    """Return the edge of a verdict as all outcomes known by ``known_ms`` place it.
+
+    It lies between the edges of the verdicts ``before`` and ``after``, and within ten minutes of where it was
+    placed at first. Edges of slowness, and those between down and degraded, stay as they were placed.
+    """
+    edge_ms, test = decided.edge_ms, decided.verdict.test
+    if decided.verdict.whole or decided.slow or test not in FAILING | {"recovery"}:
+        return edge_ms
+    from_ms, to_ms = edge_ms - REACH_MS, min(edge_ms + REACH_MS, known_ms)
+    if before is not None:
+        from_ms = max(from_ms, before.edge_ms)
+    if after is not None and after.decided_ms <= known_ms:
+        to_ms = min(to_ms, after.edge_ms)
+    until_ms = min(to_ms + lookback_ms, known_ms)
+    asked = [
+        one
+        for one in seconds_of(slots_of(from_ms - lookback_ms, until_ms))
+        if from_ms - 1000 < one.second * 1000 < to_ms
+    ]
+    least = max(rule.partial_share, 3 * normal.failure_share)
+    place = likeliest_recovery_ms if test == "recovery" else likeliest_onset_ms
+    found = place(asked, least, normal.failure_share)
+    return edge_ms if found is None else max(found, from_ms)
