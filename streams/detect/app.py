@@ -16,10 +16,12 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams import telemetry
-from streams.detect.detector import Applied, Detector
+from streams.detect.detector import Detector
 from streams.detect.rule import Rule
 from streams.detect.snapshot import load, save
+from streams.detect.tracker import Output
 from streams.model.canonical import encode
+from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
 from streams.parts.connection import kafka_connection
@@ -37,6 +39,7 @@ SESSION_TIMEOUT_SECONDS: Final = 15.0
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 _decoder: Final = msgspec.json.Decoder(Measurement)
+_exclusion_decoder: Final = msgspec.json.Decoder(Exclusion)
 
 
 class Follower:
@@ -47,7 +50,7 @@ class Follower:
         self.next_position = next_position
         self.unacknowledged: list[Any] = []
         self.sent: list[Any] = []
-        self.saved_at = self.started_at = time.monotonic()
+        self.saved_at = self.started_at = self.heard_at = time.monotonic()
 
 
 class Detect:
@@ -65,6 +68,8 @@ class Detect:
         self._latest = app.topic(topics.outages_latest, **raw)
         self._table = app.Table("links", key_type=bytes, value_type=bytes)
         self._followers: dict[int, Follower] = {}
+        self._turn = asyncio.Lock()
+        app.task(self._watch_exclusions)
         app.agent(self._measurements, name="detect")(self._follow)
         app.on_partitions_revoked.connect(self._forget)
 
@@ -76,7 +81,8 @@ class Detect:
         """
         async for event in stream.noack().events():
             try:
-                await self._take_in(event)
+                async with self._turn:
+                    await self._take_in(event)
             except Exception as error:
                 telemetry.emit(telemetry.StageFailed(f"{type(error).__name__}: {error}"))
                 await self._app.crash(error)
@@ -88,7 +94,7 @@ class Detect:
         follower = self._followers.get(partition)
         if follower is None or position < follower.next_position:
             follower = self._followers[partition] = await self._start(partition, position)
-        follower.next_position = position + 1
+        follower.next_position, follower.heard_at = position + 1, time.monotonic()
         follower.unacknowledged.append(event)
         await self._apply(follower, event.value, partition, position)
         now = time.monotonic()
@@ -112,12 +118,12 @@ class Detect:
             telemetry.emit(telemetry.MeasurementDuplicate(source))
             return
         telemetry.emit(telemetry.MeasurementApplied(source, measurement.watermark_ms))
-        await self._publish(follower, applied)
+        await self._publish(follower, applied.output)
         if follower.detector.clock_ms > clock_ms:
             self._tell_states(follower.detector, clock_ms)
 
-    async def _publish(self, follower: Follower, applied: Applied) -> None:
-        for link, output in applied.output.items():
+    async def _publish(self, follower: Follower, made_known: dict[str, Output]) -> None:
+        for link, output in made_known.items():
             key = link.encode()
             for window in output.windows:
                 follower.sent.append(await self._windows.send(key=key, value=encode(window)))
@@ -170,6 +176,8 @@ class Detect:
         try:
             source_partitions = await partitions_of(self._connection, self._topics.lookups)
             detector = Detector(self._rule, self._settings, range(source_partitions))
+            for exclusion in await self._exclusions_so_far(reader):
+                detector.announce(exclusion)
             own = {key: self._table[name] for key, name in self._own(partition).items()}
             if load(detector, own) is None:
                 await _catch_up(
@@ -184,7 +192,61 @@ class Detect:
             telemetry.emit(
                 telemetry.LinkRestored(link, state, clock_ms, still_open[-1] if still_open else None)
             )
-        return Follower(detector, position)
+        follower = Follower(detector, position)
+        await self._publish(follower, detector.take_announced(detector.clock_ms))
+        return follower
+
+    async def _exclusions_so_far(self, reader: AIOKafkaConsumer) -> list[Exclusion]:
+        """Return every revision of an exclusion that stands on its topic; every worker needs them all."""
+        count = await partitions_of(self._connection, self._topics.exclusions)
+        sources = [TopicPartition(self._topics.exclusions, partition) for partition in range(count)]
+        reader.assign(sources)
+        await reader.seek_to_beginning(*sources)
+        ends = await reader.end_offsets(sources)
+        found: list[Exclusion] = []
+        while any([await reader.position(source) < ends[source] for source in sources]):
+            found += _exclusions_in(await reader.getmany(timeout_ms=1000))
+        return found
+
+    async def _watch_exclusions(self) -> None:
+        """Announce new exclusions to every follower, by event time.
+
+        Where nothing is left to measure, as behind a history, no clock will pass the time at which one was
+        recorded: then it takes effect at once.
+        """
+        topic = self._topics.exclusions
+        reader = AIOKafkaConsumer(**self._connection)
+        await reader.start()
+        try:
+            count = await partitions_of(self._connection, topic)
+            reader.assign([TopicPartition(topic, partition) for partition in range(count)])
+            await reader.seek_to_beginning()
+            while not self._app.should_stop:
+                fresh = _exclusions_in(await reader.getmany(timeout_ms=1000))
+                async with self._turn:
+                    for partition, follower in list(self._followers.items()):
+                        for exclusion in fresh:
+                            follower.detector.announce(exclusion)
+                        await self._exclude_behind_history(follower, partition, reader)
+        except Exception as error:
+            telemetry.emit(telemetry.StageFailed(f"{type(error).__name__}: {error}"))
+            await self._app.crash(error)
+            raise
+        finally:
+            await reader.stop()
+
+    async def _exclude_behind_history(
+        self, follower: Follower, partition: int, reader: AIOKafkaConsumer
+    ) -> None:
+        """Let exclusions take effect where all is measured and applied; the next save keeps that."""
+        if not follower.detector.announced or time.monotonic() - follower.heard_at < IDLE_SECONDS:
+            return
+        source = TopicPartition(self._topics.measurements, partition)
+        if (await reader.end_offsets([source]))[source] > follower.next_position:
+            return
+        await self._publish(follower, follower.detector.take_announced())
+        sent, follower.sent = follower.sent, []
+        await asyncio.gather(*sent)
 
     async def _exempt_silent(self, follower: Follower, now: float) -> None:
         """Do not wait for source partitions that have never held a record."""
@@ -210,6 +272,22 @@ class Detect:
             follower = self._followers.pop(partition, None)
             for link in follower.detector.trackers if follower is not None else ():
                 telemetry.emit(telemetry.LinkReleased(link))
+
+
+def _exclusions_in(batches: dict[TopicPartition, list[Any]]) -> list[Exclusion]:
+    """Return the exclusions in records; one that is none is told of, and set aside."""
+    found = []
+    for source, records in batches.items():
+        for record in records:
+            try:
+                found.append(_exclusion_decoder.decode(record.value or b""))
+            except (msgspec.DecodeError, ValueError) as error:
+                telemetry.emit(
+                    telemetry.RecordRejected(
+                        "wrong_shape", source.topic, source.partition, record.offset, str(error)
+                    )
+                )
+    return found
 
 
 async def _catch_up(

@@ -13,9 +13,10 @@ from msgspec import Struct, field
 
 from streams.detect.rule import Rule
 from streams.detect.tracker import Late, LinkTracker, Output
+from streams.detect.windows import FAR
 from streams.model import events
 from streams.model.digest import combine
-from streams.model.exclusion import Exclusion, excluded_time
+from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement, Source
 from streams.model.settings import DetectSettings
 
@@ -74,6 +75,8 @@ class Detector:
         self.cuts: dict[int, Cuts] = {}
         self.resume_at: dict[str, int] = {}
         self.exclusions: dict[str, Exclusion] = {}
+        self._announced: list[tuple[int, str, int, Exclusion]] = []
+        self._known: set[tuple[str, int]] = set()
         self._pruned_ms = NOT_YET
         self._wake: list[tuple[int, str]] = []
         self._wake_at: dict[str, int] = {}
@@ -100,10 +103,38 @@ class Detector:
         self.watermarks[source.partition] = measurement.watermark_ms
         return Applied(fresh=True, output=self._advance(ahead))
 
-    def exclude(self, exclusion: Exclusion) -> dict[str, Output]:
-        """Take in a revision of an exclusion; return what that revises. An older revision changes nothing.
+    def announce(self, exclusion: Exclusion) -> None:
+        """Note a revision of an exclusion: it takes effect when the clock passes the time it was recorded.
 
-        The last revisions of outages depend on which exclusions are in force, not on when they came.
+        So what it revises, and when, does not depend on when it was read. It may be announced again.
+        """
+        identity = (exclusion.exclusion_id, exclusion.revision)
+        if identity not in self._known:
+            self._known.add(identity)
+            slot_ms = self.settings.slot_ms
+            due_ms = -(-exclusion.recorded_at_ms // slot_ms) * slot_ms
+            heapq.heappush(self._announced, (due_ms, *identity, exclusion))
+
+    def take_announced(self, until_ms: int = FAR) -> dict[str, Output]:
+        """Let the exclusions take effect that were recorded by a time, one after the other.
+
+        Return what that revises. Without a time all do, as at the end of a log.
+        """
+        output: dict[str, Output] = {}
+        while self._announced and self._announced[0][0] <= until_ms:
+            _merge(output, self.exclude(heapq.heappop(self._announced)[-1]))
+        return output
+
+    @property
+    def announced(self) -> bool:
+        """Whether an exclusion waits for its time."""
+        return bool(self._announced)
+
+    def exclude(self, exclusion: Exclusion) -> dict[str, Output]:
+        """Take in a revision of an exclusion now; return what that revises.
+
+        An older revision, or one that a restored link knows, changes nothing. The last revisions of outages
+        depend on which exclusions are in force, not on when they came.
         """
         known = self.exclusions.get(exclusion.exclusion_id)
         if known is not None and known.revision >= exclusion.revision:
@@ -112,8 +143,7 @@ class Detector:
         output = {}
         for link in sorted(self.trackers):
             if exclusion.touches(link):
-                excluded = excluded_time(self.exclusions.values(), link)
-                published = self.trackers[link].exclude(excluded, self.clock_ms)
+                published = self.trackers[link].exclude(exclusion, self.clock_ms)
                 if published.outages:
                     output[link] = published
         return output
@@ -179,7 +209,7 @@ class Detector:
         tracker = self.trackers.get(link)
         if tracker is None:
             tracker = self.trackers[link] = LinkTracker(link, self.rule, self.settings, self._evidence)
-            tracker.excluded = excluded_time(self.exclusions.values(), link)
+            tracker.exclusions = {name: one for name, one in self.exclusions.items() if one.touches(link)}
         return tracker
 
     def schedule(self, link: str) -> None:
@@ -200,6 +230,18 @@ class Detector:
         clock_ms = min(self.watermarks.values()) // slot_ms * slot_ms
         if clock_ms <= self.clock_ms or clock_ms < 0:
             return {}
+        output: dict[str, Output] = {}
+        while self._announced and self._announced[0][0] <= clock_ms:
+            due_ms = self._announced[0][0]
+            if due_ms > self.clock_ms:
+                self._advance_to(due_ms, ahead, output)
+            _merge(output, self.take_announced(due_ms))
+        self._advance_to(clock_ms, ahead, output)
+        self._prune()
+        return output
+
+    def _advance_to(self, clock_ms: int, ahead: Container[str], output: dict[str, Output]) -> None:
+        """Move the clock, and every link that has something due with it."""
         self.clock_ms = clock_ms
         due: set[str] = set()
         waiting: list[tuple[int, str]] = []
@@ -211,15 +253,12 @@ class Detector:
                 due.add(link)
         for entry in waiting:
             heapq.heappush(self._wake, entry)
-        output = {}
         for link in sorted(due):
             published = self.trackers[link].advance(clock_ms)
             del self._wake_at[link]
             self.schedule(link)
             if published.windows or published.outages:
-                output[link] = published
-        self._prune()
-        return output
+                _merge(output, {link: published})
 
     def _prune(self) -> None:
         """Forget, now and then, what is older than the allowed lateness."""
@@ -232,3 +271,13 @@ class Detector:
                 tracker.prune(before_ms)
         for cuts in self.cuts.values():
             cuts.prune(before_ms - 2 * self.settings.out_of_orderness_ms)
+
+
+def _merge(into: dict[str, Output], more: dict[str, Output]) -> None:
+    for link, output in more.items():
+        known = into.get(link)
+        into[link] = (
+            output
+            if known is None
+            else Output(known.windows + output.windows, known.outages + output.outages)
+        )

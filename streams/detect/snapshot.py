@@ -21,6 +21,7 @@ from streams.detect.sight import Sight
 from streams.detect.spells import TroubleSpell
 from streams.detect.tracker import Late, LinkTracker
 from streams.detect.windows import Trouble
+from streams.model.exclusion import Exclusion
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 
@@ -70,6 +71,7 @@ class LinkState(Struct, array_like=True):
     trouble: list[Trouble]
     carried: dict[int, Totals]
     openings: dict[int, list[Source]]
+    exclusions: list[Exclusion]
 
 
 class CutsState(Struct, array_like=True):
@@ -182,6 +184,7 @@ def snapshot(
         trouble=tracker.trouble,
         carried=tracker.carried,
         openings=tracker.openings,
+        exclusions=list(tracker.exclusions.values()),
     )
 
 
@@ -200,3 +203,4 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
         tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
     tracker.finals, tracker.spells, tracker.trouble = state.finals, state.spells, state.trouble
     tracker.carried, tracker.openings = state.carried, state.openings
+    tracker.exclusions = {one.exclusion_id: one for one in state.exclusions}

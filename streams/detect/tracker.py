@@ -37,6 +37,7 @@ from streams.detect.rule import Rule
 from streams.detect.sight import GRACE_MS, Sight
 from streams.detect.spells import TroubleSpell, spells_of
 from streams.detect.windows import FAR, STATE_OF, Trouble, Windows, changed_minutes, minutes_of
+from streams.model.exclusion import Exclusion, excluded_time
 from streams.model.intervals import Interval, Intervals, length_ms
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import LinkStateName, Outage, Reason, Window
@@ -76,7 +77,8 @@ class LinkTracker:
         """The last revision of each outage that facts may still revise."""
         self.archive: dict[str, bytes] = {}
         """The last revision of each older outage that stands, packed: exclusions may still touch them."""
-        self.excluded: Intervals = []
+        self.exclusions: dict[str, Exclusion] = {}
+        """The last revision of each exclusion of this link that has taken effect."""
         self.too_late = 0
         self._evidence_of = evidence_of
         self.open: dict[int, LinkSlot] = {}
@@ -133,10 +135,18 @@ class LinkTracker:
             windows.close(clock_ms, self.trouble, output.windows)
         return output
 
-    def exclude(self, excluded: Intervals, now_ms: int) -> Output:
-        """Take ``excluded`` as the time that does not count; revise the outages which that concerns."""
-        self.excluded = excluded
+    @property
+    def excluded(self) -> Intervals:
+        """The time that does not count."""
+        return excluded_time(self.exclusions.values(), self.link)
+
+    def exclude(self, exclusion: Exclusion, now_ms: int) -> Output:
+        """Take in a revision of an exclusion of this link; revise the outages which that concerns."""
         output = Output([], [])
+        known = self.exclusions.get(exclusion.exclusion_id)
+        if known is not None and known.revision >= exclusion.revision:
+            return output
+        self.exclusions[exclusion.exclusion_id] = exclusion
         for key, outage in self.published.items():
             if stands(outage) and (revised := self._excluding(outage, now_ms)):
                 self.published[key] = revised

@@ -33,7 +33,6 @@ class Judging:
         self._rows: dict[int, Iterator[Measurement]] = {at: iter(()) for at in self._blocks}
         self._hungry = set(self._blocks)
         self._heads: list[tuple[int, Source, int, Measurement]] = []
-        self._exclusions: list[tuple[int, str, int, Exclusion]] = []
         self._applied_ms = NOT_YET
         self._windows: dict[str, Sorter[Window]] = {}
         self._outages: list[Outage] = []
@@ -52,8 +51,7 @@ class Judging:
         for exclusion in exclusions:
             if exclusion.recorded_at_ms < self._applied_ms:
                 return False
-            entry = (exclusion.recorded_at_ms, exclusion.exclusion_id, exclusion.revision, exclusion)
-            heapq.heappush(self._exclusions, entry)
+            self._detector.announce(exclusion)
         for partition, block in blocks:
             if partition not in self._blocks:
                 return False
@@ -68,18 +66,15 @@ class Judging:
         """Return every revision of every window and outage, in canonical order."""
         self._hungry.clear()
         self._run()
-        while self._exclusions:
-            self._take(self._detector.exclude(heapq.heappop(self._exclusions)[-1]))
+        self._take(self._detector.take_announced())
         windows = (self._windows[link].finish() for link in sorted(self._windows))
         return Packed.joined(Window, windows), ordered_outages(self._outages)
 
     def _run(self) -> None:
         """Apply measurements while the next one is known."""
-        heads, exclusions, apply = self._heads, self._exclusions, self._detector.apply
+        heads, apply = self._heads, self._detector.apply
         while heads and not self._hungry:
             watermark_ms, _, partition, measurement = heapq.heappop(heads)
-            while exclusions and exclusions[0][0] < watermark_ms:
-                self._take(self._detector.exclude(heapq.heappop(exclusions)[-1]))
             self._applied_ms = watermark_ms
             self._take(apply(measurement).output)
             self._next(partition)
