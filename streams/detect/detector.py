@@ -182,12 +182,12 @@ class Detector:
             for link in alive.links:
                 if link in ahead:
                     continue
-                tracker = self.tracker(link)
+                tracker = self.trackers.get(link) or self.tracker(link)
                 if is_late:
                     facts = late.setdefault(link, Late(due_ms, source, [], []))
                     facts.alive.append((alive.start_ms, alive.end_ms))
                 else:
-                    tracker.sight.add(alive.start_ms, alive.end_ms)
+                    tracker.windows.sight.add(alive.start_ms, alive.end_ms)
         for cells in measurement.links:
             if cells.link in ahead:
                 continue
@@ -195,10 +195,11 @@ class Detector:
             if slots and slots[0].start_ms < self.clock_ms:  # only where a partition was not waited for
                 behind = [slot for slot in slots if slot.start_ms < self.clock_ms] + behind
                 slots = [slot for slot in slots if slot.start_ms >= self.clock_ms]
-            self.tracker(cells.link).add(slots)
+            tracker = self.trackers.get(cells.link) or self.tracker(cells.link)
+            comes_first = tracker.add(slots)
             if behind:
                 late.setdefault(cells.link, Late(due_ms, source, [], [])).slots.extend(behind)
-            elif cells.link not in late:
+            elif comes_first and cells.link not in late:
                 self.schedule(cells.link)
         for link, facts in late.items():
             self.tracker(link).add_late(facts)

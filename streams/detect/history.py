@@ -196,7 +196,8 @@ class History:
             failed += asked.failed
         if (ok <= 0 and failed <= 0) or (failed > 0 and self._unseen(slot)):
             return state, None
-        normal = self.normal_at(slot.start_ms)
+        start_ms = slot.start_ms
+        normal = self._normals.get(start_ms - start_ms % BLOCK_MS) or self.normal_at(start_ms)
         slow = slow_answers(slot.latency, normal.slow_ms)
         if failed <= 0 and slow <= 0 and state == QUIET:
             return state, None

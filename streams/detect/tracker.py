@@ -71,6 +71,7 @@ class LinkTracker:
 
     def __init__(self, link: str, rule: Rule, settings: DetectSettings, evidence_of: EvidenceOf) -> None:
         self.link, self.rule, self.settings = link, rule, settings
+        self._slot_ms = settings.slot_ms
         lookback_ms = settings.lookup_timeout_ms + 2 * settings.slot_ms
         self.history = History(rule, settings, lookback_ms)
         self.published: dict[str, Outage] = {}
@@ -97,15 +98,19 @@ class LinkTracker:
         """When the link's observer was alive."""
         return self.windows.sight
 
-    def add(self, slots: Iterable[LinkSlot]) -> None:
-        """Add facts about slots that are still open."""
+    def add(self, slots: Iterable[LinkSlot]) -> bool:
+        """Add facts about slots that are still open; say whether one is now the first of them."""
+        order, first = self._open_order, False
         for slot in slots:
-            known = self.open.get(slot.start_ms)
+            start_ms = slot.start_ms
+            known = self.open.get(start_ms)
             if known is None:
-                self.open[slot.start_ms] = slot
-                heapq.heappush(self._open_order, slot.start_ms)
+                first = first or not order or start_ms < order[0]
+                self.open[start_ms] = slot
+                heapq.heappush(order, start_ms)
             else:
-                self.open[slot.start_ms] = merged(known, slot)
+                self.open[start_ms] = merged(known, slot)
+        return first
 
     def add_late(self, late: Late) -> None:
         """Keep late facts until the clock reaches their time."""
@@ -113,11 +118,14 @@ class LinkTracker:
 
     def next_ms(self) -> int:
         """Return when something is due next."""
-        return min(self._facts_ms(), self.windows.due_ms())
+        due_ms, windows = self._facts_ms(), self.windows
+        if windows.next_ms < windows.until_ms and windows.next_ms + MINUTE_MS < due_ms:
+            return windows.next_ms + MINUTE_MS
+        return due_ms
 
     def _facts_ms(self) -> int:
         """Return when something other than a window is due next."""
-        due_ms = self._open_order[0] + self.settings.slot_ms if self._open_order else FAR
+        due_ms = self._open_order[0] + self._slot_ms if self._open_order else FAR
         if self.late and self.late[0].due_ms < due_ms:
             due_ms = self.late[0].due_ms
         if self.finals and self.finals[0] < due_ms:
@@ -128,10 +136,10 @@ class LinkTracker:
         """Close every slot that ends by ``clock_ms`` and return what there is to publish, in order."""
         output, windows = Output([], []), self.windows
         while (now_ms := self._facts_ms()) <= clock_ms:
-            if windows.due_ms() < now_ms:  # nothing that they depend on changes in between
+            if windows.next_ms < now_ms - MINUTE_MS:  # nothing that they depend on changes in between
                 windows.close(now_ms - 1, self.trouble, output.windows)
             self._advance_to(now_ms, output)
-        if windows.due_ms() <= clock_ms:
+        if windows.next_ms <= clock_ms - MINUTE_MS:
             windows.close(clock_ms, self.trouble, output.windows)
         return output
 
@@ -235,7 +243,7 @@ class LinkTracker:
 
     def _advance_to(self, now_ms: int, output: Output) -> None:
         """Do what is due at ``now_ms``: close slots, then correct, then publish."""
-        slot_ms = self.settings.slot_ms
+        slot_ms = self._slot_ms
         review = False
         touched: set[int] = set()
         order, windows = self._open_order, self.windows
@@ -252,7 +260,7 @@ class LinkTracker:
         if self.late and self.late[0].due_ms <= now_ms:
             corrected = self._correct(now_ms)
             touched |= corrected | self._review(now_ms, output, "late", corrected)
-        if windows.due_ms() <= now_ms:
+        if windows.next_ms <= now_ms - MINUTE_MS:
             windows.close(now_ms, self.trouble, output.windows)
         if touched:
             output.windows.extend(windows.correct(touched, self.trouble))

@@ -160,8 +160,14 @@ class Windows:
         """Return the window of a minute, if it says anything new."""
         end_ms = start_ms + MINUTE_MS
         minute = self.history.minutes.get(start_ms)
-        spent = state_ms(self.known(start_ms, end_ms), trouble, start_ms, end_ms)
         known = self.published.get(start_ms)
+        if not trouble and self._knows_all(start_ms, end_ms):
+            spent = {"UNKNOWN": 0, "UP": MINUTE_MS, "DEGRADED": 0, "DOWN": 0}
+            if minute is None and known is None:
+                self.published[start_ms] = 1, _digest_of_times(0, 0, 0)
+                return Window(self.link, start_ms, end_ms, 1, "UP", spent, 0, 0, 0, {}, None, None, 0)
+        else:
+            spent = state_ms(self.known(start_ms, end_ms), trouble, start_ms, end_ms)
         if known is None and minute is None and spent["UNKNOWN"] == MINUTE_MS:
             return None
         fresh = window(self.link, start_ms, end_ms, spent, minute)
