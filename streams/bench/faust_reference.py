@@ -14,6 +14,7 @@ import faust
 
 from streams.model.settings import SLOT_MS
 from streams.model.sketch import bucket_of
+from streams.parts.scratch import scratch_dir
 from streams.schemas import Topics
 
 
@@ -98,6 +99,7 @@ def make_reference(
         app_id,
         broker=[f"kafka://{server}" for server in servers],
         store="memory://",
+        datadir=scratch_dir("bench"),
         topic_partitions=partitions,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",

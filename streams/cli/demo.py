@@ -1,6 +1,7 @@
 """`portallink demo`: a newcomer's first command."""
 
 import shutil
+import signal
 import tempfile
 import time
 from contextlib import ExitStack
@@ -36,6 +37,8 @@ def demo(
     """
     console = Console()
     pace = speed or (None if once else DEFAULT_SPEED)
+    # Asked to end in whichever way, it leaves nothing running and nothing behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="portallink-demo-"))
     console.print(
         "portallink demo: one city, four links, a Monday morning from 07:00 to 12:00 (Asia/Ho_Chi_Minh).\n"

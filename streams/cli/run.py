@@ -8,13 +8,12 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Annotated, Any
 
-import faust
 import typer
 from typer.core import TyperGroup
 
 from streams import telemetry
 from streams.cli.outcome import fail
-from streams.detect.app import APP_ID, make_app
+from streams.detect import APP_ID
 from streams.detect.rule import Rule
 from streams.measure.shell import GROUP, Measure, StageStoppedError
 from streams.model.settings import MeasureSettings
@@ -128,6 +127,11 @@ def detect(
     ] = None,
 ) -> None:
     """Turn measurements into link states, windows and outages (a Faust worker)."""
+    # Faust reads `--loop`, `--datadir` and others from whatever command line it is imported under.
+    import faust  # noqa: PLC0415
+
+    from streams.detect.app import make_app  # noqa: PLC0415
+
     connection = begin("detect", metrics_port, metrics_host)
     topics = topics_for(suffix, events_suffix)
     try:

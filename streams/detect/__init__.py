@@ -3,3 +3,8 @@
 ``rule.py`` decides, ``history.py`` keeps one link's facts and re-judges them when late ones come,
 ``detector.py`` merges the measurements of one partition, ``app.py`` is the Faust application.
 """
+
+from typing import Final
+
+APP_ID: Final = "portallink-detect"
+"""The Faust application's id, which is its consumer group's name."""

@@ -8,6 +8,7 @@ link had followed, and what is published again is the same to the byte.
 """
 
 import asyncio
+import os
 import time
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams import telemetry
+from streams.detect import APP_ID
 from streams.detect.detector import Detector
 from streams.detect.rule import Rule
 from streams.detect.snapshot import load, save
@@ -25,10 +27,10 @@ from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
 from streams.parts.connection import kafka_connection
+from streams.parts.scratch import scratch_dir
 from streams.publish import partitions_of
 from streams.schemas import Topics
 
-APP_ID: Final = "portallink-detect"
 SAVE_EVERY_SECONDS: Final = 10.0
 MOST_UNSAVED: Final = 5_000
 """Measurements of one partition that may wait for their acknowledgement: they are held in memory."""
@@ -320,6 +322,8 @@ def make_app(
         broker=[f"kafka://{server}" for server in servers],
         broker_credentials=_credentials(connection),
         store="memory://",
+        # Nothing is kept there, yet Faust makes it, by default in the working directory.
+        datadir=os.environ.get("FAUST_DATADIR") or scratch_dir("detect"),
         topic_partitions=partitions,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",

@@ -28,7 +28,8 @@ def _environment() -> Environment:
 
 
 def prepare() -> None:
-    """Compile every template, so that no reader waits for it."""
+    """Read the texts and compile every template, so that no reader waits for it."""
+    text("title", "vi")
     environment = _environment()
     for name in environment.list_templates(extensions=["html"]):
         environment.get_template(name)

@@ -136,7 +136,7 @@ class MeasurementDuplicate:
     """A measurement that had been applied came again and was dropped."""
 
     name: ClassVar[str] = "measurement_duplicate"
-    level: ClassVar[Level] = "info"
+    level: ClassVar[Level] = "debug"
     source: Source
 
     def fields(self) -> Mapping[str, object]:

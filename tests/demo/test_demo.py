@@ -1,5 +1,10 @@
 """The demo as a newcomer meets it: every process up, the outages found, every address answering."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +21,24 @@ from streams.parts.debian import Program
 def _complaints(promtool: Program, metrics: str) -> str:
     checked = promtool.run("check", "metrics", stdin=metrics)
     return checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, asked: signal.Signals):
+    """Asked to end while it starts its servers, the demo says so, and takes its folder with it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "streams", "demo"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        while demo.poll() is None and not list(tmp_path.glob("portallink-demo-*/*")):
+            time.sleep(0.05)
+        demo.send_signal(asked)
+        printed, _ = demo.communicate(timeout=60)
+    assert "stopped" in printed
+    assert demo.returncode == 0
+    assert list(tmp_path.glob("portallink-demo-*")) == []
 
 
 @pytest.mark.slow
