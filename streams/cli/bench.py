@@ -1,6 +1,7 @@
 """`portallink bench`: how fast each stage is, beside the limit and the baseline, in one run."""
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from streams.bench.run import FAUST_RECORDS, BenchError, BenchResult, Figures, as_json, run_bench
 from streams.bench.workload import EVENTS_PER_DOSSIER
-from streams.cli.outcome import fail, notes, print_json
+from streams.cli.outcome import fail, notes, print_json, refuse
 from streams.parts.connection import ConnectionSettingsError
 from streams.parts.errors import PartError
 from streams.publish import PublishError
@@ -87,32 +88,45 @@ def _row(one: Figures, raw: Figures, faust: Figures) -> list[str]:
 def serve(
     *,
     ledger: Annotated[
-        str | None, typer.Option(help="An empty ledger's address [default: a temporary SQLite file].")
+        str | None,
+        typer.Option(help="A ledger's address, empty or filled by this [default: a temporary SQLite file]."),
     ] = None,
+    postgres: Annotated[
+        bool, typer.Option("--postgres", help="On a PostgreSQL of its own, thrown away at the end.")
+    ] = False,
     outages: Annotated[int, typer.Option(help="Outages in the ledger.", min=100)] = 50_000,
     window_days: Annotated[int, typer.Option(help="Days of each link with minutes.", min=1)] = 348,
     times: Annotated[int, typer.Option(help="Requests of each kind.", min=2, max=1_000)] = 30,
     as_json_wanted: AsJson = False,
 ) -> None:
     """Ask the audit pages and summaries over a ledger of ten years of 100 links, and time the answers."""
+    if ledger is not None and postgres:
+        refuse("--ledger and --postgres name two databases: choose one")
     # The web server and the database are loaded only for this question.
     from streams.bench.ledger_fill import Size  # noqa: PLC0415
     from streams.bench.serve import bench_serve  # noqa: PLC0415
+    from streams.ledger.database import LedgerError  # noqa: PLC0415
+    from streams.parts.postgres import Postgres  # noqa: PLC0415
 
     size = Size(outages=outages, window_days=window_days)
-    with (
-        tempfile.TemporaryDirectory(prefix="portallink-bench-") as folder,
-        notes.status("starting") as status,
-    ):
-        address = ledger or f"sqlite:///{Path(folder) / 'ledger.sqlite'}"
-        result = bench_serve(address, size, times=times, progress=status.update)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portallink-bench-")))
+        status = stack.enter_context(notes.status("starting"))
+        address = ledger or f"sqlite:///{folder / 'ledger.sqlite'}"
+        try:
+            if postgres:
+                address = stack.enter_context(Postgres(folder)).url()
+            result = bench_serve(address, size, times=times, progress=status.update)
+        except (LedgerError, PartError) as error:
+            fail(error)
     if as_json_wanted:
         print_json(result)
         return
-    table = Table(title=f"{result['database']}: {sum(result['rows'].values()):,} rows")
+    table = Table(title=result["database"])
     table.add_column("question")
-    for column in ("p50_ms", "p95_ms", "max_ms"):
-        table.add_column(column, justify="right")
+    columns = ("p50_ms", "p95_ms", "max_ms", "cpu_ms", "cpu_p95_ms", "database_cpu_ms")
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
     for question, one in result["questions"].items():
-        table.add_row(question, *(f"{one[column]:,.1f}" for column in ("p50_ms", "p95_ms", "max_ms")))
+        table.add_row(question, *(f"{one[column]:,.1f}" for column in columns))
     Console().print(table)

@@ -9,7 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 from running import Running, running
 
-from streams.serve.texts import LANGUAGES, written_figure
+from streams.model.calendar import CALENDARS
+from streams.serve.texts import LANGUAGES, Language, text, written_figure
 
 
 @pytest.fixture
@@ -131,10 +132,32 @@ def test_hostile_addresses(client: Running, tokens) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("calendar", ["24x7", "office-hours"])
-def test_report_shows_every_hand_worked_figure(client: Running, tokens, calendar: str, language: str) -> None:
-    """The report's page has every figure of docs/availability.md, written as its language writes it."""
+@pytest.mark.parametrize("calendar", CALENDARS)
+@pytest.mark.parametrize("address", ["/report?", "/link?link=hcmc-npd&"])
+def test_pages_show_every_hand_worked_figure(
+    client: Running, tokens, calendar: str, language: Language, address: str
+) -> None:
+    """The report's page and the link's have each figure of docs/availability.md, as a language writes it."""
     headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": language}
-    page = client.get(f"/report?month={month.MONTH}&calendar={calendar}", headers=headers).text
-    for name, value in month.HAND_WORKED[calendar].items():
-        assert f'<td class="n">{written_figure(name, value, language)}</td>' in page, name
+    page = client.get(f"{address}month={month.MONTH}&calendar={calendar}", headers=headers).text
+    rows = dict(re.findall(r'<tr><th scope="row">([^<]*)</th><td class="n">([^<]*)</td></tr>', page))
+    expected = month.HAND_WORKED[calendar]
+    named = {text(name, language): written_figure(name, value, language) for name, value in expected.items()}
+    assert {name: rows.get(name) for name in named} == named
+    tiles = dict(re.findall(r'<dd id="figure-([a-z_]+)">([^<]*)</dd>', page))
+    assert tiles.keys() < expected.keys()
+    assert tiles == {name: written_figure(name, expected[name], language) for name in tiles}
+
+
+@pytest.mark.parametrize("calendar", CALENDARS)
+def test_the_month_shows_the_hand_worked_figures(client: Running, tokens, calendar: str) -> None:
+    """The month's table has the link's figures, each in the column that is headed by its name."""
+    headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": "en"}
+    page = client.get(f"/?month={month.MONTH}&calendar={calendar}", headers=headers).text
+    table = page[page.rindex("<table>") : page.rindex("</table>")]
+    heads = re.findall(r'<th scope="col" class="n">([^<]*)</th>', table)
+    cells = re.findall(r'<td class="n">([^<]*)</td>', table)
+    expected = month.HAND_WORKED[calendar]
+    written = {text(name, "en"): written_figure(name, value, "en") for name, value in expected.items()}
+    assert len(heads) == len(cells) == 8
+    assert dict(zip(heads, cells, strict=True)) == {head: written[head] for head in heads}
