@@ -3,6 +3,7 @@
 A folder is a captured log, see `logfolder`.
 """
 
+import gc
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -187,6 +188,17 @@ def _line_by_line(
             raise LogFileError(path, number, reason)
         next_offsets[source] = record.offset + 1
         yield record
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Look for cycles seldom: records and measurements are many objects, and none makes one."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @contextmanager

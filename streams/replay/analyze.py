@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from streams.detect.rule import Rule
-from streams.logfile import read_chunks
+from streams.logfile import read_chunks, seldom_collected
 from streams.measure.meter import DeadLetter
 from streams.model import events
 from streams.model.canonical import encode, final_outages
@@ -23,7 +23,7 @@ from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
 from streams.model.settings import DetectSettings, MeasureSettings
-from streams.replay.beside import metered_beside, seldom_collected
+from streams.replay.beside import metered_beside
 from streams.replay.judging import Judging
 from streams.replay.metering import EXCLUSIONS, Batch, metered
 from streams.replay.packed import Packed

@@ -5,13 +5,11 @@ bytes, big-endian), then a `Batch` or a `Failure` as MessagePack. A thread here 
 neither process waits for the other.
 """
 
-import gc
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import BoundedSemaphore, Thread
@@ -21,7 +19,7 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct
 
-from streams.logfile import LogFileError, read_chunks
+from streams.logfile import LogFileError, read_chunks, seldom_collected
 from streams.model.settings import MeasureSettings
 from streams.replay.metering import Batch, metered
 
@@ -106,17 +104,6 @@ def _read_ahead(pipe: BinaryIO, frames: "SimpleQueue[bytes | None]", room: Bound
         room.acquire()
         frames.put(frame)
     frames.put(None)
-
-
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Look for cycles seldom: records and measurements are many objects and make none."""
-    before = gc.get_threshold()
-    gc.set_threshold(200_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def work(path: Path, settings: MeasureSettings, pipe: BinaryIO) -> bool:

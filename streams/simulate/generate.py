@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from heapq import merge
 from itertools import chain
+from typing import Final
 
 from streams.model.record import Record
 from streams.simulate.account import catalogue_counters, figure_results, settle
@@ -14,6 +15,9 @@ from streams.simulate.faults import Spell, Window, by_chance, on_paper, planned,
 from streams.simulate.links import LinkState
 from streams.simulate.truth import TrueFault, Truth
 from streams.simulate.workload import Workload, links_in_use
+
+PIECE_RECORDS: Final = 4_096
+"""Records written at once: enough that a piece costs nothing, few enough to keep memory small."""
 
 
 class Run:
@@ -72,9 +76,14 @@ class Run:
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield the log as lines of a log file, in pieces, each with the log time that it reaches."""
+        piece: list[Entry] = []
         for entries in self._log():
-            if entries:
-                yield entries[-1][0], self._broker.lines(entries)
+            piece += entries
+            if len(piece) >= PIECE_RECORDS:
+                yield piece[-1][0], self._broker.lines(piece)
+                piece = []
+        if piece:
+            yield piece[-1][0], self._broker.lines(piece)
 
     def _log(self) -> Iterator[list[Entry]]:
         return self._engine.run(merge(*self._workload.streams(), key=lambda arrival: arrival[0]))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from streams.logfile import log_writer
+from streams.logfile import log_writer, seldom_collected
 from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
 from streams.publish import PublishError, partitions_of, publish
@@ -66,7 +66,7 @@ def write_log(run: Run, path: Path, progress: Callable[[int], None], truth_file:
 
     ``progress`` is called with the log time (epoch milliseconds) reached.
     """
-    with log_writer(path) as log:
+    with seldom_collected(), log_writer(path) as log:
         for reached_ms, lines in run.lines():
             log.write_lines([lines])
             progress(reached_ms)
