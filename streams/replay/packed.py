@@ -78,7 +78,7 @@ class Packed(Sequence[Row], Generic[Row]):
             start, stop, step = index.indices(len(self))
             if step <= 0:
                 return list(self)[index]
-            return list(islice(self._from(start), 0, max(stop - start, 0), step))
+            return list(islice(self._from(start), max(stop - start, 0)))[::step]
         at = index + len(self) if index < 0 else index
         if not 0 <= at < len(self):
             raise IndexError(index)
