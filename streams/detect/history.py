@@ -206,9 +206,7 @@ class History:
         after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal)
         if verdict is None:
             return after, None
-        if not confirmed(
-            verdict, self._slots(verdict.since_ms - self._lookback_ms, end_ms), self.rule, normal
-        ):
+        if not confirmed(verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal):
             return weigh(state, slot.start_ms, counts, self.rule, normal), None
         edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)

@@ -214,6 +214,17 @@ def stands(outage: Outage) -> bool:
     return outage.status != "retracted" or bool(outage.excluded)
 
 
+ARCHIVE_BYTES: Final = 400_000
+"""Bound on a link's older outages: a thousand or more of them. Those before are the ledger's alone."""
+
+
+def trim(archive: dict[str, bytes]) -> None:
+    """Drop the oldest of packed outages, in the order in which they were kept, beyond the bound."""
+    size = sum(map(len, archive.values()))
+    while size > ARCHIVE_BYTES:
+        size -= len(archive.pop(next(iter(archive))))
+
+
 def excluded_of(exclusions: Intervals, start_ms: int, end_ms: int | None) -> list[Span]:
     """Return the part of an outage that exclusions take out of what counts."""
     until_ms = max((end for _, end in exclusions), default=start_ms) if end_ms is None else end_ms

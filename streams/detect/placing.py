@@ -28,17 +28,24 @@ CONFIRMING: Final = 0.75
 FAILING: Final = frozenset({"total", "half", "partial"})
 
 
-def seconds_of(slots: Iterable[LinkSlot]) -> list[Asked]:
-    """Return what slots know, by second of asking."""
-    return merge_asked(slot.asked for slot in slots)
+def seconds_of(slots: Iterable[LinkSlot], from_ms: int) -> list[Asked]:
+    """Return what slots know of the seconds of asking from a time on.
+
+    Of those before the first of the slots only the failures would be left: their answers came earlier.
+    """
+    return [one for one in merge_asked(slot.asked for slot in slots) if one.second * 1000 >= from_ms]
 
 
-def confirmed(verdict: Verdict, slots: Iterable[LinkSlot], rule: Rule, normal: Normal) -> bool:
+def confirmed(
+    verdict: Verdict, end_ms: int, slots_of: SlotsOf, lookback_ms: int, rule: Rule, normal: Normal
+) -> bool:
     """Say whether a verdict of failing attempts holds by the time of asking, too."""
     if verdict.test not in FAILING:
         return True
     enough = CONFIRMING * decisive_evidence(verdict.test, rule, normal)
-    return shown(seconds_of(slots), _least(verdict, rule, normal), normal.failure_share) >= enough
+    from_ms = verdict.since_ms - lookback_ms
+    seconds = seconds_of(slots_of(from_ms, end_ms), from_ms)
+    return shown(seconds, _least(verdict, rule, normal), normal.failure_share) >= enough
 
 
 def first_edge_ms(
@@ -63,7 +70,7 @@ def first_edge_ms(
         slow = slow_seconds(slots, normal.slow_ms, latest=False)
         found = recovery_ms(slow, rule.slow_share, rule.slow_normal_share)
     else:
-        seconds = seconds_of(slots_of(since_ms - lookback_ms, end_ms))
+        seconds = seconds_of(slots_of(since_ms - lookback_ms, end_ms), since_ms - lookback_ms)
         found = _edge_ms(verdict, state, seconds, rule, normal)
     return since_ms if found is None else found
 
@@ -112,11 +119,8 @@ def settled_edge_ms(
     if after is not None and after.decided_ms <= known_ms:
         to_ms = min(to_ms, after.edge_ms)
     until_ms = min(to_ms + lookback_ms, known_ms)
-    asked = [
-        one
-        for one in seconds_of(slots_of(from_ms - lookback_ms, until_ms))
-        if from_ms - 1000 < one.second * 1000 < to_ms
-    ]
+    known = seconds_of(slots_of(from_ms - lookback_ms, until_ms), from_ms - 999)
+    asked = [one for one in known if one.second * 1000 < to_ms]
     least = max(rule.partial_share, 3 * normal.failure_share)
     place = likeliest_recovery_ms if test == "recovery" else likeliest_onset_ms
     found = place(asked, least, normal.failure_share)

@@ -32,6 +32,7 @@ from streams.detect.outages import (
     says_the_same,
     stands,
     totals_of,
+    trim,
 )
 from streams.detect.rule import Rule
 from streams.detect.sight import GRACE_MS, Sight
@@ -77,7 +78,7 @@ class LinkTracker:
         self.published: dict[str, Outage] = {}
         """The last revision of each outage that facts may still revise."""
         self.archive: dict[str, bytes] = {}
-        """The last revision of each older outage that stands, packed: exclusions may still touch them."""
+        """The last revision of older outages that stand, packed: exclusions may still touch them."""
         self.exclusions: dict[str, Exclusion] = {}
         """The last revision of each exclusion of this link that has taken effect."""
         self.too_late = 0
@@ -221,6 +222,7 @@ class LinkTracker:
                 del self.published[key]
                 if stands(outage):
                     self.archive[key] = _pack(outage)
+        trim(self.archive)
 
     def _learn(self, before_ms: int) -> None:
         """Tell the profile of each hour that is about to be forgotten what was asked in it."""

@@ -5,9 +5,11 @@ from random import Random
 
 import msgspec
 import pytest
+import zstandard
 from small_logs import START_MS, Fault, Told, by_watermark, detect, draw_log, measure, run, take
 
 from streams.detect.detector import Detector
+from streams.detect.outages import ARCHIVE_BYTES
 from streams.detect.rule import Rule
 from streams.detect.snapshot import load, save
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
@@ -213,3 +215,28 @@ def test_state_is_bounded_and_small():
     a_minute = [sys.getsizeof(m.packed) for m in tracker.history.minutes.values() if m.packed is not None]
     assert max(a_minute) * slots / 12 < 1_000_000
     assert len(save(detector, 0)["link:npd"]) < 200_000
+
+
+def test_a_year_of_outages_leaves_a_bounded_state():
+    """Ten thousand past outages, far more than a year brings, leave the state of a link below a megabyte,
+    and an exclusion still revises the latest of them.
+    """
+    detector = run(draw_log(1, faults=OUTAGE)).detector
+    tracker = detector.trackers["npd"]
+    closed = next(iter(tracker.published.values()))
+    assert closed.status == "closed"
+    for number in range(10_000):
+        start_ms = closed.start_ms + number * 3_600_000
+        name = f"o-{number}"
+        tracker.published[name] = msgspec.structs.replace(
+            closed, outage_id=name, start_ms=start_ms, end_ms=start_ms + 60_000
+        )
+        if number % 100 == 99:
+            tracker.prune(start_ms + 1_800_000)
+    assert sum(map(len, tracker.archive.values())) <= ARCHIVE_BYTES
+    assert len(tracker.archive) > 500
+    saved = save(detector, 0)["link:npd"]
+    assert len(zstandard.ZstdDecompressor().decompress(saved)) < 1_000_000
+    exclusion = msgspec.structs.replace(exclude(0, 900), start_ms=at(0), end_ms=start_ms + 3_600_000)
+    revised = detector.exclude(exclusion)["npd"].outages
+    assert revised[-1].outage_id == "o-9999"

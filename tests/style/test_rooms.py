@@ -35,6 +35,7 @@ SHELLS = {
     "streams/replay/detection_docs.py": "writes what docs/detection.md shows",
     "streams/replay/explain.py": "reads a log",
     "streams/replay/golden.py": "keeps golden folders",
+    "streams/replay/history_trials.py": "prints how made-up histories fared",
     "streams/replay/notebook.py": "reads a log for a notebook",
     "streams/replay/plot.py": "writes a picture",
     "streams/replay/query.py": "reads files by SQL",
