@@ -247,6 +247,16 @@ def says_the_same(one: Outage, other: Outage) -> bool:
     )
 
 
+def alike(one: Outage, other: Outage) -> bool:
+    """Say whether two open revisions differ in running figures only."""
+    return (one.kind, one.start_ms, one.changes, one.fault_domain) == (
+        other.kind,
+        other.start_ms,
+        other.changes,
+        other.fault_domain,
+    )
+
+
 def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: list[Source]) -> Outage:
     """Return the revision that replaces ``published``: same id, next number, a reason."""
     return replace(

@@ -23,6 +23,7 @@ from streams.detect.history import History
 from streams.detect.minute import MINUTE_MS
 from streams.detect.outages import (
     Totals,
+    alike,
     draft,
     excluded_of,
     labelled,
@@ -277,9 +278,9 @@ class LinkTracker:
             oldest_ms = (late.due_ms - self.settings.allowed_lateness_ms) // MINUTE_MS * MINUTE_MS
             for start_ms, end_ms in late.alive:
                 if start_ms >= oldest_ms:
-                    self.windows.sight.add(start_ms, end_ms)
                     touched.update(minutes_of(start_ms, end_ms))
-                    seen.update(minutes_of(start_ms, end_ms + GRACE_MS))
+                    if self.windows.see(start_ms, end_ms):
+                        seen.update(minutes_of(start_ms, end_ms + GRACE_MS))
             for slot in late.slots:
                 if slot.start_ms < oldest_ms:
                     self.too_late += 1
@@ -357,7 +358,7 @@ class LinkTracker:
             fresh = self._fresh_id(drafted)
             return replace(drafted, outage_id=fresh, reason=cause or "opened", evidence=evidence)
         both_open = drafted.status == match.status == "open"
-        if (both_open and _alike(match, drafted)) or says_the_same(match, drafted):
+        if (both_open and alike(match, drafted)) or says_the_same(match, drafted):
             return None
         reason: Reason = cause or ("closed" if drafted.status == "closed" else "opened")
         return next_revision(match, drafted, reason, self._evidence(spell.start_ms, now_ms))
@@ -396,13 +397,3 @@ class LinkTracker:
             if outage is not None:
                 trouble.append((spell.start_ms, spell.end_ms, outage.kind))
         return trouble
-
-
-def _alike(one: Outage, other: Outage) -> bool:
-    """Say whether two open revisions differ in running figures only."""
-    return (one.kind, one.start_ms, one.changes, one.fault_domain) == (
-        other.kind,
-        other.start_ms,
-        other.changes,
-        other.fault_domain,
-    )

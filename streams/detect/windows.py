@@ -20,7 +20,7 @@ from streams.detect.history import History
 from streams.detect.minute import MINUTE_MS, Minute
 from streams.detect.normal import BLOCK_MS
 from streams.detect.rule import Rule
-from streams.detect.sight import Sight
+from streams.detect.sight import GRACE_MS, Sight
 from streams.model.intervals import Intervals, clip, intersection, length_ms, union
 from streams.model.measurement import Histogram, LinkSlot
 from streams.model.outage import Kind, LinkStateName, Window
@@ -59,6 +59,13 @@ class Windows:
     def watched(self, start_ms: int, end_ms: int) -> bool:
         """Say whether an observer was alive at any time of ``[start_ms, end_ms)``."""
         return self.sight.covers(start_ms, end_ms)
+
+    def see(self, start_ms: int, end_ms: int) -> bool:
+        """Note that an observer was alive in a span; say whether that was news."""
+        whole = [(start_ms, end_ms + GRACE_MS)]
+        news = self.sight.within(*whole[0]) != whole
+        self.sight.add(start_ms, end_ms)
+        return news
 
     def due_ms(self) -> int:
         """Return when the next window ends."""
