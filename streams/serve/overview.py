@@ -42,7 +42,10 @@ class Overview(Struct, frozen=True):
 
 
 def overview(connection: sa.Connection, question: Question, language: Language) -> Overview:
-    """Return a cell for each link and part of the period: a colour, a sign, and the same in words."""
+    """Return a cell for each link and part of the period: a colour, a sign, and the same in words.
+
+    A month or a year, hardly one of which is without an outage, shows its availability and no colour.
+    """
     grain, starts = _parts(question)
     names = ("service_ms", "excluded_ms", "unknown_ms", "down_ms", "degraded_ms")
     rows = connection.execute(
@@ -62,13 +65,15 @@ def overview(connection: sa.Connection, question: Question, language: Language) 
     words = {kind: text(kind, language) for kind in ("up", "down", "degraded", "unknown")} | {"off": "–"}
 
     @cache
-    def cell(kind: str, share: str, part: str) -> Markup:
-        title = f"{part}: {words[kind]}" + (f" {share} %" if share else "")
-        sign = SIGNS.get(kind, "") if grain == "day" or not share else share
+    def cell(state: str, share: str, part: str) -> Markup:
+        kind, sign = state, SIGNS.get(state, "")
+        if grain != "day" and share:
+            kind, sign = "share", share.replace(".", ",") if language == "vi" else share
+        title = f"{part}: {words[state]}" + (f" {share} %" if share else "")
         # All of it is ours: texts, digits and dates. Escaping thousands of cells would take most of the time.
         return Markup(  # noqa: S704
             f'<td class="{kind}" title="{title}"><span class="glyph" aria-hidden="true">{sign}</span>'
-            f'<span class="hidden">{words[kind]}</span></td>'
+            f'<span class="hidden">{words[state]}</span></td>'
         )
 
     cells = {

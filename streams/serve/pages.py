@@ -319,7 +319,9 @@ def _heading(question: Question, language: Language) -> str:
     day = local_date(question.start_ms)
     if question.end_ms <= month_of(question.start_ms)[1]:
         return f"{day:%m/%Y}"
-    return f"{written_time(question.start_ms, language)} – {written_time(question.end_ms, language)}"
+    edges = [question.start_ms, question.end_ms]
+    whole = all(day_start_ms(edge_ms) == edge_ms for edge_ms in edges)
+    return " – ".join(written_time(edge_ms, language)[: 10 if whole else None] for edge_ms in edges)
 
 
 def _neighbour(month: str, step: int) -> str:
