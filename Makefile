@@ -54,7 +54,7 @@ style: $(INSTALLED)
 	$(BIN)/mypy
 
 check: style
-	$(PYTEST) -q -m "$(PURE)"
+	$(PYTEST) -q --numprocesses $(TEST_PROCESSES) -m "$(PURE)"
 
 test: style
 	$(PYTEST) --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder

@@ -4,11 +4,14 @@ import gzip
 import json
 from random import Random
 
+import pytest
 from typer.testing import CliRunner
 from xroad_samples import LINK, T0, client, network_error, producer, request_id
 
 from streams.cli import app
 from streams.replay.analyze import analyze
+
+pytestmark = pytest.mark.slow
 
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000

@@ -23,6 +23,8 @@ from streams.schemas import Topics, create_topics
 from streams.simulate.generate import Run
 from streams.simulate.shell import load_catalogue, load_scenario
 
+pytestmark = pytest.mark.slow
+
 GOOD, BAD = 100_000, 1_000
 
 

@@ -17,6 +17,8 @@ from streams.ledger.schema import metadata, outages
 from streams.model.calendar import CALENDARS, DAY_MS
 from streams.model.record import Record
 
+pytestmark = pytest.mark.slow
+
 
 def figures_of(engine: sa.Engine, start_ms: int, end_ms: int, calendar: str, as_of_ms: int | None = None):
     """Return the figures of the worked month's link."""

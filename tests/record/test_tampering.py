@@ -31,6 +31,8 @@ from streams.ledger.verify import verify_ledger
 from streams.model import merkle
 from streams.model.record import Record
 
+pytestmark = pytest.mark.slow
+
 KEY = Ed25519PrivateKey.generate()
 OTHER_KEY = Ed25519PrivateKey.generate()
 LOG = "link.outages/0"

@@ -23,6 +23,8 @@ from streams.model.outage import Outage
 from streams.model.record import Record
 from streams.replay.times import parse_time_ms
 
+pytestmark = pytest.mark.slow
+
 FIRST = parse_time_ms("2021-11-20")
 END = parse_time_ms("2025-02-10")
 LINKS = ("hcmc-npd", "hcmc-tax")

@@ -23,6 +23,8 @@ from streams.replay.analyze import JUDGE_FROM_RECORDS, analyze
 from streams.replay.beside import WorkerError, metered_beside
 from streams.replay.packed import BLOCK_ROWS, Packed, Sorter, pack
 
+pytestmark = pytest.mark.slow
+
 
 class Row(msgspec.Struct):
     """A row to be packed."""

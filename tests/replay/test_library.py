@@ -19,6 +19,8 @@ from streams.replay.analyze import analyze
 from streams.replay.query import QueryError
 from streams.replay.rulefile import RuleFileError, read_rule
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):

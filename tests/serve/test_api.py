@@ -15,6 +15,8 @@ from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.limit import RateLimit
 
+pytestmark = pytest.mark.slow
+
 API = "/api/v1"
 
 

@@ -1,8 +1,11 @@
 """The interface against its own description: generated requests, right and wrong, find nothing."""
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import load_all_checks
+
+pytestmark = pytest.mark.slow
 
 load_all_checks()
 

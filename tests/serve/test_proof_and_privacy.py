@@ -31,6 +31,8 @@ from streams.serve.app import create_app
 from streams.serve.limit import RateLimit
 from streams.serve.texts import text, written_figure
 
+pytestmark = pytest.mark.slow
+
 MARK = "MARKED079"
 
 

@@ -8,6 +8,8 @@ import pytest
 from streams.simulate.generate import Run
 from streams.simulate.shell import drain, load_scenario, scenario_names
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs" / "city.md"
 CALIBRATED = {"hcmc-2023-h1": 0.1, "hanoi-2022-h1": 0.2, "binh-tan-2024": 0.3, "police-2022-2023": 0.01}
 

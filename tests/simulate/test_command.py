@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 from streams.cli import app
 from streams.logfile import read_log
 
+pytestmark = pytest.mark.slow
+
 runner = CliRunner()
 
 

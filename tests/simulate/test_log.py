@@ -25,6 +25,8 @@ from streams.simulate.generate import Run
 from streams.simulate.shell import load_scenario, truth_path, write_log
 from streams.simulate.truth import TrueFault, Truth
 
+pytestmark = pytest.mark.slow
+
 PINNED = {
     ("monday-morning", 1, 0.02): "9fad11c7a25a7c38a34e748b07158297c18bd56f23e9aff1379e1337aa26accc",
     ("bad-day", 7, 0.02): "2829af02375bd7b7522a98e991a2caceb2e0eb4841bdbecdf95171ff26daabe1",

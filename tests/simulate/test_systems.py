@@ -13,6 +13,8 @@ from streams.replay.analyze import analyze
 from streams.simulate.city import epoch_ms
 from streams.simulate.truth import Truth
 
+pytestmark = pytest.mark.slow
+
 START, END = epoch_ms("2024-03-11T09:00"), epoch_ms("2024-03-11T09:30")
 
 CITY = """name: system

@@ -19,6 +19,8 @@ from streams.simulate.draw import seeded
 from streams.simulate.shell import load_scenario
 from streams.simulate.timetable import Timetable, next_working_time
 
+pytestmark = pytest.mark.slow
+
 HEAD = """name: test
 title: {vi: Thử, en: Test}
 start: 2024-03-11T07:00

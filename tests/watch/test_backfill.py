@@ -18,6 +18,8 @@ from streams.watch.api import PrometheusApi
 from streams.watch.dashboards.build import BOARDS
 from streams.watch.dashboards.render import at_home
 
+pytestmark = pytest.mark.slow
+
 SCENARIO = """
 name: filled
 title: {vi: Một giờ, en: An hour}
