@@ -56,7 +56,8 @@ def overview(connection: sa.Connection, question: Question, language: Language) 
             figures.c.start_ms < question.until_ms,
         )
     )
-    found = {(link, start_ms): _state(*counted) for link, start_ms, *counted in rows}
+    decimals = 1 if grain == "day" else 2
+    found = {(link, start_ms): _state(decimals, *counted) for link, start_ms, *counted in rows}
     columns = [_column(grain, start_ms) for start_ms in starts]
     written = [
         written_time(ms, language)[:10] if grain == "day" else one.title
@@ -138,13 +139,14 @@ def _column(grain: str, start_ms: int) -> Column:
 
 
 def _state(
-    service_ms: int, excluded_ms: int, unknown_ms: int, down_ms: int, degraded_ms: int
+    decimals: int, service_ms: int, excluded_ms: int, unknown_ms: int, down_ms: int, degraded_ms: int
 ) -> tuple[str, str]:
-    """Return what a part is shown as, and its availability in words."""
+    """Return what a part is shown as, and its availability, rounded down."""
     observed = service_ms - excluded_ms - unknown_ms
     if not service_ms:
         return "off", ""
     if not observed:
         return "unknown", ""
     kind = "down" if down_ms else "degraded" if degraded_ms else "up"
-    return kind, f"{(observed - down_ms) * 1000 // observed / 10:.1f}"
+    units: int = 10**decimals
+    return kind, f"{(observed - down_ms) * 100 * units // observed / units:.{decimals}f}"

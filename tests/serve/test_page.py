@@ -10,6 +10,7 @@ from playwright.sync_api import Page, sync_playwright
 from running import Running, running
 
 from streams.model.calendar import CALENDARS
+from streams.serve import pages
 from streams.serve.texts import LANGUAGES, Language, text, written_figure
 
 
@@ -87,6 +88,7 @@ def test_accessible(chromium, app, tokens, language: str) -> None:
     """Axe finds nothing on any page, in either language."""
     paths = [
         f"/?month={month.MONTH}",
+        "/?from=2024-01-01&to=2026-01-01",
         f"/link?link={month.LINK}&month={month.MONTH}",
         "/outages/hcmc-npd-o1",
         f"/report?month={month.MONTH}&calendar=office-hours",
@@ -161,3 +163,45 @@ def test_the_month_shows_the_hand_worked_figures(client: Running, tokens, calend
     written = {text(name, "en"): written_figure(name, value, "en") for name, value in expected.items()}
     assert len(heads) == len(cells) == 8
     assert dict(zip(heads, cells, strict=True)) == {head: written[head] for head in heads}
+
+
+@pytest.mark.parametrize(
+    ("period", "titles"),
+    [
+        ("from=2025-03-01&to=2025-05-02", 61),
+        ("from=2025-02-27&to=2025-05-02", 3),
+        ("from=2023-01-01&to=2025-12-31", 28),
+        ("from=2016-01-01&to=2026-01-01", 10),
+    ],
+)
+def test_a_calendar_has_as_many_columns_as_can_be_read(
+    client: Running, tokens, period: str, titles: int
+) -> None:
+    """Days up to two months, then months with their availability, then years, as far as there is data."""
+    headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": "en"}
+    page = client.get(f"/?{period}", headers=headers).text
+    table = page[page.index('<table class="cells">') : page.index("</table>")]
+    cells = re.findall(r'<td class="([a-z]+)" title="([^"]*)"', table)
+    assert len(re.findall("<th scope=.col.", table)) - 1 == len(cells) == titles
+    if titles != 61:
+        [(kind, title)] = [cell for cell in cells if cell[0] != "unknown"]
+        assert (kind, title.split(": ")[1]) == ("share", "Down 98.18 %")
+        assert title.startswith(("04/2025", "2025"))
+
+
+def test_outages_go_on_from_page_to_page(client: Running, tokens, monkeypatch) -> None:
+    """Of more outages than fit one page, the link and the report name the next page until all were seen."""
+    monkeypatch.setattr(pages, "MAX_OUTAGES", 3)
+    headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": "en"}
+    for start, number in (
+        (f"/link?link={month.LINK}&month={month.MONTH}", 8),
+        (f"/report?month={month.MONTH}", 7),
+    ):
+        address, seen = start, []
+        while address:
+            page = client.get(address, headers=headers).text
+            table = page[page.index('<table id="outages">') :]
+            seen += re.findall('href="/outages/([^"]*)"', table[: table.index("</table>")])
+            following = re.search('href="([^"]*after=[^"#]*)', page)
+            address = following[1].replace("&amp;", "&") if following else None
+        assert len(seen) == len(set(seen)) == number
