@@ -19,7 +19,7 @@ from streams.replay.trials import Trial, trial
 ALPHAS: Final = (200.0, 20.0, 2.0, 0.2, 0.02, 0.002)
 """False outages a link and week that the threshold is set for."""
 RATES: Final = {"1 in 40 s": 1 / 40, "1 in 10 s": 0.1, "1 a second": 1.0, "10 a second": 10.0}
-WEEKS: Final = {1 / 40: 52, 0.1: 52, 1.0: 12, 10.0: 4}
+WEEKS: Final = {1 / 40: 52, 0.1: 20, 1.0: 6, 10.0: 2}
 COLOURS: Final = ("#225ea8", "#1b9e77", "#d95f02", "#7570b3")
 
 
