@@ -119,12 +119,22 @@ def by_second(asked_ok_ms: Iterable[int]) -> list[Asked]:
     return asked
 
 
+def counted(items: Iterable[Key]) -> dict[Key, int]:
+    """Return how often each item comes, in key order. Of the few items of a slot a `Counter` costs more."""
+    counts: dict[Key, int] = {}
+    for item in sorted(items):
+        counts[item] = counts.get(item, 0) + 1
+    return counts
+
+
 def _add(counts: dict[Key, int], key: Key, sign: int) -> None:
     counts[key] = counts.get(key, 0) + sign
 
 
 def tidy(counts: Mapping[Key, int]) -> dict[Key, int]:
     """Return the counts that are not zero, in key order."""
+    if not counts:
+        return {}
     return {key: counts[key] for key in sorted(counts) if counts[key]}
 
 

@@ -234,6 +234,8 @@ class Watching:
 
     def drain(self) -> list[Alive]:
         """Return and forget what was seen since the last cut, in canonical order."""
+        if not self._spans:
+            return []
         spans: dict[tuple[str, int, int], set[str]] = {}
         for (observer, links, _), (start_ms, end_ms) in self._spans.items():
             spans.setdefault((observer, start_ms, end_ms), set()).update(links)

@@ -68,6 +68,8 @@ class Pairing:
     def take_expired(self, closed_ms: int) -> list[LookupRequested]:
         """Take out the requests whose whole slot passed its deadline by ``closed_ms``; remember them."""
         last = (closed_ms - self.timeout_ms) // self.slot_ms - 1
+        if min(self.by_slot, default=last + 1) > last:
+            return []
         taken = []
         for slot in sorted(slot for slot in self.by_slot if slot <= last):
             for key in self.by_slot.pop(slot):

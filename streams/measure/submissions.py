@@ -1,10 +1,9 @@
 """Sums over `portal.submissions`: how many dossiers of which kind, and how long until accepted."""
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from streams.measure.cells import histogram, tidy
+from streams.measure.cells import counted, histogram
 from streams.measure.lookups import Watching
 from streams.measure.pairing import Remembered
 from streams.model.events import Heartbeat, Submission, SubmissionEvent
@@ -88,10 +87,10 @@ class SubmissionSums:
             cell = self._cells[portal, slot]
             summed = PortalSlot(
                 slot * self._slot_ms,
-                types=tidy(Counter(cell.types)),
-                services=tidy(Counter(cell.services)),
-                agencies=tidy(Counter(cell.agencies)),
-                blocked_by=tidy(Counter(cell.blocked_by)),
+                types=counted(cell.types),
+                services=counted(cell.services),
+                agencies=counted(cell.agencies),
+                blocked_by=counted(cell.blocked_by),
                 acceptance=histogram(cell.acceptance),
             )
             by_portal.setdefault(portal, PortalCells(portal)).slots.append(summed)

@@ -28,11 +28,11 @@ class RangeDigest:
     def add_block(self, entries: Sequence[Entry]) -> None:
         """Add the next block."""
         offsets, _, keys, values = zip(*entries, strict=True)
-        try:
-            index = array("q", [len(entries), *offsets, *map(len, keys), *map(len, values)])
-        except TypeError:  # a record without a key
+        if None in keys:
             key_lengths = [-1 if key is None else len(key) for key in keys]
             index = array("q", [len(entries), *offsets, *key_lengths, *map(len, values)])
+        else:
+            index = array("q", [len(entries), *offsets, *map(len, keys), *map(len, values)])
         if sys.byteorder == "little":
             index.byteswap()
         self._sha.update(b"".join([index.tobytes(), *filter(None, keys), *values]))
