@@ -32,6 +32,7 @@ class Judging:
         self._blocks: dict[int, deque[bytes]] = {at: deque() for at in self._detector.watermarks}
         self._rows: dict[int, Iterator[Measurement]] = {at: iter(()) for at in self._blocks}
         self._hungry = set(self._blocks)
+        self._ended = False
         self._heads: list[tuple[int, Source, int, Measurement]] = []
         self._applied_ms = NOT_YET
         self._windows: dict[str, Sorter[Window]] = {}
@@ -64,16 +65,16 @@ class Judging:
 
     def finish(self) -> tuple[Packed[Window], list[Outage]]:
         """Return every revision of every window and outage, in canonical order."""
-        self._hungry.clear()
+        self._ended = True
         self._run()
         self._take(self._detector.take_announced())
         windows = (self._windows[link].finish() for link in sorted(self._windows))
         return Packed.joined(Window, windows), ordered_outages(self._outages)
 
     def _run(self) -> None:
-        """Apply measurements while the next one is known."""
+        """Apply measurements while the next one is known: at the end it is, whoever has none left."""
         heads, apply = self._heads, self._detector.apply
-        while heads and not self._hungry:
+        while heads and (self._ended or not self._hungry):
             watermark_ms, _, partition, measurement = heapq.heappop(heads)
             self._applied_ms = watermark_ms
             self._take(apply(measurement).output)

@@ -90,6 +90,15 @@ def test_judged_while_it_comes_is_judged_as_a_whole(records):
     assert (windows, outages) == plainly(records)
 
 
+@pytest.mark.parametrize("partition", [0, 1])
+def test_a_log_counts_to_its_end_whichever_partition_ends_first(partition):
+    """However much sooner one partition ends, all that the other holds is applied."""
+    whole = make_log(seconds=400, failing=((100, 200),))
+    for until_s in range(300, 400, 5):
+        log = [one for one in whole if one.partition != partition or one.logged_at_ms < T0 + until_s * 1000]
+        assert judged(analyze(log)) == plainly(log), until_s
+
+
 def test_a_process_beside_changes_nothing(file):
     """Metered in a process beside or in this one, everything an analysis says is the same."""
     alone, with_another = analyze(file, beside=False), analyze(file, beside=True)
