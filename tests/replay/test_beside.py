@@ -90,13 +90,16 @@ def test_judged_while_it_comes_is_judged_as_a_whole(records):
     assert (windows, outages) == plainly(records)
 
 
-@pytest.mark.parametrize("partition", [0, 1])
-def test_a_log_counts_to_its_end_whichever_partition_ends_first(partition):
-    """However much sooner one partition ends, all that the other holds is applied."""
-    whole = make_log(seconds=400, failing=((100, 200),))
-    for until_s in range(300, 400, 5):
-        log = [one for one in whole if one.partition != partition or one.logged_at_ms < T0 + until_s * 1000]
+@pytest.mark.parametrize("last", [0, 1, 2])
+def test_a_log_counts_to_its_end_whichever_partition_ends_last(last):
+    """All that a partition holds is applied, though the others have ended long before."""
+    whole = make_log(seconds=400, failing=((100, 200),), partitions=3)
+    for until_s in range(200, 400, 20):
+        ends = {(last + turn) % 3: T0 + (until_s - 10 * turn) * 1000 for turn in (1, 2)}
+        log = [one for one in whole if one.logged_at_ms < ends.get(one.partition, one.logged_at_ms + 1)]
+        sparse = [one for one in log if one.partition != last or one.logged_at_ms % 70_000 < 5_000]
         assert judged(analyze(log)) == plainly(log), until_s
+        assert judged(analyze(sparse)) == plainly(sparse), until_s
 
 
 def test_a_process_beside_changes_nothing(file):
