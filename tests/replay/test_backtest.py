@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Return a folder with a simulated morning, its truth, and a rule that minds no degradation under three hours."""
+    """Return a folder with a simulated morning, its truth, and a rule that minds no short degradation."""
     folder = tmp_path_factory.mktemp("backtest")
     catalogue = load_catalogue()
     run = Run(catalogue, load_scenario("monday-morning", catalogue), seed=7, scale=0.3)
