@@ -71,6 +71,9 @@ class Detect:
         self._table = app.Table("links", key_type=bytes, value_type=bytes)
         self._followers: dict[int, Follower] = {}
         self._turn = asyncio.Lock()
+        # Kept at hand, for partitions have to start quickly: Faust stalls where a rebalance meets a slow event.
+        self._exclusions: list[Exclusion] = []
+        self._exclusions_read = asyncio.Event()
         app.task(self._watch_exclusions)
         app.agent(self._measurements, name="detect")(self._follow)
         app.on_partitions_revoked.connect(self._forget)
@@ -178,7 +181,8 @@ class Detect:
         try:
             source_partitions = await partitions_of(self._connection, self._topics.lookups)
             detector = Detector(self._rule, self._settings, range(source_partitions))
-            for exclusion in await self._exclusions_so_far(reader):
+            await self._exclusions_read.wait()
+            for exclusion in self._exclusions:
                 detector.announce(exclusion)
             own = {key: self._table[name] for key, name in self._own(partition).items()}
             if load(detector, own) is None:
@@ -198,18 +202,6 @@ class Detect:
         await self._publish(follower, detector.take_announced(detector.clock_ms))
         return follower
 
-    async def _exclusions_so_far(self, reader: AIOKafkaConsumer) -> list[Exclusion]:
-        """Return every revision of an exclusion that stands on its topic; every worker needs them all."""
-        count = await partitions_of(self._connection, self._topics.exclusions)
-        sources = [TopicPartition(self._topics.exclusions, partition) for partition in range(count)]
-        reader.assign(sources)
-        await reader.seek_to_beginning(*sources)
-        ends = await reader.end_offsets(sources)
-        found: list[Exclusion] = []
-        while any([await reader.position(source) < ends[source] for source in sources]):
-            found += _exclusions_in(await reader.getmany(timeout_ms=1000))
-        return found
-
     async def _watch_exclusions(self) -> None:
         """Announce new exclusions to every follower, by event time.
 
@@ -221,10 +213,16 @@ class Detect:
         await reader.start()
         try:
             count = await partitions_of(self._connection, topic)
-            reader.assign([TopicPartition(topic, partition) for partition in range(count)])
+            sources = [TopicPartition(topic, partition) for partition in range(count)]
+            reader.assign(sources)
             await reader.seek_to_beginning()
+            ends = await reader.end_offsets(sources)
+            while any([await reader.position(source) < ends[source] for source in sources]):
+                self._exclusions += _exclusions_in(await reader.getmany(timeout_ms=1000))
+            self._exclusions_read.set()
             while not self._app.should_stop:
                 fresh = _exclusions_in(await reader.getmany(timeout_ms=1000))
+                self._exclusions += fresh
                 async with self._turn:
                     for partition, follower in list(self._followers.items()):
                         for exclusion in fresh:
