@@ -71,7 +71,7 @@ class Detect:
         self._table = app.Table("links", key_type=bytes, value_type=bytes)
         self._followers: dict[int, Follower] = {}
         self._turn = asyncio.Lock()
-        # Kept at hand, for partitions have to start quickly: Faust stalls where a rebalance meets a slow event.
+        # Kept at hand, as partitions must start quickly: Faust stalls where a rebalance meets a slow event.
         self._exclusions: list[Exclusion] = []
         self._exclusions_read = asyncio.Event()
         app.task(self._watch_exclusions)
