@@ -1,5 +1,6 @@
 """The other parts are the real programs, on the loopback interface, and do their work."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -29,12 +30,15 @@ def call(url: str, data: bytes | None = None) -> bytes:
 
 def listening_addresses() -> set[str]:
     """Return every address on which a descendant of the tests listens."""
-    return {
-        connection.laddr.ip.removeprefix("::ffff:")
-        for process in psutil.Process().children(recursive=True)
-        for connection in process.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    addresses = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a database's helpers come and go
+            addresses |= {
+                connection.laddr.ip.removeprefix("::ffff:")
+                for connection in process.net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return addresses
 
 
 def test_prometheus_scrapes_itself(prometheus, tmp_path):
