@@ -11,7 +11,7 @@ import gc
 import time
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +25,7 @@ from streams.measure.meter import Checkpoint, DeadLetter, Meter
 from streams.model import events
 from streams.model.canonical import encode, split
 from streams.model.digest import Entry
-from streams.model.logline import LOGGED_AT_HEADER
+from streams.model.logline import original_ms
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.settings import MeasureSettings
 from streams.schemas import Topics
@@ -78,7 +78,6 @@ class _Source:
         self.next_offset = next_offset
         self.quiet_until = quiet_until
         self.committed = quiet_until
-        self.read_until = quiet_until
         self.counted = RecordCounts()
 
     def feed(self, entries: list[Entry]) -> None:
@@ -93,7 +92,11 @@ class _Source:
             entries = [entry for entry in entries if entry[0] >= self.quiet_until]
         if entries:
             meter.feed(entries)
-            self.read_until = self.next_offset
+
+    @property
+    def read_until(self) -> int:
+        """The offset up to which the partition's records have counted, in this run or before."""
+        return max(self.next_offset, self.quiet_until)
 
     def newly_counted(self) -> RecordCounts:
         """Return how the records since the last call ended."""
@@ -344,20 +347,12 @@ def _entries(records: Iterable[Any]) -> list[Entry]:
     return [
         (
             record.offset,
-            _original_ms(headers, record.timestamp) if (headers := record.headers) else record.timestamp,
+            original_ms(headers, record.timestamp) if (headers := record.headers) else record.timestamp,
             record.key,
             record.value or b"",
         )
         for record in records
     ]
-
-
-def _original_ms(headers: Sequence[tuple[str, bytes]], timestamp_ms: int) -> int:
-    """Return the broker time that counts: a replayed record keeps its original one in a header."""
-    for name, value in headers:
-        if name == LOGGED_AT_HEADER:
-            return int(value)
-    return timestamp_ms
 
 
 def _committed(commit: OffsetAndMetadata | None) -> int | None:
@@ -367,7 +362,7 @@ def _committed(commit: OffsetAndMetadata | None) -> int | None:
 
 def _checkpoint(commit: OffsetAndMetadata | None) -> Checkpoint | None:
     """Return the checkpoint in a commit's metadata; None where there is none, or not one of ours."""
-    if commit is None or commit.offset < 0 or not commit.metadata:
+    if commit is None or _committed(commit) is None or not commit.metadata:
         return None
     try:
         return _metadata.decode(commit.metadata)

@@ -5,6 +5,7 @@ from topic to file and back); any other value, or one that holds a line break, s
 """
 
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -14,6 +15,18 @@ from streams.model.record import Record
 
 LOGGED_AT_HEADER: Final = "portallink-logged-at-ms"
 """The Kafka header in which a replayed record carries its original broker time, as decimal text."""
+
+
+def original_ms(headers: Iterable[tuple[str, bytes]], timestamp_ms: int) -> int:
+    """Return the broker time that counts: a replayed record's original one, else the record's own.
+
+    >>> original_ms([(LOGGED_AT_HEADER, b"17")], 99), original_ms([], 99)
+    (17, 99)
+    """
+    for name, value in headers:
+        if name == LOGGED_AT_HEADER and value.isdigit():
+            return int(value)
+    return timestamp_ms
 
 
 class LogLineError(ValueError):

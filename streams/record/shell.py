@@ -24,7 +24,7 @@ from streams.ledger.database import reading, writing
 from streams.ledger.heads import SignedHead, sign_head
 from streams.ledger.schema import positions
 from streams.ledger.settle import settle_after_upgrade
-from streams.model.logline import LOGGED_AT_HEADER
+from streams.model.logline import original_ms
 from streams.model.record import Record
 from streams.schemas import Topics
 
@@ -170,10 +170,7 @@ def declared_names(topics: Topics) -> dict[str, str]:
 
 def record_of(message: Any, topic: str) -> Record:
     """Return a consumer's record under its topic's declared name."""
-    logged_at_ms = next(
-        (int(value) for name, value in message.headers if name == LOGGED_AT_HEADER and value.isdigit()),
-        message.timestamp,
-    )
+    logged_at_ms = original_ms(message.headers, message.timestamp)
     return Record(topic, message.partition, message.offset, logged_at_ms, message.key, message.value or b"")
 
 

@@ -25,7 +25,7 @@ from streams.logfolder import (
     write_manifest,
     write_segment,
 )
-from streams.model.logline import LOGGED_AT_HEADER
+from streams.model.logline import original_ms
 from streams.model.record import Record
 from streams.replay.pseudonym import Pseudonymiser
 
@@ -240,10 +240,7 @@ async def _segments(consumer: AIOKafkaConsumer, wanted: Range) -> AsyncIterator[
 
 
 def _record(message: Any) -> Record:
-    logged_at_ms = next(
-        (int(value) for name, value in message.headers if name == LOGGED_AT_HEADER and value.isdigit()),
-        message.timestamp,
-    )
+    logged_at_ms = original_ms(message.headers, message.timestamp)
     return Record(
         message.topic, message.partition, message.offset, logged_at_ms, message.key, message.value or b""
     )
