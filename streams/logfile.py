@@ -88,7 +88,7 @@ def read_chunks(path: Path) -> Iterator[list[Record]]:
     if path.is_dir() or path.suffix == ".parquet":
         from streams import logfolder  # noqa: PLC0415 - it is built on this module
 
-        yield from _listed(logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path))
+        yield from chunked(logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path))
         return
     next_offsets: dict[tuple[str, int], int] = {}
     before = 0
@@ -100,13 +100,13 @@ def read_chunks(path: Path) -> Iterator[list[Record]]:
                 if len(records) == count and _ascend(records, next_offsets):
                     yield records
                 else:  # something is odd: line by line it is found, and named
-                    yield from _listed(_line_by_line(path, block, before, next_offsets))
+                    yield from chunked(_line_by_line(path, block, before, next_offsets))
                 before += count
     except (zstandard.ZstdError, EOFError) as error:
         raise LogFileError(path, before + 1, str(error)) from error
 
 
-def _listed(records: Iterator[Record]) -> Iterator[list[Record]]:
+def chunked(records: Iterable[Record]) -> Iterator[list[Record]]:
     """Yield records by the thousand; those before a fault as well, and then the fault."""
     chunk: list[Record] = []
     try:

@@ -38,8 +38,6 @@ def analyze_log(
         analysis = analyze_with_progress(file, Rule() if rule is None else read_rule(rule))
     except (LogFileError, RuleFileError) as error:
         refuse(error)
-    except WorkerError as error:
-        fail(error)
     if out is not None:
         analysis.write(out)
     for outage in analysis.final():
@@ -49,11 +47,17 @@ def analyze_log(
 
 
 def analyze_with_progress(file: Path, rule: Rule) -> Analysis:
-    """Analyze a log file behind a progress bar; raise `LogFileError`."""
+    """Analyze a log file behind a progress bar; raise `LogFileError`.
+
+    A process that meters it and fails is told of, and ends the command.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=notes, transient=True) as progress:
         task = progress.add_task(f"reading {file.name}", total=None)
-        return analyze(file, rule, progress=lambda records: progress.advance(task, records))
+        try:
+            return analyze(file, rule, progress=lambda records: progress.advance(task, records))
+        except WorkerError as error:
+            fail(error)
 
 
 def _summarise(analysis: Analysis) -> None:

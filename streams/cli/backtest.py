@@ -6,18 +6,19 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from streams.cli.analyze import analyze_with_progress
 from streams.cli.diff import print_diff
 from streams.cli.outcome import notes, print_json, refuse
+from streams.cli.score import read_truth
 from streams.detect.rule import Rule
 from streams.logfile import LogFileError
-from streams.model.outage import Outage
+from streams.model.canonical import final_outages
 from streams.replay.backtest import Backtest, backtest
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.score.score import Score, score
-from streams.score.truth import Truth
+from streams.simulate.shell import truth_path
 
 BUILT_IN = "built-in"
 
@@ -55,36 +56,20 @@ def _rule(name: str) -> Rule:
 def _compare(log: Path, before: Rule, after: Rule) -> tuple[Backtest, list[Score] | None]:
     if not log.exists():
         refuse(f"{log}: no such file")
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=notes, transient=True) as progress:
-        task = progress.add_task(f"reading {log.name}", total=None)
-        result = backtest(log, before, after, lambda records: progress.advance(task, records))
-    truth = _truth(log.with_name(log.name + ".truth.json"))
-    if truth is None:
+    result = backtest(log, analyze_with_progress(log, before), after)
+    known = truth_path(log)
+    if not known.exists():
         return result, None
+    truth = read_truth(known)
     return result, [score(outages, truth) for outages in (result.before, result.after)]
-
-
-def _truth(path: Path) -> Truth | None:
-    if not path.exists():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Truth)
-    except msgspec.DecodeError as error:
-        refuse(f"{path}: no truth file: {error}")
 
 
 def compared_json(compared: list[tuple[Backtest, list[Score] | None]]) -> list[dict[str, Any]]:
     """Return the comparison as plain data."""
-
-    def final(outages: list[Outage]) -> int:
-        last = {outage.outage_id: outage.status for outage in outages}
-        return sum(status != "retracted" for status in last.values())
-
     return [
         {
             "log": result.log,
-            "outages": [final(result.before), final(result.after)],
+            "outages": [len(final_outages(outages)) for outages in (result.before, result.after)],
             "differs": msgspec.to_builtins(result.differs, str_keys=True),
             "scores": msgspec.to_builtins(scores),
         }

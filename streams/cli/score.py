@@ -24,7 +24,7 @@ def score_outages(
 
     Detection delay needs every revision: the `outages.ndjson` of `portallink analyze --out`, or a capture.
     """
-    result = score(_read_outages(outages), _read_truth(truth))
+    result = score(_read_outages(outages), read_truth(truth))
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:
@@ -43,7 +43,8 @@ def _read_outages(path: Path) -> list[Outage]:
     return found
 
 
-def _read_truth(path: Path) -> Truth:
+def read_truth(path: Path) -> Truth:
+    """Read a truth file; one that is none ends the command."""
     try:
         return msgspec.json.decode(_read(path), type=Truth)
     except msgspec.DecodeError as error:

@@ -54,6 +54,11 @@ class Follower:
         self.sent: list[Any] = []
         self.saved_at = self.started_at = self.heard_at = time.monotonic()
 
+    async def confirm(self) -> None:
+        """Wait until the broker has acknowledged everything sent so far."""
+        sent, self.sent = self.sent, []
+        await asyncio.gather(*sent)
+
 
 class Detect:
     """The stage: follows the partitions assigned to this worker."""
@@ -158,8 +163,7 @@ class Detect:
 
     async def _save(self, follower: Follower, partition: int) -> None:
         """Confirm what was sent, write the states, confirm those, then acknowledge."""
-        sent, follower.sent = follower.sent, []
-        await asyncio.gather(*sent)
+        await follower.confirm()
         saved = save(follower.detector, follower.next_position)
         known = self._own(partition)
         for key, value in saved.items():
@@ -245,8 +249,7 @@ class Detect:
         if (await reader.end_offsets([source]))[source] > follower.next_position:
             return
         await self._publish(follower, follower.detector.take_announced())
-        sent, follower.sent = follower.sent, []
-        await asyncio.gather(*sent)
+        await follower.confirm()
 
     async def _exempt_silent(self, follower: Follower, now: float) -> None:
         """Do not wait for source partitions that have never held a record."""

@@ -5,16 +5,15 @@ watermarks, so that little waits. What `detect` makes of them does not depend on
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from streams.detect.rule import Rule
-from streams.logfile import read_chunks, seldom_collected
+from streams.logfile import chunked, read_chunks, seldom_collected
 from streams.measure.meter import DeadLetter
 from streams.model import events
 from streams.model.canonical import encode, final_outages
@@ -28,7 +27,6 @@ from streams.replay.judging import Judging
 from streams.replay.metering import EXCLUSIONS, Batch, metered
 from streams.replay.packed import Packed
 
-_CHUNK = 5_000
 JUDGE_FROM_RECORDS: Final = 20_000
 """Records of a log by which its partitions are taken to have been seen all."""
 WORTH_A_PROCESS_BYTES: Final = 4_000_000
@@ -117,7 +115,7 @@ def analyze(
     measure, detect, rule = measure or MeasureSettings(), detect or DetectSettings(), rule or Rule()
     with seldom_collected():
         if not isinstance(log, Path):
-            batches = metered(_listed(log), measure)
+            batches = metered(chunked(log), measure)
         elif _worth_a_process(log) if beside is None else beside:
             batches = metered_beside(log, measure)
         else:
@@ -173,13 +171,6 @@ def _begin(analysis: Analysis, rule: Rule, settings: DetectSettings, partitions:
         ],
     )
     return judging
-
-
-def _listed(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Yield records by the thousand."""
-    rest = iter(records)
-    while chunk := list(islice(rest, _CHUNK)):
-        yield chunk
 
 
 def _worth_a_process(log: Path) -> bool:

@@ -1,13 +1,12 @@
 """Two rules over the same log: measured once, judged twice, compared by meaning."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
 
 from streams.detect.rule import Rule
 from streams.model.outage import Outage, Window
-from streams.replay.analyze import Analysis, analyze, judge
+from streams.replay.analyze import Analysis, judge
 from streams.replay.diff import Diff, diff
 from streams.replay.results import Results, Table
 
@@ -21,12 +20,8 @@ class Backtest(Struct, frozen=True):
     differs: Diff
 
 
-def backtest(log: Path, before: Rule, after: Rule, progress: Callable[[int], None] | None = None) -> Backtest:
-    """Judge a log under two rules; raise `LogFileError` where it cannot be read.
-
-    ``progress`` is called with the number of records read since its last call.
-    """
-    analysis = analyze(log, before, progress=progress)
+def backtest(log: Path, analysis: Analysis, after: Rule) -> Backtest:
+    """Judge a log again under another rule, in place of what its analysis found, and compare the two."""
     first = _results(analysis)
     judge(analysis, after)
     second = _results(analysis)

@@ -15,15 +15,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from streams.detect.detector import Detector
 from streams.detect.rule import Rule
-from streams.measure.meter import Meter
 from streams.model.canonical import final_outages
 from streams.model.events import LOOKUPS
 from streams.model.intervals import length_ms, union
-from streams.model.measurement import Measurement
 from streams.model.outage import Outage
-from streams.model.settings import DetectSettings, MeasureSettings
+from streams.model.record import Record
+from streams.model.settings import MeasureSettings
+from streams.replay.analyze import analyze
 from streams.replay.histories import RATES, REPORTED, History, Lookup, Trouble, draw
 
 WEEK_HOURS: Final = 168
@@ -56,18 +55,10 @@ class Tally(Struct):
 
 def outages_of(history: History, rule: Rule | None = None) -> list[Outage]:
     """Return every revision of every outage that the pure pipeline finds in a history."""
-    measurements: list[Measurement] = []
-    for partition, entries in history.entries.items():
-        meter = Meter(LOOKUPS, partition, MeasureSettings())
-        meter.feed(entries)
-        measurements += meter.measurements
-    measurements.sort(key=lambda measurement: (measurement.watermark_ms, measurement.source))
-    detector = Detector(rule or Rule(), DetectSettings(), sorted(history.entries))
-    outages: list[Outage] = []
-    for measurement in measurements:
-        for output in detector.apply(measurement).output.values():
-            outages += output.outages
-    return outages
+    log = (
+        Record(LOOKUPS, partition, *entry) for partition, those in history.entries.items() for entry in those
+    )
+    return analyze(sorted(log, key=lambda record: record.logged_at_ms), rule).outages
 
 
 def add(tally: Tally, history: History, outages: Iterable[Outage], label: str) -> None:
