@@ -203,7 +203,7 @@ def weigh(state: RuleState, slot_ms: int, counts: Counts, rule: Rule, normal: No
     names = TRANSITIONS[state.condition]
     ceiling = 2 * threshold(rule, normal)
     tests = tuple(
-        _grow(test, _gain(name, counts, _failing(state.spell, test), rule, normal), slot_ms, counts, ceiling)
+        _grow(test, _gain(name, test, counts, state.spell, rule, normal), slot_ms, counts, ceiling)
         for name, test in zip(names, state.tests, strict=True)
     )
     return RuleState(state.condition, tests, spell)
@@ -226,14 +226,9 @@ def _grow(test: Cusum, gain: float, slot_ms: int, counts: Counts, ceiling: float
     return Cusum(min(total, ceiling), since_ms, attempts, test.failures + counts.failed)
 
 
-def _failing(spell: Spell | None, test: Cusum) -> Spell | None:
-    """Return a spell without what the recovery test has seen: answers since do not dilute how much failed."""
-    if spell is None:
-        return None
-    return spell._replace(attempts=spell.attempts - test.attempts, failures=spell.failures - test.failures)
-
-
-def _gain(name: TestName, counts: Counts, spell: Spell | None, rule: Rule, normal: Normal) -> float:
+def _gain(
+    name: TestName, test: Cusum, counts: Counts, spell: Spell | None, rule: Rule, normal: Normal
+) -> float:
     """Return what a slot adds to one test."""
     ok, failed, slow = counts
     p0 = normal.failure_share
@@ -250,15 +245,18 @@ def _gain(name: TestName, counts: Counts, spell: Spell | None, rule: Rule, norma
     if name == "better":
         return evidence(ok, failed, rule.better_share, rule.worse_share)
     assert spell is not None
-    gain = -evidence(ok, failed, _spell_share(spell, rule, p0), p0)
+    gain = -evidence(ok, failed, _spell_share(spell, test, rule, p0), p0)
     if spell.slow:
         gain = min(gain, 0.0) - evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share)
     return gain
 
 
-def _spell_share(spell: Spell, rule: Rule, p0: float) -> float:
-    """Return how often attempts fail in this spell, kept where a recovery can be told from it."""
-    share = (spell.failures + 1) / (spell.attempts + 2)
+def _spell_share(spell: Spell, recovery: Cusum, rule: Rule, p0: float) -> float:
+    """Return how often attempts fail in this spell, kept where a recovery can be told from it.
+
+    What the recovery test has seen is left out: answers since do not dilute how much failed.
+    """
+    share = (spell.failures - recovery.failures + 1) / (spell.attempts - recovery.attempts + 2)
     return min(max(share, rule.partial_share, 3 * p0), 0.9)
 
 
