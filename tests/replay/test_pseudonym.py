@@ -36,7 +36,10 @@ def test_joins_are_kept_and_results_are_the_same():
     assert [*found.gained, *found.lost, *found.changed, *found.windows] == []
 
 
-@given(st.text(min_size=6, max_size=30), st.sampled_from(["text", "list", "dict", "number"]))
+# "Xq" stands in no record of ours, as "reason" does, so what is found of a secret is the secret.
+@given(
+    st.text(min_size=4, max_size=28).map("Xq".__add__), st.sampled_from(["text", "list", "dict", "number"])
+)
 def test_bad_records_show_nothing_either(secret, shape):
     """An identifier of a wrong type, a value that is not JSON and a dead letter are hidden as well."""
     made = {"text": secret, "list": [secret], "dict": {"x": secret}, "number": 79090001234}[shape]
