@@ -20,7 +20,7 @@ help:
 	@echo "make install   .venv with everything, locked"
 	@echo "make demo      the whole pipeline on this machine; ONCE=1 ends when the morning is over"
 	@echo "make test      everything: style, types, all tests on the real parts"
-	@echo "make check     what takes seconds: style, types, pure tests"
+	@echo "make check     in a minute or two: style, types, quick pure tests"
 	@echo "make bench     the benchmark; ARGS=... is passed on"
 	@echo "make docs      rewrite what is generated: rules, dashboards, documentation"
 	@echo "make lock      resolve requirements/ anew from pyproject.toml"
