@@ -17,6 +17,7 @@ from streams.detect.normal import slow_answers
 from streams.detect.rule import evidence
 from streams.model.measurement import Asked, LinkSlot
 
+SHARES: Final = (0.25, 0.5, 0.75, 0.95)
 FULL: Final = 0.9
 """Failing share from which trouble is told from noise within a single second."""
 
@@ -28,14 +29,16 @@ def onset_ms(seconds: Sequence[Asked], least_share: float, normal: float) -> int
     explains the seconds best places the start (a generalised likelihood ratio over the change point).
     """
     best, found = 0.0, None
-    for share in (least_share, *(share for share in SHARES if share > least_share)):
+    for share in _shares(least_share):
         total, start_ms = _last_rise(seconds, share, normal)
         if total > best:
             best, found = total, start_ms
     return found
 
 
-SHARES: Final = (0.25, 0.5, 0.75, 0.95)
+def _shares(least: float) -> list[float]:
+    """Return the failing shares that are tried, from the least that counts as trouble up."""
+    return [least, *(share for share in SHARES if share > least)]
 
 
 def _last_rise(seconds: Iterable[Asked], share: float, normal: float) -> tuple[float, int | None]:
@@ -58,7 +61,7 @@ def shown(seconds: Sequence[Asked], least_share: float, normal: float) -> float:
     is known later than an answer. By the time of asking each stands beside the answers to its neighbours.
     """
     most = 0.0
-    for share in (least_share, *(share for share in SHARES if share > least_share)):
+    for share in _shares(least_share):
         total = 0.0
         for asked in seconds:
             total = max(0.0, total + evidence(asked.ok, asked.failed, share, normal))

@@ -13,7 +13,15 @@ from streams.detect.edges import (
 )
 from streams.detect.facts import merge_asked
 from streams.detect.minute import MINUTE_MS, Decided
-from streams.detect.rule import Normal, Rule, RuleState, Verdict, decisive_evidence
+from streams.detect.rule import (
+    Normal,
+    Rule,
+    RuleState,
+    Verdict,
+    decisive_evidence,
+    partial_share,
+    spell_share,
+)
 from streams.model.measurement import Asked, LinkSlot
 
 SlotsOf = Callable[[int, int], Iterable[LinkSlot]]
@@ -81,8 +89,7 @@ def _edge_ms(
     share0, spell = normal.failure_share, state.spell
     if verdict.test == "recovery":
         assert spell is not None
-        share = (spell.failures + 1) / (spell.attempts + 2)
-        return recovery_ms(seconds, min(max(share, rule.partial_share, 3 * share0), 0.9), share0)
+        return recovery_ms(seconds, spell_share(spell.attempts, spell.failures, rule, share0), share0)
     if verdict.test == "worse":
         return onset_ms(seconds, rule.worse_share, rule.better_share)
     if verdict.test == "better":
@@ -92,7 +99,7 @@ def _edge_ms(
 
 def _least(verdict: Verdict, rule: Rule, normal: Normal) -> float:
     """Return the least failing share that counts as trouble of a verdict's kind."""
-    return max(rule.partial_share, 3 * normal.failure_share) if verdict.test == "partial" else rule.half_share
+    return partial_share(rule, normal.failure_share) if verdict.test == "partial" else rule.half_share
 
 
 def settled_edge_ms(
@@ -121,7 +128,7 @@ def settled_edge_ms(
     until_ms = min(to_ms + lookback_ms, known_ms)
     known = seconds_of(slots_of(from_ms - lookback_ms, until_ms), from_ms - 999)
     asked = [one for one in known if one.second * 1000 < to_ms]
-    least = max(rule.partial_share, 3 * normal.failure_share)
+    least = partial_share(rule, normal.failure_share)
     place = likeliest_recovery_ms if test == "recovery" else likeliest_onset_ms
     found = place(asked, least, normal.failure_share)
     return edge_ms if found is None else max(found, from_ms)

@@ -237,7 +237,7 @@ def _gain(
     if name == "half":
         return evidence(ok, failed, rule.half_share, p0)
     if name == "partial":
-        return evidence(ok, failed, max(rule.partial_share, 3 * p0), p0)
+        return evidence(ok, failed, partial_share(rule, p0), p0)
     if name == "slow":
         return evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share)
     if name == "worse":
@@ -245,19 +245,22 @@ def _gain(
     if name == "better":
         return evidence(ok, failed, rule.better_share, rule.worse_share)
     assert spell is not None
-    gain = -evidence(ok, failed, _spell_share(spell, test, rule, p0), p0)
+    # What the recovery test has seen is left out: answers since do not dilute how much failed.
+    share = spell_share(spell.attempts - test.attempts, spell.failures - test.failures, rule, p0)
+    gain = -evidence(ok, failed, share, p0)
     if spell.slow:
         gain = min(gain, 0.0) - evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share)
     return gain
 
 
-def _spell_share(spell: Spell, recovery: Cusum, rule: Rule, p0: float) -> float:
-    """Return how often attempts fail in this spell, kept where a recovery can be told from it.
+def partial_share(rule: Rule, p0: float) -> float:
+    """Return the least failing share that is clearly beyond a normal one of ``p0``."""
+    return max(rule.partial_share, 3 * p0)
 
-    What the recovery test has seen is left out: answers since do not dilute how much failed.
-    """
-    share = (spell.failures - recovery.failures + 1) / (spell.attempts - recovery.attempts + 2)
-    return min(max(share, rule.partial_share, 3 * p0), 0.9)
+
+def spell_share(attempts: int, failures: int, rule: Rule, p0: float) -> float:
+    """Return how often attempts fail in a spell, kept where a recovery can be told from it."""
+    return min(max((failures + 1) / (attempts + 2), partial_share(rule, p0)), 0.9)
 
 
 def _decides(name: TestName, test: Cusum, end_ms: int, rule: Rule, normal: Normal) -> bool:
