@@ -208,7 +208,7 @@ def log_writer(path: Path) -> Iterator["LogWriter"]:
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as raw:
         if path.suffix == ".zst":
-            with zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False) as stream:
+            with zstandard.ZstdCompressor(level=1).stream_writer(raw, closefd=False) as stream:
                 yield LogWriter(stream)
         else:
             yield LogWriter(raw)

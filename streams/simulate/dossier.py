@@ -1,4 +1,4 @@
-"""What one dossier carries along its path."""
+"""What one dossier carries along its path, and what all dossiers of its matter share."""
 
 from typing import Literal
 
@@ -7,13 +7,51 @@ from streams.simulate.links import LinkState
 Aim = Literal["access", "lookups", "settling"]
 
 
+class Matter:
+    """What the dossiers of one flow, agency and service have in common, the text of their records included.
+
+    Where ``submits`` is false there are lookups and no submission. ``settling`` are the links asked when the
+    dossier is settled, ``settling_table`` draws how long after its acceptance that is. A request is about
+    ``records`` records and costs the provider as much as ``weight`` ordinary ones.
+    """
+
+    __slots__ = (
+        "agency",
+        "first_aim",
+        "flow",
+        "lookup_tail",
+        "lookup_text",
+        "portal",
+        "records",
+        "service",
+        "settling",
+        "settling_table",
+        "submission_text",
+        "submits",
+        "synthetic",
+        "weight",
+    )
+
+    def __init__(self, *, flow: str, portal: str, agency: str, service: str, synthetic: bool = False) -> None:
+        self.flow, self.portal, self.agency, self.service = flow, portal, agency, service
+        self.synthetic = synthetic
+        self.lookup_text = f'"agency":"{agency}","service":"{service}","attempt":'
+        self.lookup_tail = ',"synthetic":true}' if synthetic else "}"
+        self.submission_text = ""
+        self.first_aim: Aim = "lookups"
+        self.submits = False
+        self.settling: tuple[LinkState, ...] = ()
+        self.settling_table: tuple[int, ...] = (1,)
+        self.records = 1
+        self.weight = 1.0
+
+
 class Dossier:
     """A dossier, a clinic's card read, a batch request or a probe: whatever asks a link something.
 
     ``plan`` are the links still to ask in this phase, ``step`` the one that is next. ``attempt`` counts the
-    tries of this lookup, ``tries`` those since it was last deferred. Where ``submits`` is false there are
-    lookups and no submission. ``who`` is (agency, service); ``records`` how many the request is about, and
-    ``weight`` how many ordinary requests it costs the provider.
+    tries of this lookup, ``tries`` those since it was last deferred. ``key`` and ``head`` are its id as its
+    records spell it.
     """
 
     __slots__ = (
@@ -22,44 +60,28 @@ class Dossier:
         "attempt",
         "deferrals",
         "denied_links",
-        "flow",
         "head",
         "id",
+        "key",
+        "matter",
         "partition",
         "plan",
-        "portal",
-        "records",
-        "settling",
-        "settling_table",
         "step",
-        "submission_tail",
-        "submits",
-        "synthetic",
         "tries",
-        "weight",
-        "who",
     )
 
     def __init__(
         self,
-        *,
         id_: str,
         partition: int,
-        flow: str,
-        portal: str,
-        who: tuple[str, str],
+        matter: Matter,
+        plan: tuple[LinkState, ...],
+        denied_links: frozenset[str] = frozenset(),
     ) -> None:
         self.id, self.partition = id_, partition
-        self.flow, self.portal, self.who = flow, portal, who
-        self.head = f'"dossier_id":"{id_}",'
-        self.plan: tuple[LinkState, ...] = ()
-        self.settling: tuple[LinkState, ...] = ()
-        self.settling_table: tuple[int, ...] = (1,)
-        self.denied_links: frozenset[str] = frozenset()
-        self.aim: Aim = "lookups"
+        self.key = key = f'"{id_}"'
+        self.head = f'"dossier_id":{key},'
+        self.matter, self.plan, self.denied_links = matter, plan, denied_links
+        self.aim: Aim = matter.first_aim
         self.step = self.asked = self.tries = self.deferrals = 0
         self.attempt = 1
-        self.records = 1
-        self.weight = 1.0
-        self.submits = self.synthetic = False
-        self.submission_tail = ""

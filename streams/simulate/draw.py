@@ -43,6 +43,15 @@ def _normal_quantiles(size: int) -> tuple[Decimal, ...]:
     )
 
 
+@lru_cache(maxsize=64)
+def _spread(sigma: float, size: int) -> tuple[Decimal, ...]:
+    """Return the quantiles of a lognormal of median 1: what takes the time, and few sigmas are in use."""
+    spread = Decimal(repr(sigma))
+    with localcontext() as context:
+        context.prec = 28
+        return tuple((spread * z).exp() for z in _normal_quantiles(size))
+
+
 @lru_cache(maxsize=512)
 def lognormal(median: float, sigma: float, size: int = TABLE_SIZE) -> Table:
     """Return a lognormal's quantiles around ``median`` with log standard deviation ``sigma``, at least 1.
@@ -52,8 +61,21 @@ def lognormal(median: float, sigma: float, size: int = TABLE_SIZE) -> Table:
     """
     with localcontext() as context:
         context.prec = 28
-        centre, spread = Decimal(repr(median)), Decimal(repr(sigma))
-        return tuple(max(1, round(centre * (spread * z).exp())) for z in _normal_quantiles(size))
+        centre = Decimal(repr(median))
+        return tuple(max(1, round(centre * quantile)) for quantile in _spread(sigma, size))
+
+
+@lru_cache(maxsize=4)
+def _gumbel_quantiles(size: int) -> tuple[Decimal, ...]:
+    """Return the logarithms of an exponential's quantiles."""
+    return tuple((-(1 - p).ln()).ln() for p in _midpoints(size))
+
+
+@lru_cache(maxsize=64)
+def _hazard(shape: float, size: int) -> tuple[Decimal, ...]:
+    """Return the quantiles of a Weibull of scale 1."""
+    power = 1 / Decimal(repr(shape))
+    return tuple((quantile * power).exp() for quantile in _gumbel_quantiles(size))
 
 
 @lru_cache(maxsize=512)
@@ -65,8 +87,8 @@ def weibull(scale: float, shape: float, size: int = TABLE_SIZE) -> Table:
     """
     with localcontext() as context:
         context.prec = 28
-        scale_, power = Decimal(repr(scale)), 1 / Decimal(repr(shape))
-        return tuple(max(1, round(scale_ * ((-(1 - p).ln()).ln() * power).exp())) for p in _midpoints(size))
+        scale_ = Decimal(repr(scale))
+        return tuple(max(1, round(scale_ * quantile)) for quantile in _hazard(shape, size))
 
 
 def exponential(mean: float, size: int = TABLE_SIZE) -> Table:

@@ -10,24 +10,30 @@ Time is a heap of (when, sequence, dossier, what next). Endings of attempts are 
 their records may be written ahead of the clock, never behind it.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import chain
 from random import Random
+from typing import Final
 
+from streams.model.events import ANSWERED
 from streams.simulate.broker import LOOKUP, SUBMISSION, BrokerOrder, Entry
 from streams.simulate.city import Patience
-from streams.simulate.dossier import Dossier
-from streams.simulate.draw import exponential, lognormal, pick
+from streams.simulate.dossier import Dossier, Matter
+from streams.simulate.draw import TABLE_SIZE, exponential, lognormal, pick
 from streams.simulate.faults import Window
-from streams.simulate.links import OVERLOAD_GAP_MS, STATUS_CODES, Ending, LinkState
+from streams.simulate.links import STATUS_CODES, Ending, LinkState
 from streams.simulate.timetable import next_working_time
-from streams.simulate.truth import TrueFault
 
-LOOKUP_TIMEOUT_MS = 30_000
-_FLUSH_MS = 60_000
-_REACHES_PROVIDER = frozenset({"ok", "not_found", "mismatch", "provider_error", "throttled"})
-_ANSWERED = frozenset({"ok", "not_found", "mismatch"})
+_FLUSH_MS: Final = 60_000
+_PIECE_RECORDS: Final = 2048
+_NEVER: Final = 1 << 62
+"""When a dossier goes on that does not: after the end of any run."""
+_REACHES_PROVIDER: Final = ANSWERED | {"provider_error", "throttled"}
+_RESULTS: Final = {
+    outcome: f'","outcome":"{outcome}","status_code":{code}' for outcome, code in STATUS_CODES.items()
+}
 
 Arrivals = Iterator[tuple[int, Callable[[], Dossier] | None]]
 
@@ -52,20 +58,19 @@ class Engine:
         blind: dict[str, list[Window]],
         silent: dict[str, list[Window]],
         heartbeat_interval_ms: int,
-        counters: dict[str, int],
+        counters: defaultdict[str, int],
     ) -> None:
         self.start_ms, self.end_ms = start_ms, end_ms
         self.links = links
         self.counters = counters
-        self._broker = broker
+        self._broker, self._add = broker, broker.add
         self._patience = patience
-        self._rng = rng
+        self._rng, self._random = rng, rng.random
         self._blind, self._silent = blind, silent
         self._interval_ms = heartbeat_interval_ms
         self._next_beat = -(-start_ms // heartbeat_interval_ms) * heartbeat_interval_ms
         self._watched, self._watched_until = "", start_ms
-        self._heap: list[tuple[int, int, Dossier, Callable[[int, Dossier], None]]] = []
-        self._sequence = 0
+        self._heap: list[tuple[int, int, Dossier]] = []
         self._thinking = lognormal(60, 0.6)
         self._waiting = exponential(60_000)
         self._backoff_ms = _growing(
@@ -76,39 +81,43 @@ class Engine:
         )
 
     def run(self, arrivals: Arrivals) -> Iterator[list[Entry]]:
-        """Yield the whole log in broker order, in pieces."""
-        heap, broker = self._heap, self._broker
-        coming: Arrivals = chain(arrivals, [(self.end_ms, None)])
+        """Yield the whole log in broker order, in pieces, none of them empty."""
+        heap, broker, end_ms = self._heap, self._broker, self.end_ms
+        sequence = 0
+        coming: Arrivals = chain(arrivals, [(end_ms, None)])
         next_arrival, make = next(coming)
         flush_at = self.start_ms + _FLUSH_MS
         while True:
             if heap and heap[0][0] <= next_arrival:
-                at, _, dossier, what = heappop(heap)
-                if at >= self.end_ms:
-                    break
-                what(at, dossier)
+                at, _, dossier = heappop(heap)
+                then = self._go_on(at, dossier)
+            elif make is None:
+                break
             else:
-                if make is None:
-                    break
-                at = next_arrival
-                self._arrive(at, make())
+                at, dossier = next_arrival, make()
+                then = self._arrive(at, dossier)
                 next_arrival, make = next(coming)
-            if at >= flush_at:
-                flush_at = at + _FLUSH_MS
-                self._beat_until(at)
-                yield broker.until(at)
-        self._beat_until(self.end_ms)
-        yield broker.until(None)
+            while True:
+                if at >= flush_at:
+                    flush_at = at + _FLUSH_MS
+                    self._beat_until(at)
+                    if len(broker) >= _PIECE_RECORDS and (entries := broker.until(at)):
+                        yield entries
+                if then >= end_ms:
+                    break
+                if then > next_arrival or (heap and heap[0][0] <= then):
+                    sequence += 1
+                    heappush(heap, (then, sequence, dossier))
+                    break
+                at = then
+                then = self._go_on(at, dossier)
+        self._beat_until(end_ms)
+        if entries := broker.until(None):
+            yield entries
 
-    def later(self, at_ms: int, dossier: Dossier, what: Callable[[int, Dossier], None]) -> None:
-        """Do something with a dossier at a later time."""
-        if at_ms < self.end_ms:
-            self._sequence += 1
-            heappush(self._heap, (at_ms, self._sequence, dossier, what))
-
-    def count(self, name: str, by: int = 1) -> None:
-        """Move a counter of the calibration."""
-        self.counters[name] = self.counters.get(name, 0) + by
+    def _go_on(self, at_ms: int, dossier: Dossier) -> int:
+        """Do what is next with a dossier, and return when it goes on, `_NEVER` where it does not."""
+        return self._ask(at_ms, dossier) if dossier.plan else self._complete(at_ms, dossier)
 
     def _beat_until(self, at_ms: int) -> None:
         """Write the heartbeats due before ``at_ms``: of the links that are watched then."""
@@ -145,88 +154,86 @@ class Engine:
         windows = self._blind.get(name)
         return windows is not None and any(w.start_ms <= at_ms < w.end_ms for w in windows)
 
-    def _arrive(self, at_ms: int, dossier: Dossier) -> None:
-        for window in self._silent.get(dossier.portal, ()):
+    def _arrive(self, at_ms: int, dossier: Dossier) -> int:
+        matter = dossier.matter
+        for window in self._silent.get(matter.portal, ()):
             if window.start_ms <= at_ms < window.end_ms:
-                self.count(f"stayed_away/{dossier.flow}")
-                return
+                self.counters[f"stayed_away/{matter.flow}"] += 1
+                return _NEVER
         if dossier.aim == "access":
-            self._ask(at_ms, dossier)
-        else:
-            self._receive(at_ms, dossier)
+            return self._ask(at_ms, dossier)
+        return self._receive(at_ms, dossier)
 
-    def _receive(self, at_ms: int, dossier: Dossier) -> None:
-        self.count(f"received/{dossier.flow}")
+    def _receive(self, at_ms: int, dossier: Dossier) -> int:
+        self.counters[f"received/{dossier.matter.flow}"] += 1
         self._submission(at_ms, dossier, "received")
-        if dossier.plan:
-            self.later(at_ms + pick(self._thinking, self._rng), dossier, self._ask)
-        else:
-            self._accept(at_ms + pick(self._thinking, self._rng), dossier)
+        thought = at_ms + self._thinking[int(self._random() * TABLE_SIZE)]
+        return thought if dossier.plan else self._accept(thought, dossier)
 
-    def _submission(self, at_ms: int, dossier: Dossier, what: str, blocked_by: str | None = None) -> None:
-        if not dossier.submits or at_ms >= self.end_ms:
+    def _submission(self, at_ms: int, dossier: Dossier, what: str, blocked: str = "") -> None:
+        matter = dossier.matter
+        if not matter.submits or at_ms >= self.end_ms:
             return
-        self.count(f"submission.{what}")
-        if self._blind and self._is_blind(dossier.portal, at_ms):
-            self.count("unseen")
+        self.counters[f"submission.{what}"] += 1
+        if self._blind and self._is_blind(matter.portal, at_ms):
+            self.counters["unseen"] += 1
             return
-        dossier.asked += 1
-        blocked = f',"blocked_by":"{blocked_by}"' if blocked_by else ""
-        self._broker.add(
+        dossier.asked = asked = dossier.asked + 1
+        self._add(
             SUBMISSION,
             dossier.partition,
-            dossier.id,
+            dossier.key,
             at_ms,
-            f'{{"event_id":"{dossier.id}-{dossier.asked}","type":"submission.{what}",'
-            f'"occurred_at_ms":{at_ms},{dossier.head}{dossier.submission_tail}{blocked}}}',
+            f'{{"event_id":"{dossier.id}-{asked}","type":"submission.{what}",'
+            f'"occurred_at_ms":{at_ms},{dossier.head}{matter.submission_text}{blocked}}}',
         )
 
-    def _ask(self, at_ms: int, dossier: Dossier) -> None:
+    def _ask(self, at_ms: int, dossier: Dossier) -> int:
         """Make one attempt, and see to what follows from its ending."""
         link = dossier.plan[dossier.step]
-        if link.holds:
-            until = link.held_until(at_ms)
-            if until is not None:
-                self._hold(at_ms, until, link, dossier)
-                return
+        if link.holds and (until := link.held_until(at_ms)) is not None:
+            return self._hold(at_ms, until, link, dossier)
+        matter = dossier.matter
         if link.id in dossier.denied_links:
-            ending = Ending("denied", pick(self._thinking, self._rng), None)
+            ending: Ending = "denied", self._thinking[int(self._random() * TABLE_SIZE)], None
         else:
-            ending = link.attempt(at_ms, dossier.who[1], dossier.weight)
+            ending = link.attempt(at_ms, matter.service, matter.weight)
+        outcome, latency, _ = ending
+        known = at_ms + latency
         seen = not (self._blind and self._is_blind(link.id, at_ms))
-        self._account(at_ms, link, dossier, ending, seen=seen)
-        known = at_ms + ending.latency_ms
+        link.outcomes[outcome or "no_response"] += 1
+        if link.open_faults or link.overloads:
+            link.enter(at_ms, ending, matter.service, matter.agency, probe=matter.synthetic, seen=seen)
         if seen:
-            self._lookup(at_ms, known, link, dossier, ending)
+            self._lookup(at_ms, known, link, dossier, outcome)
         else:
-            self.count("unseen")
-        outcome = ending.outcome
-        if outcome == "ok" or (outcome in _ANSWERED and self._goes_on(dossier)):
-            self._next_step(known, dossier)
-        elif outcome in _ANSWERED:
-            self.count(f"rejected/{dossier.flow}")
+            self.counters["unseen"] += 1
+        if outcome == "ok" or (outcome in ANSWERED and self._is_set_right(matter)):
+            return self._next_step(known, dossier)
+        if outcome in ANSWERED:
+            self.counters[f"rejected/{matter.flow}"] += 1
             self._submission(known, dossier, "rejected")
-        elif outcome == "denied":
-            self.count(f"failed/{dossier.flow}")
+            return _NEVER
+        if outcome == "denied":
+            self.counters[f"failed/{matter.flow}"] += 1
             self._submission(known, dossier, "failed")
-        else:
-            self._try_again(known, link, dossier)
+            return _NEVER
+        return self._try_again(known, link, dossier)
 
-    def _goes_on(self, dossier: Dossier) -> bool:
+    def _is_set_right(self, matter: Matter) -> bool:
         """Say whether a clerk or the citizen sets an identity right that did not match."""
-        return not dossier.submits or self._rng.random() >= self._patience.mismatch_rejected
+        return not matter.submits or self._random() >= self._patience.mismatch_rejected
 
-    def _lookup(self, at_ms: int, known: int, link: LinkState, dossier: Dossier, ending: Ending) -> None:
+    def _lookup(self, at_ms: int, known: int, link: LinkState, dossier: Dossier, outcome: str | None) -> None:
         """Write the records of an attempt, as the portal and, where it reports, the provider saw it."""
-        dossier.asked += 1
-        agency, service = dossier.who
-        key, partition, add = dossier.id, dossier.partition, self._broker.add
-        lookup = f"{dossier.id}-{dossier.asked}"
+        dossier.asked = asked = dossier.asked + 1
+        matter, partition, key, add = dossier.matter, dossier.partition, dossier.key, self._add
+        lookup = f"{dossier.id}-{asked}"
         common = (
-            f'"lookup_id":"{lookup}",{dossier.head}"link":"{link.id}","agency":"{agency}",'
-            f'"service":"{service}","attempt":{dossier.attempt},"observer":"'
+            f'"lookup_id":"{lookup}",{dossier.head}{link.text}{matter.lookup_text}{dossier.attempt},'
+            '"observer":"'
         )
-        tail = ',"synthetic":true}' if dossier.synthetic else "}"
+        tail = matter.lookup_tail
         add(
             LOOKUP,
             partition,
@@ -234,10 +241,9 @@ class Engine:
             at_ms,
             f'{{"event_id":"{lookup}q","type":"lookup.requested","occurred_at_ms":{at_ms},{common}portal"{tail}',
         )
-        outcome = ending.outcome
         if outcome is None:
             return
-        result = f'","outcome":"{outcome}","status_code":{STATUS_CODES[outcome]}{tail}'
+        result = _RESULTS[outcome]
         if known < self.end_ms and not (self._blind and self._is_blind(link.id, known)):
             add(
                 LOOKUP,
@@ -245,10 +251,10 @@ class Engine:
                 key,
                 known,
                 f'{{"event_id":"{lookup}a","type":"lookup.completed","occurred_at_ms":{known},'
-                f"{common}portal{result}",
+                f"{common}portal{result}{tail}",
             )
         if link.link.provider_view and outcome in _REACHES_PROVIDER and known < self.end_ms:
-            way = min(25, ending.latency_ms // 6)
+            way = min(25, (known - at_ms) // 6)
             asked, answered = at_ms + way, max(at_ms + way, known - way)
             add(
                 LOOKUP,
@@ -264,82 +270,71 @@ class Engine:
                 key,
                 answered,
                 f'{{"event_id":"{lookup}A","type":"lookup.completed","occurred_at_ms":{answered},'
-                f"{common}provider{result}",
+                f"{common}provider{result}{tail}",
             )
 
-    def _account(self, at_ms: int, link: LinkState, dossier: Dossier, ending: Ending, *, seen: bool) -> None:
-        """Enter an attempt into the truth."""
-        totals = link.totals
-        totals.attempts += 1
-        outcome = ending.outcome or "no_response"
-        totals.outcomes[outcome] = totals.outcomes.get(outcome, 0) + 1
-        failed = outcome not in _ANSWERED and outcome != "denied"
-        totals.failures += failed
-        if link.overloads:
-            _enter_overload(at_ms, link, dossier, ending if failed else None, seen=seen)
-        if link.open_faults:
-            _enter_faults(at_ms, link, dossier, ending, seen=seen)
-
-    def _next_step(self, at_ms: int, dossier: Dossier) -> None:
-        dossier.step += 1
+    def _next_step(self, at_ms: int, dossier: Dossier) -> int:
+        dossier.step = step = dossier.step + 1
         dossier.attempt, dossier.tries, dossier.deferrals = 1, 0, 0
         if dossier.aim == "access":
             dossier.aim, dossier.plan, dossier.step = "lookups", dossier.plan[1:], 0
-            self._receive(at_ms, dossier)
-        elif dossier.step < len(dossier.plan):
-            self.later(at_ms + pick(self._thinking, self._rng), dossier, self._ask)
-        elif dossier.aim == "lookups":
-            self.count(f"looked_up/{dossier.flow}", dossier.records)
-            if dossier.submits:
-                self._accept(at_ms, dossier)
-        else:
-            self._complete(at_ms, dossier)
+            return self._receive(at_ms, dossier)
+        if step < len(dossier.plan):
+            return at_ms + self._thinking[int(self._random() * TABLE_SIZE)]
+        if dossier.aim == "settling":
+            return self._complete(at_ms, dossier)
+        matter = dossier.matter
+        self.counters[f"looked_up/{matter.flow}"] += matter.records
+        return self._accept(at_ms, dossier) if matter.submits else _NEVER
 
-    def _accept(self, at_ms: int, dossier: Dossier) -> None:
-        self.count(f"accepted/{dossier.flow}")
+    def _accept(self, at_ms: int, dossier: Dossier) -> int:
+        """Accept a dossier, and return when it will be settled: its lookups of then are its plan now."""
+        matter = dossier.matter
+        self.counters[f"accepted/{matter.flow}"] += 1
         self._submission(at_ms, dossier, "accepted")
-        settled = at_ms + pick(dossier.settling_table, self._rng)
-        settled = next_working_time(settled, self._rng.random())
-        dossier.aim, dossier.plan, dossier.step = "settling", dossier.settling, 0
-        self.later(settled, dossier, self._ask if dossier.plan else self._complete)
+        settled = at_ms + pick(matter.settling_table, self._rng)
+        dossier.aim, dossier.plan, dossier.step = "settling", matter.settling, 0
+        return next_working_time(settled, self._random())
 
-    def _complete(self, at_ms: int, dossier: Dossier) -> None:
+    def _complete(self, at_ms: int, dossier: Dossier) -> int:
         if at_ms < self.end_ms:
-            self.count(f"completed/{dossier.flow}")
+            self.counters[f"completed/{dossier.matter.flow}"] += 1
             self._submission(at_ms, dossier, "completed")
+        return _NEVER
 
-    def _try_again(self, known: int, link: LinkState, dossier: Dossier) -> None:
+    def _try_again(self, known: int, link: LinkState, dossier: Dossier) -> int:
         """Back off, defer, or give up."""
-        if dossier.synthetic:
-            return
-        patience, random = self._patience, self._rng.random
+        matter = dossier.matter
+        if matter.synthetic:
+            return _NEVER
+        patience = self._patience
         dossier.attempt += 1
         dossier.tries += 1
         if dossier.tries < patience.attempts:
             longest_ms = self._backoff_ms[dossier.tries - 1]
-            self.later(known + 200 + int(random() * longest_ms), dossier, self._ask)
-            return
+            return known + 200 + int(self._random() * longest_ms)
         dossier.tries = 0
         dossier.deferrals += 1
         if dossier.deferrals > patience.deferrals:
-            self.count(f"failed/{dossier.flow}")
-            self._submission(known, dossier, "failed", link.id)
-            return
+            self.counters[f"failed/{matter.flow}"] += 1
+            self._submission(known, dossier, "failed", link.blocked_text)
+            return _NEVER
         if dossier.deferrals == 1:
             self._defer(known, link, dossier)
         wait = int(pick(self._waiting, self._rng) * self._deferral_minutes[dossier.deferrals - 1])
-        self.later(known + 30_000 + wait, dossier, self._ask)
+        return known + 30_000 + wait
 
-    def _hold(self, at_ms: int, until: int, link: LinkState, dossier: Dossier) -> None:
+    def _hold(self, at_ms: int, until: int, link: LinkState, dossier: Dossier) -> int:
         """Wait for the end of announced maintenance, then some, so that not all come back at once."""
-        if not dossier.synthetic:
-            self._defer(at_ms, link, dossier)
-            self.later(until + int(self._rng.random() * 600_000), dossier, self._ask)
+        if dossier.matter.synthetic:
+            return _NEVER
+        self._defer(at_ms, link, dossier)
+        return until + int(self._random() * 600_000)
 
     def _defer(self, at_ms: int, link: LinkState, dossier: Dossier) -> None:
         if dossier.aim == "lookups":
-            self.count(f"deferred/{dossier.flow}")
-            self._submission(at_ms, dossier, "deferred", link.id)
+            self.counters[f"deferred/{dossier.matter.flow}"] += 1
+            self._submission(at_ms, dossier, "deferred", link.blocked_text)
 
 
 def _growing(first: float, times: float, count: int, most: float) -> list[float]:
@@ -349,46 +344,3 @@ def _growing(first: float, times: float, count: int, most: float) -> list[float]
         series.append(min(value, most))
         value *= times
     return series
-
-
-def _enter_overload(
-    at_ms: int, link: LinkState, dossier: Dossier, failed: Ending | None, *, seen: bool
-) -> None:
-    overload = link.overloads[-1]
-    truth = overload.truth
-    if at_ms >= truth.end_ms + OVERLOAD_GAP_MS:
-        return
-    overload.pending += 1
-    if failed is not None and at_ms < truth.end_ms:
-        truth.attempts += overload.pending
-        truth.failures += 1
-        truth.observed += seen
-        overload.pending = 0
-        _enter_hit(at_ms, at_ms + failed.latency_ms, truth)
-        agency, service = dossier.who
-        overload.services.add(service)
-        overload.agencies.add(agency)
-
-
-def _enter_hit(at_ms: int, known_ms: int, truth: TrueFault) -> None:
-    if truth.first_failing_request_ms is None:
-        truth.first_failing_request_ms = at_ms
-    if truth.first_failure_known_ms is None or known_ms < truth.first_failure_known_ms:
-        truth.first_failure_known_ms = known_ms
-    truth.last_failing_request_ms = at_ms
-
-
-def _enter_faults(at_ms: int, link: LinkState, dossier: Dossier, ending: Ending, *, seen: bool) -> None:
-    spell = ending.spell
-    for truth in link.open_faults:
-        truth.attempts += 1
-        if spell is not None and spell.truth is truth:
-            truth.failures += 1
-            truth.observed += seen
-            if not dossier.synthetic:
-                agency, service = dossier.who
-                spell.hit_services.add(service)
-                spell.hit_agencies.add(agency)
-            late = ending.outcome is None or spell.effect == "accepted_late"
-            known = at_ms + (LOOKUP_TIMEOUT_MS if late else ending.latency_ms)
-            _enter_hit(at_ms, known, truth)

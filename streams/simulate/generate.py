@@ -1,23 +1,20 @@
 """A run: a scenario of a city, a seed and a scale, turned into records and the truth about them."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from heapq import merge
 from itertools import chain
-from typing import Final
 
 from streams.model.record import Record
 from streams.simulate.account import catalogue_counters, figure_results, settle
 from streams.simulate.broker import BrokerOrder, Entry
 from streams.simulate.city import Catalogue, Fault, Scenario, epoch_ms
 from streams.simulate.draw import seeded
-from streams.simulate.engine import LOOKUP_TIMEOUT_MS, Engine
+from streams.simulate.engine import Engine
 from streams.simulate.faults import Spell, Window, by_chance, on_paper, planned, spells_of, true_fault
-from streams.simulate.links import LinkState
+from streams.simulate.links import LOOKUP_TIMEOUT_MS, LinkState
 from streams.simulate.truth import TrueFault, Truth
 from streams.simulate.workload import Workload, links_in_use
-
-PIECE_RECORDS: Final = 4_096
-"""Records written at once: enough that a piece costs nothing, few enough to keep memory small."""
 
 
 class Run:
@@ -46,7 +43,7 @@ class Run:
         self._blind: dict[str, list[Window]] = {}
         self._silent: dict[str, list[Window]] = {}
         self._lay_faults()
-        self._counters = catalogue_counters(catalogue)
+        self._counters = defaultdict(int, catalogue_counters(catalogue))
         self._broker = BrokerOrder(scenario.transport, partitions, seeded(self.seed, "transport"))
         self._engine = Engine(
             start_ms=self.start_ms,
@@ -76,14 +73,8 @@ class Run:
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield the log as lines of a log file, in pieces, each with the log time that it reaches."""
-        piece: list[Entry] = []
         for entries in self._log():
-            piece += entries
-            if len(piece) >= PIECE_RECORDS:
-                yield piece[-1][0], self._broker.lines(piece)
-                piece = []
-        if piece:
-            yield piece[-1][0], self._broker.lines(piece)
+            yield entries[-1][0], self._broker.lines(entries)
 
     def _log(self) -> Iterator[list[Entry]]:
         return self._engine.run(merge(*self._workload.streams(), key=lambda arrival: arrival[0]))
@@ -100,7 +91,7 @@ class Run:
             start_ms=self.start_ms,
             end_ms=self.end_ms,
             lookup_timeout_ms=LOOKUP_TIMEOUT_MS,
-            links=[state.totals for state in states],
+            links=[state.totals() for state in states],
             faults=settle(self._general, states),
             records=self._broker.counts(),
             counters=counters,

@@ -8,14 +8,16 @@ load. Such an overload is nobody's plan, so it is written into the truth as it h
 """
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Struct
 
+from streams.model.events import ANSWERED
 from streams.simulate.city import Fault, Link
-from streams.simulate.draw import lognormal
+from streams.simulate.draw import TABLE_SIZE, lognormal
 from streams.simulate.faults import Spell, true_fault
 from streams.simulate.truth import LinkTotals, TrueFault
 
@@ -39,15 +41,13 @@ _QUICK_FAILURES: Final = {
     "tls_error": lognormal(130, 0.4),
     "throttled": lognormal(45, 0.5),
 }
+LOOKUP_TIMEOUT_MS: Final = 30_000
 OVERLOAD_GAP_MS: Final = 60_000
+NOT_FAILED: Final = ANSWERED | {"denied"}
+"""Outcomes that say nothing against link or provider."""
 
-
-class Ending(NamedTuple):
-    """How an attempt ends: ``outcome`` None where nothing ever comes back."""
-
-    outcome: str | None
-    latency_ms: int
-    spell: Spell | None
+Ending = tuple[str | None, int, Spell | None]
+"""How an attempt ends: the outcome, None where nothing ever comes back; its latency in ms; the bad spell."""
 
 
 class Overload(Struct):
@@ -57,6 +57,21 @@ class Overload(Struct):
     services: set[str]
     agencies: set[str]
     pending: int = 0
+
+    def enter(self, at_ms: int, latency_ms: int, *, failed: bool, seen: bool) -> bool:
+        """Enter an attempt, and say whether it failed by this overload."""
+        truth = self.truth
+        if at_ms >= truth.end_ms + OVERLOAD_GAP_MS:
+            return False
+        self.pending += 1
+        if not failed or at_ms >= truth.end_ms:
+            return False
+        truth.attempts += self.pending
+        truth.failures += 1
+        truth.observed += seen
+        self.pending = 0
+        _enter_hit(at_ms, at_ms + latency_ms, truth)
+        return True
 
 
 class LinkState:
@@ -68,7 +83,9 @@ class LinkState:
     def __init__(self, link: Link, rng: Random) -> None:
         self.link = link
         self.id = link.id
-        self.totals = LinkTotals(link.id)
+        self.text = f'"link":"{link.id}",'
+        self.blocked_text = f',"blocked_by":"{link.id}"'
+        self.outcomes: defaultdict[str, int] = defaultdict(int)
         self.spells: list[Spell] = []
         self.faults: list[TrueFault] = []
         self.holds: list[tuple[int, int]] = []
@@ -94,6 +111,12 @@ class LinkState:
             self._chances.append(chance)
             self._ends.append(outcome)
         self._any = chance
+
+    def totals(self) -> LinkTotals:
+        """Return all that was asked so far, and how it ended."""
+        ends = dict(self.outcomes)
+        failures = sum(count for outcome, count in ends.items() if outcome not in NOT_FAILED)
+        return LinkTotals(self.id, sum(ends.values()), failures, ends)
 
     def lay(
         self, faults: Sequence[TrueFault], spells: Sequence[Spell], holds: Sequence[tuple[int, int]]
@@ -121,7 +144,7 @@ class LinkState:
                 if (spell.services is None or service in spell.services) and self._random() < spell.share:
                     return self._hit(spell, at_ms, weight)
         wait = self._queue(at_ms, weight) if self._service_ms else 0
-        latency = self._latency[int(self._random() * 1024)] + wait
+        latency = self._latency[int(self._random() * TABLE_SIZE)] + wait
         timeout = self.link.timeout_ms
         if latency > timeout:
             shed = wait > 3 * timeout
@@ -132,11 +155,35 @@ class LinkState:
             return self._failure("throttled" if shed else "timeout", None)
         chance = self._random()
         if chance >= self._any:
-            return Ending("ok", latency, None)
+            return ("ok", latency, None)
         outcome = self._ends[bisect_right(self._chances, chance)]
         if outcome in ("not_found", "mismatch"):
-            return Ending(outcome, latency, None)
+            return (outcome, latency, None)
         return self._failure(outcome, None)
+
+    def enter(
+        self, at_ms: int, ending: Ending, service: str, agency: str, *, probe: bool, seen: bool
+    ) -> None:
+        """Enter an attempt into the truth of the overload and of the faults that are under way.
+
+        ``seen`` says that the portal's observer was well.
+        """
+        outcome, latency, spell = ending
+        if self.overloads:
+            overload = self.overloads[-1]
+            if overload.enter(at_ms, latency, failed=outcome not in NOT_FAILED, seen=seen):
+                overload.services.add(service)
+                overload.agencies.add(agency)
+        for truth in self.open_faults:
+            truth.attempts += 1
+            if spell is not None and spell.truth is truth:
+                truth.failures += 1
+                truth.observed += seen
+                if not probe:
+                    spell.hit_services.add(service)
+                    spell.hit_agencies.add(agency)
+                late = outcome is None or spell.effect == "accepted_late"
+                _enter_hit(at_ms, at_ms + (LOOKUP_TIMEOUT_MS if late else latency), truth)
 
     def _queue(self, at_ms: int, weight: float) -> int:
         waiting = max(0.0, self._wait_ms - (at_ms - self._last_ms))
@@ -147,26 +194,26 @@ class LinkState:
     def _hit(self, spell: Spell, at_ms: int, weight: float) -> Ending:
         if spell.effect == "data_quality":
             outcome = "not_found" if self._random() < 0.4 else "mismatch"
-            return Ending(outcome, self._latency[int(self._random() * 1024)], spell)
+            return (outcome, self._latency[int(self._random() * TABLE_SIZE)], spell)
         if spell.effect == "accepted_late":
             late = spell.late_ms // 4 + int(self._random() * spell.late_ms * 3 // 4)
-            return Ending("ok", max(31_000, late), spell)
+            return ("ok", max(31_000, late), spell)
         if spell.effect == "slow":
             wait = self._queue(at_ms, weight) if self._service_ms else 0
-            latency = round(self._latency[int(self._random() * 1024)] * spell.slow_times) + wait
+            latency = round(self._latency[int(self._random() * TABLE_SIZE)] * spell.slow_times) + wait
             if latency > self.link.timeout_ms:
                 return self._failure("timeout", spell)
-            return Ending("ok", latency, spell)
+            return ("ok", latency, spell)
         return self._failure(spell.effect, spell)
 
     def _failure(self, outcome: str, spell: Spell | None) -> Ending:
         if outcome == "half_open":
-            return Ending(None, 30_000, spell)
+            return (None, 30_000, spell)
         if outcome == "timeout":
-            return Ending(outcome, self.link.timeout_ms + int(self._random() * 40), spell)
+            return (outcome, self.link.timeout_ms + int(self._random() * 40), spell)
         table = _QUICK_FAILURES.get(outcome, self._latency)
-        latency = min(table[int(self._random() * 1024)], self.link.timeout_ms)
-        return Ending(outcome, latency, spell)
+        latency = min(table[int(self._random() * TABLE_SIZE)], self.link.timeout_ms)
+        return (outcome, latency, spell)
 
     def _move_to(self, at_ms: int) -> None:
         self._active = [spell for spell in self.spells if spell.start_ms <= at_ms < spell.end_ms]
@@ -190,3 +237,11 @@ class LinkState:
         truth = true_fault(fault, self.id, at_ms, at_ms + 1)
         truth.fault_domain = "provider"
         self.overloads.append(Overload(truth, set(), set()))
+
+
+def _enter_hit(at_ms: int, known_ms: int, truth: TrueFault) -> None:
+    if truth.first_failing_request_ms is None:
+        truth.first_failing_request_ms = at_ms
+    if truth.first_failure_known_ms is None or known_ms < truth.first_failure_known_ms:
+        truth.first_failure_known_ms = known_ms
+    truth.last_failing_request_ms = at_ms

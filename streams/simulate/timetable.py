@@ -8,6 +8,7 @@ them so makes a count that a source reports come out exactly, and leaves all els
 from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import accumulate
 from random import Random
 from typing import Final
@@ -17,7 +18,6 @@ from streams.model.calendar import (
     MINUTE_MS,
     OFFICE_HOURS,
     UTC_OFFSET_MS,
-    day_start_ms,
     is_working_day,
     local_date,
 )
@@ -25,7 +25,6 @@ from streams.model.holidays import CLOSED
 from streams.simulate.city import Peak
 
 BIN_MS: Final = 900_000
-_UTC_OFFSET_MINUTES: Final = UTC_OFFSET_MS // MINUTE_MS
 _HOURS: Final = OFFICE_HOURS.hours or ()
 
 # Weight of each half hour of the day, 48 of them, relative to the busiest.
@@ -59,19 +58,27 @@ _WEEK: Final = {
 _HOLIDAY: Final = 7
 
 
+@lru_cache(maxsize=1_000)
+def _works(day: int) -> bool:
+    """Say whether counters open on a local day, counted from 1970: the calendar is asked once a day."""
+    return is_working_day(local_date(day * DAY_MS - UTC_OFFSET_MS))
+
+
 def next_working_time(at_ms: int, spread: float) -> int:
     """Return ``at_ms`` if counters are open then, else ``spread`` (0 to 1) into their next hours."""
-    minutes = (at_ms // 60_000 + _UTC_OFFSET_MINUTES) % 1440
-    working = is_working_day(local_date(at_ms))
-    if working and any(start <= minutes < end for start, end in _HOURS):
-        return at_ms
-    day_ms = day_start_ms(at_ms)
+    day, into_day = divmod(at_ms + UTC_OFFSET_MS, DAY_MS)
+    minutes = into_day // MINUTE_MS
+    working = _works(day)
+    if working:
+        for start, end in _HOURS:
+            if start <= minutes < end:
+                return at_ms
     start, end = next((hours for hours in _HOURS if working and minutes < hours[0]), _HOURS[0])
     if not working or minutes >= _HOURS[-1][1]:
-        day_ms += DAY_MS
-        while not is_working_day(local_date(day_ms)):
-            day_ms += DAY_MS
-    return day_ms + start * MINUTE_MS + int(spread * (end - start) * MINUTE_MS)
+        day += 1
+        while not _works(day):
+            day += 1
+    return day * DAY_MS - UTC_OFFSET_MS + start * MINUTE_MS + int(spread * (end - start) * MINUTE_MS)
 
 
 class Timetable:

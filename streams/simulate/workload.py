@@ -1,6 +1,7 @@
 """Who comes, and what they ask: arrivals of dossiers, batches and probes, each with its path over links."""
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from random import Random
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from streams.model.calendar import DAY_MS, day_start_ms
 from streams.simulate.broker import partition_of
 from streams.simulate.city import Batch, Catalogue, Flow, Link, People, Portal, Scenario, epoch_ms
-from streams.simulate.dossier import Dossier
+from streams.simulate.dossier import Dossier, Matter
 from streams.simulate.draw import lognormal, seeded
 from streams.simulate.links import LinkState
 from streams.simulate.timetable import BIN_MS, Timetable
@@ -65,7 +66,7 @@ class Workload:
         seed: int,
         scale: float,
         partitions: int,
-        counters: dict[str, int],
+        counters: defaultdict[str, int],
     ) -> None:
         self._scenario = scenario
         self._states = states
@@ -79,7 +80,7 @@ class Workload:
         for group in catalogue.services:
             for name in (*(service.id for service in group.all()), *group.members):
                 self._groups.setdefault(name, []).append(group.id)
-        self._numbers: dict[str, int] = {}
+        self._numbers: defaultdict[str, int] = defaultdict(int)
         self._met: set[tuple[str, str]] = set()
 
     def streams(self) -> list[Arrivals]:
@@ -106,34 +107,46 @@ class Workload:
         portal = self._portals[flow.portal]
         names, cumulative = list(flow.services), list(accumulate(flow.services.values()))
         agencies = self._agencies[flow.agencies]
-        applicant = self._applicant(flow, portal, rng)
-        after = {name: self._links(portal, self._services[name].settling) for name in names}
-        settling = {name: lognormal(self._services[name].settling_hours * _HOUR_MS, 0.7) for name in names}
-        tails: dict[tuple[str, str], str] = {}
-        random = rng.random
+        access = (self._states[flow.access],) if flow.access else ()
+        ecopy = frozenset({portal.lookups["ecopy"]} if "ecopy" in portal.lookups else ())
+        nothing: frozenset[str] = frozenset()
+        without_vneid = 1 - self._scenario.people.vneid_in_portal
+        matters: dict[tuple[str, str], Matter] = {}
+        plans: dict[tuple[str, bool, str], tuple[LinkState, ...]] = {}
+        random, all_weights, some = rng.random, cumulative[-1], len(agencies)
 
         def make() -> Dossier:
-            service = names[bisect_right(cumulative, random() * cumulative[-1])]
+            service = names[bisect_right(cumulative, random() * all_weights)]
             # The first agencies of a group are the larger ones: the density falls by two thirds over it.
             place = random()
-            agency = agencies[int((place + place * place) / 2 * len(agencies))]
-            dossier = self._dossier(portal.prefix, flow.id, portal.id, agency, service)
-            dossier.submits = flow.submits
-            dossier.aim = "access" if flow.access else "lookups"
-            applicant(dossier, service)
-            if flow.submits:
-                dossier.settling, dossier.settling_table = after[service], settling[service]
-            tail = tails.get((agency, service))
-            if tail is None:
-                tail = tails[agency, service] = (
-                    f'"portal":"{portal.id}","agency":"{agency}","service":"{service}",'
-                    f'"channel":"{flow.channel}"'
-                )
-                self._first_of(flow, agency, service)
-            dossier.submission_tail = tail
-            return dossier
+            agency = agencies[int((place + place * place) / 2 * some)]
+            matter = matters.get((agency, service))
+            if matter is None:
+                matter = matters[agency, service] = self._matter(flow, portal, agency, service)
+            account, card = self._identity(random) if flow.submits else (False, "")
+            denied = ecopy if ecopy and random() < without_vneid else nothing
+            plan = plans.get((service, account, card))
+            if plan is None:
+                plan = access + self._path(flow, portal, service, account, card)
+                plans[service, account, card] = plan
+            return self._dossier(portal.prefix, matter, plan, denied)
 
         return make
+
+    def _matter(self, flow: Flow, portal: Portal, agency: str, service: str) -> Matter:
+        """Return what the dossiers of a service at an agency share; called when the first one comes."""
+        self._first_of(flow, agency, service)
+        matter = Matter(flow=flow.id, portal=portal.id, agency=agency, service=service)
+        matter.submits = flow.submits
+        matter.first_aim = "access" if flow.access else "lookups"
+        matter.submission_text = (
+            f'"portal":"{portal.id}","agency":"{agency}","service":"{service}","channel":"{flow.channel}"'
+        )
+        if flow.submits:
+            of_service = self._services[service]
+            matter.settling = self._links(portal, of_service.settling)
+            matter.settling_table = lognormal(of_service.settling_hours * _HOUR_MS, 0.7)
+        return matter
 
     def _first_of(self, flow: Flow, agency: str, service: str) -> None:
         """Count an agency or service the first time a flow, or a service's group, meets it."""
@@ -145,30 +158,12 @@ class Workload:
         ):
             if met not in self._met:
                 self._met.add(met)
-                self._count(met[0])
+                self._counters[met[0]] += 1
 
-    def _applicant(self, flow: Flow, portal: Portal, rng: Random) -> Callable[[Dossier, str], None]:
-        """Return what draws an applicant and lays the dossier's path accordingly."""
-        access = (self._states[flow.access],) if flow.access else ()
-        ecopy = frozenset({portal.lookups["ecopy"]} if "ecopy" in portal.lookups else ())
-        plans: dict[tuple[str, bool, str], tuple[LinkState, ...]] = {}
-        without_vneid = 1 - self._scenario.people.vneid_in_portal
-
-        def draw(dossier: Dossier, service: str) -> None:
-            who = self._identity(rng) if flow.submits else (False, "")
-            if ecopy and rng.random() < without_vneid:
-                dossier.denied_links = ecopy
-            plan = plans.get((service, *who))
-            if plan is None:
-                plan = plans[service, *who] = access + self._path(flow, portal, service, *who)
-            dossier.plan = plan
-
-        return draw
-
-    def _identity(self, rng: Random) -> tuple[bool, str]:
+    def _identity(self, random: Callable[[], float]) -> tuple[bool, str]:
         """Draw whether an applicant signs in with VNeID, and the lookup that their document asks for."""
-        people, random, count = self._scenario.people, rng.random, self._count
-        count("applicants")
+        people, counters = self._scenario.people, self._counters
+        counters["applicants"] += 1
         account, chance = random() < people.vneid_account, random()
         card = ""
         if chance < people.cmnd_9_digits:
@@ -176,15 +171,15 @@ class Workload:
         elif chance < people.cmnd_9_digits + people.card_read:
             card = "cccd"
         if account:
-            count("applicants/vneid-account")
+            counters["applicants/vneid-account"] += 1
             if random() < people.vneid_level_2:
-                count("applicants/vneid-level-2")
+                counters["applicants/vneid-level-2"] += 1
                 card = ""  # level 2 has identified the person already
         if card:
-            count(f"applicants/{card}")
+            counters[f"applicants/{card}"] += 1
         for trait, share in people.traits.items():
             if random() < share:
-                count(f"applicants/{trait}")
+                counters[f"applicants/{trait}"] += 1
         return account, card
 
     def _path(
@@ -204,19 +199,16 @@ class Workload:
         names = [portal.lookups[role] for role in roles]
         return tuple(self._states[name] for name in names if name in self._states)
 
-    def _dossier(self, prefix: str, flow: str, portal: str, agency: str, service: str) -> Dossier:
-        number = self._numbers[prefix] = self._numbers.get(prefix, 0) + 1
+    def _dossier(
+        self,
+        prefix: str,
+        matter: Matter,
+        plan: tuple[LinkState, ...],
+        denied_links: frozenset[str] = frozenset(),
+    ) -> Dossier:
+        self._numbers[prefix] = number = self._numbers[prefix] + 1
         id_ = f"{prefix}-{number:07d}"
-        return Dossier(
-            id_=id_,
-            partition=partition_of(id_, self._partitions),
-            flow=flow,
-            portal=portal,
-            who=(agency, service),
-        )
-
-    def _count(self, name: str) -> None:
-        self._counters[name] = self._counters.get(name, 0) + 1
+        return Dossier(id_, partition_of(id_, self._partitions), matter, plan, denied_links)
 
     def _batch(self, batch: Batch) -> Arrivals:
         """Spread the batch's requests evenly over its hours."""
@@ -226,11 +218,11 @@ class Workload:
         hours = _daily_hours(start, end, batch.from_hour, batch.to_hour)
         total = sum(last - first for first, last in hours)
         plan = (self._states[batch.link],)
+        matter = Matter(flow=batch.id, portal=batch.id, agency=batch.agency, service=batch.service)
+        matter.weight, matter.records = batch.weight, batch.per_request
 
         def make() -> Dossier:
-            dossier = self._dossier("BATCH", batch.id, batch.id, batch.agency, batch.service)
-            dossier.plan, dossier.weight, dossier.records = plan, batch.weight, batch.per_request
-            return dossier
+            return self._dossier("BATCH", matter, plan)
 
         number, passed = 0, 0
         for first, last in hours:
@@ -246,11 +238,10 @@ class Workload:
         """Ask a link at a fixed interval, whatever the traffic."""
         every = round((link.link.probe_seconds or 60) * 1000)
         name = f"probe-{link.id}"
+        matter = Matter(flow=name, portal=name, agency="monitoring", service="probe", synthetic=True)
 
         def make() -> Dossier:
-            dossier = self._dossier("PROBE", name, name, "monitoring", "probe")
-            dossier.plan, dossier.synthetic = (link,), True
-            return dossier
+            return self._dossier("PROBE", matter, (link,))
 
         for at in range(self._start_ms + every // 2, self._end_ms, every):
             yield at, make
