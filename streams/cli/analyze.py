@@ -30,12 +30,15 @@ def analyze_log(
 ) -> None:
     """Print the final outages of a log as NDJSON, one a line; what is said about them goes to stderr.
 
-    The result is what the brokered pipeline gives for the same log, byte for byte.
+    The result is what the brokered pipeline gives for the same log, byte for byte. Without --out only
+    outages are made, which takes about half as long.
     """
     if not file.exists():
         refuse(f"{file}: no such file")
     try:
-        analysis = analyze_with_progress(file, Rule() if rule is None else read_rule(rule))
+        analysis = analyze_with_progress(
+            file, Rule() if rule is None else read_rule(rule), outages_only=out is None
+        )
     except (LogFileError, RuleFileError) as error:
         refuse(error)
     if out is not None:
@@ -46,7 +49,7 @@ def analyze_log(
     _summarise(analysis)
 
 
-def analyze_with_progress(file: Path, rule: Rule) -> Analysis:
+def analyze_with_progress(file: Path, rule: Rule, *, outages_only: bool) -> Analysis:
     """Analyze a log file behind a progress bar; raise `LogFileError`.
 
     A process that meters it and fails is told of, and ends the command.
@@ -55,7 +58,12 @@ def analyze_with_progress(file: Path, rule: Rule) -> Analysis:
     with Progress(*columns, console=notes, transient=True) as progress:
         task = progress.add_task(f"reading {file.name}", total=None)
         try:
-            return analyze(file, rule, progress=lambda records: progress.advance(task, records))
+            return analyze(
+                file,
+                rule,
+                progress=lambda records: progress.advance(task, records),
+                outages_only=outages_only,
+            )
         except WorkerError as error:
             fail(error)
 

@@ -39,7 +39,7 @@ def backfill(
         refuse(f"{file}: no such file")
     try:
         chosen = Rule() if rule is None else read_rule(rule)
-        analysis = analyze_with_progress(file, chosen)
+        analysis = analyze_with_progress(file, chosen, outages_only=False)
     except (LogFileError, RuleFileError) as error:
         refuse(error)
     if not analysis.measurements:

@@ -56,7 +56,7 @@ def _rule(name: str) -> Rule:
 def _compare(log: Path, before: Rule, after: Rule) -> tuple[Backtest, list[Score] | None]:
     if not log.exists():
         refuse(f"{log}: no such file")
-    result = backtest(log, analyze_with_progress(log, before), after)
+    result = backtest(log, analyze_with_progress(log, before, outages_only=False), after)
     known = truth_path(log)
     if not known.exists():
         return result, None

@@ -63,11 +63,14 @@ class Detector:
     """Follows the links of one partition of `link.measurements`.
 
     ``partitions`` are the source partitions whose watermarks make the clock; the clock stands until each
-    has been heard.
+    has been heard. With ``outages_only`` no windows are made; the outages are the same.
     """
 
-    def __init__(self, rule: Rule, settings: DetectSettings, partitions: Iterable[int]) -> None:
+    def __init__(
+        self, rule: Rule, settings: DetectSettings, partitions: Iterable[int], *, outages_only: bool = False
+    ) -> None:
         self.rule, self.settings = rule, settings
+        self._outages_only = outages_only
         self.trackers: dict[str, LinkTracker] = {}
         self.clock_ms = NOT_YET
         self.watermarks: dict[int, int] = dict.fromkeys(partitions, NOT_YET)
@@ -209,7 +212,9 @@ class Detector:
         """Return the tracker of a link, new if the link is."""
         tracker = self.trackers.get(link)
         if tracker is None:
-            tracker = self.trackers[link] = LinkTracker(link, self.rule, self.settings, self._evidence)
+            tracker = LinkTracker(link, self.rule, self.settings, self._evidence)
+            tracker.windows.wanted = not self._outages_only
+            self.trackers[link] = tracker
             tracker.exclusions = {name: one for name, one in self.exclusions.items() if one.touches(link)}
         return tracker
 

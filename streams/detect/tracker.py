@@ -189,7 +189,8 @@ class LinkTracker:
 
     def prune(self, before_ms: int) -> None:
         """Forget what no record may correct any more; keep the sums of spells that still last."""
-        self._learn(before_ms)
+        if self.windows.wanted:  # nothing else goes by what is expected
+            self._learn(before_ms)
         forgotten = self.history.prune(before_ms)
         for spell in self.spells:
             if forgotten and spell.start_ms < before_ms:
@@ -226,7 +227,7 @@ class LinkTracker:
         trim(self.archive)
 
     def _learn(self, before_ms: int) -> None:
-        """Tell the profile of each hour that is about to be forgotten what was asked in it."""
+        """Tell the profile of each hour about to be forgotten what was asked in it."""
         hour_ms, attempts, troubled = self.hour
         for minute_ms, minute in self.history.between(-FAR, before_ms):
             this_ms = minute_ms // HOUR_MS * HOUR_MS

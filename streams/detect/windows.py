@@ -47,6 +47,8 @@ class Windows:
         self.sight = Sight()
         history.watched = self.watched
         self.expected = Expected()
+        self.wanted = True
+        """Whether windows are made. Where they are not, nothing is kept for them either."""
         self.published: dict[int, tuple[int, bytes]] = {}
         """Revision and digest of each window published, by start."""
         self.evident: list[int] = []
@@ -77,9 +79,11 @@ class Windows:
         Return until when that is.
         """
         minute_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
+        until_ms = minute_ms + MINUTE_MS
+        if not self.wanted:
+            return until_ms
         if self.next_ms >= self.until_ms:
             self.next_ms = max(minute_ms, self.until_ms)
-        until_ms = minute_ms + MINUTE_MS
         if slot.asked:
             until_ms = self._vouch(slot.start_ms)
         if until_ms > self.until_ms:
@@ -118,7 +122,7 @@ class Windows:
 
     def correct(self, minutes: Iterable[int], trouble: Sequence[Trouble]) -> Iterator[Window]:
         """Yield next revisions of the windows of some minutes, where they say something else now."""
-        for minute_ms in sorted(minutes):
+        for minute_ms in sorted(minutes) if self.wanted else ():
             if minute_ms in self.published or minute_ms < self.next_ms:
                 fresh = self._publish(minute_ms, trouble)
                 if fresh is not None:

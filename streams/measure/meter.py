@@ -20,9 +20,9 @@ import msgspec
 
 from streams.measure.decode import DECODERS, reason_for
 from streams.measure.lookups import LookupSums
-from streams.measure.submissions import SubmissionSums
+from streams.measure.submissions import SubmissionSums, Unsummed
 from streams.model import events
-from streams.model.digest import BLOCK_RECORDS, Entry, RangeDigest
+from streams.model.digest import BLOCK_RECORDS, Entry, RangeDigest, digest_of_block
 from streams.model.events import Heartbeat, LookupEvent, SubmissionEvent
 from streams.model.measurement import Measurement, RecordCounts, Source
 from streams.model.settings import MeasureSettings
@@ -73,7 +73,7 @@ class Meter:
         self.dead_letters: list[DeadLetter] = []
         self._topic, self._partition = topic, partition
         self._decode = DECODERS[topic]
-        self._sums: LookupSums | SubmissionSums
+        self._sums: LookupSums | SubmissionSums | Unsummed
         self._sums = LookupSums(settings) if topic == events.LOOKUPS else SubmissionSums(settings)
         start = checkpoint or Checkpoint(0)
         self._max_event_ms = start.max_event_ms
@@ -97,6 +97,11 @@ class Meter:
     def checkpoint(self) -> Checkpoint:
         """From where to rebuild the state that holds at `next_offset`."""
         return self._generation_starts[0]
+
+    @property
+    def cut_totals(self) -> RecordCounts:
+        """How every record up to the last cut ended."""
+        return self._done
 
     def totals(self) -> RecordCounts:
         """Return how every record fed so far ended, also those after the last cut."""
@@ -171,14 +176,8 @@ class Meter:
         closed_before_ms = self._closed_ms
         self._schedule()
         self._sums.close(self._closed_ms)
-        self._flush_block(len(self._block))
-        counts = self._counts
-        counts.applied = self._flushed - counts.duplicate - counts.late - counts.dead_letter
-        self._done += counts
-        source = Source(
-            self._topic, self._partition, self._first_offset, next_offset, self._digest.hexdigest()
-        )
-        measurement = Measurement(source, self.watermark_ms, counts)
+        counts = self._finish_counts()
+        measurement = Measurement(self._source(next_offset), self.watermark_ms, counts)
         self._sums.drain(measurement, closed_before_ms)
         self.measurements.append(measurement)
         self.next_offset = next_offset
@@ -202,26 +201,39 @@ class Meter:
             self._generation_starts = [*self._generation_starts[1:], here]
 
     def _begin_range(self) -> None:
-        self._first_offset = -1
         self._flushed = 0
         self._block: list[Entry] = []
-        self._digest = RangeDigest()
+        self._digest: RangeDigest | None = None
         self._counts = RecordCounts()
+
+    def _finish_counts(self) -> RecordCounts:
+        """Return how the records of the range ended, now that it is whole."""
+        counts = self._counts
+        counts.applied = self.pending_records - counts.duplicate - counts.late - counts.dead_letter
+        self._done += counts
+        return counts
+
+    def _source(self, next_offset: int) -> Source:
+        """Return the range that ends here, with its digest."""
+        block = self._block
+        if self._digest is None:
+            first_offset, digest = block[0][0], digest_of_block(block)
+        else:
+            if block:
+                self._digest.add_block(block)
+            first_offset, digest = self._first_offset, self._digest.hexdigest()
+        return Source(self._topic, self._partition, first_offset, next_offset, digest)
 
     def _hold(self, entries: Sequence[Entry]) -> None:
         """Add records to the range; its digest goes over blocks of a fixed size, whatever comes at once."""
         self._block += entries
         while len(self._block) >= BLOCK_RECORDS:
-            self._flush_block(BLOCK_RECORDS)
-
-    def _flush_block(self, records: int) -> None:
-        block = self._block[:records]
-        if block:
-            if self._first_offset < 0:
-                self._first_offset = block[0][0]
-            self._flushed += records
-            self._digest.add_block(block)
-            del self._block[:records]
+            if self._digest is None:
+                self._digest = RangeDigest()
+                self._first_offset = self._block[0][0]
+            self._flushed += BLOCK_RECORDS
+            self._digest.add_block(self._block[:BLOCK_RECORDS])
+            del self._block[:BLOCK_RECORDS]
 
     def _refuse(self, entry: Entry, reason: str, detail: str) -> None:
         offset, logged_at_ms, key, value = entry
@@ -239,3 +251,21 @@ class Meter:
         if ahead_ms > self.settings.max_clock_skew_ms:
             return "clock_skew", f"occurred_at_ms is {ahead_ms} ms ahead of the broker's time"
         return "key_mismatch", "the record's key is not the event's dossier_id"
+
+
+class SubmissionCounter(Meter):
+    """A meter of submissions that counts how each record ended, and makes no measurements of them."""
+
+    def __init__(self, partition: int, settings: MeasureSettings) -> None:
+        super().__init__(events.SUBMISSIONS, partition, settings)
+        self._sums = Unsummed()
+
+    def _cut(self, next_offset: int) -> None:
+        self._schedule()
+        self._finish_counts()
+        self.next_offset = next_offset
+        self._begin_range()
+        self._turn_generation(next_offset)
+
+    def _hold(self, entries: Sequence[Entry]) -> None:
+        self._flushed += len(entries)

@@ -9,11 +9,12 @@ What is remembered is kept by generation of watermark progress, and the oldest g
 whole: memory is bounded, and a restart can rebuild the same state from a known offset.
 """
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from streams.model.events import LookupCompleted, LookupRequested
 
 Value = TypeVar("Value")
+NO_SLOT: Final = 1 << 62
 
 
 class Remembered(Generic[Value]):
@@ -41,12 +42,14 @@ class Remembered(Generic[Value]):
 class Pairing:
     """Open, expired and unpaired lookups of one observer in one partition."""
 
-    __slots__ = ("by_slot", "expired", "open", "slot_ms", "timeout_ms", "unpaired", "waiting")
+    __slots__ = ("by_slot", "expired", "first_slot", "open", "slot_ms", "timeout_ms", "unpaired", "waiting")
 
     def __init__(self, slot_ms: int, timeout_ms: int) -> None:
         self.slot_ms, self.timeout_ms = slot_ms, timeout_ms
         self.open: dict[str, LookupRequested] = {}
         self.by_slot: dict[int, list[str]] = {}
+        self.first_slot = NO_SLOT
+        """The least slot of `by_slot`, so that a cut before which nothing expires need not look for it."""
         self.waiting: dict[str, LookupCompleted] = {}
         self.expired: Remembered[LookupRequested] = Remembered()
         self.unpaired: Remembered[LookupCompleted] = Remembered()
@@ -63,12 +66,17 @@ class Pairing:
         try:
             self.by_slot[slot].append(key)
         except KeyError:
-            self.by_slot[slot] = [key]
+            self.begin_slot(slot, key)
+
+    def begin_slot(self, slot: int, key: str) -> None:
+        """Note the first request of a slot."""
+        self.by_slot[slot] = [key]
+        self.first_slot = min(self.first_slot, slot)
 
     def take_expired(self, closed_ms: int) -> list[LookupRequested]:
         """Take out the requests whose whole slot passed its deadline by ``closed_ms``; remember them."""
         last = (closed_ms - self.timeout_ms) // self.slot_ms - 1
-        if min(self.by_slot, default=last + 1) > last:
+        if self.first_slot > last:
             return []
         taken = []
         for slot in sorted(slot for slot in self.by_slot if slot <= last):
@@ -77,6 +85,7 @@ class Pairing:
                 if request is not None and request.occurred_at_ms // self.slot_ms == slot:
                     del self.open[key]
                     taken.append(request)
+        self.first_slot = min(self.by_slot, default=NO_SLOT)
         for request in taken:
             self.expired.add(request.lookup_id, request)
         return taken

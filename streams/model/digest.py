@@ -5,10 +5,9 @@ SHA-256 over blocks of up to 4096 records. A block is: the number of records; th
 values, joined. The lengths make the framing unambiguous; blocks bound memory and keep the work in C.
 """
 
-import sys
-from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from struct import pack
 from typing import Final
 
 Entry = tuple[int, int, bytes | None, bytes]
@@ -27,19 +26,25 @@ class RangeDigest:
 
     def add_block(self, entries: Sequence[Entry]) -> None:
         """Add the next block."""
-        offsets, _, keys, values = zip(*entries, strict=True)
-        if None in keys:
-            key_lengths = [-1 if key is None else len(key) for key in keys]
-            index = array("q", [len(entries), *offsets, *key_lengths, *map(len, values)])
-        else:
-            index = array("q", [len(entries), *offsets, *map(len, keys), *map(len, values)])
-        if sys.byteorder == "little":
-            index.byteswap()
-        self._sha.update(b"".join([index.tobytes(), *filter(None, keys), *values]))
+        self._sha.update(_framed(entries))
 
     def hexdigest(self) -> str:
         """Return the digest of all blocks so far, in hexadecimal."""
         return self._sha.hexdigest()
+
+
+def _framed(entries: Sequence[Entry]) -> bytes:
+    """Return a block as the bytes that are digested."""
+    records = len(entries)
+    offsets, _, keys, values = zip(*entries, strict=True)
+    key_lengths = [-1 if key is None else len(key) for key in keys] if None in keys else map(len, keys)
+    index = pack(f">{3 * records + 1}q", records, *offsets, *key_lengths, *map(len, values))
+    return b"".join((index, *filter(None, keys), *values))
+
+
+def digest_of_block(entries: Sequence[Entry]) -> str:
+    """Return the digest of a range of one block or less, which most are."""
+    return sha256(_framed(entries)).hexdigest()
 
 
 def digest_of(entries: Iterable[Entry]) -> str:

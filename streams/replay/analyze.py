@@ -43,7 +43,7 @@ class Analysis:
     ``partitions`` are those of `npd.lookups`, ``exclusions`` the records of `link.exclusions`.
     """
 
-    windows: Sequence[Window] = ()
+    found_windows: Sequence[Window] = ()
     outages: list[Outage] = field(default_factory=list)
     dead_letters: list[tuple[str, int, DeadLetter]] = field(default_factory=list)
     records: RecordCounts = field(default_factory=RecordCounts)
@@ -52,11 +52,29 @@ class Analysis:
     pending: int = 0
     ignored: int = 0
     packed: dict[tuple[str, int], Packed[Measurement]] = field(default_factory=dict)
+    outages_only: bool = False
 
     @property
     def measurements(self) -> Sequence[Measurement]:
         """Every measurement; each reading unpacks them anew."""
+        self._demand_all()
         return Packed.joined(Measurement, (self.packed[source] for source in sorted(self.packed)))
+
+    @property
+    def lookup_measurements(self) -> Sequence[Measurement]:
+        """Every measurement of `npd.lookups`: those that outages are found in."""
+        sources = (source for source in sorted(self.packed) if source[0] == events.LOOKUPS)
+        return Packed.joined(Measurement, (self.packed[source] for source in sources))
+
+    @property
+    def windows(self) -> Sequence[Window]:
+        """Every revision of every window."""
+        self._demand_all()
+        return self.found_windows
+
+    def _demand_all(self) -> None:
+        if self.outages_only:
+            raise ValueError("this analysis was asked for outages only")
 
     def take(self, batch: Batch) -> list[Exclusion]:
         """Take in what some records gave; return the exclusions among it."""
@@ -87,6 +105,7 @@ class Analysis:
 
     def write(self, folder: Path) -> None:
         """Write `measurements.ndjson`, `windows.ndjson` and `outages.ndjson` into a folder."""
+        self._demand_all()
         folder.mkdir(parents=True, exist_ok=True)
         results: dict[str, Iterable[Measurement | Window | Outage]] = {
             "measurements": self.measurements,
@@ -105,38 +124,43 @@ def analyze(
     progress: Callable[[int], None] | None = None,
     *,
     beside: bool | None = None,
+    outages_only: bool = False,
 ) -> Analysis:
     """Run the pipeline over a log file, or over records in log order.
 
     ``progress`` is called with the number of records read since its last call. A file is metered in a process
-    ``beside`` this one (None: where that is worth it), which changes no result. Raise `LogFileError` where
-    the file cannot be read, `WorkerError` where that process fails.
+    ``beside`` this one (None: where that is worth it), which changes no result. With ``outages_only`` windows
+    are not made, nor measurements of submissions, at about half the cost. Raise `LogFileError` where the file
+    cannot be read, `WorkerError` where that process fails.
     """
     measure, detect, rule = measure or MeasureSettings(), detect or DetectSettings(), rule or Rule()
     with seldom_collected():
         if not isinstance(log, Path):
-            batches = metered(chunked(log), measure)
+            batches = metered(chunked(log), measure, lookups_only=outages_only)
         elif _worth_a_process(log) if beside is None else beside:
-            batches = metered_beside(log, measure)
+            batches = metered_beside(log, measure, lookups_only=outages_only)
         else:
-            batches = metered(read_chunks(log), measure)
-        return _judged(batches, rule, detect, progress)
+            batches = metered(read_chunks(log), measure, lookups_only=outages_only)
+        return _judged(Analysis(outages_only=outages_only), batches, rule, detect, progress)
 
 
 def judge(analysis: Analysis, rule: Rule, settings: DetectSettings | None = None) -> None:
     """Find the windows and outages of what was measured, in place of any found before."""
     judging = _begin(analysis, rule, settings or DetectSettings(), analysis.partitions)
-    analysis.windows, analysis.outages = judging.finish()
+    analysis.found_windows, analysis.outages = judging.finish()
 
 
 def _judged(
-    batches: Iterable[Batch], rule: Rule, settings: DetectSettings, progress: Callable[[int], None] | None
+    analysis: Analysis,
+    batches: Iterable[Batch],
+    rule: Rule,
+    settings: DetectSettings,
+    progress: Callable[[int], None] | None,
 ) -> Analysis:
     """Judge what was measured while it comes.
 
     Where something turns up too late for that (a source partition, an exclusion), all is judged again.
     """
-    analysis = Analysis()
     judging: Judging | None = None
     in_turn, read = True, 0
     for batch in batches:
@@ -153,7 +177,7 @@ def _judged(
             progress(batch.read)
     analysis.dead_letters.sort(key=lambda told: (told[0] != EXCLUSIONS, *told[:2]))
     if judging is not None and in_turn and judging.partitions == set(analysis.partitions):
-        analysis.windows, analysis.outages = judging.finish()
+        analysis.found_windows, analysis.outages = judging.finish()
     else:
         judge(analysis, rule, settings)
     return analysis
@@ -161,7 +185,7 @@ def _judged(
 
 def _begin(analysis: Analysis, rule: Rule, settings: DetectSettings, partitions: Iterable[int]) -> Judging:
     """Return the judging of all that was measured so far."""
-    judging = Judging(rule, settings, partitions)
+    judging = Judging(rule, settings, partitions, outages_only=analysis.outages_only)
     judging.go_on(
         analysis.exclusions,
         [

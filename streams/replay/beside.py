@@ -26,6 +26,7 @@ from streams.replay.metering import Batch, metered
 AHEAD: Final = 64
 """Frames read ahead: some hundred kilobytes each, so little memory, and much more than a pipe holds."""
 _HEAD: Final = 4
+_LOOKUPS_ONLY: Final = "lookups-only"
 _PROGRAM: Final = "import sys; from streams.replay.beside import main; sys.exit(main())"
 
 
@@ -45,8 +46,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Batch | Failure).decode
 
 
-def metered_beside(path: Path, settings: MeasureSettings) -> Iterator[Batch]:
-    """Yield the batches of a log file, metered in a process beside this one.
+def metered_beside(path: Path, settings: MeasureSettings, *, lookups_only: bool = False) -> Iterator[Batch]:
+    """Yield the batches of a log file, metered (see `metered`) in a process beside this one.
 
     Raise `LogFileError` where the log cannot be read, `WorkerError` where the process fails otherwise.
     """
@@ -58,6 +59,7 @@ def metered_beside(path: Path, settings: MeasureSettings) -> Iterator[Batch]:
         _PROGRAM,
         str(path),
         msgspec.json.encode(settings).decode(),
+        *([_LOOKUPS_ONLY] if lookups_only else []),
     ]
     process = subprocess.Popen(  # noqa: S603 - the same interpreter, with arguments of our own
         command,
@@ -106,10 +108,10 @@ def _read_ahead(pipe: BinaryIO, frames: "SimpleQueue[bytes | None]", room: Bound
     frames.put(None)
 
 
-def work(path: Path, settings: MeasureSettings, pipe: BinaryIO) -> bool:
+def work(path: Path, settings: MeasureSettings, pipe: BinaryIO, *, lookups_only: bool = False) -> bool:
     """Meter a log file and send its frames; return False where it failed, which is sent as well."""
     try:
-        for batch in metered(read_chunks(path), settings):
+        for batch in metered(read_chunks(path), settings, lookups_only=lookups_only):
             _send(pipe, batch)
     except LogFileError as error:
         _send(pipe, Failure(error.reason, str(error.path), error.line))
@@ -133,4 +135,5 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interruption is told by the process that asked
     path, settings = Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=MeasureSettings)
     with seldom_collected():
-        return 0 if work(path, settings, sys.stdout.buffer) else 1
+        done = work(path, settings, sys.stdout.buffer, lookups_only=_LOOKUPS_ONLY in sys.argv[3:])
+    return 0 if done else 1

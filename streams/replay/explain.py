@@ -27,7 +27,6 @@ from streams.detect.rule import (
     weigh,
 )
 from streams.detect.tracker import LinkTracker
-from streams.model import events
 from streams.model.measurement import LinkSlot, Measurement
 from streams.model.outage import Outage
 from streams.model.settings import DetectSettings
@@ -106,12 +105,11 @@ def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanati
     Raises `LogFileError` where the log cannot be read, `UnknownOutageError` where it has no such outage.
     """
     rule = rule or Rule()
-    analysis = analyze(Path(log), rule)
+    analysis = analyze(Path(log), rule, outages_only=True)
     revisions = _revisions(outage, analysis.outages)
     last = revisions[-1]
     end_ms = last.end_ms
-    lookups = [item for item in analysis.measurements if item.source.topic == events.LOOKUPS]
-    steps = trace(last.link, lookups, rule)
+    steps = trace(last.link, analysis.lookup_measurements, rule)
     first_ms = min(revision.start_ms for revision in revisions) - LEAD_MS
     last_ms = max(revision.detected_at_ms for revision in revisions)
     if end_ms is not None:
@@ -150,7 +148,7 @@ class _TracingDetector(Detector):
     """Detects as ever, and notes the steps of one link."""
 
     def __init__(self, rule: Rule, settings: DetectSettings, partitions: list[int], link: str) -> None:
-        super().__init__(rule, settings, partitions)
+        super().__init__(rule, settings, partitions, outages_only=True)
         self.steps: dict[int, Step] = {}
         self._traced = link
 

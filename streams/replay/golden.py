@@ -54,7 +54,7 @@ def add(root: Path, name: str, log: Path, rule: Rule, shows: str, *, replace: bo
     folder = root / name
     if (folder / ABOUT).exists() and not replace:
         raise GoldenError(f"{folder} is there already; --replace takes today's outages as the right ones")
-    outages = analyze(log, rule).final()
+    outages = analyze(log, rule, outages_only=True).final()
     folder.mkdir(parents=True, exist_ok=True)
     records = 0
     if log.resolve() != (folder / LOG).resolve():
@@ -88,7 +88,7 @@ def run(folder: Path) -> tuple[About, Diff]:
     """
     about = _about(folder)
     expected = read_results(folder / OUTAGES)
-    found = analyze(folder / LOG, read_rule(folder / RULE, kept=True))
+    found = analyze(folder / LOG, read_rule(folder / RULE, kept=True), outages_only=True)
     return about, diff(_standing(expected.outages), _standing(found.outages))
 
 

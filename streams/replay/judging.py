@@ -26,8 +26,10 @@ class Judging:
     All partitions must be known from the start: their least watermark is the clock.
     """
 
-    def __init__(self, rule: Rule, settings: DetectSettings, partitions: Iterable[int]) -> None:
-        self._detector = Detector(rule, settings, partitions)
+    def __init__(
+        self, rule: Rule, settings: DetectSettings, partitions: Iterable[int], *, outages_only: bool = False
+    ) -> None:
+        self._detector = Detector(rule, settings, partitions, outages_only=outages_only)
         self._unpack = unpacker(Measurement)
         self._blocks: dict[int, deque[bytes]] = {at: deque() for at in self._detector.watermarks}
         self._rows: dict[int, Iterator[Measurement]] = {at: iter(()) for at in self._blocks}

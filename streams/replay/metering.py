@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from streams.measure.decode import DECODERS
-from streams.measure.meter import DeadLetter, Meter
+from streams.measure.meter import DeadLetter, Meter, SubmissionCounter
 from streams.model import events
 from streams.model.digest import Entry
 from streams.model.measurement import RecordCounts
@@ -47,8 +47,13 @@ class Batch(Struct, array_like=True, tag="batch"):
     partitions: list[int] | None = None
 
 
-def metered(chunks: Iterable[list[Record]], settings: MeasureSettings) -> Iterator[Batch]:
-    """Yield a batch for each chunk of records, and a last one."""
+def metered(
+    chunks: Iterable[list[Record]], settings: MeasureSettings, *, lookups_only: bool = False
+) -> Iterator[Batch]:
+    """Yield a batch for each chunk of records, and a last one.
+
+    With ``lookups_only`` other events are counted, and nothing is measured of them.
+    """
     meters: dict[tuple[str, int], Meter] = {}
     for chunk in chunks:
         sources: dict[tuple[str, int], list[Entry]] = {}
@@ -67,8 +72,16 @@ def metered(chunks: Iterable[list[Record]], settings: MeasureSettings) -> Iterat
             else:
                 meter = meters.get((topic, partition))
                 if meter is None:
-                    meter = meters[topic, partition] = Meter(topic, partition, settings)
+                    counted = lookups_only and topic == events.SUBMISSIONS
+                    meter = (
+                        SubmissionCounter(partition, settings)
+                        if counted
+                        else Meter(topic, partition, settings)
+                    )
+                    meters[topic, partition] = meter
+                before = meter.cut_totals
                 meter.feed(entries)
+                batch.records += meter.cut_totals - before
                 _collect(batch, topic, partition, meter)
         yield batch
     yield Batch(
@@ -81,13 +94,6 @@ def metered(chunks: Iterable[list[Record]], settings: MeasureSettings) -> Iterat
 def _collect(batch: Batch, topic: str, partition: int, meter: Meter) -> None:
     """Move what a meter made into the batch."""
     if measurements := meter.measurements:
-        counts = batch.records
-        for measurement in measurements:
-            records = measurement.records
-            counts.applied += records.applied
-            counts.duplicate += records.duplicate
-            counts.late += records.late
-            counts.dead_letter += records.dead_letter
         batch.blocks.append(Block(topic, partition, len(measurements), pack(measurements)))
         measurements.clear()
     if meter.dead_letters:

@@ -62,12 +62,14 @@ def verify_outage(
     detect: DetectSettings | None = None,
 ) -> OutageCheck:
     """Recompute evidence and finding of an outage from the log, in log order from its beginning."""
-    return compare(outage, analyze(log, rule, measure, detect))
+    return compare(outage, analyze(log, rule, measure, detect, outages_only=True))
 
 
 def compare(outage: Outage, analysis: Analysis) -> OutageCheck:
     """Compare a published outage with what an analysis of its log gives."""
-    ranges = [RangeCheck(source, _recombined(source, analysis.measurements)) for source in outage.evidence]
+    ranges = [
+        RangeCheck(source, _recombined(source, analysis.lookup_measurements)) for source in outage.evidence
+    ]
     name = (outage.outage_id, outage.revision)
     recomputed = next((one for one in analysis.outages if (one.outage_id, one.revision) == name), None)
     differences = []

@@ -14,13 +14,14 @@ from streams.detect.rule import Rule
 from streams.logfile import LogFileError, log_writer
 from streams.measure.meter import Meter
 from streams.model.canonical import encode, ordered_outages, ordered_windows
-from streams.model.events import LOOKUPS
+from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.exclusion import new_exclusion
 from streams.model.record import Record
 from streams.model.settings import DetectSettings, MeasureSettings
 from streams.replay import beside
 from streams.replay.analyze import JUDGE_FROM_RECORDS, analyze
 from streams.replay.beside import WorkerError, metered_beside
+from streams.replay.histories import draw
 from streams.replay.packed import BLOCK_ROWS, Packed, Sorter, pack
 
 pytestmark = pytest.mark.slow
@@ -107,10 +108,47 @@ def test_a_process_beside_changes_nothing(file):
     alone, with_another = analyze(file, beside=False), analyze(file, beside=True)
     assert judged(with_another) == judged(alone)
     assert list(with_another.measurements) == list(alone.measurements)
-    told = {field.name for field in fields(alone)} - {"windows", "packed"}
+    told = {field.name for field in fields(alone)} - {"found_windows", "packed"}
     assert {name: getattr(with_another, name) for name in told} == {
         name: getattr(alone, name) for name in told
     }
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_outages_alone_are_the_same_outages(records, beside, tmp_path):
+    """Asked for outages only, an analysis gives the same ones from the same records, and nothing unasked."""
+    path = tmp_path / "log.ndjson.zst"
+    lookups = [record for record in records if record.topic == LOOKUPS]
+    first, *rest = (record for record in records if record.topic == SUBMISSIONS)
+    told = [first, first, first._replace(value=b"{}"), *rest]
+    with log_writer(path) as writer:
+        writer.write([*lookups, *(one._replace(offset=offset) for offset, one in enumerate(told))])
+    whole, outages = analyze(path, beside=beside), analyze(path, beside=beside, outages_only=True)
+    assert outages.outages == whole.outages
+    assert outages.records == whole.records
+    assert whole.records.dead_letter == 1
+    assert whole.records.duplicate == 1
+    assert (outages.pending, outages.ignored) == (whole.pending, whole.ignored)
+    assert outages.dead_letters == whole.dead_letters
+    measured = [one for one in whole.measurements if one.source.topic == LOOKUPS]
+    assert list(outages.lookup_measurements) == measured
+    for unasked in ("measurements", "windows"):
+        with pytest.raises(ValueError, match="outages only"):
+            getattr(outages, unasked)
+    with pytest.raises(ValueError, match="outages only"):
+        outages.write(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_windows_have_no_part_in_finding_outages(seed):
+    """In a history of everything at once, the outages are the same whether windows are made or not."""
+    history = draw(seed, hours=1.0)
+    log = [Record(LOOKUPS, at, *entry) for at, those in history.entries.items() for entry in those]
+    log.sort(key=lambda record: record.logged_at_ms)
+    expected = analyze(log).outages
+    assert len(expected) > 3
+    assert analyze(log, outages_only=True).outages == expected
 
 
 def test_a_partition_that_comes_late_in_the_log_counts_from_the_start(records):
