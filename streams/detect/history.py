@@ -15,7 +15,15 @@ from typing import Final
 from msgspec.structs import replace
 
 from streams.detect.minute import MINUTE_MS, Decided, Minute
-from streams.detect.normal import BLOCK_MS, BLOCKS, Block, block_of, normal_after, slow_answers
+from streams.detect.normal import (
+    BLOCK_MS,
+    BLOCKS,
+    Block,
+    block_of,
+    coarse_volume,
+    normal_after,
+    slow_answers,
+)
 from streams.detect.placing import REACH_MS, confirmed, first_edge_ms, settled_edge_ms
 from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, step, weigh
 from streams.model.events import NO_RESPONSE
@@ -158,16 +166,17 @@ class History:
         known = self._normals.get(block_ms)
         if known is None:
             end = bisect_left(self.blocks, block_ms, key=_start)
-            known = self._normals[block_ms] = normal_after(self.blocks[max(end - BLOCKS, 0) : end], self.rule)
+            blocks = self.blocks[max(end - BLOCKS, 0) : end]
+            known = self._normals[block_ms] = normal_after(blocks, self.rule, self.settings.slot_ms)
         return known
 
     def volume_before(self, at_ms: int) -> int | None:
         """Return the attempts, rounded up, of the last quiet block before a time, if one is known."""
         blocks, block_ms = self.blocks, at_ms // BLOCK_MS * BLOCK_MS
         if blocks and blocks[-1].start_ms < block_ms:
-            return blocks[-1].volume
+            return coarse_volume(blocks[-1].attempts)
         end = bisect_left(blocks, block_ms, key=_start)
-        return blocks[end - 1].volume if end else None
+        return coarse_volume(blocks[end - 1].attempts) if end else None
 
     def _begin(self, start_ms: int) -> Minute:
         """Begin a minute; a block that ends with this is summed up."""

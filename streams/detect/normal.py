@@ -1,11 +1,17 @@
 """A link's own normal, learned from its recent past with trouble left out.
 
 The past is kept in blocks of ten minutes. What holds in a block comes from the blocks before it alone,
-by medians: robust against an odd block, and a late record can only move what comes after it. What a block
-says is rounded (the volume to a power of four, the failure share up to the normal one, latency to the
-steps of `LADDER_MS`), so that one record more or less rarely changes anything.
+by medians and means: robust against an odd block, and a late record can only move what comes after it.
+What is made of the blocks is rounded (the volume up to the steps of `VOLUMES`, the failure share to half
+percents, latency to the steps of `LADDER_MS`), so that one record more or less rarely changes anything.
+
+Theory. An excursion of a sum over slots begins with a slot in which something is known, and from each such
+slot it reaches h with a chance of at most e^-h (Wald). So what bounds the false alarms of a week is the
+number of those slots: never more than the slots there are, nor than the attempts. That makes the threshold
+the same for all links from about one attempt a slot up.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Final
@@ -17,7 +23,8 @@ from streams.model.measurement import Histogram
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_of, quantiles_ms
 
 BLOCK_MS: Final = 600_000
-BLOCKS_A_WEEK: Final = 1008
+WEEK_MS: Final = 7 * 86_400_000
+BLOCKS_A_WEEK: Final = WEEK_MS // BLOCK_MS
 FIRST_GUESS_ATTEMPTS: Final = 64
 """Attempts a block assumed of a link of which no block is known yet: about one in ten seconds."""
 LEAST_ATTEMPTS: Final = 10
@@ -25,7 +32,21 @@ LEAST_ATTEMPTS: Final = 10
 LEAST_BLOCKS: Final = 3
 BLOCKS: Final = 36
 """How many quiet blocks make a normal: six hours of them."""
+BLOCKS_AN_HOUR: Final = 6
 LEAST_VOLUME: Final = 16
+SHARE_STEPS: Final = 200
+"""A normal share is rounded to half percents."""
+
+
+def _volumes() -> tuple[int, ...]:
+    steps = [LEAST_ATTEMPTS]
+    while steps[-1] < WEEK_MS:
+        steps.append(max(steps[-1] + 1, steps[-1] * 11 // 10))
+    return tuple(steps)
+
+
+VOLUMES: Final = _volumes()
+"""Attempts a block, in steps of a tenth at most (of one where that is more)."""
 
 LADDER_MS: Final = tuple(round(300 * 2 ** (step / 2)) for step in range(15))
 """Where an answer may begin to be slow: from 0.3 s to 38 s in steps of 41 %."""
@@ -37,10 +58,10 @@ _STEP_OF: Final = tuple(
 
 
 class Block(Struct, frozen=True, array_like=True):
-    """What ten quiet minutes of a link were like: attempts (rounded up), failure share, slow from."""
+    """What ten quiet minutes of a link were like: attempts, failure share, slow from."""
 
     start_ms: int
-    volume: int
+    attempts: int
     share: float
     slow_ms: int | None
 
@@ -51,30 +72,54 @@ def block_of(
     """Return what a quiet block says, or None where too little was asked in it."""
     if attempts < LEAST_ATTEMPTS:
         return None
-    volume = LEAST_VOLUME
-    while volume < attempts:
-        volume *= 4
     latency: dict[int, int] = {}
     for histogram in latencies:
         for bucket, count in histogram.items():
             latency[bucket] = latency.get(bucket, 0) + count
     p95 = quantiles_ms(latency, (0.95,))
     slow_ms = None if p95 is None else _ladder_ms(max(rule.slow_floor_ms, rule.slow_factor * p95[0]))
-    return Block(start_ms, volume, max(failures / attempts, rule.normal_failure_share), slow_ms)
+    return Block(start_ms, attempts, max(failures / attempts, rule.normal_failure_share), slow_ms)
 
 
-def normal_after(blocks: Sequence[Block], rule: Rule) -> Normal:
+def normal_after(blocks: Sequence[Block], rule: Rule, slot_ms: int) -> Normal:
     """Return what is normal after ``blocks`` (ascending, all of them in the past)."""
     recent = blocks[-BLOCKS:]
     share = rule.normal_failure_share
     if len(recent) >= LEAST_BLOCKS:
-        share = min(max(share, median(block.share for block in recent)), rule.worst_normal_share)
-    volume = max((block.volume for block in recent), default=FIRST_GUESS_ATTEMPTS)
+        share = round(SHARE_STEPS * median(block.share for block in recent)) / SHARE_STEPS
+        share = min(max(share, rule.normal_failure_share), rule.worst_normal_share)
     bars = sorted(block.slow_ms for block in recent if block.slow_ms is not None)
     slow_ms = (
         bars[(len(bars) - 1) // 2] if bars else None
     )  # of two blocks, slowness may just have begun in one
-    return Normal(share, float(volume * BLOCKS_A_WEEK), slow_ms)
+    slots = min(present_volume(recent) * BLOCKS_A_WEEK, WEEK_MS // slot_ms)
+    return Normal(share, float(slots), slow_ms)
+
+
+def present_volume(recent: Sequence[Block]) -> int:
+    """Return the attempts a block at present: of the last hour's or of all, whichever is more, rounded up.
+
+    The last hour's, for traffic that rises; of all, as they are many and so vary less.
+
+    >>> present_volume([Block(0, 40, 0.03, None)] * 30 + [Block(0, 90, 0.03, None)] * 6)
+    94
+    """
+    if not recent:
+        return FIRST_GUESS_ATTEMPTS
+    means = (sum(block.attempts for block in some) / len(some) for some in (recent, recent[-BLOCKS_AN_HOUR:]))
+    return VOLUMES[min(bisect_left(VOLUMES, max(means)), len(VOLUMES) - 1)]
+
+
+def coarse_volume(attempts: int) -> int:
+    """Return attempts rounded up to a power of four times 16: what a late record hardly ever moves.
+
+    >>> coarse_volume(16), coarse_volume(17), coarse_volume(600)
+    (16, 64, 1024)
+    """
+    volume = LEAST_VOLUME
+    while volume < attempts:
+        volume *= 4
+    return volume
 
 
 def slow_answers(latency: Histogram, slow_ms: int | None) -> int:

@@ -7,8 +7,8 @@ The slot after the last zero is the change point, so a start can be *backdated*.
 count, one rule serves one attempt in 40 s and thousands a second.
 
 The threshold follows from the false alarms allowed: in normal conditions an excursion that begins at a
-given attempt reaches h with a chance below e^-h, so h = ln(attempts a week / alpha) keeps them below
-alpha a link and week.
+given slot reaches h with a chance below e^-h, so h = ln(N / alpha) keeps them below alpha a link and week,
+where N is the number of slots a week in which anything becomes known, so at most that of the attempts.
 
 Which test runs in which condition, and where it leads, stands in `TRANSITIONS` alone. While UP: *total*
 (most attempts fail), *half* (at least half), *partial* (beyond normal) and *slow* (answers far slower than
@@ -87,11 +87,12 @@ _ORDERED: Final = (
 class Normal(NamedTuple):
     """A link's own normal, learned from its recent past by ``normal.py``.
 
+    ``slots_per_week`` are those in which an outcome becomes known, at most; an excursion may begin with each.
     ``slow_ms`` is the latency from which an answer counts as slow; None while too little is known.
     """
 
     failure_share: float
-    attempts_per_week: float
+    slots_per_week: float
     slow_ms: int | None
 
 
@@ -151,7 +152,7 @@ class Verdict(NamedTuple):
 
 def threshold(rule: Rule, normal: Normal) -> float:
     """Return h, the evidence (in nats) at which trouble is declared."""
-    return log(normal.attempts_per_week / rule.false_outages_per_week)
+    return log(normal.slots_per_week / rule.false_outages_per_week)
 
 
 def evidence(ok: int, failed: int, share: float, against: float) -> float:

@@ -2,21 +2,21 @@
 
 Attempts come as a Poisson process of fixed rate; each fails by itself with a fixed chance. That is the
 model for which `docs/detection.md` derives the thresholds, so here the derivation is checked against the rule
-as it runs, slot by slot, with nothing in between. Slots in which nothing is suspected and nothing failed
-change nothing and are passed over.
+as it runs, slot by slot, with nothing in between but what is normal, which is learned block by block as
+`detect` learns it. Slots in which nothing is suspected and nothing failed change nothing and are passed over.
 """
 
 from collections.abc import Iterator
-from math import sqrt
 from typing import Any, Final
 
 from msgspec import Struct
 
-from streams.detect.normal import BLOCK_MS, BLOCKS_A_WEEK, LEAST_VOLUME
+from streams.detect.normal import BLOCK_MS, BLOCKS, WEEK_MS, Block, block_of, normal_after
 from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
 from streams.model.settings import SLOT_MS
 
-WEEK_SLOTS: Final = 7 * 86_400_000 // SLOT_MS
+WEEK_SLOTS: Final = WEEK_MS // SLOT_MS
+BLOCK_SLOTS: Final = BLOCK_MS // SLOT_MS
 
 
 class Trial(Struct, frozen=True):
@@ -39,13 +39,33 @@ class Trial(Struct, frozen=True):
 
 
 def normal_of(rate_per_s: float, rule: Rule) -> Normal:
-    """Return what `streams.detect.normal` comes to know of a link with a steady rate."""
-    mean = rate_per_s * BLOCK_MS / 1000
-    busiest = mean + 2 * sqrt(mean)  # of the last hours' blocks
-    volume = LEAST_VOLUME
-    while volume < busiest:
-        volume *= 4
-    return Normal(rule.normal_failure_share, float(volume * BLOCKS_A_WEEK), None)
+    """Return what `streams.detect.normal` comes to know of a link whose blocks are all of a steady rate."""
+    attempts = round(rate_per_s * BLOCK_MS / 1000)
+    blocks = [Block(at * BLOCK_MS, attempts, rule.normal_failure_share, None) for at in range(BLOCKS)]
+    return normal_after(blocks, rule, SLOT_MS)
+
+
+class _Learned:
+    """What is normal in each block of a noise, learned from those before it without trouble."""
+
+    def __init__(self, rule: Rule, attempts: Any, failed: Any) -> None:
+        self.rule = rule
+        self.troubled: set[int] = set()
+        self._sums = list(zip(attempts.tolist(), failed.tolist(), strict=True))
+        self._blocks: list[Block] = []
+        self._next = 0
+        self._normal = normal_after([], rule, SLOT_MS)
+
+    def at(self, block: int) -> Normal:
+        """Return what is normal in a block, not before one asked for already."""
+        if block > self._next:
+            for number in range(self._next, block):
+                known = block_of(number * BLOCK_MS, *self._sums[number], (), self.rule)
+                if known is not None and number not in self.troubled:
+                    self._blocks.append(known)
+            self._next = block
+            self._normal = normal_after(self._blocks[-BLOCKS:], self.rule, SLOT_MS)
+        return self._normal
 
 
 def false_outages(rule: Rule, rate_per_s: float, weeks: int, background: float, seed: int) -> int:
@@ -53,15 +73,19 @@ def false_outages(rule: Rule, rate_per_s: float, weeks: int, background: float, 
     import numpy as np  # noqa: PLC0415 - wanted for trials alone
 
     rng: Any = np.random.default_rng(seed)
-    normal, found = normal_of(rate_per_s, rule), 0
+    found = 0
     for _ in range(weeks):
         attempts = rng.poisson(rate_per_s * SLOT_MS / 1000, WEEK_SLOTS)
         failed = rng.binomial(attempts, background)
-        found += sum(verdict.condition != "UP" for _, verdict in _verdicts(attempts, failed, rule, normal))
+        sums = (counts.reshape(-1, BLOCK_SLOTS).sum(axis=1) for counts in (attempts, failed))
+        learned = _Learned(rule, *sums)
+        found += sum(verdict.condition != "UP" for _, verdict in _verdicts(attempts, failed, rule, learned))
     return found
 
 
-def _verdicts(attempts: Any, failed: Any, rule: Rule, normal: Normal) -> Iterator[tuple[int, Verdict]]:
+def _verdicts(
+    attempts: Any, failed: Any, rule: Rule, learned: _Learned | Normal
+) -> Iterator[tuple[int, Verdict]]:
     """Yield the verdicts over slots, each with its slot."""
     state: RuleState = QUIET
     suspicious = iter(failed.nonzero()[0].tolist())
@@ -74,10 +98,23 @@ def _verdicts(attempts: Any, failed: Any, rule: Rule, normal: Normal) -> Iterato
         if at >= len(bad):
             return
         if ok[at] or bad[at]:
+            block = at // BLOCK_SLOTS
+            normal = learned if isinstance(learned, Normal) else learned.at(block)
             counts = Counts(ok[at], bad[at], 0)
             state, verdict = step(state, at * SLOT_MS, (at + 1) * SLOT_MS, counts, rule, normal)
+            if isinstance(learned, _Learned) and state.condition != "UP":
+                learned.troubled.add(block)
             if verdict is not None:
                 yield at, verdict
+
+
+def _drawn_normal(rng: Any, rule: Rule, rate_per_s: float, background: float) -> Normal:
+    """Return what is known of a link after as many blocks of noise as are looked at."""
+    attempts = rng.poisson(rate_per_s * BLOCK_MS / 1000, BLOCKS)
+    failed = rng.binomial(attempts, background)
+    pairs = enumerate(zip(attempts.tolist(), failed.tolist(), strict=True))
+    blocks = (block_of(number * BLOCK_MS, *sums, (), rule) for number, sums in pairs)
+    return normal_after([block for block in blocks if block is not None], rule, SLOT_MS)
 
 
 def delays(
@@ -97,9 +134,9 @@ def delays(
     import numpy as np  # noqa: PLC0415 - wanted for trials alone
 
     rng: Any = np.random.default_rng(seed)
-    normal = normal_of(rate_per_s, rule)
     found: list[int | None] = []
     for _ in range(outages):
+        normal = _drawn_normal(rng, rule, rate_per_s, background)
         before_ms = 60_000 + int(rng.integers(0, SLOT_MS))
         number = int(rng.poisson(rate_per_s * (before_ms + lasting_ms) / 1000))
         times = np.sort(rng.integers(0, before_ms + lasting_ms, number))

@@ -15,6 +15,7 @@ from streams.detect.rule import QUIET, Rule
 from streams.detect.sight import GRACE_MS, Sight
 from streams.detect.windows import state_ms
 from streams.model.measurement import Asked, LinkSlot
+from streams.model.settings import SLOT_MS
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_of
 
 histograms = st.dictionaries(st.integers(0, len(BUCKET_LOWER_MS) - 1), st.integers(1, 50), max_size=12)
@@ -147,11 +148,24 @@ def test_an_odd_week_moves_the_expectation_by_a_quarter():
 
 
 def test_normal_is_a_median_of_quiet_blocks():
-    """One odd block moves neither the failure share nor the slow mark; the volume is the busiest one's."""
-    blocks = [Block(n, 256, 0.03, 300) for n in range(8)] + [Block(9, 1024, 0.4, 4800)]
-    normal = normal_after(blocks, Rule())
+    """One odd block moves neither the failure share nor the slow mark."""
+    blocks = [Block(n, 60, 0.031, 300) for n in range(8)] + [Block(9, 62, 0.4, 4800)]
+    normal = normal_after(blocks, Rule(), SLOT_MS)
     assert (normal.failure_share, normal.slow_ms) == (0.03, 300)
-    assert normal.attempts_per_week == 1024 * 1008
+    assert normal.slots_per_week == 66 * 1008
+
+
+@given(st.lists(st.integers(10, 1000), min_size=1, max_size=36))
+def test_the_slots_of_a_week_follow_the_present_volume(attempts):
+    """They are never fewer than the last hour's attempts make, a tenth and one more at most than those of the
+    busier of the last hour and of all, and never more than there are.
+    """
+    normal = normal_after([Block(n, one, 0.03, None) for n, one in enumerate(attempts)], Rule(), SLOT_MS)
+    means = (sum(some) / len(some) for some in (attempts, attempts[-6:]))
+    volume = max(means)
+    assert normal.slots_per_week <= 120_960
+    assert normal.slots_per_week >= min(volume * 1008, 120_960)
+    assert normal.slots_per_week <= (1.1 * volume + 1) * 1008
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from streams.replay.rulefile import RuleFileError, read_rule
 from streams.replay.trials import delays, false_outages, normal_of
 
 RULE = Rule()
-NORMAL = Normal(0.03, 1024 * 1008.0, 600)
+NORMAL = Normal(0.03, 120_960.0, 600)
 SLOT_MS = 5_000
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -92,10 +92,10 @@ def test_evidence_weighs_by_count(ok, failed, times):
 
 
 def test_the_threshold_bounds_false_alarms_by_walds_inequality():
-    """At the threshold, e^-h times the attempts of a week is what is allowed a week."""
+    """At the threshold, e^-h times the slots in which trouble may begin is what is allowed a week."""
     h = threshold(RULE, NORMAL)
-    assert exp(-h) * NORMAL.attempts_per_week == pytest.approx(RULE.false_outages_per_week)
-    assert h == pytest.approx(log(1024 * 1008 / 0.02))
+    assert exp(-h) * NORMAL.slots_per_week == pytest.approx(RULE.false_outages_per_week)
+    assert h == pytest.approx(log(120_960 / 0.02))
 
 
 @pytest.mark.parametrize("rate", [1 / 40, 0.3])
@@ -118,12 +118,13 @@ def test_delay_stays_under_fifteen_seconds(rate):
     assert sorted(found)[len(found) * 95 // 100] < 15_000
 
 
-def test_a_slow_link_is_found_down_after_five_failures():
-    """At one lookup in 40 s five failures in a row decide: what makes fewer cannot be told from chance."""
-    normal = normal_of(1 / 40, RULE)
+@pytest.mark.parametrize(("rate", "needed"), [(1 / 40, 4), (1 / 10, 5), (1.0, 5), (1000.0, 5)])
+def test_a_link_is_found_down_after_four_or_five_failures(rate, needed):
+    """As many failures in a row decide as the document says: fewer cannot be told from chance."""
+    normal = normal_of(rate, RULE)
     for failures in range(1, 8):
         verdicts, _ = judge([(1, 0, 0), *[(0, 1, 0), (0, 0, 0)] * failures], normal=normal)
-        assert bool(verdicts) == (failures >= 5)
+        assert bool(verdicts) == (failures >= needed)
 
 
 def test_the_states_in_the_docs_are_those_of_the_code():
