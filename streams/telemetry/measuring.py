@@ -1,6 +1,6 @@
 """Occurrences of `measure`: one per cut, poll or assignment, and never one per record."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,7 +24,6 @@ from streams.telemetry.contract import (
     SUBMISSIONS_BY_AGENCY,
     SUBMISSIONS_BY_SERVICE,
     WATERMARK_LAG,
-    Metric,
 )
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
@@ -102,26 +101,20 @@ def _add_link(store: Store, cells: LinkCells) -> None:
         store.add(LOOKUPS_REQUESTED, (link,), 0)
         for outcome in OUTCOMES:
             store.add(LOOKUPS, (link, outcome), 0)
-    slots = [*cells.slots, *cells.late_slots]
-    store.add(LOOKUPS_REQUESTED, (link,), sum(slot.requested for slot in slots))
-    _add_all(store, LOOKUPS, link, [slot.outcomes for slot in slots])
-    _add_all(store, FAILED_BY_SERVICE, link, [slot.failed_services for slot in slots])
-    _add_all(store, FAILED_BY_AGENCY, link, [slot.failed_agencies for slot in slots])
-    for slot in slots:
+    requested = 0
+    for slot in (*cells.late_slots, *cells.slots):  # what is taken back first, as counters never fall
+        requested += slot.requested
+        if slot.outcomes:
+            store.add_all(LOOKUPS, link, slot.outcomes)
+        if slot.failed_services:
+            store.add_all(FAILED_BY_SERVICE, link, slot.failed_services)
+        if slot.failed_agencies:
+            store.add_all(FAILED_BY_AGENCY, link, slot.failed_agencies)
         if slot.latency:
             store.observe_sketch(LOOKUP_LATENCY, (link,), slot.latency)
         if slot.provider_latency:
             store.observe_sketch(PROVIDER_LATENCY, (link,), slot.provider_latency)
-
-
-def _add_all(store: Store, metric: Metric, first_label: str, counts: Iterable[Mapping[str, int]]) -> None:
-    """Add counts by second label, each series once: a measurement holds a few slots of the same labels."""
-    totals: dict[str, int] = {}
-    for slot in counts:
-        for label, count in slot.items():
-            totals[label] = totals.get(label, 0) + count
-    for label, count in totals.items():
-        store.add(metric, (first_label, label), count)
+    store.add(LOOKUPS_REQUESTED, (link,), requested)
 
 
 def _add_portal(store: Store, cells: PortalCells) -> None:
@@ -129,11 +122,11 @@ def _add_portal(store: Store, cells: PortalCells) -> None:
     if store.value(SUBMISSIONS, (portal, SUBMISSION_TYPES[0])) is None:
         for kind in SUBMISSION_TYPES:
             store.add(SUBMISSIONS, (portal, kind), 0)
-    _add_all(store, SUBMISSIONS, portal, [slot.types for slot in cells.slots])
-    _add_all(store, SUBMISSIONS_BY_AGENCY, portal, [slot.agencies for slot in cells.slots])
-    _add_all(store, SUBMISSIONS_BY_SERVICE, portal, [slot.services for slot in cells.slots])
-    _add_all(store, SUBMISSIONS_BLOCKED, portal, [slot.blocked_by for slot in cells.slots])
     for slot in cells.slots:
+        store.add_all(SUBMISSIONS, portal, slot.types)
+        store.add_all(SUBMISSIONS_BY_AGENCY, portal, slot.agencies)
+        store.add_all(SUBMISSIONS_BY_SERVICE, portal, slot.services)
+        store.add_all(SUBMISSIONS_BLOCKED, portal, slot.blocked_by)
         if slot.acceptance:
             store.observe_sketch(ACCEPTANCE, (portal,), slot.acceptance)
 
