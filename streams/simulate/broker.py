@@ -8,31 +8,32 @@ there let go. So the log's time never runs backwards, and memory holds only what
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from math import floor
 from operator import itemgetter
 from random import Random
 from typing import Final
-from zlib import crc32
+
+import msgspec
 
 from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
 from streams.simulate.city import Transport
 from streams.simulate.draw import TABLE_SIZE, exponential
+from streams.simulate.wire import Event, Heartbeat, Line
 
 TOPICS: Final = (SUBMISSIONS, LOOKUPS)
-SUBMISSION, LOOKUP = 0, 1
 
-Entry = tuple[int, int, str, str]
-"""Log time, place (which partition of which topic), key as JSON spells it, value."""
+Entry = tuple[int, int, str | None, Event]
+"""Log time, place (which partition of which topic), key, value."""
+_encoder: Final = msgspec.json.Encoder()
 _logged = itemgetter(0)
 
 
-def partition_of(key: str, partitions: int) -> int:
-    """Return the partition of a key: its CRC-32 modulo the number of partitions."""
-    return crc32(key.encode()) % partitions
-
-
 class BrokerOrder:
-    """Takes events as they happen and gives them back in the order of their log time."""
+    """Takes events as they happen and gives them back in the order of their log time.
+
+    A place is a partition of a topic: first those of the submissions, from ``lookups_from`` on the lookups'.
+    """
 
     def __init__(self, transport: Transport, partitions: int, rng: Random) -> None:
         self._random = rng.random
@@ -44,7 +45,8 @@ class BrokerOrder:
         self._delays = exponential(transport.delay_ms)
         self._repeats = exponential(1_500)
         self._waiting: list[Entry] = []
-        self._partitions = partitions
+        self._put = self._waiting.append
+        self.lookups_from = partitions
         self._places = [(topic, partition) for topic in TOPICS for partition in range(partitions)]
         self._offsets = [0] * len(self._places)
         self._counts = {"heartbeats": 0, "late": 0, "disordered": 0, "duplicate": 0}
@@ -54,32 +56,30 @@ class BrokerOrder:
         events = sum(self._offsets) - self._counts["heartbeats"] - self._counts["duplicate"]
         return {"events": events, **self._counts}
 
-    def add(self, topic: int, partition: int, key: str, at_ms: int, value: str) -> None:
-        """Log an event's record some time after ``at_ms``."""
+    def add(self, place: int, key: str, at_ms: int, value: Event) -> None:
+        """Log an event's record some time after ``at_ms``, in the partition at ``place``."""
         random = self._random
         chance = random()
         if chance >= self._disorder_below:
-            logged = at_ms + self._delays[int(random() * TABLE_SIZE)]
+            logged = at_ms + self._delays[floor(random() * TABLE_SIZE)]
             if chance >= self._duplicate_from:
                 self._counts["duplicate"] += 1
-                repeated = logged + self._repeats[int(random() * TABLE_SIZE)]
-                self._waiting.append((repeated, topic * self._partitions + partition, key, value))
+                repeated = logged + self._repeats[floor(random() * TABLE_SIZE)]
+                self._put((repeated, place, key, value))
         elif chance >= self._late_below:
             self._counts["disordered"] += 1
-            logged = at_ms + 1 + int(random() * self._disorder_up_to_ms)
+            logged = at_ms + 1 + floor(random() * self._disorder_up_to_ms)
         else:
             self._counts["late"] += 1
-            logged = at_ms + 10_000 + int(random() * self._late_up_to_ms)
-        self._waiting.append((logged, topic * self._partitions + partition, key, value))
+            logged = at_ms + 10_000 + floor(random() * self._late_up_to_ms)
+        self._put((logged, place, key, value))
 
-    def add_heartbeat(self, at_ms: int, value: str) -> None:
+    def add_heartbeat(self, at_ms: int, value: Heartbeat) -> None:
         """Log a heartbeat into every partition of both topics."""
         random, delays = self._random, self._delays
         self._counts["heartbeats"] += len(self._places)
-        self._waiting += [
-            (at_ms + delays[int(random() * TABLE_SIZE)], place, "null", value)
-            for place in range(len(self._places))
-        ]
+        for place in range(len(self._places)):
+            self._put((at_ms + delays[floor(random() * TABLE_SIZE)], place, None, value))
 
     def __len__(self) -> int:
         """Return how many records wait."""
@@ -101,22 +101,20 @@ class BrokerOrder:
     def records(self, entries: Iterable[Entry]) -> Iterator[Record]:
         """Yield entries as records, each with the next offset of its partition."""
         new = tuple.__new__  # a third of the time of the named tuple's own constructor
-        places, offsets = self._places, self._offsets
+        places, offsets, encode = self._places, self._offsets, _encoder.encode
         for logged, place, key, value in entries:
             offset = offsets[place]
             offsets[place] = offset + 1
-            data = None if key == "null" else key[1:-1].encode()
-            yield new(Record, (*places[place], offset, logged, data, value.encode()))
+            data = None if key is None else key.encode()
+            yield new(Record, (*places[place], offset, logged, data, encode(value)))
 
     def lines(self, entries: Iterable[Entry]) -> bytes:
         """Return entries as lines of a log file, as `encode_line` makes them; our values need no check."""
-        heads = [
-            f'{{"topic":"{topic}","partition":{partition},"offset":' for topic, partition in self._places
-        ]
-        offsets = self._offsets
-        lines: list[str] = []
+        places, offsets = self._places, self._offsets
+        lines: list[Line] = []
         for logged, place, key, value in entries:
             offset = offsets[place]
             offsets[place] = offset + 1
-            lines.append(f'{heads[place]}{offset},"logged_at_ms":{logged},"key":{key},"value":{value}}}\n')
-        return "".join(lines).encode()
+            topic, partition = places[place]
+            lines.append(Line(topic, partition, offset, logged, key, value))
+        return _encoder.encode_lines(lines)

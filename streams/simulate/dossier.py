@@ -8,7 +8,7 @@ Aim = Literal["access", "lookups", "settling"]
 
 
 class Matter:
-    """What the dossiers of one flow, agency and service have in common, the text of their records included.
+    """What the dossiers of one flow, agency and service have in common.
 
     Where ``submits`` is false there are lookups and no submission. ``settling`` are the links asked when the
     dossier is settled, ``settling_table`` draws how long after its acceptance that is. A request is about
@@ -17,16 +17,14 @@ class Matter:
 
     __slots__ = (
         "agency",
+        "channel",
         "first_aim",
         "flow",
-        "lookup_tail",
-        "lookup_text",
         "portal",
         "records",
         "service",
         "settling",
         "settling_table",
-        "submission_text",
         "submits",
         "synthetic",
         "weight",
@@ -35,9 +33,7 @@ class Matter:
     def __init__(self, *, flow: str, portal: str, agency: str, service: str, synthetic: bool = False) -> None:
         self.flow, self.portal, self.agency, self.service = flow, portal, agency, service
         self.synthetic = synthetic
-        self.lookup_text = f'"agency":"{agency}","service":"{service}","attempt":'
-        self.lookup_tail = ',"synthetic":true}' if synthetic else "}"
-        self.submission_text = ""
+        self.channel = ""
         self.first_aim: Aim = "lookups"
         self.submits = False
         self.settling: tuple[LinkState, ...] = ()
@@ -50,8 +46,7 @@ class Dossier:
     """A dossier, a clinic's card read, a batch request or a probe: whatever asks a link something.
 
     ``plan`` are the links still to ask in this phase, ``step`` the one that is next. ``attempt`` counts the
-    tries of this lookup, ``tries`` those since it was last deferred. ``key`` and ``head`` are its id as its
-    records spell it.
+    tries of this lookup, ``tries`` those since it was last deferred.
     """
 
     __slots__ = (
@@ -60,9 +55,7 @@ class Dossier:
         "attempt",
         "deferrals",
         "denied_links",
-        "head",
         "id",
-        "key",
         "matter",
         "partition",
         "plan",
@@ -79,8 +72,6 @@ class Dossier:
         denied_links: frozenset[str] = frozenset(),
     ) -> None:
         self.id, self.partition = id_, partition
-        self.key = key = f'"{id_}"'
-        self.head = f'"dossier_id":{key},'
         self.matter, self.plan, self.denied_links = matter, plan, denied_links
         self.aim: Aim = matter.first_aim
         self.step = self.asked = self.tries = self.deferrals = 0

@@ -14,6 +14,7 @@ sampled mean of a heavy-tailed table is slightly under the distribution's.
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from hashlib import sha256
+from math import floor
 from random import Random
 from statistics import NormalDist
 from typing import Final
@@ -108,4 +109,4 @@ def weibull_scale(mean: float, shape: float) -> float:
 
 def pick(table: Table, rng: Random) -> int:
     """Draw one entry."""
-    return table[int(rng.random() * len(table))]
+    return table[floor(rng.random() * len(table))]

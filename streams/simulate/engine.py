@@ -6,34 +6,42 @@ backoff with full jitter; when the portal's patience ends the dossier is deferre
 later, and is given up after many deferrals. Nothing here knows of retry storms or of backlogs: they are what
 these rules do to a link that fails and to one that comes back.
 
-Time is a heap of (when, sequence, dossier, what next). Endings of attempts are drawn when they are asked, so
-their records may be written ahead of the clock, never behind it.
+Time is a heap of (when, sequence, dossier). Most dossiers go on within a second, before anything else
+happens: such a one stays in hand and never sees the heap. Each step returns when its dossier goes on; what it
+does then follows from its plan: it asks the next link of it, or is completed where there is none. Endings of
+attempts are drawn when they are asked, so their records may be written ahead of the clock, never behind it.
+
+This is the hot path of the simulation, from `Engine.run` over `_ask` and `_lookup` to `BrokerOrder.add`. A
+record takes some microseconds of it, so what many dossiers share is made once (`Matter`), and records become
+bytes by the thousand (`BrokerOrder.lines`).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from itertools import chain
+from math import floor
 from random import Random
 from typing import Final
 
 from streams.model.events import ANSWERED
-from streams.simulate.broker import LOOKUP, SUBMISSION, BrokerOrder, Entry
+from streams.simulate.broker import BrokerOrder, Entry
 from streams.simulate.city import Patience
 from streams.simulate.dossier import Dossier, Matter
 from streams.simulate.draw import TABLE_SIZE, exponential, lognormal, pick
 from streams.simulate.faults import Window
 from streams.simulate.links import STATUS_CODES, Ending, LinkState
+from streams.simulate.observers import Observers
 from streams.simulate.timetable import next_working_time
+from streams.simulate.wire import Lookup, Submission
 
 _FLUSH_MS: Final = 60_000
 _PIECE_RECORDS: Final = 2048
 _NEVER: Final = 1 << 62
 """When a dossier goes on that does not: after the end of any run."""
 _REACHES_PROVIDER: Final = ANSWERED | {"provider_error", "throttled"}
-_RESULTS: Final = {
-    outcome: f'","outcome":"{outcome}","status_code":{code}' for outcome, code in STATUS_CODES.items()
-}
+_REQUESTED: Final = "lookup.requested"
+_COMPLETED: Final = "lookup.completed"
 
 Arrivals = Iterator[tuple[int, Callable[[], Dossier] | None]]
 
@@ -41,9 +49,8 @@ Arrivals = Iterator[tuple[int, Callable[[], Dossier] | None]]
 class Engine:
     """One run over ``[start_ms, end_ms)``.
 
-    ``arrivals`` yields (when, maker of the dossier) in order of time. ``blind`` are the windows in which a
-    portal's observer is dead, by link; ``silent`` those in which nobody comes, by portal. ``counters`` counts
-    what the calibration asks for.
+    ``arrivals`` yields (when, maker of the dossier) in order of time. ``silent`` are the windows in which
+    nobody comes, by portal. ``counters`` counts what the calibration asks for.
     """
 
     def __init__(
@@ -52,24 +59,19 @@ class Engine:
         start_ms: int,
         end_ms: int,
         broker: BrokerOrder,
-        links: Sequence[LinkState],
         patience: Patience,
         rng: Random,
-        blind: dict[str, list[Window]],
+        observers: Observers,
         silent: dict[str, list[Window]],
-        heartbeat_interval_ms: int,
         counters: defaultdict[str, int],
     ) -> None:
         self.start_ms, self.end_ms = start_ms, end_ms
-        self.links = links
         self.counters = counters
-        self._broker, self._add = broker, broker.add
+        self._broker, self._add, self._lookups_from = broker, broker.add, broker.lookups_from
         self._patience = patience
         self._rng, self._random = rng, rng.random
-        self._blind, self._silent = blind, silent
-        self._interval_ms = heartbeat_interval_ms
-        self._next_beat = -(-start_ms // heartbeat_interval_ms) * heartbeat_interval_ms
-        self._watched, self._watched_until = "", start_ms
+        self._observers, self._silent = observers, silent
+        self._blind, self._is_blind = observers.blind, observers.is_blind
         self._heap: list[tuple[int, int, Dossier]] = []
         self._thinking = lognormal(60, 0.6)
         self._waiting = exponential(60_000)
@@ -83,76 +85,43 @@ class Engine:
     def run(self, arrivals: Arrivals) -> Iterator[list[Entry]]:
         """Yield the whole log in broker order, in pieces, none of them empty."""
         heap, broker, end_ms = self._heap, self._broker, self.end_ms
+        ask, complete = self._ask, self._complete
         sequence = 0
-        coming: Arrivals = chain(arrivals, [(end_ms, None)])
+        coming: Arrivals = chain(arrivals, [(end_ms - 1, None)])
         next_arrival, make = next(coming)
         flush_at = self.start_ms + _FLUSH_MS
         while True:
             if heap and heap[0][0] <= next_arrival:
                 at, _, dossier = heappop(heap)
-                then = self._go_on(at, dossier)
+                then = ask(at, dossier) if dossier.plan else complete(at, dossier)
             elif make is None:
                 break
             else:
                 at, dossier = next_arrival, make()
                 then = self._arrive(at, dossier)
                 next_arrival, make = next(coming)
+            # Of two at the same time the one that waits in the heap comes first, then who was in hand.
+            next_other = heap[0][0] - 1 if heap and heap[0][0] <= next_arrival else next_arrival
             while True:
                 if at >= flush_at:
                     flush_at = at + _FLUSH_MS
                     self._beat_until(at)
                     if len(broker) >= _PIECE_RECORDS and (entries := broker.until(at)):
                         yield entries
-                if then >= end_ms:
-                    break
-                if then > next_arrival or (heap and heap[0][0] <= then):
-                    sequence += 1
-                    heappush(heap, (then, sequence, dossier))
+                if then > next_other:
                     break
                 at = then
-                then = self._go_on(at, dossier)
+                then = ask(at, dossier) if dossier.plan else complete(at, dossier)
+            if then < end_ms:
+                sequence += 1
+                heappush(heap, (then, sequence, dossier))
         self._beat_until(end_ms)
         if entries := broker.until(None):
             yield entries
 
-    def _go_on(self, at_ms: int, dossier: Dossier) -> int:
-        """Do what is next with a dossier, and return when it goes on, `_NEVER` where it does not."""
-        return self._ask(at_ms, dossier) if dossier.plan else self._complete(at_ms, dossier)
-
     def _beat_until(self, at_ms: int) -> None:
-        """Write the heartbeats due before ``at_ms``: of the links that are watched then."""
-        while self._next_beat < at_ms:
-            beat = self._next_beat
-            self._next_beat += self._interval_ms
-            if beat >= self._watched_until:
-                self._watch(beat)
-            if self._watched:
-                self._broker.add_heartbeat(
-                    beat,
-                    f'{{"type":"observer.heartbeat","occurred_at_ms":{beat},"observer":"portal",{self._watched}}}',
-                )
-
-    def _watch(self, at_ms: int) -> None:
-        """Work out which links are watched from ``at_ms`` on, and until when that holds.
-
-        A link under announced maintenance is not watched: its portal has taken it out of use. Nor is one
-        whose observer is dead.
-        """
-        names = [
-            link.id
-            for link in self.links
-            if link.held_until(at_ms) is None and not self._is_blind(link.id, at_ms)
-        ]
-        interval = "" if self._interval_ms == 1000 else f',"interval_ms":{self._interval_ms}'
-        listed = '","'.join(names)
-        self._watched = f'"links":["{listed}"]{interval}' if names else ""
-        times = [t for link in self.links for hold in link.holds for t in hold]
-        times += [t for windows in self._blind.values() for w in windows for t in (w.start_ms, w.end_ms)]
-        self._watched_until = min((t for t in times if t > at_ms), default=self.end_ms)
-
-    def _is_blind(self, name: str, at_ms: int) -> bool:
-        windows = self._blind.get(name)
-        return windows is not None and any(w.start_ms <= at_ms < w.end_ms for w in windows)
+        for beat_ms, beat in self._observers.beats(at_ms):
+            self._broker.add_heartbeat(beat_ms, beat)
 
     def _arrive(self, at_ms: int, dossier: Dossier) -> int:
         matter = dossier.matter
@@ -167,25 +136,35 @@ class Engine:
     def _receive(self, at_ms: int, dossier: Dossier) -> int:
         self.counters[f"received/{dossier.matter.flow}"] += 1
         self._submission(at_ms, dossier, "received")
-        thought = at_ms + self._thinking[int(self._random() * TABLE_SIZE)]
+        thought = at_ms + self._thinking[floor(self._random() * TABLE_SIZE)]
         return thought if dossier.plan else self._accept(thought, dossier)
 
-    def _submission(self, at_ms: int, dossier: Dossier, what: str, blocked: str = "") -> None:
+    def _submission(self, at_ms: int, dossier: Dossier, what: str, blocked_by: str | None = None) -> None:
         matter = dossier.matter
         if not matter.submits or at_ms >= self.end_ms:
             return
-        self.counters[f"submission.{what}"] += 1
+        type_ = f"submission.{what}"
+        self.counters[type_] += 1
         if self._blind and self._is_blind(matter.portal, at_ms):
             self.counters["unseen"] += 1
             return
         dossier.asked = asked = dossier.asked + 1
+        id_ = dossier.id
         self._add(
-            SUBMISSION,
             dossier.partition,
-            dossier.key,
+            id_,
             at_ms,
-            f'{{"event_id":"{dossier.id}-{asked}","type":"submission.{what}",'
-            f'"occurred_at_ms":{at_ms},{dossier.head}{matter.submission_text}{blocked}}}',
+            Submission(
+                f"{id_}-{asked}",
+                type_,
+                at_ms,
+                id_,
+                matter.portal,
+                matter.agency,
+                matter.service,
+                matter.channel,
+                blocked_by,
+            ),
         )
 
     def _ask(self, at_ms: int, dossier: Dossier) -> int:
@@ -195,7 +174,7 @@ class Engine:
             return self._hold(at_ms, until, link, dossier)
         matter = dossier.matter
         if link.id in dossier.denied_links:
-            ending: Ending = "denied", self._thinking[int(self._random() * TABLE_SIZE)], None
+            ending: Ending = "denied", self._thinking[floor(self._random() * TABLE_SIZE)], None
         else:
             ending = link.attempt(at_ms, matter.service, matter.weight)
         outcome, latency, _ = ending
@@ -227,50 +206,96 @@ class Engine:
     def _lookup(self, at_ms: int, known: int, link: LinkState, dossier: Dossier, outcome: str | None) -> None:
         """Write the records of an attempt, as the portal and, where it reports, the provider saw it."""
         dossier.asked = asked = dossier.asked + 1
-        matter, partition, key, add = dossier.matter, dossier.partition, dossier.key, self._add
-        lookup = f"{dossier.id}-{asked}"
-        common = (
-            f'"lookup_id":"{lookup}",{dossier.head}{link.text}{matter.lookup_text}{dossier.attempt},'
-            '"observer":"'
-        )
-        tail = matter.lookup_tail
+        matter, key, attempt = dossier.matter, dossier.id, dossier.attempt
+        place, add = dossier.partition + self._lookups_from, self._add
+        lookup, name, agency, service = f"{key}-{asked}", link.id, matter.agency, matter.service
+        probe = matter.synthetic
         add(
-            LOOKUP,
-            partition,
+            place,
             key,
             at_ms,
-            f'{{"event_id":"{lookup}q","type":"lookup.requested","occurred_at_ms":{at_ms},{common}portal"{tail}',
+            Lookup(
+                lookup + "q",
+                _REQUESTED,
+                at_ms,
+                lookup,
+                key,
+                name,
+                agency,
+                service,
+                attempt,
+                "portal",
+                None,
+                None,
+                probe,
+            ),
         )
         if outcome is None:
             return
-        result = _RESULTS[outcome]
-        if known < self.end_ms and not (self._blind and self._is_blind(link.id, known)):
+        code = STATUS_CODES[outcome]
+        if known < self.end_ms and not (self._blind and self._is_blind(name, known)):
             add(
-                LOOKUP,
-                partition,
+                place,
                 key,
                 known,
-                f'{{"event_id":"{lookup}a","type":"lookup.completed","occurred_at_ms":{known},'
-                f"{common}portal{result}{tail}",
+                Lookup(
+                    lookup + "a",
+                    _COMPLETED,
+                    known,
+                    lookup,
+                    key,
+                    name,
+                    agency,
+                    service,
+                    attempt,
+                    "portal",
+                    outcome,
+                    code,
+                    probe,
+                ),
             )
         if link.link.provider_view and outcome in _REACHES_PROVIDER and known < self.end_ms:
             way = min(25, (known - at_ms) // 6)
             asked, answered = at_ms + way, max(at_ms + way, known - way)
             add(
-                LOOKUP,
-                partition,
+                place,
                 key,
                 asked,
-                f'{{"event_id":"{lookup}Q","type":"lookup.requested","occurred_at_ms":{asked},'
-                f'{common}provider"{tail}',
+                Lookup(
+                    lookup + "Q",
+                    _REQUESTED,
+                    asked,
+                    lookup,
+                    key,
+                    name,
+                    agency,
+                    service,
+                    attempt,
+                    "provider",
+                    None,
+                    None,
+                    probe,
+                ),
             )
             add(
-                LOOKUP,
-                partition,
+                place,
                 key,
                 answered,
-                f'{{"event_id":"{lookup}A","type":"lookup.completed","occurred_at_ms":{answered},'
-                f"{common}provider{result}{tail}",
+                Lookup(
+                    lookup + "A",
+                    _COMPLETED,
+                    answered,
+                    lookup,
+                    key,
+                    name,
+                    agency,
+                    service,
+                    attempt,
+                    "provider",
+                    outcome,
+                    code,
+                    probe,
+                ),
             )
 
     def _next_step(self, at_ms: int, dossier: Dossier) -> int:
@@ -280,7 +305,7 @@ class Engine:
             dossier.aim, dossier.plan, dossier.step = "lookups", dossier.plan[1:], 0
             return self._receive(at_ms, dossier)
         if step < len(dossier.plan):
-            return at_ms + self._thinking[int(self._random() * TABLE_SIZE)]
+            return at_ms + self._thinking[floor(self._random() * TABLE_SIZE)]
         if dossier.aim == "settling":
             return self._complete(at_ms, dossier)
         matter = dossier.matter
@@ -312,12 +337,12 @@ class Engine:
         dossier.tries += 1
         if dossier.tries < patience.attempts:
             longest_ms = self._backoff_ms[dossier.tries - 1]
-            return known + 200 + int(self._random() * longest_ms)
+            return known + 200 + floor(self._random() * longest_ms)
         dossier.tries = 0
         dossier.deferrals += 1
         if dossier.deferrals > patience.deferrals:
             self.counters[f"failed/{matter.flow}"] += 1
-            self._submission(known, dossier, "failed", link.blocked_text)
+            self._submission(known, dossier, "failed", link.id)
             return _NEVER
         if dossier.deferrals == 1:
             self._defer(known, link, dossier)
@@ -329,12 +354,12 @@ class Engine:
         if dossier.matter.synthetic:
             return _NEVER
         self._defer(at_ms, link, dossier)
-        return until + int(self._random() * 600_000)
+        return until + floor(self._random() * 600_000)
 
     def _defer(self, at_ms: int, link: LinkState, dossier: Dossier) -> None:
         if dossier.aim == "lookups":
             self.counters[f"deferred/{dossier.matter.flow}"] += 1
-            self._submission(at_ms, dossier, "deferred", link.blocked_text)
+            self._submission(at_ms, dossier, "deferred", link.id)
 
 
 def _growing(first: float, times: float, count: int, most: float) -> list[float]:

@@ -13,6 +13,7 @@ from streams.simulate.draw import seeded
 from streams.simulate.engine import Engine
 from streams.simulate.faults import Spell, Window, by_chance, on_paper, planned, spells_of, true_fault
 from streams.simulate.links import LOOKUP_TIMEOUT_MS, LinkState
+from streams.simulate.observers import Observers
 from streams.simulate.truth import TrueFault, Truth
 from streams.simulate.workload import Workload, links_in_use
 
@@ -49,12 +50,16 @@ class Run:
             start_ms=self.start_ms,
             end_ms=self.end_ms,
             broker=self._broker,
-            links=[self._states[name] for name in sorted(self._states)],
+            observers=Observers(
+                [self._states[name] for name in sorted(self._states)],
+                self._blind,
+                self.start_ms,
+                self.end_ms,
+                scenario.heartbeat_interval_ms,
+            ),
             patience=scenario.patience,
             rng=seeded(self.seed, "engine"),
-            blind=self._blind,
             silent=self._silent,
-            heartbeat_interval_ms=scenario.heartbeat_interval_ms,
             counters=self._counters,
         )
         self._workload = Workload(

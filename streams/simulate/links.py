@@ -10,6 +10,7 @@ load. Such an overload is nobody's plan, so it is written into the truth as it h
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from math import floor
 from random import Random
 from typing import Final
 
@@ -83,8 +84,6 @@ class LinkState:
     def __init__(self, link: Link, rng: Random) -> None:
         self.link = link
         self.id = link.id
-        self.text = f'"link":"{link.id}",'
-        self.blocked_text = f',"blocked_by":"{link.id}"'
         self.outcomes: defaultdict[str, int] = defaultdict(int)
         self.spells: list[Spell] = []
         self.faults: list[TrueFault] = []
@@ -144,7 +143,7 @@ class LinkState:
                 if (spell.services is None or service in spell.services) and self._random() < spell.share:
                     return self._hit(spell, at_ms, weight)
         wait = self._queue(at_ms, weight) if self._service_ms else 0
-        latency = self._latency[int(self._random() * TABLE_SIZE)] + wait
+        latency = self._latency[floor(self._random() * TABLE_SIZE)] + wait
         timeout = self.link.timeout_ms
         if latency > timeout:
             shed = wait > 3 * timeout
@@ -186,21 +185,23 @@ class LinkState:
                 _enter_hit(at_ms, at_ms + (LOOKUP_TIMEOUT_MS if late else latency), truth)
 
     def _queue(self, at_ms: int, weight: float) -> int:
-        waiting = max(0.0, self._wait_ms - (at_ms - self._last_ms))
+        waiting = self._wait_ms - (at_ms - self._last_ms)
+        if waiting < 0:
+            waiting = 0.0
         self._last_ms = at_ms
         self._wait_ms = waiting + self._service_ms * weight
-        return int(waiting)
+        return floor(waiting)
 
     def _hit(self, spell: Spell, at_ms: int, weight: float) -> Ending:
         if spell.effect == "data_quality":
             outcome = "not_found" if self._random() < 0.4 else "mismatch"
-            return (outcome, self._latency[int(self._random() * TABLE_SIZE)], spell)
+            return (outcome, self._latency[floor(self._random() * TABLE_SIZE)], spell)
         if spell.effect == "accepted_late":
-            late = spell.late_ms // 4 + int(self._random() * spell.late_ms * 3 // 4)
+            late = spell.late_ms // 4 + floor(self._random() * spell.late_ms * 3 // 4)
             return ("ok", max(31_000, late), spell)
         if spell.effect == "slow":
             wait = self._queue(at_ms, weight) if self._service_ms else 0
-            latency = round(self._latency[int(self._random() * TABLE_SIZE)] * spell.slow_times) + wait
+            latency = round(self._latency[floor(self._random() * TABLE_SIZE)] * spell.slow_times) + wait
             if latency > self.link.timeout_ms:
                 return self._failure("timeout", spell)
             return ("ok", latency, spell)
@@ -210,9 +211,9 @@ class LinkState:
         if outcome == "half_open":
             return (None, 30_000, spell)
         if outcome == "timeout":
-            return (outcome, self.link.timeout_ms + int(self._random() * 40), spell)
+            return (outcome, self.link.timeout_ms + floor(self._random() * 40), spell)
         table = _QUICK_FAILURES.get(outcome, self._latency)
-        latency = min(table[int(self._random() * TABLE_SIZE)], self.link.timeout_ms)
+        latency = min(table[floor(self._random() * TABLE_SIZE)], self.link.timeout_ms)
         return (outcome, latency, spell)
 
     def _move_to(self, at_ms: int) -> None:

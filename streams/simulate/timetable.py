@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
 from itertools import accumulate
+from math import floor
 from random import Random
 from typing import Final
 
@@ -25,7 +26,10 @@ from streams.model.holidays import CLOSED
 from streams.simulate.city import Peak
 
 BIN_MS: Final = 900_000
-_HOURS: Final = OFFICE_HOURS.hours or ()
+_OPEN: Final = tuple(
+    (start * MINUTE_MS, end * MINUTE_MS, end - start) for start, end in OFFICE_HOURS.hours or ()
+)
+"""When counters open and close, in milliseconds of the day, and for how many minutes they are open."""
 
 # Weight of each half hour of the day, 48 of them, relative to the busiest.
 _OFFICE: Final = (
@@ -67,18 +71,17 @@ def _works(day: int) -> bool:
 def next_working_time(at_ms: int, spread: float) -> int:
     """Return ``at_ms`` if counters are open then, else ``spread`` (0 to 1) into their next hours."""
     day, into_day = divmod(at_ms + UTC_OFFSET_MS, DAY_MS)
-    minutes = into_day // MINUTE_MS
-    working = _works(day)
-    if working:
-        for start, end in _HOURS:
-            if start <= minutes < end:
-                return at_ms
-    start, end = next((hours for hours in _HOURS if working and minutes < hours[0]), _HOURS[0])
-    if not working or minutes >= _HOURS[-1][1]:
+    if _works(day):
+        for start, end, minutes in _OPEN:
+            if into_day < end:
+                if into_day >= start:
+                    return at_ms
+                return at_ms - into_day + start + floor(spread * minutes * MINUTE_MS)
+    day += 1
+    while not _works(day):
         day += 1
-        while not _works(day):
-            day += 1
-    return day * DAY_MS - UTC_OFFSET_MS + start * MINUTE_MS + int(spread * (end - start) * MINUTE_MS)
+    start, _, minutes = _OPEN[0]
+    return day * DAY_MS - UTC_OFFSET_MS + start + floor(spread * minutes * MINUTE_MS)
 
 
 class Timetable:
@@ -107,7 +110,7 @@ class Timetable:
         counts: dict[int, int] = {}
         total, cumulative, starts, random = self.total, self._cumulative, self.starts_ms, rng.random
         for _ in range(count):
-            start = starts[bisect_right(cumulative, int(random() * total))]
+            start = starts[bisect_right(cumulative, floor(random() * total))]
             counts[start] = counts.get(start, 0) + 1
         return counts
 

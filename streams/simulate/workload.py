@@ -3,14 +3,15 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+from itertools import accumulate, count
+from math import floor
 from random import Random
 from typing import Final
+from zlib import crc32
 
 from msgspec.structs import replace
 
 from streams.model.calendar import DAY_MS, day_start_ms
-from streams.simulate.broker import partition_of
 from streams.simulate.city import Batch, Catalogue, Flow, Link, People, Portal, Scenario, epoch_ms
 from streams.simulate.dossier import Dossier, Matter
 from streams.simulate.draw import lognormal, seeded
@@ -18,6 +19,7 @@ from streams.simulate.links import LinkState
 from streams.simulate.timetable import BIN_MS, Timetable
 
 _HOUR_MS: Final = 3_600_000
+_LAST_DIGITS: Final = [(f"{n:03d}", f"{n:03d}".encode()) for n in range(1000)]
 
 Maker = Callable[[], Dossier]
 Arrivals = Iterator[tuple[int, Maker]]
@@ -80,7 +82,7 @@ class Workload:
         for group in catalogue.services:
             for name in (*(service.id for service in group.all()), *group.members):
                 self._groups.setdefault(name, []).append(group.id)
-        self._numbers: defaultdict[str, int] = defaultdict(int)
+        self._numbered: dict[str, Iterator[tuple[str, int]]] = {}
         self._met: set[tuple[str, str]] = set()
 
     def streams(self) -> list[Arrivals]:
@@ -99,7 +101,7 @@ class Workload:
         make = self._maker(flow, rng)
         for start in sorted(by_bin):
             first, last = max(start, self._start_ms), min(start + BIN_MS, self._end_ms)
-            for at in sorted(first + int(rng.random() * (last - first)) for _ in range(by_bin[start])):
+            for at in sorted(first + floor(rng.random() * (last - first)) for _ in range(by_bin[start])):
                 yield at, make
 
     def _maker(self, flow: Flow, rng: Random) -> Maker:
@@ -114,12 +116,13 @@ class Workload:
         matters: dict[tuple[str, str], Matter] = {}
         plans: dict[tuple[str, bool, str], tuple[LinkState, ...]] = {}
         random, all_weights, some = rng.random, cumulative[-1], len(agencies)
+        ids = self._ids(portal.prefix)
 
         def make() -> Dossier:
             service = names[bisect_right(cumulative, random() * all_weights)]
             # The first agencies of a group are the larger ones: the density falls by two thirds over it.
             place = random()
-            agency = agencies[int((place + place * place) / 2 * some)]
+            agency = agencies[floor((place + place * place) / 2 * some)]
             matter = matters.get((agency, service))
             if matter is None:
                 matter = matters[agency, service] = self._matter(flow, portal, agency, service)
@@ -129,7 +132,8 @@ class Workload:
             if plan is None:
                 plan = access + self._path(flow, portal, service, account, card)
                 plans[service, account, card] = plan
-            return self._dossier(portal.prefix, matter, plan, denied)
+            id_, partition = next(ids)
+            return Dossier(id_, partition, matter, plan, denied)
 
         return make
 
@@ -139,9 +143,7 @@ class Workload:
         matter = Matter(flow=flow.id, portal=portal.id, agency=agency, service=service)
         matter.submits = flow.submits
         matter.first_aim = "access" if flow.access else "lookups"
-        matter.submission_text = (
-            f'"portal":"{portal.id}","agency":"{agency}","service":"{service}","channel":"{flow.channel}"'
-        )
+        matter.channel = flow.channel
         if flow.submits:
             of_service = self._services[service]
             matter.settling = self._links(portal, of_service.settling)
@@ -199,16 +201,12 @@ class Workload:
         names = [portal.lookups[role] for role in roles]
         return tuple(self._states[name] for name in names if name in self._states)
 
-    def _dossier(
-        self,
-        prefix: str,
-        matter: Matter,
-        plan: tuple[LinkState, ...],
-        denied_links: frozenset[str] = frozenset(),
-    ) -> Dossier:
-        self._numbers[prefix] = number = self._numbers[prefix] + 1
-        id_ = f"{prefix}-{number:07d}"
-        return Dossier(id_, partition_of(id_, self._partitions), matter, plan, denied_links)
+    def _ids(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Return the ids of a prefix, each with its partition; all flows that share it draw from these."""
+        ids = self._numbered.get(prefix)
+        if ids is None:
+            ids = self._numbered[prefix] = _numbered(prefix, self._partitions)
+        return ids
 
     def _batch(self, batch: Batch) -> Arrivals:
         """Spread the batch's requests evenly over its hours."""
@@ -220,14 +218,16 @@ class Workload:
         plan = (self._states[batch.link],)
         matter = Matter(flow=batch.id, portal=batch.id, agency=batch.agency, service=batch.service)
         matter.weight, matter.records = batch.weight, batch.per_request
+        ids = self._ids("BATCH")
 
         def make() -> Dossier:
-            return self._dossier("BATCH", matter, plan)
+            id_, partition = next(ids)
+            return Dossier(id_, partition, matter, plan)
 
         number, passed = 0, 0
         for first, last in hours:
             while number < requests:
-                at = first + int((number + rng.random()) * total / requests) - passed
+                at = first + floor((number + rng.random()) * total / requests) - passed
                 if at >= last:
                     break
                 number += 1
@@ -239,12 +239,26 @@ class Workload:
         every = round((link.link.probe_seconds or 60) * 1000)
         name = f"probe-{link.id}"
         matter = Matter(flow=name, portal=name, agency="monitoring", service="probe", synthetic=True)
+        ids = self._ids("PROBE")
 
         def make() -> Dossier:
-            return self._dossier("PROBE", matter, (link,))
+            id_, partition = next(ids)
+            return Dossier(id_, partition, matter, (link,))
 
         for at in range(self._start_ms + every // 2, self._end_ms, every):
             yield at, make
+
+
+def _numbered(prefix: str, partitions: int) -> Iterator[tuple[str, int]]:
+    """Yield ids numbered from 1 in seven digits or more, each with its partition.
+
+    A thousand share all but their last three digits, and the checksum up to there.
+    """
+    for thousands in count():
+        head = f"{prefix}-{thousands:04d}"
+        checksum = crc32(head.encode())
+        for digits, encoded in _LAST_DIGITS if thousands else _LAST_DIGITS[1:]:
+            yield head + digits, crc32(encoded, checksum) % partitions
 
 
 def _daily_hours(start: int, end: int, from_hour: int, to_hour: int) -> list[tuple[int, int]]:

@@ -1,0 +1,59 @@
+"""The portals' observers: which links they watch, their heartbeats, and when they are dead."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from streams.simulate.faults import Window
+from streams.simulate.links import LinkState
+from streams.simulate.wire import Heartbeat
+
+
+class Observers:
+    """The observers of one run over ``[start_ms, end_ms)``.
+
+    ``blind`` are the windows in which one is dead, by link or portal.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[LinkState],
+        blind: Mapping[str, Sequence[Window]],
+        start_ms: int,
+        end_ms: int,
+        interval_ms: int,
+    ) -> None:
+        self.blind = blind
+        self._links, self._end_ms, self._interval_ms = links, end_ms, interval_ms
+        self._next_beat = -(-start_ms // interval_ms) * interval_ms
+        self._watched: list[str] = []
+        self._watched_until = start_ms
+
+    def is_blind(self, name: str, at_ms: int) -> bool:
+        """Say whether the observer of a link or portal is dead at a time."""
+        windows = self.blind.get(name)
+        return windows is not None and any(w.start_ms <= at_ms < w.end_ms for w in windows)
+
+    def beats(self, until_ms: int) -> Iterator[tuple[int, Heartbeat]]:
+        """Yield the further heartbeats due before ``until_ms``: of the links that are watched then."""
+        interval_ms = None if self._interval_ms == 1000 else self._interval_ms
+        while self._next_beat < until_ms:
+            beat = self._next_beat
+            self._next_beat += self._interval_ms
+            if beat >= self._watched_until:
+                self._watch(beat)
+            if self._watched:
+                yield beat, Heartbeat("observer.heartbeat", beat, "portal", self._watched, interval_ms)
+
+    def _watch(self, at_ms: int) -> None:
+        """Work out which links are watched from ``at_ms`` on, and until when that holds.
+
+        A link under announced maintenance is not watched: its portal has taken it out of use. Nor is one
+        whose observer is dead.
+        """
+        self._watched = [
+            link.id
+            for link in self._links
+            if link.held_until(at_ms) is None and not self.is_blind(link.id, at_ms)
+        ]
+        times = [t for link in self._links for hold in link.holds for t in hold]
+        times += [t for windows in self.blind.values() for w in windows for t in (w.start_ms, w.end_ms)]
+        self._watched_until = min((t for t in times if t > at_ms), default=self._end_ms)
