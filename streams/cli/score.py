@@ -68,7 +68,7 @@ def _print(result: Score) -> None:
         table.add_column(f"{name} p50, p95 (s)", justify="right")
     parts = {"all": result.all, **result.by_volume, **result.by_duration}
     for name, part in parts.items():
-        table.add_row(name, *_cells(part), end_section=name in ("all", "over 10/min"))
+        table.add_row(name, *_cells(part), end_section=name in ("all", "over 1/s"))
     console.print(table)
     for name, value in (
         ("outages", f"{result.outages}, of which {result.false_outages} false"),
@@ -83,8 +83,30 @@ def _print(result: Score) -> None:
                 f"{result.unseen_incidents} incidents that nobody could see"
             ),
         ),
+        (
+            "counted from each first request that failed",
+            f"{result.availability_error_asked_pp:g} percentage points on average",
+        ),
     ):
         console.print(f"{name}: {value}", highlight=False)
+    _print_downtime(console, result)
+
+
+def _print_downtime(console: Console, result: Score) -> None:
+    """Print how far off the downtime is by how often links are asked, and why, for those that are off."""
+    volumes = Table("links asked", "links", "availability error (pp)", "from the first failing request (pp)")
+    for name, of in result.availability_by_volume.items():
+        if of.links:
+            volumes.add_row(name, str(of.links), f"{of.error_pp:g}", f"{of.error_asked_pp:g}")
+    console.print(volumes)
+    if not result.downtime_off:
+        return
+    off = Table("link", "a minute", "true (s)", "found (s)", "off (pp)", "why (s)")
+    for link in result.downtime_off:
+        why = ", ".join(f"{part} {seconds:+.1f}" for part, seconds in link.parts.items())
+        times = [f"{seconds:.1f}" for seconds in (link.true_s, link.found_s)]
+        off.add_row(link.link, f"{link.attempts_per_minute:g}", *times, f"{link.error_pp:.3f}", why)
+    console.print(off)
 
 
 def _cells(part: Part) -> list[str]:

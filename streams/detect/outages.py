@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
+import msgspec
+import zstandard
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -214,8 +216,22 @@ def stands(outage: Outage) -> bool:
     return outage.status != "retracted" or bool(outage.excluded)
 
 
-ARCHIVE_BYTES: Final = 400_000
-"""Bound on a link's older outages: a thousand or more of them. Those before are the ledger's alone."""
+ARCHIVE_BYTES: Final = 250_000
+"""Bound on a link's older outages: some hundreds of them. Those before are the ledger's alone."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Outage).decode
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+
+
+def packed_small(outage: Outage) -> bytes:
+    """Return an outage as compressed bytes: services, agencies and evidence say much the same again."""
+    return zstandard.ZstdCompressor(level=3).compress(_encode(outage))
+
+
+def unpacked(data: bytes) -> Outage:
+    """Return the outage in its bytes, compressed or, from an older state, not."""
+    return _decode(zstandard.ZstdDecompressor().decompress(data) if data.startswith(_ZSTD_MAGIC) else data)
 
 
 def trim(archive: dict[str, bytes]) -> None:

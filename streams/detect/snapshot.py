@@ -4,6 +4,7 @@ A snapshot is exact: a tracker restored from it goes on as the one it was taken 
 that are packed already travel as they are.
 """
 
+from array import array
 from collections.abc import Mapping
 from typing import Final
 
@@ -176,8 +177,8 @@ def snapshot(
         open=list(tracker.open.values()),
         late=[LateState(*late) for late in tracker.late],
         windows=tracker.windows.published,
-        evident=tracker.windows.evident,
-        vouched=tracker.windows.vouched,
+        evident=tracker.windows.evident.tolist(),
+        vouched=tracker.windows.vouched.tolist(),
         window_span=(tracker.windows.next_ms, tracker.windows.until_ms),
         finals=tracker.finals,
         spells=tracker.spells,
@@ -194,7 +195,7 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
     tracker.hour, tracker.too_late = state.hour, state.too_late
     windows = tracker.windows
     windows.expected, windows.sight, windows.published = state.expected, state.sight, state.windows
-    windows.evident, windows.vouched = state.evident, state.vouched
+    windows.evident, windows.vouched = array("q", state.evident), array("q", state.vouched)
     windows.next_ms, windows.until_ms = state.window_span
     tracker.published = {outage.outage_id: outage for outage in state.published}
     tracker.archive = state.archive

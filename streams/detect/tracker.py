@@ -12,9 +12,8 @@ figures of an outage become final, or a minute's window ends.
 import heapq
 from bisect import insort
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from streams.detect.expected import HOUR_MS
@@ -29,11 +28,13 @@ from streams.detect.outages import (
     labelled,
     matching,
     next_revision,
+    packed_small,
     retraction,
     says_the_same,
     stands,
     totals_of,
     trim,
+    unpacked,
 )
 from streams.detect.rule import Rule
 from streams.detect.sight import GRACE_MS, Sight
@@ -47,9 +48,6 @@ from streams.model.settings import DetectSettings
 
 EvidenceOf = Callable[[int, int], list[Source]]
 """From a span of event time to the source ranges that hold its records."""
-
-_pack: Final = msgspec.msgpack.Encoder().encode
-_unpack_outage: Final = msgspec.msgpack.Decoder(Outage).decode
 
 
 class Late(NamedTuple):
@@ -162,8 +160,8 @@ class LinkTracker:
                 self.published[key] = revised
                 output.outages.append(revised)
         for key, packed in self.archive.items():
-            if revised := self._excluding(_unpack_outage(packed), now_ms):
-                self.archive[key] = _pack(revised)
+            if revised := self._excluding(unpacked(packed), now_ms):
+                self.archive[key] = packed_small(revised)
                 output.outages.append(revised)
         output.outages.sort(key=lambda outage: outage.start_ms)
         return output
@@ -223,7 +221,7 @@ class LinkTracker:
             if over_ms is not None and over_ms < min(before_ms, first_ms):
                 del self.published[key]
                 if stands(outage):
-                    self.archive[key] = _pack(outage)
+                    self.archive[key] = packed_small(outage)
         trim(self.archive)
 
     def _learn(self, before_ms: int) -> None:

@@ -5,6 +5,7 @@ or until silence has lasted beyond chance; the rest is UNKNOWN, and so is what n
 inside an outage is that outage's, the rest is UP.
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -51,9 +52,9 @@ class Windows:
         """Whether windows are made. Where they are not, nothing is kept for them either."""
         self.published: dict[int, tuple[int, bytes]] = {}
         """Revision and digest of each window published, by start."""
-        self.evident: list[int] = []
+        self.evident = array("q")  # there are thousands: as a list they take five times the memory
         """Starts of the slots in which outcomes became known."""
-        self.vouched: list[int] = []
+        self.vouched = array("q")
         """Until when each of them vouches for the link's state."""
         self.next_ms = FAR
         self.until_ms = -FAR

@@ -13,12 +13,20 @@ from msgspec import Struct
 
 from streams.model.intervals import Interval, length_ms, union
 from streams.model.outage import Outage
+from streams.score.downtime import Down, LinkDowntime, Together, VolumeDowntime, link_downtime, mean_errors
 from streams.score.ranges import range_precision, range_recall
 from streams.score.truth import Fault, Truth
 
 WEEK_MS: Final = 7 * 86_400_000
 MINUTE_MS: Final = 60_000
-VOLUME_CLASSES: Final = ((1.0, "under 1/min"), (10.0, "1-10/min"), (float("inf"), "over 10/min"))
+VOLUME_CLASSES: Final = (
+    (1.0, "under 1/min"),
+    (10.0, "1-10/min"),
+    (60.0, "10-60/min"),
+    (float("inf"), "over 1/s"),
+)
+OFF_PP: Final = 0.01
+"""Percentage points from which a link's availability is said to be off."""
 DURATION_CLASSES: Final = (
     (2.0, "under 2 min"),
     (10.0, "2-10 min"),
@@ -45,6 +53,7 @@ class Incident(Struct, frozen=True):
     failures: int
     seen: bool
     known_ms: int | None
+    asked_ms: int
     kinds: tuple[str, ...]
     domains: tuple[str, ...]
 
@@ -72,7 +81,10 @@ class Score(Struct, frozen=True):
     Errors are absolute, in milliseconds: of an outage's start and end against the fault's, and the delay from
     the moment the first failure was known to the first revision (unknown where the file holds none).
     ``availability_error_pp`` is the mean over links of |found - true|, in percentage points, counting time
-    down in incidents that were seen; ``availability_error_all_pp`` counts those that nobody could see, too.
+    down in incidents that were seen; ``availability_error_all_pp`` counts those that nobody could see, too,
+    and ``availability_error_asked_pp`` counts each from its first failing request on, before which nobody
+    could know of it. ``availability_by_volume`` has the means by how often a link is asked, ``downtime_off``
+    the links that are off, worst first, each with the reasons (`streams.score.downtime`).
     """
 
     scenario: str
@@ -90,6 +102,9 @@ class Score(Struct, frozen=True):
     availability_error_pp: float
     availability_error_worst_pp: float
     availability_error_all_pp: float
+    availability_error_asked_pp: float
+    availability_by_volume: dict[str, VolumeDowntime]
+    downtime_off: list[LinkDowntime]
     all: Part
     by_volume: dict[str, Part]
     by_duration: dict[str, Part]
@@ -127,8 +142,9 @@ def score(outages: Iterable[Outage], truth: Truth) -> Score:
     false = [outage for outage in final if not _overlaps_any(outage, incidents, truth.end_ms)]
     weeks = len(truth.links) * (truth.end_ms - truth.start_ms) / WEEK_MS
     precisions = _by_link(incidents, final, truth.end_ms, precision=True)
-    errors = _availability_errors(truth, seen, final)
     errors_all = _availability_errors(truth, incidents, final)
+    downtimes = _downtimes(truth, seen, matches, final)
+    means = mean_errors(downtimes)
     return Score(
         scenario=truth.scenario,
         seed=truth.seed,
@@ -142,9 +158,19 @@ def score(outages: Iterable[Outage], truth: Truth) -> Score:
         range_precision=_mean(precisions),
         kind_agrees=_agreement(matches, "kind"),
         domain_agrees=_agreement(matches, "fault_domain"),
-        availability_error_pp=round(sum(errors) / len(errors), 4) if errors else 0.0,
-        availability_error_worst_pp=round(max(errors, default=0.0), 4),
+        availability_error_pp=means.error_pp or 0.0,
+        availability_error_worst_pp=round(max((one.error_pp for one in downtimes), default=0.0), 4),
         availability_error_all_pp=round(sum(errors_all) / len(errors_all), 4) if errors_all else 0.0,
+        availability_error_asked_pp=means.error_asked_pp or 0.0,
+        availability_by_volume={
+            name: mean_errors(
+                [one for one in downtimes if _class(one.attempts_per_minute, VOLUME_CLASSES) == name]
+            )
+            for _, name in VOLUME_CLASSES
+        },
+        downtime_off=sorted(
+            (one for one in downtimes if one.error_pp >= OFF_PP), key=lambda one: -one.error_pp
+        ),
         all=_part(seen, matches, final, first, truth.end_ms),
         by_volume={
             name: _part(
@@ -182,6 +208,7 @@ def incidents_of(faults: Iterable[Fault]) -> list[Incident]:
         for start, end in union((fault.start_ms, fault.end_ms) for fault in mine):
             within = [fault for fault in mine if start <= fault.start_ms < end]
             known = [f.first_failure_known_ms for f in within if f.first_failure_known_ms is not None]
+            failing = [f.first_failing_request_ms for f in within if f.first_failing_request_ms is not None]
             incidents.append(
                 Incident(
                     link=link,
@@ -191,6 +218,7 @@ def incidents_of(faults: Iterable[Fault]) -> list[Incident]:
                     failures=sum(fault.failures for fault in within),
                     seen=any(fault.observed for fault in within),
                     known_ms=min(known, default=None),
+                    asked_ms=min(failing, default=start),
                     kinds=tuple(sorted({fault.kind for fault in within})),
                     domains=tuple(sorted({fault.fault_domain for fault in within})),
                 )
@@ -281,6 +309,31 @@ def _availability_errors(
         found = union(_range(o, truth.end_ms) for o in outages if o.link == link.link and o.kind == "down")
         errors.append(100 * abs(length_ms(true) - length_ms(found)) / period)
     return errors
+
+
+def _downtimes(
+    truth: Truth, incidents: Sequence[Incident], matches: Sequence[_Match], outages: Sequence[Outage]
+) -> list[LinkDowntime]:
+    """Return each link's downtime in incidents that were seen, true and found."""
+    groups: dict[str, list[Together]] = {}
+
+    def add(link: str, true: Iterable[Incident], found: Iterable[Outage], *, matched: bool) -> None:
+        down = [Down(i.start_ms, i.end_ms, i.asked_ms) for i in true if "down" in i.kinds]
+        ranges = [_range(outage, truth.end_ms) for outage in found if outage.kind == "down"]
+        if down or ranges:
+            groups.setdefault(link, []).append(Together(down, ranges, matched))
+
+    for match in matches:
+        add(match.incidents[0].link, match.incidents, match.outages, matched=True)
+    known = {id(one) for match in matches for one in (*match.incidents, *match.outages)}
+    for incident in incidents:
+        if id(incident) not in known:
+            add(incident.link, [incident], [], matched=False)
+    for outage in outages:
+        if id(outage) not in known:
+            add(outage.link, [], [outage], matched=False)
+    period_ms = truth.end_ms - truth.start_ms
+    return [link_downtime(t.link, t.attempts, period_ms, groups.get(t.link, [])) for t in truth.links]
 
 
 def _agreement(matches: Sequence[_Match], what: str) -> float | None:

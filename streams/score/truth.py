@@ -23,6 +23,7 @@ class Fault(Struct, frozen=True):
     failures: int
     observed: int
     first_failure_known_ms: int | None
+    first_failing_request_ms: int | None = None
     services: list[str] = field(default_factory=list)
 
 

@@ -140,7 +140,7 @@ def test_classes():
     fast = fault(10, 11, "b", attempts=500)
     result = score([outage(10, 20)], truth(slow, fast))
     assert {name: part.recall for name, part in result.by_volume.items()} == {
-        "under 1/min": 1.0, "1-10/min": None, "over 10/min": 0.0,
+        "under 1/min": 1.0, "1-10/min": None, "10-60/min": None, "over 1/s": 0.0,
     }  # fmt: skip
     assert {name: part.recall for name, part in result.by_duration.items() if part.incidents} == {
         "under 2 min": 0.0, "10-60 min": 1.0,
@@ -181,3 +181,36 @@ def test_command(tmp_path: Path):
     outages.write_text("{}\n")
     bad = run(str(outages), str(truth_file))
     assert (bad.returncode, f"{outages}:1:" in bad.stderr.replace("\n", "")) == (2, True)
+
+
+def test_nobody_can_know_of_a_fault_before_somebody_asks():
+    """Counted from the first request that failed, an outage that begins there is not off at all."""
+    unasked = fault(10, 30, first_failing_request_ms=14 * MINUTE)
+    result = score([outage(14, 30)], truth(unasked))
+    assert result.availability_error_pp == pytest.approx(100 * 4 / 10_080 / 2, abs=1e-4)
+    assert result.availability_error_asked_pp == 0
+    assert [(off.link, off.parts) for off in result.downtime_off] == [("a", {"unasked": -240.0})]
+
+
+def test_availability_errors_are_told_by_volume():
+    """A link asked twice a second and one asked once a week have each their own class."""
+    busy = truth(fault(10, 20), fault(50, 55, "b"))
+    busy = msgspec.structs.replace(busy, links=[LinkTotals("a", 1), LinkTotals("b", 10_080 * 120)])
+    result = score([outage(10, 14), outage(50, 55, "b")], busy)
+    by_volume = {name: (of.links, of.error_pp) for name, of in result.availability_by_volume.items()}
+    assert by_volume == {
+        "under 1/min": (1, pytest.approx(100 * 6 / 10_080, abs=1e-4)),
+        "1-10/min": (0, None), "10-60/min": (0, None), "over 1/s": (1, 0),
+    }  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 40)), max_size=6), st.data())
+def test_the_parts_of_an_error_add_up_to_it(spans, data):
+    """Whatever was found, the named parts of a link's difference are the whole of it."""
+    faults = [fault(at, at + long, first_failing_request_ms=at * MINUTE + 500) for at, long in spans]
+    kinds = st.sampled_from(["down", "degraded"])
+    drawn = data.draw(st.lists(st.tuples(st.integers(0, 240), st.integers(1, 40), kinds), max_size=6))
+    found = [outage(at, at + long, kind=kind, outage_id=str(n)) for n, (at, long, kind) in enumerate(drawn)]
+    for off in score(found, truth(*faults, minutes=300)).downtime_off:
+        assert sum(off.parts.values()) == pytest.approx(off.found_s - off.true_s)
+        assert off.error_pp == pytest.approx(100 * abs(off.found_s - off.true_s) / (300 * 60))

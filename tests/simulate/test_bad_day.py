@@ -59,5 +59,5 @@ async def test_bad_day_through_the_broker(kafka: str, catalogue, tmp_path: Path)
     assert result.precision >= 0.85
     command = [sys.executable, "-m", "streams", "score", str(outages), str(truth_file)]
     run = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
-    for part in ("all", "over 10/min", "10-60 min", "precision", "per link-week", "availability error"):
+    for part in ("all", "10-60/min", "10-60 min", "precision", "per link-week", "availability error"):
         assert part in run.stdout

@@ -41,6 +41,7 @@ SHELLS = {
     "streams/replay/query.py": "reads files by SQL",
     "streams/replay/results.py": "reads results",
     "streams/replay/rulefile.py": "reads a rule",
+    "streams/replay/state_trials.py": "prints how large the state of a link grows",
     "streams/serve/access.py": "reads the tokens file, makes tokens",
     "streams/serve/api.py": "answers requests, now",
     "streams/serve/app.py": "answers requests, now",
