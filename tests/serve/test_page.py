@@ -2,11 +2,13 @@
 
 import json
 import re
+from io import BytesIO
 
 import pytest
 import worked_month as month
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
+from pypdf import PdfReader
 from running import Running, running
 
 from streams.model.calendar import CALENDARS
@@ -149,6 +151,21 @@ def test_pages_show_every_hand_worked_figure(
     tiles = dict(re.findall(r'<dd id="figure-([a-z_]+)">([^<]*)</dd>', page))
     assert tiles.keys() < expected.keys()
     assert tiles == {name: written_figure(name, expected[name], language) for name in tiles}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("calendar", CALENDARS)
+def test_the_pdf_shows_every_hand_worked_figure(
+    client: Running, tokens, calendar: str, language: Language
+) -> None:
+    """The report as PDF has each figure of docs/availability.md beside its name, as a language writes it."""
+    headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": language}
+    address = f"/report.pdf?month={month.MONTH}&calendar={calendar}"
+    pages_read = PdfReader(BytesIO(client.get(address, headers=headers).content)).pages
+    lines = "\n".join(page.extract_text() for page in pages_read).splitlines()
+    expected = month.HAND_WORKED[calendar]
+    named = {text(name, language): written_figure(name, value, language) for name, value in expected.items()}
+    assert {name: figure for name, figure in named.items() if f"{name} {figure}" not in lines} == {}
 
 
 @pytest.mark.parametrize("calendar", CALENDARS)
