@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -58,10 +59,14 @@ def bench(
 
 
 def _print(result: BenchResult) -> None:
-    table = Table(title=f"{result.events:,} records on {result.machine['cpus']} CPUs")
-    table.add_column("what")
-    for column in ("records", "per second", "per CPU-second", "peak memory, MB", "× raw", "× Faust"):
-        table.add_column(column, justify="right")
+    table = Table(
+        title=f"{result.events:,} records on {result.machine['cpus']} CPUs",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("what", no_wrap=True)
+    for column in ("records", "per s", "per CPU-s", "peak MB", "× raw", "× Faust"):
+        table.add_column(column, justify="right", no_wrap=True)
     raw, faust = result.references["aiokafka_raw"], result.references["faust_idiomatic"]
     for name, one in (result.stages | result.references).items():
         table.add_row(name, *_row(one, raw, faust))
@@ -122,11 +127,18 @@ def serve(
     if as_json_wanted:
         print_json(result)
         return
-    table = Table(title=result["database"])
-    table.add_column("question")
-    columns = ("p50_ms", "p95_ms", "max_ms", "cpu_ms", "cpu_p95_ms", "database_cpu_ms")
+    table = Table(title=result["database"], box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("question", no_wrap=True)
+    columns = {
+        "p50 ms": "p50_ms",
+        "p95 ms": "p95_ms",
+        "max ms": "max_ms",
+        "CPU ms": "cpu_ms",
+        "its p95": "cpu_p95_ms",
+        "database's": "database_cpu_ms",
+    }
     for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for question, one in result["questions"].items():
-        table.add_row(question, *(f"{one[column]:,.1f}" for column in columns))
+        table.add_row(question, *(f"{one[column]:,.1f}" for column in columns.values()))
     Console().print(table)
