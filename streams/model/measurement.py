@@ -15,7 +15,7 @@ Histogram = dict[int, int]
 """Latency bucket (``streams.model.sketch``) to count."""
 
 
-class Source(Struct, frozen=True, order=True):
+class Source(Struct, frozen=True, order=True, gc=False):
     """Where a measurement came from: records ``[first_offset, next_offset)`` of one partition.
 
     ``digest`` is the SHA-256 (hex) over offset, key and value of every record in the range.
@@ -28,7 +28,7 @@ class Source(Struct, frozen=True, order=True):
     digest: str
 
 
-class Asked(Struct, array_like=True):
+class Asked(Struct, array_like=True, gc=False):
     """Outcomes that became known in a slot, gathered by the second in which they were *asked*.
 
     ``first_ok`` is the earliest answered request in milliseconds after the second (-1: none).
@@ -47,7 +47,7 @@ class Asked(Struct, array_like=True):
 EDGE_TIMES = 4
 
 
-class LinkSlot(Struct, omit_defaults=True):
+class LinkSlot(Struct, omit_defaults=True, gc=False):
     """The facts about one link that became known in one slot ``[start_ms, start_ms + slot_ms)``.
 
     ``outcomes``, ``asked``, ``latency`` are the portal's view. ``requested`` counts requests by the slot
@@ -68,7 +68,7 @@ class LinkSlot(Struct, omit_defaults=True):
     late: int = 0
 
 
-class LinkCells(Struct, omit_defaults=True):
+class LinkCells(Struct, omit_defaults=True, gc=False):
     """One link's cells in one measurement.
 
     ``late_slots`` hold facts about slots that an earlier cut of the same partition had already closed.
@@ -79,7 +79,7 @@ class LinkCells(Struct, omit_defaults=True):
     late_slots: list[LinkSlot] = field(default_factory=list)
 
 
-class PortalSlot(Struct, omit_defaults=True):
+class PortalSlot(Struct, omit_defaults=True, gc=False):
     """The submissions of one portal in one slot; ``acceptance`` is received-to-accepted latency."""
 
     start_ms: int
@@ -90,14 +90,14 @@ class PortalSlot(Struct, omit_defaults=True):
     acceptance: Histogram = field(default_factory=dict)
 
 
-class PortalCells(Struct, omit_defaults=True):
+class PortalCells(Struct, omit_defaults=True, gc=False):
     """One portal's cells in one measurement."""
 
     portal: str
     slots: list[PortalSlot] = field(default_factory=list)
 
 
-class Alive(Struct, frozen=True, order=True):
+class Alive(Struct, frozen=True, order=True, gc=False):
     """An observer was alive and watching ``links`` throughout ``[start_ms, end_ms)``."""
 
     observer: str
@@ -106,7 +106,7 @@ class Alive(Struct, frozen=True, order=True):
     links: tuple[str, ...]
 
 
-class RecordCounts(Struct, omit_defaults=True):
+class RecordCounts(Struct, omit_defaults=True, gc=False):
     """How each record of the range ended; the four add up to ``next_offset - first_offset``."""
 
     applied: int = 0
@@ -133,7 +133,7 @@ class RecordCounts(Struct, omit_defaults=True):
         )
 
 
-class Measurement(Struct, omit_defaults=True):
+class Measurement(Struct, omit_defaults=True, gc=False):
     """One deterministic cut of one source partition."""
 
     source: Source
