@@ -36,7 +36,7 @@ from streams.simulate.timetable import next_working_time
 from streams.simulate.wire import Lookup, Submission
 
 _FLUSH_MS: Final = 60_000
-_PIECE_RECORDS: Final = 2048
+_PIECE_RECORDS: Final = 1024
 _NEVER: Final = 1 << 62
 """When a dossier goes on that does not: after the end of any run."""
 _REACHES_PROVIDER: Final = ANSWERED | {"provider_error", "throttled"}

@@ -84,6 +84,7 @@ class Workload:
                 self._groups.setdefault(name, []).append(group.id)
         self._numbered: dict[str, Iterator[tuple[str, int]]] = {}
         self._met: set[tuple[str, str]] = set()
+        self._timetables: dict[str, Timetable] = {}
 
     def streams(self) -> list[Arrivals]:
         """Return the streams of arrivals, each in order of time."""
@@ -96,13 +97,20 @@ class Workload:
 
     def _flow(self, flow: Flow) -> Arrivals:
         rng = seeded(self._seed, f"flow/{flow.id}")
-        table = Timetable(flow.timetable, self._start_ms, self._end_ms, flow.peaks)
-        by_bin = table.draw(max(1, round(flow.count * self._scale)), rng)
-        make = self._maker(flow, rng)
+        by_bin = self._timetable(flow).draw(max(1, round(flow.count * self._scale)), rng)
+        make, random = self._maker(flow, rng), rng.random
         for start in sorted(by_bin):
             first, last = max(start, self._start_ms), min(start + BIN_MS, self._end_ms)
-            for at in sorted(first + floor(rng.random() * (last - first)) for _ in range(by_bin[start])):
+            for at in sorted([first + floor(random() * (last - first)) for _ in range(by_bin[start])]):
                 yield at, make
+
+    def _timetable(self, flow: Flow) -> Timetable:
+        """Return when the people of a flow come; flows without peaks of their own share it."""
+        if flow.peaks:
+            return Timetable(flow.timetable, self._start_ms, self._end_ms, flow.peaks)
+        if flow.timetable not in self._timetables:
+            self._timetables[flow.timetable] = Timetable(flow.timetable, self._start_ms, self._end_ms)
+        return self._timetables[flow.timetable]
 
     def _maker(self, flow: Flow, rng: Random) -> Maker:
         """Return what makes one dossier of a flow, its applicant and path drawn anew each time."""
