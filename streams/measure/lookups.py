@@ -75,10 +75,11 @@ class LookupSums:
                             continue
                     else:
                         known_ms, asked_ms = event.occurred_at_ms, request.occurred_at_ms
-                        try:
-                            cell = slots[known_ms // slot_ms][event.link]
-                        except KeyError:
-                            cell = self._cell(event.link, known_ms // slot_ms)
+                        slot, link = known_ms // slot_ms, event.link
+                        if slot in slots and link in slots[slot]:
+                            cell = slots[slot][link]
+                        else:
+                            cell = self._cell(link, slot)
                         outcome, outcomes = event.outcome, cell.outcomes
                         outcomes[outcome] = outcomes.get(outcome, 0) + 1
                         cell.asked_ok.append(asked_ms)
@@ -96,15 +97,16 @@ class LookupSums:
                 ):
                     self._request(event)
                     continue
-                try:
-                    cell = slots[slot][event.link]
-                except KeyError:
-                    cell = self._cell(event.link, slot)
+                link = event.link
+                if slot in slots and link in slots[slot]:
+                    cell = slots[slot][link]
+                else:
+                    cell = self._cell(link, slot)
                 cell.requested += 1
                 opened[key] = event
-                try:
+                if slot in by_slot:
                     by_slot[slot].append(key)
-                except KeyError:
+                else:
                     portal.begin_slot(slot, key)
             elif type(event) is Heartbeat:
                 self._watching.beat(event)
