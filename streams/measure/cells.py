@@ -4,7 +4,7 @@ A slot of a link holds a handful of events on a quiet link and thousands on a bu
 costs counts as much as each event does: empty parts are neither made nor summed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from streams.model.events import FAILURES, LookupCompleted, LookupRequested
@@ -95,8 +95,10 @@ def _add_provider(slot: LinkSlot, seen: Iterable[tuple[int, str, int | None]]) -
     slot.provider_outcomes, slot.provider_latency = tidy(outcomes), tidy(latency)
 
 
-def histogram(latencies_ms: Iterable[int]) -> dict[int, int]:
+def histogram(latencies_ms: Sequence[int]) -> dict[int, int]:
     """Return the latency histogram of some latencies, in the order of its buckets."""
+    if len(latencies_ms) == 1:
+        return {bucket_of(latencies_ms[0]): 1}
     counts: dict[int, int] = {}
     for ms in sorted(latencies_ms):
         bucket = BUCKET_OF_MS[ms] if 0 <= ms <= TOP_MS else bucket_of(ms)
@@ -104,8 +106,11 @@ def histogram(latencies_ms: Iterable[int]) -> dict[int, int]:
     return counts
 
 
-def by_second(asked_ok_ms: Iterable[int]) -> list[Asked]:
+def by_second(asked_ok_ms: Sequence[int]) -> list[Asked]:
     """Return answered requests by the second in which they were asked, ascending."""
+    if len(asked_ok_ms) == 1:
+        second, ms = divmod(asked_ok_ms[0], 1000)
+        return [Asked(second, 1, 0, ms)]
     asked: list[Asked] = []
     current = -1 << 62
     for asked_ms in sorted(asked_ok_ms):

@@ -76,10 +76,8 @@ class LookupSums:
                     else:
                         known_ms, asked_ms = event.occurred_at_ms, request.occurred_at_ms
                         slot, link = known_ms // slot_ms, event.link
-                        if slot in slots and link in slots[slot]:
-                            cell = slots[slot][link]
-                        else:
-                            cell = self._cell(link, slot)
+                        known = slot in slots and link in slots[slot]
+                        cell = slots[slot][link] if known else self._cell(link, slot)
                         outcome, outcomes = event.outcome, cell.outcomes
                         outcomes[outcome] = outcomes.get(outcome, 0) + 1
                         cell.asked_ok.append(asked_ms)
@@ -98,16 +96,13 @@ class LookupSums:
                     self._request(event)
                     continue
                 link = event.link
-                if slot in slots and link in slots[slot]:
-                    cell = slots[slot][link]
-                else:
-                    cell = self._cell(link, slot)
+                known = slot in slots and link in slots[slot]
+                cell = slots[slot][link] if known else self._cell(link, slot)
                 cell.requested += 1
                 opened[key] = event
-                if slot in by_slot:
-                    by_slot[slot].append(key)
-                else:
-                    portal.begin_slot(slot, key)
+                if slot not in by_slot:
+                    portal.begin_slot(slot)
+                by_slot[slot].append(key)
             elif type(event) is Heartbeat:
                 self._watching.beat(event)
 

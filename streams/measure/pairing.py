@@ -63,14 +63,13 @@ class Pairing:
             self.open[again] = earlier
             self.by_slot[earlier.occurred_at_ms // self.slot_ms].append(again)
         self.open[key] = request
-        try:
-            self.by_slot[slot].append(key)
-        except KeyError:
-            self.begin_slot(slot, key)
+        if slot not in self.by_slot:
+            self.begin_slot(slot)
+        self.by_slot[slot].append(key)
 
-    def begin_slot(self, slot: int, key: str) -> None:
-        """Note the first request of a slot."""
-        self.by_slot[slot] = [key]
+    def begin_slot(self, slot: int) -> None:
+        """Make room for the first request of a slot."""
+        self.by_slot[slot] = []
         self.first_slot = min(self.first_slot, slot)
 
     def take_expired(self, closed_ms: int) -> list[LookupRequested]:
