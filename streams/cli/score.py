@@ -1,7 +1,8 @@
 """`portallink score`: outages found, against the ground truth of the simulation they were found in."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 import typer
@@ -9,38 +10,49 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.cli.outcome import print_json, refuse
-from streams.model.outage import Outage
+from streams.model.outage import Outage, Window
+from streams.score.known import KnownDowntime, known_downtimes
 from streams.score.score import Part, Quantiles, Score, score
 from streams.score.truth import Truth
+
+Row = TypeVar("Row", Outage, Window)
 
 
 def score_outages(
     outages: Annotated[Path, typer.Argument(help="Outages as NDJSON, as `portallink analyze` writes them.")],
     truth: Annotated[Path, typer.Argument(help="The truth file that `portallink simulate` wrote.")],
     *,
+    windows: Annotated[
+        Path | None,
+        typer.Option(
+            help="The `windows.ndjson` beside them: shows the availability that auditors are given."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the score as JSON.")] = False,
 ) -> None:
     """Score outages against the truth: precision and recall, edges, delay, false outages, availability.
 
     Detection delay needs every revision: the `outages.ndjson` of `portallink analyze --out`, or a capture.
     """
-    result = score(_read_outages(outages), read_truth(truth))
+    truly = read_truth(truth)
+    result = score(_rows(outages, Outage, "outage"), truly)
+    known = [] if windows is None else known_downtimes(_rows(windows, Window, "window"), truly)
     if as_json:
-        print_json(msgspec.to_builtins(result))
+        by_link = {one.link: {**msgspec.to_builtins(one), "error_pp": one.error_pp} for one in known}
+        print_json(msgspec.to_builtins(result) | ({"known": by_link} if windows else {}))
     else:
-        _print(result)
+        _print(result, known)
 
 
-def _read_outages(path: Path) -> list[Outage]:
-    decoder = msgspec.json.Decoder(Outage)
-    found = []
+def _rows(path: Path, kind: type[Row], name: str) -> Iterator[Row]:
+    """Yield the rows of an NDJSON file; one that is not of its kind ends the command."""
+    decode = msgspec.json.Decoder(kind).decode
     for number, line in enumerate(_read(path).splitlines(), start=1):
         if line.strip():
             try:
-                found.append(decoder.decode(line))
+                yield decode(line)
             except msgspec.DecodeError as error:
-                refuse(f"{path}:{number}: no outage: {error}")
-    return found
+                refuse(f"{path}:{number}: no {name}: {error}")
 
 
 def read_truth(path: Path) -> Truth:
@@ -58,7 +70,7 @@ def _read(path: Path) -> bytes:
         refuse(f"{path}: {error.strerror}")
 
 
-def _print(result: Score) -> None:
+def _print(result: Score, known: Sequence[KnownDowntime]) -> None:
     console = Console()
     table = Table(title=f"{result.scenario}, seed {result.seed}, scale {result.scale:g}")
     table.add_column("incidents", no_wrap=True)
@@ -89,6 +101,13 @@ def _print(result: Score) -> None:
         ),
     ):
         console.print(f"{name}: {value}", highlight=False)
+    if known:
+        errors = [one.error_pp for one in known]
+        console.print(
+            f"availability over known time, as the ledger reports it: off by {sum(errors) / len(errors):.4f} "
+            f"percentage points on average, at worst {max(errors):.4f}",
+            highlight=False,
+        )
     _print_downtime(console, result)
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model.outage import Outage
+from streams.model.outage import Outage, Window
+from streams.score.known import known_downtimes
 from streams.score.ranges import range_precision, range_recall
 from streams.score.score import score
 from streams.score.truth import Fault, LinkTotals, Truth
@@ -214,3 +215,29 @@ def test_the_parts_of_an_error_add_up_to_it(spans, data):
     for off in score(found, truth(*faults, minutes=300)).downtime_off:
         assert sum(off.parts.values()) == pytest.approx(off.found_s - off.true_s)
         assert off.error_pp == pytest.approx(100 * abs(off.found_s - off.true_s) / (300 * 60))
+
+
+def window(start: int, revision: int = 1, **spent_s: int) -> Window:
+    """Return a window of link a in minute ``start``, so many seconds in each state and the rest UP."""
+    state_ms = {name: 1000 * spent_s.get(name, 0) for name in ("UNKNOWN", "DEGRADED", "DOWN")}
+    state_ms["UP"] = MINUTE - sum(state_ms.values())
+    return Window(
+        "a", start * MINUTE, (start + 1) * MINUTE, revision, "UP", state_ms, 0, 0, 0, {}, None, None
+    )
+
+
+def test_time_in_which_nothing_is_known_counts_for_neither():
+    """An outage that lasts through an unknown night is off by what the known minutes are off, no more."""
+    night = [window(at, UNKNOWN=60) for at in range(2, 600)]
+    told = [window(0, DOWN=60), window(1, DOWN=30, UNKNOWN=30), *night, window(600, DOWN=6), window(601)]
+    (known,) = known_downtimes(told, truth(fault(0, 20)))
+    assert (known.known_s, known.true_s, known.found_s) == (60 + 30 + 60 + 60, 60 + 30, 60 + 30 + 6)
+    assert known.error_pp == pytest.approx(100 * 6 / 210)
+
+
+def test_the_last_revision_of_a_window_counts_in_any_order():
+    """Of several revisions of a minute the last one stands, wherever it comes."""
+    told = [window(0, DOWN=60), window(0, 3, DOWN=10), window(0, 2)]
+    for order in (told, told[::-1]):
+        (known,) = known_downtimes(order, truth())
+        assert (known.true_s, known.found_s) == (0, 10)

@@ -1,0 +1,74 @@
+"""Availability over the time in which a link's state was known: the figure that auditors are given.
+
+An outage ends with the next request that succeeds. Where nobody asks at night it lasts until morning, yet the
+night is UNKNOWN in the windows, which counts for neither up nor down (`streams.model.availability`). So what
+the ledger reports is compared here with the truth over that same known time.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from streams.model.intervals import Intervals, union
+from streams.model.outage import Window
+from streams.score.truth import Truth
+
+
+class KnownDowntime(Struct, frozen=True):
+    """A link's downtime within its known time, in seconds, and the error of its availability."""
+
+    link: str
+    known_s: float
+    true_s: float
+    found_s: float
+
+    @property
+    def error_pp(self) -> float:
+        """How far off the link's availability is, in percentage points of the known time."""
+        return 100 * abs(self.found_s - self.true_s) / self.known_s
+
+
+def known_downtimes(windows: Iterable[Window], truth: Truth) -> list[KnownDowntime]:
+    """Return each link's downtime by its windows, and what it truly was in the time they know, by link.
+
+    ``windows`` may hold every revision, in any order: the last of each minute counts. A window does not say
+    which part of its minute is unknown, so of a minute known in part the truth counts in proportion. Links
+    of which nothing is known are left out.
+
+    >>> from streams.score.truth import Fault
+    >>> fault = Fault("f", "a", "down", True, "link", 0, 120_000, 9, 9, 9, first_failure_known_ms=0)
+    >>> both = ({"DOWN": 60_000, "UNKNOWN": 0}, {"DOWN": 0, "UNKNOWN": 60_000})
+    >>> told = [Window("a", at * 60_000, 60_000 * (at + 1), 1, "DOWN", spent, 0, 0, 0, {}, None, None)
+    ...         for at, spent in enumerate(both)]
+    >>> known_downtimes(told, Truth("s", 1, 1.0, "Asia/Ho_Chi_Minh", 0, 120_000, [], [fault]))
+    [KnownDowntime(link='a', known_s=60.0, true_s=60.0, found_s=60.0)]
+    """
+    last: dict[tuple[str, int], Window] = {}
+    for window in windows:
+        key = window.link, window.start_ms
+        if key not in last or window.revision > last[key].revision:
+            last[key] = window
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for fault in truth.faults:
+        if fault.outage and fault.kind == "down":
+            spans.setdefault(fault.link, []).append((fault.start_ms, fault.end_ms))
+    down = {link: union(those) for link, those in spans.items()}
+    sums: dict[str, list[float]] = {}
+    for (link, _), window in last.items():
+        length_ms = window.end_ms - window.start_ms
+        known_ms = length_ms - window.state_ms["UNKNOWN"]
+        true_ms = _overlap_ms(down.get(link, []), window.start_ms, window.end_ms) * known_ms / length_ms
+        total = sums.setdefault(link, [0.0, 0.0, 0.0])
+        for at, ms in enumerate((known_ms, true_ms, window.state_ms["DOWN"])):
+            total[at] += ms / 1000
+    return [KnownDowntime(link, *sums[link]) for link in sorted(sums) if sums[link][0] > 0]
+
+
+def _overlap_ms(intervals: Intervals, start_ms: int, end_ms: int) -> int:
+    at = max(bisect_right(intervals, (start_ms,)) - 1, 0)
+    total_ms = 0
+    while at < len(intervals) and intervals[at][0] < end_ms:
+        total_ms += max(min(intervals[at][1], end_ms) - max(intervals[at][0], start_ms), 0)
+        at += 1
+    return total_ms
