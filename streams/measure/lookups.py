@@ -113,14 +113,11 @@ class LookupSums:
 
     def close(self, closed_ms: int) -> None:
         """Count what the watermark's arrival at ``closed_ms`` makes known: expired and lone records."""
-        expires_slot = (closed_ms - self._timeout_ms) // self._slot_ms
         for pairing in self._pairings.values():
-            if pairing.first_slot < expires_slot:
-                for request in pairing.take_expired(closed_ms):
-                    self._expire(request, 1)
-            if pairing.waiting:
-                for done in pairing.take_unpaired(closed_ms):
-                    self._settle(done, None, 1)
+            for request in pairing.take_expired(closed_ms):
+                self._expire(request, 1)
+            for done in pairing.take_unpaired(closed_ms):
+                self._settle(done, None, 1)
 
     def rotate(self) -> None:
         """Begin a new generation of what is remembered."""

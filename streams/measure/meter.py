@@ -73,7 +73,7 @@ class Meter:
         self.dead_letters: list[DeadLetter] = []
         self._topic, self._partition = topic, partition
         self._decode = DECODERS[topic]
-        self._sums: LookupSums | SubmissionSums | Unsummed
+        self._sums: LookupSums | SubmissionSums
         self._sums = LookupSums(settings) if topic == events.LOOKUPS else SubmissionSums(settings)
         start = checkpoint or Checkpoint(0)
         self._max_event_ms = start.max_event_ms
@@ -258,7 +258,7 @@ class SubmissionCounter(Meter):
 
     def __init__(self, partition: int, settings: MeasureSettings) -> None:
         super().__init__(events.SUBMISSIONS, partition, settings)
-        self._sums = Unsummed()
+        self._sums = Unsummed(settings)
 
     def _cut(self, next_offset: int) -> None:
         self._schedule()

@@ -99,26 +99,8 @@ class SubmissionSums:
         self._cells = {}
 
 
-class Unsummed:
-    """In place of the sums, where only the records are counted: takes in submissions, keeps nothing."""
-
-    known: None = None
-
-    def admits(self, _link: str) -> bool:
-        """Submissions name no link that needs admission."""
-        return True
+class Unsummed(SubmissionSums):
+    """In place of the sums, where only the records are counted."""
 
     def apply(self, accepted: Iterable[SubmissionEvent]) -> None:
-        """Take in events."""
-
-    def mark_late(self, event: SubmissionEvent) -> None:
-        """Take in a late event."""
-
-    def close(self, closed_ms: int) -> None:
-        """Time makes nothing known."""
-
-    def rotate(self) -> None:
-        """Nothing is remembered."""
-
-    def drain(self, measurement: Measurement, closed_before_ms: int) -> None:
-        """There is nothing to move."""
+        """Take in events, and keep nothing of them."""

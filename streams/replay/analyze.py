@@ -58,13 +58,15 @@ class Analysis:
     def measurements(self) -> Sequence[Measurement]:
         """Every measurement; each reading unpacks them anew."""
         self._demand_all()
-        return Packed.joined(Measurement, (self.packed[source] for source in sorted(self.packed)))
+        return self._joined(self.packed)
 
     @property
     def lookup_measurements(self) -> Sequence[Measurement]:
         """Every measurement of `npd.lookups`: those that outages are found in."""
-        sources = (source for source in sorted(self.packed) if source[0] == events.LOOKUPS)
-        return Packed.joined(Measurement, (self.packed[source] for source in sources))
+        return self._joined(source for source in self.packed if source[0] == events.LOOKUPS)
+
+    def _joined(self, sources: Iterable[tuple[str, int]]) -> Sequence[Measurement]:
+        return Packed.joined(Measurement, (self.packed[source] for source in sorted(sources)))
 
     @property
     def windows(self) -> Sequence[Window]:

@@ -58,7 +58,7 @@ def outages_of(history: History, rule: Rule | None = None) -> list[Outage]:
     log = (
         Record(LOOKUPS, partition, *entry) for partition, those in history.entries.items() for entry in those
     )
-    return analyze(sorted(log, key=lambda record: record.logged_at_ms), rule).outages
+    return analyze(sorted(log, key=lambda record: record.logged_at_ms), rule, outages_only=True).outages
 
 
 def add(tally: Tally, history: History, outages: Iterable[Outage], label: str) -> None:

@@ -5,12 +5,11 @@ night is UNKNOWN in the windows, which counts for neither up nor down (`streams.
 the ledger reports is compared here with the truth over that same known time.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable
 
 from msgspec import Struct
 
-from streams.model.intervals import Intervals, union
+from streams.model.intervals import clip, length_ms, union
 from streams.model.outage import Window
 from streams.score.truth import Truth
 
@@ -56,19 +55,10 @@ def known_downtimes(windows: Iterable[Window], truth: Truth) -> list[KnownDownti
     down = {link: union(those) for link, those in spans.items()}
     sums: dict[str, list[float]] = {}
     for (link, _), window in last.items():
-        length_ms = window.end_ms - window.start_ms
-        known_ms = length_ms - window.state_ms["UNKNOWN"]
-        true_ms = _overlap_ms(down.get(link, []), window.start_ms, window.end_ms) * known_ms / length_ms
+        minute_ms = window.end_ms - window.start_ms
+        known_ms = minute_ms - window.state_ms["UNKNOWN"]
+        true_ms = length_ms(clip(down.get(link, []), window.start_ms, window.end_ms)) * known_ms / minute_ms
         total = sums.setdefault(link, [0.0, 0.0, 0.0])
         for at, ms in enumerate((known_ms, true_ms, window.state_ms["DOWN"])):
             total[at] += ms / 1000
     return [KnownDowntime(link, *sums[link]) for link in sorted(sums) if sums[link][0] > 0]
-
-
-def _overlap_ms(intervals: Intervals, start_ms: int, end_ms: int) -> int:
-    at = max(bisect_right(intervals, (start_ms,)) - 1, 0)
-    total_ms = 0
-    while at < len(intervals) and intervals[at][0] < end_ms:
-        total_ms += max(min(intervals[at][1], end_ms) - max(intervals[at][0], start_ms), 0)
-        at += 1
-    return total_ms
