@@ -45,11 +45,16 @@ _exclusion_decoder: Final = msgspec.json.Decoder(Exclusion)
 
 
 class Follower:
-    """One assigned partition of `link.measurements`: its detector, and what is not yet acknowledged."""
+    """One partition of `link.measurements`: its detector, and what is not yet acknowledged.
 
-    def __init__(self, detector: Detector, next_position: int) -> None:
+    The detector has applied all before ``next_position``, without a gap: it is right whoever else follows the
+    partition. What lies before ``published_until`` had been published when it was started.
+    """
+
+    def __init__(self, detector: Detector, next_position: int, published_until: int) -> None:
         self.detector = detector
         self.next_position = next_position
+        self.published_until = published_until
         self.unacknowledged: list[Any] = []
         self.sent: list[Any] = []
         self.saved_at = self.started_at = self.heard_at = time.monotonic()
@@ -81,7 +86,8 @@ class Detect:
         self._exclusions_read = asyncio.Event()
         app.task(self._watch_exclusions)
         app.agent(self._measurements, name="detect")(self._follow)
-        app.on_partitions_revoked.connect(self._forget)
+        app.on_partitions_assigned.connect(self._forget_others)
+        app.on_rebalance_complete.connect(self._rewind)
 
     async def _follow(self, stream: Any) -> None:
         """Take in measurements in the order of their partition.
@@ -102,27 +108,50 @@ class Detect:
         """Apply one measurement; save now and then."""
         partition, position = event.message.partition, event.message.offset
         follower = self._followers.get(partition)
-        if follower is None or position < follower.next_position:
-            follower = self._followers[partition] = await self._start(partition, position)
-        follower.next_position, follower.heard_at = position + 1, time.monotonic()
+        if follower is None:
+            follower = self._followers[partition] = await self._start(partition)
+        if position > follower.next_position:
+            await self._catch_up(follower, partition, position)
+        follower.heard_at = time.monotonic()
         follower.unacknowledged.append(event)
-        await self._apply(follower, event.value, partition, position)
+        if position == follower.next_position:  # else it was delivered, and applied, before
+            await self._apply(follower, event.value, partition, position)
         now = time.monotonic()
         due = now - follower.saved_at >= SAVE_EVERY_SECONDS
         if due or len(follower.unacknowledged) >= MOST_UNSAVED:
             await self._exempt_silent(follower, now)
             await self._save(follower, partition)
 
+    async def _catch_up(self, follower: Follower, partition: int, position: int) -> None:
+        """Apply what stands before ``position`` and has not been delivered.
+
+        The table may be older than the commit, where a worker that had lost the partition still wrote its
+        own. And Faust passes over records: those it had fetched and not yet handed on when a rebalance came.
+        """
+        source = TopicPartition(self._topics.measurements, partition)
+        async with AIOKafkaConsumer(auto_offset_reset="earliest", **self._connection) as reader:
+            reader.assign([source])
+            reader.seek(source, follower.next_position)
+            while await reader.position(source) < position:
+                for records in (await reader.getmany(timeout_ms=1000)).values():
+                    for record in records:
+                        if record.offset < position:
+                            await self._apply(follower, record.value, partition, record.offset)
+
     async def _apply(self, follower: Follower, value: bytes, partition: int, position: int) -> None:
         """Apply one measurement and publish what it makes known; set aside what is no measurement."""
+        follower.next_position, said = position + 1, position < follower.published_until
         try:
             measurement = _decoder.decode(value)
         except msgspec.DecodeError as error:
-            topic = self._topics.measurements
-            telemetry.emit(telemetry.RecordRejected("wrong_shape", topic, partition, position, str(error)))
+            if not said:
+                where = self._topics.measurements, partition, position
+                telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, str(error)))
             return
         clock_ms = follower.detector.clock_ms
         applied = follower.detector.apply(measurement, position)
+        if said:
+            return
         source = measurement.source
         if not applied.fresh:
             telemetry.emit(telemetry.MeasurementDuplicate(source))
@@ -178,32 +207,27 @@ class Detect:
         follower.unacknowledged.clear()
         follower.saved_at = time.monotonic()
 
-    async def _start(self, partition: int, position: int) -> Follower:
-        """Restore a partition's links from the table; without any state, read the measurements again."""
-        reader = AIOKafkaConsumer(**self._connection)
-        await reader.start()
-        try:
-            source_partitions = await partitions_of(self._connection, self._topics.lookups)
-            detector = Detector(self._rule, self._settings, range(source_partitions))
-            await self._exclusions_read.wait()
-            for exclusion in self._exclusions:
-                detector.announce(exclusion)
-            own = {key: self._table[name] for key, name in self._own(partition).items()}
-            if load(detector, own) is None:
-                await _catch_up(
-                    reader, TopicPartition(self._topics.measurements, partition), position, detector
-                )
-        finally:
-            await reader.stop()
+    async def _start(self, partition: int) -> Follower:
+        """Restore a partition's links from the table; what that does not hold yet is caught up with."""
+        source, group = TopicPartition(self._topics.measurements, partition), self._app.conf.id
+        async with AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **self._connection) as reader:
+            reader.assign([source])
+            published_until = await reader.committed(source) or 0
+        source_partitions = await partitions_of(self._connection, self._topics.lookups)
+        detector = Detector(self._rule, self._settings, range(source_partitions))
+        await self._exclusions_read.wait()
+        for exclusion in self._exclusions:
+            detector.announce(exclusion)
+        own = {key: self._table[name] for key, name in self._own(partition).items()}
+        follower = Follower(detector, load(detector, own) or 0, published_until)
+        if follower.next_position < published_until:
+            await self._catch_up(follower, partition, published_until)
+        clock_ms = detector.clock_ms
         for link, tracker in detector.trackers.items():
-            still_open = [outage for outage in tracker.published.values() if outage.status == "open"]
-            state = tracker.state_at(detector.clock_ms)
-            clock_ms = detector.clock_ms
-            telemetry.emit(
-                telemetry.LinkRestored(link, state, clock_ms, still_open[-1] if still_open else None)
-            )
-        follower = Follower(detector, position)
-        await self._publish(follower, detector.take_announced(detector.clock_ms))
+            latest_first = reversed(tracker.published.values())
+            opened = next((outage for outage in latest_first if outage.status == "open"), None)
+            telemetry.emit(telemetry.LinkRestored(link, tracker.state_at(clock_ms), clock_ms, opened))
+        await self._publish(follower, detector.take_announced(clock_ms))
         return follower
 
     async def _watch_exclusions(self) -> None:
@@ -256,12 +280,8 @@ class Detect:
         unheard = follower.detector.unheard()
         if not unheard or now - follower.started_at < IDLE_SECONDS:
             return
-        reader = AIOKafkaConsumer(**self._connection)
-        await reader.start()
-        try:
+        async with AIOKafkaConsumer(**self._connection) as reader:
             ends = await reader.end_offsets([TopicPartition(self._topics.lookups, one) for one in unheard])
-        finally:
-            await reader.stop()
         follower.detector.exempt(source.partition for source, end in ends.items() if end == 0)
 
     def _own(self, partition: int) -> dict[str, bytes]:
@@ -269,12 +289,23 @@ class Detect:
         prefix = b"%d|" % partition
         return {name[len(prefix) :].decode(): name for name in self._table if name.startswith(prefix)}
 
-    async def _forget(self, _app: Any, revoked: set[Any], **_: Any) -> None:
-        """Drop the followers of revoked partitions; whoever gets them goes on from the table."""
-        for partition in sorted(tp.partition for tp in revoked if tp.topic == self._topics.measurements):
-            follower = self._followers.pop(partition, None)
-            for link in follower.detector.trackers if follower is not None else ():
+    async def _rewind(self, _app: Any, **_: Any) -> None:
+        """Read partitions without a commit from their beginning, before Faust goes on after a rebalance.
+
+        Faust drops what it had fetched when a rebalance comes, and seeks back to commits only.
+        """
+        for source, committed in (await self._app.consumer.seek_to_committed()).items():
+            if source.topic == self._topics.measurements and not committed:
+                await self._app.consumer.seek(source, 0)
+
+    async def _forget_others(self, _app: Any, assigned: set[Any], **_: Any) -> None:
+        """Drop the followers of partitions that are another worker's now, which goes on from the table."""
+        kept = {source.partition for source in assigned if source.topic == self._topics.measurements}
+        for partition in sorted(self._followers.keys() - kept):
+            for link in self._followers.pop(partition).detector.trackers:
                 telemetry.emit(telemetry.LinkReleased(link))
+        for follower in self._followers.values():
+            follower.unacknowledged.clear()  # all that is not committed is delivered again
 
 
 def _exclusions_in(batches: dict[TopicPartition, list[Any]]) -> list[Exclusion]:
@@ -291,19 +322,6 @@ def _exclusions_in(batches: dict[TopicPartition, list[Any]]) -> list[Exclusion]:
                     )
                 )
     return found
-
-
-async def _catch_up(
-    reader: AIOKafkaConsumer, source: TopicPartition, position: int, detector: Detector
-) -> None:
-    """Apply the measurements before ``position`` without publishing: they were published from before."""
-    reader.assign([source])
-    await reader.seek_to_beginning(source)
-    while await reader.position(source) < position:
-        for records in (await reader.getmany(timeout_ms=1000)).values():
-            for record in records:
-                if record.offset < position:
-                    detector.apply(_decoder.decode(record.value), record.offset)
 
 
 def make_app(

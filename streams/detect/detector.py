@@ -52,6 +52,11 @@ class Cuts(Struct):
         del self.watermarks[:gone], self.sources[:gone]
 
 
+def source_key(source: Source) -> str:
+    """Return by which name `Detector.applied` knows the partition of a range."""
+    return f"{source.topic}/{source.partition}"
+
+
 class Applied(NamedTuple):
     """What applying a measurement did: ``fresh`` False for one that was known."""
 
@@ -91,7 +96,7 @@ class Detector:
         further than that (`resume_at`) is left alone: it knows the measurement already.
         """
         source = measurement.source
-        key = f"{source.topic}/{source.partition}"
+        key = source_key(source)
         if source.first_offset < self.applied.get(key, 0):
             return Applied(fresh=False, output={})
         self.applied[key] = source.next_offset

@@ -12,7 +12,7 @@ import msgspec
 import zstandard
 from msgspec import Struct
 
-from streams.detect.detector import Cuts, Detector
+from streams.detect.detector import Cuts, Detector, source_key
 from streams.detect.expected import Expected
 from streams.detect.minute import Decided, Minute
 from streams.detect.normal import Block
@@ -76,11 +76,12 @@ class LinkState(Struct, array_like=True):
 
 
 class CutsState(Struct, array_like=True):
-    """Some consecutive cuts of one source partition."""
+    """Some consecutive cuts of one source partition; ``follows`` is where the value before them ends."""
 
     partition: int
     watermarks: list[int]
     sources: list[Source]
+    follows: int = 0
 
 
 CHUNK_MS: Final = 600_000
@@ -100,10 +101,12 @@ def save(detector: Detector, position: int) -> dict[str, bytes]:
     saved = {}
     for partition, cuts in detector.cuts.items():
         chunks: dict[int, CutsState] = {}
+        until = 0
         for watermark_ms, source in zip(cuts.watermarks, cuts.sources, strict=True):
-            chunk = chunks.setdefault(watermark_ms // CHUNK_MS, CutsState(partition, [], []))
+            chunk = chunks.setdefault(watermark_ms // CHUNK_MS, CutsState(partition, [], [], until))
             chunk.watermarks.append(watermark_ms)
             chunk.sources.append(source)
+            until = source.next_offset
         for number, chunk in chunks.items():
             saved[f"cuts:{partition}:{number}"] = _encoder.encode(chunk)
     for link, tracker in detector.trackers.items():
@@ -115,17 +118,26 @@ def save(detector: Detector, position: int) -> dict[str, bytes]:
 def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
     """Put a fresh detector into what `save` returned; say from which position on to apply measurements.
 
-    Links saved at different positions catch up from the least of them; return None where there is nothing.
+    Links saved at different positions catch up from the least of them. Return None, and leave the detector as
+    it is, where there is nothing, or where cuts are missing that no measurement from there on brings again:
+    two workers, of which one had lost the partition, may have written the values in turns.
     """
-    chunks = [_cuts_decoder.decode(data) for key, data in saved.items() if key.startswith("cuts:")]
-    for chunk in sorted(chunks, key=lambda chunk: (chunk.partition, chunk.sources[0].first_offset)):
-        cuts = detector.cuts.setdefault(chunk.partition, Cuts())
-        for watermark_ms, source in zip(chunk.watermarks, chunk.sources, strict=True):
-            cuts.add(watermark_ms, source)
     states = [unpack(data) for key, data in saved.items() if key.startswith("link:")]
     if not states:
         return None
     least = min(states, key=lambda state: state.position)
+    chunks = [_cuts_decoder.decode(data) for key, data in saved.items() if key.startswith("cuts:")]
+    known: dict[int, Cuts] = {}
+    for chunk in sorted(chunks, key=lambda chunk: (chunk.partition, chunk.sources[0].first_offset)):
+        cuts = known.setdefault(chunk.partition, Cuts())
+        if cuts.sources and cuts.sources[-1].next_offset != chunk.follows:
+            return None
+        for watermark_ms, source in zip(chunk.watermarks, chunk.sources, strict=True):
+            cuts.add(watermark_ms, source)
+    for cuts in known.values():
+        if cuts.sources[-1].next_offset < least.applied.get(source_key(cuts.sources[-1]), 0):
+            return None
+    detector.cuts |= known
     detector.applied, detector.clock_ms = least.applied, least.clock_ms
     detector.watermarks |= least.watermarks
     for state in states:
