@@ -84,7 +84,9 @@ def _print(found: Explanation, every_slot: bool) -> None:
 
 def _slots(steps: list[Step], every_slot: bool) -> Table:
     names = ("slot", "ok", "failed", "slow", "test", "evidence", "", "link")
-    table = Table(*(Column(name, no_wrap=True) for name in names), box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = (Column(name, no_wrap=True) for name in names)
+    # A little tighter than usual: eighty columns hold all of it.
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     left_out = 0
     for number, step in enumerate(steps):
         if not every_slot and _dull(steps, number):

@@ -206,7 +206,7 @@ def test_explanation_gives_the_numbers_that_decided(log):
 
 
 def test_explain_command_and_plot(log, tmp_path):
-    """The command shows the slots and writes an SVG, the same bytes each time; an unknown id exits 2."""
+    """The command shows the slots, no figure cut, and draws the same SVG each time; an unknown id exits 2."""
 
     def run(*arguments):
         return CliRunner().invoke(app, ["explain", *map(str, arguments), "--log", str(log)])
@@ -217,6 +217,7 @@ def test_explain_command_and_plot(log, tmp_path):
     assert "recovery" in told.stdout
     assert "alike" in told.stdout
     assert "alike" not in run(name, "--all").stdout
+    assert "…" not in run(name, "--all").stdout
     run(name, "--svg", tmp_path / "two.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert b"<svg" in (tmp_path / "one.svg").read_bytes()
