@@ -209,7 +209,9 @@ def test_explain_command_and_plot(log, tmp_path):
     """The command shows the slots, no figure cut, and draws the same SVG each time; an unknown id exits 2."""
 
     def run(*arguments):
-        return CliRunner().invoke(app, ["explain", *map(str, arguments), "--log", str(log)])
+        # Four columns less than a terminal has: the fixture's outage is down, not degraded.
+        environment = {"COLUMNS": "76"}
+        return CliRunner().invoke(app, ["explain", *map(str, arguments), "--log", str(log)], env=environment)
 
     name = replay.analyze(log).final()[0].outage_id
     told = run(name, "--svg", tmp_path / "one.svg")
