@@ -294,9 +294,11 @@ class Detect:
 
         Faust drops what it had fetched when a rebalance comes, and seeks back to commits only.
         """
-        for source, committed in (await self._app.consumer.seek_to_committed()).items():
+        consumer = self._app.consumer
+        commits = await consumer.seek_to_committed() if consumer.assignment() else {}
+        for source, committed in commits.items():
             if source.topic == self._topics.measurements and not committed:
-                await self._app.consumer.seek(source, 0)
+                await consumer.seek(source, 0)
 
     async def _forget_others(self, _app: Any, assigned: set[Any], **_: Any) -> None:
         """Drop the followers of partitions that are another worker's now, which goes on from the table."""

@@ -46,8 +46,16 @@ def test_the_outage_is_the_same_on_any_number_of_partitions(tmp_path):
         (None, False, 12, 3),
         (None, False, 4, 1),
         (25.0, True, 12, 2),
+        (25.0, False, 1, 2),
     ],
-    ids=["x1-on-1-by-1", "x60-on-4-by-2", "flat-on-12-by-3", "flat-on-4-by-1", "paused-on-12-by-2"],
+    ids=[
+        "x1-on-1-by-1",
+        "x60-on-4-by-2",
+        "flat-on-12-by-3",
+        "flat-on-4-by-1",
+        "paused-on-12-by-2",
+        "x25-on-1-by-2",
+    ],
 )
 async def test_any_replay_gives_the_same_outages(
     kafka, tmp_path, speed: float | None, paused: bool, partitions: int, processes: int
@@ -62,7 +70,7 @@ async def test_any_replay_gives_the_same_outages(
     await create_topics(connection, topics, partitions=counts)
     common = ("--suffix", suffix, "--group")
     stages = [Stage("measure", kafka, tmp_path, *common, suffix) for _ in range(processes)]
-    stages += [Stage("detect", kafka, tmp_path, *common, f"{suffix}-d") for _ in range(min(processes, 2))]
+    stages += [Stage("detect", kafka, tmp_path, *common, f"{suffix}-d") for _ in range(processes)]
     wanted = {
         "measurements": [encode(item) for item in expected.measurements],
         "windows": [encode(item) for item in expected.windows],
