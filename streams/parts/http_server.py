@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from streams.parts.debian import find_program
 from streams.parts.errors import PartError
-from streams.parts.process import LOOPBACK, LeashedProcess, answers_http, free_port, wait_until
+from streams.parts.process import LOOPBACK, LeashedProcess, answers_http, free_port
 
 START_TIMEOUT_SECONDS = 60.0
 
@@ -48,21 +48,15 @@ class HttpServer(ABC):
     def __enter__(self) -> Self:
         program = find_program(self.program)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._port = free_port(self._wanted_port)
-        argv = [program.path, *self.arguments(self._port)]
+        port = free_port(self._wanted_port)
+        argv = [program.path, *self.arguments(port)]
         process = LeashedProcess(argv, log=self.log, env=program.env, cwd=self.directory)
-        self._process = process
-        try:
-            wait_until(
-                lambda: answers_http(self.url + self.ready_path),
-                alive=process.alive,
-                what=self.program,
-                log=self.log,
-                timeout_seconds=START_TIMEOUT_SECONDS,
-            )
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+        process.wait_until_ready(
+            lambda: answers_http(f"http://{LOOPBACK}:{port}{self.ready_path}"),
+            what=self.program,
+            timeout_seconds=START_TIMEOUT_SECONDS,
+        )
+        self._process, self._port = process, port
         return self
 
     def __exit__(

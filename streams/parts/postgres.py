@@ -13,7 +13,7 @@ from typing import Self
 
 from streams.parts.debian import Program, find_program
 from streams.parts.errors import PartError, PartUnavailableError
-from streams.parts.process import LOOPBACK, LeashedProcess, free_port, wait_until
+from streams.parts.process import LOOPBACK, LeashedProcess, free_port
 
 USER = "portallink"
 START_TIMEOUT_SECONDS = 60.0
@@ -55,8 +55,8 @@ class Postgres:
             os.chown(data, NOBODY, NOBODY)
         if not (data / "PG_VERSION").exists():
             self._initialise(server, data, prefix)
-        self._port = port = free_port()
-        self._process = process = LeashedProcess(
+        port = free_port()
+        process = LeashedProcess(
             [*prefix, server.path, "-D", data, *self._options(port)],
             log=self.log,
             env=server.env,
@@ -64,17 +64,12 @@ class Postgres:
             stop_signal=signal.SIGINT,  # ends open sessions; SIGTERM would wait for them
         )
         ready = server.path.with_name("pg_isready")
-        try:
-            wait_until(
-                lambda: _succeeds([ready, "-q", "-h", LOOPBACK, "-p", str(port)], server),
-                alive=process.alive,
-                what="PostgreSQL",
-                log=self.log,
-                timeout_seconds=START_TIMEOUT_SECONDS,
-            )
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+        process.wait_until_ready(
+            lambda: _succeeds([ready, "-q", "-h", LOOPBACK, "-p", str(port)], server),
+            what="PostgreSQL",
+            timeout_seconds=START_TIMEOUT_SECONDS,
+        )
+        self._process, self._port = process, port
         return self
 
     def __exit__(

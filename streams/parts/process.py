@@ -123,6 +123,14 @@ class LeashedProcess:
         """Tell whether the program still runs."""
         return self._leash.poll() is None
 
+    def wait_until_ready(self, ready: Callable[[], bool], *, what: str, timeout_seconds: float) -> None:
+        """Return when the program is ready, as `wait_until`; one that does not get ready is ended."""
+        try:
+            wait_until(ready, alive=self.alive, what=what, log=self.log, timeout_seconds=timeout_seconds)
+        except BaseException:
+            self.stop()
+            raise
+
     def stop(self) -> None:
         """End the program in order and wait for it; harmless when it has already ended."""
         if self.alive():
