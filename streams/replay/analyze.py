@@ -115,7 +115,8 @@ class Analysis:
             "outages": self.outages,
         }
         for name, values in results.items():
-            (folder / f"{name}.ndjson").write_bytes(b"".join(encode(value) + b"\n" for value in values))
+            with (folder / f"{name}.ndjson").open("wb") as file:
+                file.writelines(encode(value) + b"\n" for value in values)
 
 
 def analyze(
