@@ -5,23 +5,25 @@ A folder is a captured log, see `logfolder`.
 
 import gc
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from operator import lt
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import zstandard
 
-from streams.model.logline import LogLineError, decode_line, decode_lines, encode_line
-from streams.model.record import Record
+from streams.model.logline import LogLineError, decode_line, decode_lines, decode_partitions, encode_line
+from streams.model.record import ByPartition, Record, by_partition
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+Chunk = TypeVar("Chunk")
 
 CHUNK_RECORDS = 2048
-BLOCK_BYTES = 1 << 21
-"""Of lines decoded at once: some thousand records."""
+BLOCK_BYTES = 1 << 18
+"""Of lines decoded at once: a thousand records, so that what is made of them stays in a processor's cache."""
 
 
 class LogFileError(Exception):
@@ -79,16 +81,27 @@ def read_log(path: Path) -> Iterator[Record]:
     Raise `LogFileError` naming the line where a line is no record, a partition's offsets do not ascend,
     or the file ends in the middle of a line or of a compressed frame, or differs from its manifest.
     """
-    for records in read_chunks(path):
+    for records in _read(path, decode_lines, by_partition, list):
         yield from records
 
 
-def read_chunks(path: Path) -> Iterator[list[Record]]:
-    """Yield what `read_log` does, by the thousand; where it raises, so does this."""
+def read_partitions(path: Path) -> Iterator[ByPartition]:
+    """Yield what `read_log` does, by the thousand and by partition; where it raises, so does this."""
+    return _read(path, decode_partitions, dict, by_partition)
+
+
+def _read(
+    path: Path,
+    decode: Callable[[bytes], Chunk],
+    sorted_out: Callable[[Chunk], ByPartition],
+    gathered: Callable[[list[Record]], Chunk],
+) -> Iterator[Chunk]:
+    """Yield some thousand records at once, as ``decode`` makes them of lines and ``gathered`` of records."""
     if path.is_dir() or path.suffix == ".parquet":
         from streams import logfolder  # noqa: PLC0415 - it is built on this module
 
-        yield from chunked(logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path))
+        records = logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path)
+        yield from map(gathered, chunked(records))
         return
     next_offsets: dict[tuple[str, int], int] = {}
     before = 0
@@ -96,11 +109,15 @@ def read_chunks(path: Path) -> Iterator[list[Record]]:
         with open_lines(path) as lines:
             for block in _blocks(lines):
                 count = block.count(b"\n") + (not block.endswith(b"\n"))
-                records = _plain(block)
-                if len(records) == count and _ascend(records, next_offsets):
-                    yield records
+                try:
+                    chunk = decode(block)
+                    in_order = _ascend(sorted_out(chunk), count, next_offsets)
+                except LogLineError:
+                    in_order = False
+                if in_order:
+                    yield chunk
                 else:  # something is odd: line by line it is found, and named
-                    yield from chunked(_line_by_line(path, block, before, next_offsets))
+                    yield from map(gathered, chunked(_line_by_line(path, block, before, next_offsets)))
                 before += count
     except (zstandard.ZstdError, EOFError) as error:
         raise LogFileError(path, before + 1, str(error)) from error
@@ -146,22 +163,17 @@ def _blocks(lines: BinaryIO) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-def _plain(block: bytes) -> list[Record]:
-    """Return the records of a block of lines; none where one of them is none."""
-    try:
-        return decode_lines(block)
-    except LogLineError:
-        return []
-
-
-def _ascend(records: list[Record], next_offsets: dict[tuple[str, int], int]) -> bool:
-    """Say whether the offsets of every partition ascend; if so, note where each goes on."""
+def _ascend(partitions: ByPartition, count: int, next_offsets: dict[tuple[str, int], int]) -> bool:
+    """Say whether there are so many records, each partition's ascending; if so, note where each goes on."""
     ahead = dict(next_offsets)
-    for record in records:
-        source, offset = record[:2], record[2]
-        if offset < ahead.get(source, 0):
+    for source, entries in partitions.items():
+        count -= len(entries)
+        offsets = [entry[0] for entry in entries]
+        if offsets[0] < ahead.get(source, 0) or not all(map(lt, offsets, offsets[1:])):
             return False
-        ahead[source] = offset + 1
+        ahead[source] = offsets[-1] + 1
+    if count:
+        return False
     next_offsets.update(ahead)
     return True
 

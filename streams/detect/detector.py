@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
+from streams.detect.history import PACK_AFTER_MS
+from streams.detect.minute import MINUTE_MS
 from streams.detect.rule import Rule
 from streams.detect.tracker import Late, LinkTracker, Output
 from streams.detect.windows import FAR
@@ -22,6 +24,11 @@ from streams.model.settings import DetectSettings
 
 NOT_YET: Final = -(1 << 62)
 PRUNE_EVERY_MS: Final = 1_800_000
+STEP_MS: Final = 600_000
+"""Steps of a clock that need not hurry; they divide the above: nothing is forgotten at another time."""
+LOOSE_MINUTES: Final = 5_000
+"""How many minutes of all links are kept unpacked where no state is saved: of busy links some 100 MB."""
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Cuts(Struct):
@@ -68,13 +75,25 @@ class Detector:
     """Follows the links of one partition of `link.measurements`.
 
     ``partitions`` are the source partitions whose watermarks make the clock; the clock stands until each
-    has been heard. With ``outages_only`` no windows are made; the outages are the same.
+    has been heard. With ``outages_only`` no windows are made; the outages are the same. Where nobody waits
+    for what is found the clock may be ``unhurried``: it goes in steps of `STEP_MS`, and at last by
+    `catch_up`. The same is found then, with less to do between.
     """
 
     def __init__(
-        self, rule: Rule, settings: DetectSettings, partitions: Iterable[int], *, outages_only: bool = False
+        self,
+        rule: Rule,
+        settings: DetectSettings,
+        partitions: Iterable[int],
+        *,
+        outages_only: bool = False,
+        unhurried: bool = False,
     ) -> None:
         self.rule, self.settings = rule, settings
+        self._unhurried = unhurried
+        self._step_ms = STEP_MS if unhurried else settings.slot_ms
+        self._next_ms = NOT_YET
+        """Before this watermark the clock need not be looked at."""
         self._outages_only = outages_only
         self.trackers: dict[str, LinkTracker] = {}
         self.clock_ms = NOT_YET
@@ -102,14 +121,23 @@ class Detector:
         self.applied[key] = source.next_offset
         if source.topic != events.LOOKUPS:
             return Applied(fresh=True, output={})
-        ahead = set()
+        ahead = _NONE
         if position is not None and self.resume_at:
-            ahead = {link for link, resume_at in self.resume_at.items() if resume_at > position}
+            ahead = frozenset(link for link, resume_at in self.resume_at.items() if resume_at > position)
             self.resume_at = {link: self.resume_at[link] for link in ahead}
         self._take_in(measurement, ahead)
-        self.cuts.setdefault(source.partition, Cuts()).add(measurement.watermark_ms, source)
-        self.watermarks[source.partition] = measurement.watermark_ms
-        return Applied(fresh=True, output=self._advance(ahead))
+        partition, watermark_ms = source.partition, measurement.watermark_ms
+        cuts = self.cuts.get(partition)
+        if cuts is None:
+            cuts = self.cuts[partition] = Cuts()
+        cuts.add(watermark_ms, source)
+        self.watermarks[partition] = watermark_ms
+        return Applied(fresh=True, output=self._advance(ahead, self._step_ms))
+
+    def catch_up(self) -> dict[str, Output]:
+        """Move the clock as far as what was applied allows; return what the links have to publish."""
+        self._next_ms = NOT_YET
+        return self._advance(_NONE, self.settings.slot_ms)
 
     def announce(self, exclusion: Exclusion) -> None:
         """Note a revision of an exclusion: it takes effect when the clock passes the time it was recorded.
@@ -186,16 +214,16 @@ class Detector:
         for alive in measurement.alive:
             if alive.observer != "portal":
                 continue
-            is_late = (alive.start_ms // slot_ms + 1) * slot_ms <= closed_ms
+            start_ms, end_ms = alive.start_ms, alive.end_ms
+            is_late = (start_ms // slot_ms + 1) * slot_ms <= closed_ms
             for link in alive.links:
                 if link in ahead:
                     continue
                 tracker = self.trackers.get(link) or self.tracker(link)
                 if is_late:
-                    facts = late.setdefault(link, Late(due_ms, source, [], []))
-                    facts.alive.append((alive.start_ms, alive.end_ms))
+                    late.setdefault(link, Late(due_ms, source, [], [])).alive.append((start_ms, end_ms))
                 else:
-                    tracker.windows.sight.add(alive.start_ms, alive.end_ms)
+                    tracker.windows.sight.add(start_ms, end_ms)
         for cells in measurement.links:
             if cells.link in ahead:
                 continue
@@ -220,8 +248,16 @@ class Detector:
             tracker = LinkTracker(link, self.rule, self.settings, self._evidence)
             tracker.windows.wanted = not self._outages_only
             self.trackers[link] = tracker
+            if self._unhurried:
+                self._share_room()
             tracker.exclusions = {name: one for name, one in self.exclusions.items() if one.touches(link)}
         return tracker
+
+    def _share_room(self) -> None:
+        """Let each link keep as many minutes unpacked as there is room for."""
+        share_ms = LOOSE_MINUTES // len(self.trackers) * MINUTE_MS
+        for tracker in self.trackers.values():
+            tracker.history.pack_after_ms = max(share_ms, PACK_AFTER_MS)
 
     def schedule(self, link: str) -> None:
         """Note when a link has to be looked at next."""
@@ -235,12 +271,19 @@ class Detector:
         ranges = (self.cuts[partition].covering(from_ms, until_ms) for partition in sorted(self.cuts))
         return [source for source in ranges if source is not None]
 
-    def _advance(self, ahead: Container[str]) -> dict[str, Output]:
-        """Move the clock to the least watermark, and every link that has something due with it."""
-        slot_ms = self.settings.slot_ms
-        clock_ms = min(self.watermarks.values()) // slot_ms * slot_ms
-        if clock_ms <= self.clock_ms or clock_ms < 0:
+    def _advance(self, ahead: Container[str], step_ms: int) -> dict[str, Output]:
+        """Move the clock to the least watermark once that is in another step.
+
+        Every link that has something due moves with it.
+        """
+        watermark_ms = min(self.watermarks.values(), default=NOT_YET)
+        if watermark_ms < self._next_ms:
             return {}
+        slot_ms, lateness_ms = self.settings.slot_ms, self.settings.allowed_lateness_ms
+        clock_ms = watermark_ms // slot_ms * slot_ms
+        if (clock_ms - lateness_ms) // step_ms <= (self.clock_ms - lateness_ms) // step_ms or clock_ms < 0:
+            return {}
+        self._next_ms = ((clock_ms - lateness_ms) // step_ms + 1) * step_ms + lateness_ms
         output: dict[str, Output] = {}
         while self._announced and self._announced[0][0] <= clock_ms:
             due_ms = self._announced[0][0]

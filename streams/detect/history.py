@@ -14,10 +14,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from streams.detect.facts import add_counts
 from streams.detect.minute import MINUTE_MS, Decided, Minute
 from streams.detect.normal import (
     BLOCK_MS,
     BLOCKS,
+    LEAST_ATTEMPTS,
     Block,
     block_of,
     coarse_volume,
@@ -27,11 +29,13 @@ from streams.detect.normal import (
 from streams.detect.placing import REACH_MS, confirmed, first_edge_ms, settled_edge_ms
 from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, step, weigh
 from streams.model.events import NO_RESPONSE
-from streams.model.measurement import LinkSlot
+from streams.model.measurement import Histogram, LinkSlot
 from streams.model.settings import DetectSettings
 
 PACK_AFTER_MS: Final = 3 * MINUTE_MS
 """Minutes older than this are kept packed: they are only read again for a late record or a long spell."""
+BLOCKS_IN_HAND: Final = 4
+"""Blocks whose latencies are kept summed: most late facts are not that late."""
 
 
 class History:
@@ -48,7 +52,12 @@ class History:
         self._unpacked: deque[int] = deque()
         self._deciding: list[int] = []
         self._normals: dict[int, Normal] = {}
+        self._recent = list[Block](), normal_after([], rule, settings.slot_ms)
+        """The blocks that were last asked what is normal after them, and that."""
+        self._latencies: dict[int, Histogram] = {}
         self._lookback_ms = lookback_ms
+        self.pack_after_ms = PACK_AFTER_MS
+        """How old minutes are packed, which changes nothing but what they take in memory and in time."""
         self.watched: Callable[[int, int], bool] = lambda _start_ms, _end_ms: True
         """Says whether an observer was alive at any time of a span."""
 
@@ -86,7 +95,12 @@ class History:
             minute = self.minutes.get(start_ms)
             if minute is None:
                 minute = self._begin(start_ms)
+            if minute.packed is not None:  # it will not be, until the next minute begins
+                self._unpacked.appendleft(start_ms)
             minute.merge(slot)
+            summed = self._latencies.get(start_ms // BLOCK_MS * BLOCK_MS)
+            if summed is not None:
+                add_counts(summed, slot.latency)
             touched.add(start_ms)
         self.look_again(touched)
 
@@ -134,6 +148,7 @@ class History:
         """Judge everything kept again, under another rule; what is forgotten stays as it was judged."""
         self.rule = rule
         self._normals.clear()
+        self._recent = [], normal_after([], rule, self.settings.slot_ms)
         first_ms = self._order[0] // BLOCK_MS * BLOCK_MS if self._order else 0
         self.blocks = [block for block in self.blocks if block.start_ms < first_ms]
         self._judge_again(set(self._order))
@@ -167,7 +182,9 @@ class History:
         if known is None:
             end = bisect_left(self.blocks, block_ms, key=_start)
             blocks = self.blocks[max(end - BLOCKS, 0) : end]
-            known = self._normals[block_ms] = normal_after(blocks, self.rule, self.settings.slot_ms)
+            if blocks != self._recent[0]:  # on a quiet link most blocks say nothing, and the last ones stay
+                self._recent = blocks, normal_after(blocks, self.rule, self.settings.slot_ms)
+            known = self._normals[block_ms] = self._recent[1]
         return known
 
     def volume_before(self, at_ms: int) -> int | None:
@@ -191,7 +208,7 @@ class History:
             order.append(start_ms)
             self._unpacked.append(start_ms)
         minute = self.minutes[start_ms] = Minute(before)
-        while self._unpacked[0] < start_ms - PACK_AFTER_MS:
+        while self._unpacked[0] < start_ms - self.pack_after_ms:
             old = self.minutes.get(self._unpacked.popleft())
             if old is not None:
                 old.pack()
@@ -302,7 +319,7 @@ class History:
         if not any(minute.verdicts or minute.before.condition != "UP" for minute in minutes):
             attempts = sum(minute.attempts for minute in minutes)
             failures = sum(minute.failures for minute in minutes)
-            latencies = (minute.latencies()[0] for minute in minutes)
+            latencies = [self._latency(block_ms, minutes)] if attempts >= LEAST_ATTEMPTS else []
             block = block_of(block_ms, attempts, max(failures, 0), latencies, self.rule)
         at = bisect_left(self.blocks, block_ms, key=_start)
         there = at < len(self.blocks) and self.blocks[at].start_ms == block_ms
@@ -311,6 +328,18 @@ class History:
             return False
         self.blocks[at : at + there] = [] if block is None else [block]
         return True
+
+    def _latency(self, block_ms: int, minutes: Iterable[Minute]) -> Histogram:
+        """Return the latencies of a block that has ended; those asked for last are in hand for late facts."""
+        latency = self._latencies.get(block_ms)
+        if latency is None:
+            latency = {}
+            for minute in minutes:
+                add_counts(latency, minute.latencies()[0])
+            while len(self._latencies) >= BLOCKS_IN_HAND:
+                del self._latencies[min(self._latencies)]
+            self._latencies[block_ms] = latency
+        return latency
 
 
 def _unsettled(decided: Decided) -> Decided:

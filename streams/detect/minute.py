@@ -9,13 +9,13 @@ from bisect import bisect_left
 from typing import Final
 
 import msgspec
-import zstandard
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from streams.detect.facts import add_counts, merged
 from streams.detect.normal import coarse
 from streams.detect.rule import RuleState, Verdict
 from streams.model.measurement import Histogram, LinkSlot
+from streams.model.zstd import compress, decompress
 
 MINUTE_MS: Final = 60_000
 MINUTE_SKETCH: Final = 128
@@ -23,7 +23,9 @@ MINUTE_SKETCH: Final = 128
 
 _Packed = tuple[list[LinkSlot], Histogram, Histogram]
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_Packed)
+_decode_all: Final = msgspec.msgpack.Decoder(_Packed).decode
+_decode_slots: Final = msgspec.msgpack.Decoder(tuple[list[LinkSlot], Raw, Raw]).decode
+_decode_latencies: Final = msgspec.msgpack.Decoder(tuple[Raw, Histogram, Histogram]).decode
 WORTH_COMPRESSING: Final = 800
 """Bytes from which compression saves more than it costs."""
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -31,13 +33,11 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 def _encode(minute: _Packed) -> bytes:
     data = _encoder.encode(minute)
-    return zstandard.ZstdCompressor(level=3).compress(data) if len(data) > WORTH_COMPRESSING else data
+    return compress(data, level=3) if len(data) > WORTH_COMPRESSING else data
 
 
-def _decode(data: bytes) -> _Packed:
-    compressed = data.startswith(_ZSTD_MAGIC)
-    minute: _Packed = _decoder.decode(zstandard.ZstdDecompressor().decompress(data) if compressed else data)
-    return minute
+def _plain(data: bytes) -> bytes:
+    return decompress(data) if data.startswith(_ZSTD_MAGIC) else data
 
 
 class Decided(Struct, frozen=True, array_like=True):
@@ -81,9 +81,11 @@ class Minute(Struct, array_like=True):
         self._sum(slot)
 
     def merge(self, slot: LinkSlot) -> None:
-        """Take in a slot anywhere in the minute, added to the one that is there if there is one."""
-        packed = self.packed is not None
-        if packed:
+        """Take in a slot anywhere in the minute, added to the one that is there if there is one.
+
+        A packed minute is left unpacked: another slot, and who reads it now, may come at once.
+        """
+        if self.packed is not None:
             self.unpack()
         at = bisect_left(self.slots, slot.start_ms, key=_start)
         if at < len(self.slots) and self.slots[at].start_ms == slot.start_ms:
@@ -91,18 +93,16 @@ class Minute(Struct, array_like=True):
         else:
             self.slots.insert(at, slot)
         self._sum(slot)
-        if packed:
-            self.pack()
 
     def read(self) -> list[LinkSlot]:
         """Return the slots, ascending; their latencies may be coarse."""
-        return self.slots if self.packed is None else _decode(self.packed)[0]
+        return self.slots if self.packed is None else _decode_slots(_plain(self.packed))[0]
 
     def latencies(self) -> tuple[Histogram, Histogram]:
         """Return the latencies of the whole minute, as the portal and as the provider saw them."""
         if self.packed is None:
             return self.latency, self.provider_latency
-        _, latency, provider_latency = _decode(self.packed)
+        _, latency, provider_latency = _decode_latencies(_plain(self.packed))
         return latency, provider_latency
 
     def pack(self) -> None:
@@ -115,7 +115,7 @@ class Minute(Struct, array_like=True):
     def unpack(self) -> None:
         """Undo `pack`, as far as that goes."""
         assert self.packed is not None
-        self.slots, self.latency, self.provider_latency = _decode(self.packed)
+        self.slots, self.latency, self.provider_latency = _decode_all(_plain(self.packed))
         self.packed = None
 
     def _sum(self, slot: LinkSlot) -> None:

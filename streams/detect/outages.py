@@ -5,7 +5,6 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
-import zstandard
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -18,6 +17,7 @@ from streams.model.intervals import Intervals, clip
 from streams.model.measurement import Asked, Histogram, LinkSlot, Source
 from streams.model.outage import FaultDomain, Kind, Outage, Reason, Span, Status
 from streams.model.sketch import distinct_of_union, quantiles_ms
+from streams.model.zstd import compress, decompress
 
 
 class Totals(Struct, array_like=True):
@@ -226,12 +226,12 @@ _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 def packed_small(outage: Outage) -> bytes:
     """Return an outage as compressed bytes: services, agencies and evidence say much the same again."""
-    return zstandard.ZstdCompressor(level=3).compress(_encode(outage))
+    return compress(_encode(outage), level=3)
 
 
 def unpacked(data: bytes) -> Outage:
     """Return the outage in its bytes, compressed or, from an older state, not."""
-    return _decode(zstandard.ZstdDecompressor().decompress(data) if data.startswith(_ZSTD_MAGIC) else data)
+    return _decode(decompress(data) if data.startswith(_ZSTD_MAGIC) else data)
 
 
 def trim(archive: dict[str, bytes]) -> None:

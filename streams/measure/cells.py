@@ -13,6 +13,9 @@ from streams.model.sketch import BUCKET_OF_MS, TOP_MS, bucket_of, dossier_hash, 
 
 Key = TypeVar("Key", str, int)
 
+Answer = tuple[str, int, int]
+"""Outcome, when asked, latency."""
+
 Signed = tuple[int, str, LookupRequested | LookupCompleted, int, int | None]
 """Sign, outcome, the event that says which service, agency and dossier, when asked, latency."""
 
@@ -20,18 +23,16 @@ Signed = tuple[int, str, LookupRequested | LookupCompleted, int, int | None]
 class LinkCell:
     """One slot of one link since the last cut.
 
-    Answers seen by the portal are counted by outcome and go to two parallel lists; everything rarer goes
-    to ``signed`` and ``provider``, which are None while empty.
+    ``answers`` are those seen by the portal; everything rarer goes to ``signed`` and ``provider``, which are
+    None while empty.
     """
 
-    __slots__ = ("asked_ok", "late", "latency", "outcomes", "provider", "requested", "signed")
+    __slots__ = ("answers", "late", "provider", "requested", "signed")
 
     def __init__(self) -> None:
         self.requested = 0
         self.late = 0
-        self.outcomes: dict[str, int] = {}
-        self.asked_ok: list[int] = []
-        self.latency: list[int] = []
+        self.answers: list[Answer] = []
         self.signed: list[Signed] | None = None
         self.provider: list[tuple[int, str, int | None]] | None = None
 
@@ -49,11 +50,18 @@ class LinkCell:
 
     def summed(self, start_ms: int) -> LinkSlot:
         """Return the sums. Their order is canonical, so that equal facts give equal bytes."""
-        outcomes = self.outcomes
-        slot = LinkSlot(start_ms, self.requested, outcomes if len(outcomes) < 2 else tidy(outcomes))
-        if self.asked_ok:
-            slot.asked = by_second(self.asked_ok)
-            slot.latency = histogram(self.latency)
+        answers = self.answers
+        if not answers:
+            slot = LinkSlot(start_ms, self.requested)
+        elif len(answers) == 1:
+            outcome, asked_ms, latency_ms = answers[0]
+            second, ms = divmod(asked_ms, 1000)
+            asked, latency = [Asked(second, 1, 0, ms)], {bucket_of(latency_ms): 1}
+            slot = LinkSlot(start_ms, self.requested, {outcome: 1}, 0, asked, latency)
+        else:
+            outcomes, asked_ok, latencies = zip(*answers, strict=True)
+            asked, latency = by_second(asked_ok), histogram(latencies)
+            slot = LinkSlot(start_ms, self.requested, counted(outcomes), 0, asked, latency)
         if self.late:
             slot.late = self.late
         if self.signed is not None:
@@ -97,8 +105,6 @@ def _add_provider(slot: LinkSlot, seen: Iterable[tuple[int, str, int | None]]) -
 
 def histogram(latencies_ms: Sequence[int]) -> dict[int, int]:
     """Return the latency histogram of some latencies, in the order of its buckets."""
-    if len(latencies_ms) == 1:
-        return {bucket_of(latencies_ms[0]): 1}
     counts: dict[int, int] = {}
     for ms in sorted(latencies_ms):
         bucket = BUCKET_OF_MS[ms] if 0 <= ms <= TOP_MS else bucket_of(ms)
@@ -108,9 +114,6 @@ def histogram(latencies_ms: Sequence[int]) -> dict[int, int]:
 
 def by_second(asked_ok_ms: Sequence[int]) -> list[Asked]:
     """Return answered requests by the second in which they were asked, ascending."""
-    if len(asked_ok_ms) == 1:
-        second, ms = divmod(asked_ok_ms[0], 1000)
-        return [Asked(second, 1, 0, ms)]
     asked: list[Asked] = []
     current = -1 << 62
     for asked_ms in sorted(asked_ok_ms):
@@ -127,9 +130,9 @@ def by_second(asked_ok_ms: Sequence[int]) -> list[Asked]:
 def counted(items: Iterable[Key]) -> dict[Key, int]:
     """Return how often each item comes, in key order. Of the few items of a slot a `Counter` costs more."""
     counts: dict[Key, int] = {}
-    for item in sorted(items):
+    for item in items:
         counts[item] = counts.get(item, 0) + 1
-    return counts
+    return counts if len(counts) < 2 else {key: counts[key] for key in sorted(counts)}
 
 
 def _add(counts: dict[Key, int], key: Key, sign: int) -> None:

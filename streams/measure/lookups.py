@@ -19,11 +19,16 @@ from streams.model.events import (
     LookupEvent,
     LookupRequested,
 )
-from streams.model.measurement import Alive, LinkCells, Measurement
+from streams.model.measurement import Alive, LinkCells, PortalCells
 from streams.model.settings import MeasureSettings
 
 _CARRIED: Final = ANSWERED | CLIENT_FAULTS
 """Outcomes that show the link carried the question and an answer."""
+LINK_SETS: Final = 16
+"""How many sets of links that heartbeats list are kept in hand, sorted; there are hardly ever more."""
+
+Drained = tuple[list[LinkCells], list[PortalCells], list[Alive]]
+"""What a measurement says of links, of portals, and of observers."""
 
 
 class LookupSums:
@@ -34,11 +39,10 @@ class LookupSums:
         self._timeout_ms = settings.lookup_timeout_ms
         self._max_links = settings.max_links
         self._pairings = {
-            observer: Pairing(settings.slot_ms, settings.lookup_timeout_ms)
-            for observer in ("portal", "gateway", "provider")
+            observer: Pairing(settings.slot_ms) for observer in ("portal", "gateway", "provider")
         }
-        self._portal = self._pairings["portal"]
-        self._slots: dict[int, dict[str, LinkCell]] = {}
+        self._portal, self._all = self._pairings["portal"], tuple(self._pairings.values())
+        self._cells: dict[tuple[str, int], LinkCell] = {}
         self._links: Remembered[bool] = Remembered()
         self._watching = Watching(settings.slot_ms)
 
@@ -60,28 +64,25 @@ class LookupSums:
 
         The common cases are spelt out here: the portal asks, and the portal gets an answer, in either order.
         """
-        slot_ms, slots, portal = self._slot_ms, self._slots, self._portal
+        slot_ms, cells, portal = self._slot_ms, self._cells, self._portal
         opened, by_slot, waiting, unpaired = portal.open, portal.by_slot, portal.waiting, portal.unpaired
-        young, old, carried = unpaired.young, unpaired.old, _CARRIED
-        expired_young, expired_old = portal.expired.young, portal.expired.old
+        carried, expired = _CARRIED, portal.expired
         for event in accepted:
             if type(event) is LookupCompleted:
                 if event.observer == "portal" and event.outcome in carried and not event.synthetic:
                     key = event.lookup_id
                     request = opened.pop(key, None)
                     if request is None:
-                        if key not in expired_young and key not in expired_old:
+                        if key not in expired.young and key not in expired.old:
                             waiting[key] = event
                             continue
                     else:
                         known_ms, asked_ms = event.occurred_at_ms, request.occurred_at_ms
-                        slot, link = known_ms // slot_ms, event.link
-                        known = slot in slots and link in slots[slot]
-                        cell = slots[slot][link] if known else self._cell(link, slot)
-                        outcome, outcomes = event.outcome, cell.outcomes
-                        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-                        cell.asked_ok.append(asked_ms)
-                        cell.latency.append(known_ms - asked_ms)
+                        at = event.link, known_ms // slot_ms
+                        cell = cells.get(at)
+                        if cell is None:
+                            cell = cells[at] = LinkCell()
+                        cell.answers.append((event.outcome, asked_ms, known_ms - asked_ms))
                         continue
                 self._complete(event)
             elif type(event) is LookupRequested:
@@ -90,14 +91,15 @@ class LookupSums:
                     event.observer != "portal"
                     or key in waiting
                     or key in opened
-                    or key in young
-                    or key in old
+                    or key in unpaired.young
+                    or key in unpaired.old
                 ):
                     self._request(event)
                     continue
-                link = event.link
-                known = slot in slots and link in slots[slot]
-                cell = slots[slot][link] if known else self._cell(link, slot)
+                at = event.link, slot
+                cell = cells.get(at)
+                if cell is None:
+                    cell = cells[at] = LinkCell()
                 cell.requested += 1
                 opened[key] = event
                 if slot not in by_slot:
@@ -113,11 +115,14 @@ class LookupSums:
 
     def close(self, closed_ms: int) -> None:
         """Count what the watermark's arrival at ``closed_ms`` makes known: expired and lone records."""
-        for pairing in self._pairings.values():
-            for request in pairing.take_expired(closed_ms):
-                self._expire(request, 1)
-            for done in pairing.take_unpaired(closed_ms):
-                self._settle(done, None, 1)
+        before_slot = (closed_ms - self._timeout_ms) // self._slot_ms
+        for pairing in self._all:
+            if pairing.first_slot < before_slot:
+                for request in pairing.take_expired(before_slot):
+                    self._expire(request, 1)
+            if pairing.waiting:
+                for done in pairing.take_unpaired(closed_ms):
+                    self._settle(done, None, 1)
 
     def rotate(self) -> None:
         """Begin a new generation of what is remembered."""
@@ -125,28 +130,26 @@ class LookupSums:
             pairing.rotate()
         self._links.rotate()
 
-    def drain(self, measurement: Measurement, closed_before_ms: int) -> None:
-        """Move all that was collected into ``measurement``; slots ended by ``closed_before_ms`` are late."""
-        by_link: dict[str, LinkCells] = {}
-        for slot in sorted(self._slots):
-            start_ms = slot * self._slot_ms
-            late = start_ms + self._slot_ms <= closed_before_ms
-            for link, cell in self._slots[slot].items():
-                cells = by_link.get(link)
-                if cells is None:
-                    cells = by_link[link] = LinkCells(link)
-                (cells.late_slots if late else cells.slots).append(cell.summed(start_ms))
-        measurement.links = [by_link[link] for link in sorted(by_link)]
-        measurement.alive = self._watching.drain()
-        self._slots = {}
+    def drain(self, closed_before_ms: int) -> Drained:
+        """Return and forget all that was collected; slots ended by ``closed_before_ms`` are late."""
+        slot_ms, cells = self._slot_ms, self._cells
+        links: list[LinkCells] = []
+        link = None
+        for at in sorted(cells):
+            if at[0] != link:
+                link = at[0]
+                of_link = LinkCells(link)
+                links.append(of_link)
+            start_ms = at[1] * slot_ms
+            into = of_link.late_slots if start_ms + slot_ms <= closed_before_ms else of_link.slots
+            into.append(cells[at].summed(start_ms))
+        self._cells = {}
+        return links, [], self._watching.drain()
 
     def _cell(self, link: str, slot: int) -> LinkCell:
-        cells = self._slots.get(slot)
-        if cells is None:
-            cells = self._slots[slot] = {}
-        cell = cells.get(link)
+        cell = self._cells.get((link, slot))
         if cell is None:
-            cell = cells[link] = LinkCell()
+            cell = self._cells[link, slot] = LinkCell()
         return cell
 
     def _request(self, request: LookupRequested) -> None:
@@ -202,10 +205,7 @@ class LookupSums:
         elif sign < 0 or done.synthetic or outcome not in _CARRIED:
             cell.add_signed((sign, outcome, done, asked_ms, known_ms - asked_ms))
         else:
-            outcomes = cell.outcomes
-            outcomes[outcome] = outcomes.get(outcome, 0) + 1
-            cell.asked_ok.append(asked_ms)
-            cell.latency.append(known_ms - asked_ms)
+            cell.answers.append((outcome, asked_ms, known_ms - asked_ms))
 
 
 class Watching:
@@ -221,6 +221,8 @@ class Watching:
         listed = tuple(beat.links)
         links = self._sorted.get(listed)
         if links is None:
+            if len(self._sorted) >= LINK_SETS:
+                self._sorted.clear()
             links = self._sorted[listed] = tuple(sorted(set(listed)))
         start_ms, end_ms = beat.occurred_at_ms, beat.occurred_at_ms + beat.interval_ms
         key = (beat.observer, links, start_ms // self._slot_ms)
@@ -233,8 +235,12 @@ class Watching:
         """Return and forget what was seen since the last cut, in canonical order."""
         if not self._spans:
             return []
+        if len(self._spans) == 1:
+            (((observer, links, _), span),) = self._spans.items()
+            self._spans = {}
+            return [Alive(observer, *span, links)] if links else []
         spans: dict[tuple[str, int, int], set[str]] = {}
         for (observer, links, _), (start_ms, end_ms) in self._spans.items():
             spans.setdefault((observer, start_ms, end_ms), set()).update(links)
-        self._spans, self._sorted = {}, {}
+        self._spans = {}
         return [Alive(*span, tuple(sorted(spans[span]))) for span in sorted(spans) if spans[span]]

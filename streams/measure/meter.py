@@ -14,6 +14,7 @@ with the greatest event time at that point, is the `Checkpoint` that goes into t
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -72,6 +73,7 @@ class Meter:
         self.measurements: list[Measurement] = []
         self.dead_letters: list[DeadLetter] = []
         self._topic, self._partition = topic, partition
+        self._slot_ms, self._lateness_ms = settings.slot_ms, settings.out_of_orderness_ms
         self._decode = DECODERS[topic]
         self._sums: LookupSums | SubmissionSums
         self._sums = LookupSums(settings) if topic == events.LOOKUPS else SubmissionSums(settings)
@@ -82,11 +84,11 @@ class Meter:
         self._schedule()
         self._young: set[str] = set()
         self._old: set[str] = set()
-        self._generation = self._closed_ms // settings.generation_ms
+        self._generation_ends_ms = self._end_of_generation()
         self._generation_starts = [start, start, start]
         self.next_offset: int | None = None
         self._done = RecordCounts()
-        self._begin_range()
+        self._empty_range()
 
     @property
     def watermark_ms(self) -> int:
@@ -101,7 +103,7 @@ class Meter:
     @property
     def cut_totals(self) -> RecordCounts:
         """How every record up to the last cut ended."""
-        return self._done
+        return copy(self._done)
 
     def totals(self) -> RecordCounts:
         """Return how every record fed so far ended, also those after the last cut."""
@@ -173,34 +175,43 @@ class Meter:
 
     def _cut(self, next_offset: int) -> None:
         """Emit the measurement of everything since the last cut, up to ``next_offset``."""
-        closed_before_ms = self._closed_ms
+        closed_before_ms, sums = self._closed_ms, self._sums
         self._schedule()
-        self._sums.close(self._closed_ms)
-        counts = self._finish_counts()
-        measurement = Measurement(self._source(next_offset), self.watermark_ms, counts)
-        self._sums.drain(measurement, closed_before_ms)
-        self.measurements.append(measurement)
-        self.next_offset = next_offset
-        self._begin_range()
-        self._turn_generation(next_offset)
+        sums.close(self._closed_ms)
+        counts, source = self._finish_counts(), self._source(next_offset)
+        self.measurements.append(
+            Measurement(source, self.watermark_ms, counts, *sums.drain(closed_before_ms))
+        )
+        self._begin_range(next_offset)
 
     def _schedule(self) -> None:
         """Note which slots the watermark has closed, and at which event time the next one closes."""
-        slot_ms = self.settings.slot_ms
-        self._closed_ms = self.watermark_ms // slot_ms * slot_ms
-        self._next_cut_ms = self._closed_ms + slot_ms + self.settings.out_of_orderness_ms
+        slot_ms, lateness_ms = self._slot_ms, self._lateness_ms
+        watermark_ms = self._max_event_ms - lateness_ms
+        self._closed_ms = closed_ms = watermark_ms - watermark_ms % slot_ms
+        self._next_cut_ms = closed_ms + slot_ms + lateness_ms
 
     def _turn_generation(self, next_offset: int) -> None:
-        """Forget the older generation once the watermark has entered a new one."""
-        generation = self._closed_ms // self.settings.generation_ms
-        if generation != self._generation:
-            self._generation = generation
-            self._old, self._young = self._young, set()
-            self._sums.rotate()
-            here = Checkpoint(next_offset, self._max_event_ms)
-            self._generation_starts = [*self._generation_starts[1:], here]
+        """Forget the older generation, now that the watermark has entered a new one."""
+        self._generation_ends_ms = self._end_of_generation()
+        self._old, self._young = self._young, set()
+        self._sums.rotate()
+        here = Checkpoint(next_offset, self._max_event_ms)
+        self._generation_starts = [*self._generation_starts[1:], here]
 
-    def _begin_range(self) -> None:
+    def _end_of_generation(self) -> int:
+        """Return from which closed slot on the watermark is in the next generation."""
+        generation_ms = self.settings.generation_ms
+        return (self._closed_ms // generation_ms + 1) * generation_ms
+
+    def _begin_range(self, offset: int) -> None:
+        """Begin the range from an offset on, in the next generation if that has begun."""
+        self.next_offset = offset
+        self._empty_range()
+        if self._closed_ms >= self._generation_ends_ms:
+            self._turn_generation(offset)
+
+    def _empty_range(self) -> None:
         self._flushed = 0
         self._block: list[Entry] = []
         self._digest: RangeDigest | None = None
@@ -209,8 +220,14 @@ class Meter:
     def _finish_counts(self) -> RecordCounts:
         """Return how the records of the range ended, now that it is whole."""
         counts = self._counts
-        counts.applied = self.pending_records - counts.duplicate - counts.late - counts.dead_letter
-        self._done += counts
+        counts.applied = self._flushed + len(self._block)
+        done = self._done
+        if counts.duplicate or counts.late or counts.dead_letter:
+            counts.applied -= counts.duplicate + counts.late + counts.dead_letter
+            done.duplicate += counts.duplicate
+            done.late += counts.late
+            done.dead_letter += counts.dead_letter
+        done.applied += counts.applied
         return counts
 
     def _source(self, next_offset: int) -> Source:
@@ -263,9 +280,7 @@ class SubmissionCounter(Meter):
     def _cut(self, next_offset: int) -> None:
         self._schedule()
         self._finish_counts()
-        self.next_offset = next_offset
-        self._begin_range()
-        self._turn_generation(next_offset)
+        self._begin_range(next_offset)
 
     def _hold(self, entries: Sequence[Entry]) -> None:
         self._flushed += len(entries)

@@ -42,10 +42,10 @@ class Remembered(Generic[Value]):
 class Pairing:
     """Open, expired and unpaired lookups of one observer in one partition."""
 
-    __slots__ = ("by_slot", "expired", "first_slot", "open", "slot_ms", "timeout_ms", "unpaired", "waiting")
+    __slots__ = ("by_slot", "expired", "first_slot", "open", "slot_ms", "unpaired", "waiting")
 
-    def __init__(self, slot_ms: int, timeout_ms: int) -> None:
-        self.slot_ms, self.timeout_ms = slot_ms, timeout_ms
+    def __init__(self, slot_ms: int) -> None:
+        self.slot_ms = slot_ms
         self.open: dict[str, LookupRequested] = {}
         self.by_slot: dict[int, list[str]] = {}
         self.first_slot = NO_SLOT
@@ -72,13 +72,10 @@ class Pairing:
         self.by_slot[slot] = []
         self.first_slot = min(self.first_slot, slot)
 
-    def take_expired(self, closed_ms: int) -> list[LookupRequested]:
-        """Take out the requests whose whole slot passed its deadline by ``closed_ms``; remember them."""
-        last = (closed_ms - self.timeout_ms) // self.slot_ms - 1
-        if self.first_slot > last:
-            return []
+    def take_expired(self, before_slot: int) -> list[LookupRequested]:
+        """Take out the requests of slots before one, now that their deadlines have passed; remember them."""
         taken = []
-        for slot in sorted(slot for slot in self.by_slot if slot <= last):
+        for slot in sorted(slot for slot in self.by_slot if slot < before_slot):
             for key in self.by_slot.pop(slot):
                 request = self.open.get(key)
                 if request is not None and request.occurred_at_ms // self.slot_ms == slot:
@@ -91,8 +88,6 @@ class Pairing:
 
     def take_unpaired(self, closed_ms: int) -> list[LookupCompleted]:
         """Take out the completions before ``closed_ms`` whose request never came; remember them."""
-        if not self.waiting:
-            return []
         taken = [done for done in self.waiting.values() if done.occurred_at_ms < closed_ms]
         for done in taken:
             del self.waiting[done.lookup_id]

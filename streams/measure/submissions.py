@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Final, get_args
 
 from streams.measure.cells import counted, histogram
-from streams.measure.lookups import Watching
+from streams.measure.lookups import Drained, Watching
 from streams.measure.pairing import Remembered
 from streams.model.events import Heartbeat, Submission, SubmissionEvent
-from streams.model.measurement import Measurement, PortalCells, PortalSlot
+from streams.model.measurement import PortalCells, PortalSlot
 from streams.model.settings import MeasureSettings
 
 _RECEIVED, _ACCEPTED = "received", "accepted"
@@ -79,8 +79,8 @@ class SubmissionSums:
         """Begin a new generation of what is remembered."""
         self._received.rotate()
 
-    def drain(self, measurement: Measurement, closed_before_ms: int) -> None:
-        """Move all that was collected into ``measurement``; late slots are slots like others here."""
+    def drain(self, closed_before_ms: int) -> Drained:
+        """Return and forget all that was collected; late slots are slots like others here."""
         del closed_before_ms
         by_portal: dict[str, PortalCells] = {}
         for portal, slot in sorted(self._cells):
@@ -94,9 +94,8 @@ class SubmissionSums:
                 acceptance=histogram(cell.acceptance),
             )
             by_portal.setdefault(portal, PortalCells(portal)).slots.append(summed)
-        measurement.portals = list(by_portal.values())
-        measurement.alive = self._watching.drain()
         self._cells = {}
+        return [], list(by_portal.values()), self._watching.drain()
 
 
 class Unsummed(SubmissionSums):

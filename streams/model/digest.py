@@ -16,6 +16,10 @@ Entry = tuple[int, int, bytes | None, bytes]
 BLOCK_RECORDS: Final = 4096
 
 
+_INDICES: Final = tuple(f">{3 * records + 1}q" for records in range(32))
+"""The formats of the integers of short blocks, which most are."""
+
+
 class RangeDigest:
     """Digest of consecutive records, fed in blocks of exactly ``BLOCK_RECORDS``, the last one shorter."""
 
@@ -37,9 +41,13 @@ def _framed(entries: Sequence[Entry]) -> bytes:
     """Return a block as the bytes that are digested."""
     records = len(entries)
     offsets, _, keys, values = zip(*entries, strict=True)
-    key_lengths = [-1 if key is None else len(key) for key in keys] if None in keys else map(len, keys)
-    index = pack(f">{3 * records + 1}q", records, *offsets, *key_lengths, *map(len, values))
-    return b"".join((index, *filter(None, keys), *values))
+    index = _INDICES[records] if records < len(_INDICES) else f">{3 * records + 1}q"
+    if None in keys:
+        lengths = [-1 if key is None else len(key) for key in keys]
+        head = pack(index, records, *offsets, *lengths, *map(len, values))
+        return b"".join((head, *filter(None, keys), *values))
+    head = pack(index, records, *offsets, *map(len, keys), *map(len, values))
+    return b"".join((head, *keys, *values))
 
 
 def digest_of_block(entries: Sequence[Entry]) -> str:

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct, field
 
-from streams.model.record import Record
+from streams.model.digest import Entry
+from streams.model.record import ByPartition, Record
 
 LOGGED_AT_HEADER: Final = "portallink-logged-at-ms"
 """The Kafka header in which a replayed record carries its original broker time, as decimal text."""
@@ -80,25 +81,35 @@ def decode_lines(block: bytes) -> list[Record]:
     [Record(topic='t', partition=0, offset=7, logged_at_ms=1, key=None, value=b'{}')]
     """
     try:
-        return [
-            Record(
-                line.topic,
-                line.partition,
-                line.offset,
-                line.logged_at_ms,
-                None if line.key is None else line.key.encode(),
-                bytes(line.value),
-            )
-            if line.value_base64 is None
-            and line.key_base64 is None
-            and line.partition >= 0
-            and line.offset >= 0
-            and len(line.value)
-            else _record(line)
-            for line in _decoder.decode_lines(block)
-        ]
+        return [_record(line) for line in _decoder.decode_lines(block)]
     except (msgspec.DecodeError, ValueError) as error:
         raise LogLineError(str(error)) from error
+
+
+def decode_partitions(block: bytes) -> ByPartition:
+    r"""Return the records of a block of whole lines by partition: what `decode_lines` does, made in one go.
+
+    >>> decode_partitions(b'{"topic":"t","partition":0,"offset":7,"logged_at_ms":1,"value":{}}\n')
+    {('t', 0): [(7, 1, None, b'{}')]}
+    """
+    partitions: ByPartition = {}
+    try:
+        for line in _decoder.decode_lines(block):
+            offset, key, value = line.offset, line.key, line.value
+            entry: Entry
+            if line.value_base64 is None and line.key_base64 is None and len(value) and offset >= 0:
+                entry = offset, line.logged_at_ms, None if key is None else key.encode(), bytes(value)
+            else:
+                entry = _record(line)[2:]
+            source = line.topic, line.partition
+            if source in partitions:
+                partitions[source].append(entry)
+            else:
+                _record(line)  # it says whether the partition is one
+                partitions[source] = [entry]
+    except (msgspec.DecodeError, ValueError) as error:
+        raise LogLineError(str(error)) from error
+    return partitions
 
 
 def encode_line(record: Record) -> bytes:

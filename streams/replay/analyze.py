@@ -13,14 +13,14 @@ from typing import Final
 import msgspec
 
 from streams.detect.rule import Rule
-from streams.logfile import chunked, read_chunks, seldom_collected
+from streams.logfile import chunked, read_partitions, seldom_collected
 from streams.measure.meter import DeadLetter
 from streams.model import events
 from streams.model.canonical import encode, final_outages
 from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
-from streams.model.record import Record
+from streams.model.record import Record, by_partition
 from streams.model.settings import DetectSettings, MeasureSettings
 from streams.replay.beside import metered_beside
 from streams.replay.judging import Judging
@@ -115,7 +115,8 @@ class Analysis:
             "outages": self.outages,
         }
         for name, values in results.items():
-            (folder / f"{name}.ndjson").write_bytes(b"".join(encode(value) + b"\n" for value in values))
+            with (folder / f"{name}.ndjson").open("wb") as file:
+                file.writelines(encode(value) + b"\n" for value in values)
 
 
 def analyze(
@@ -138,11 +139,11 @@ def analyze(
     measure, detect, rule = measure or MeasureSettings(), detect or DetectSettings(), rule or Rule()
     with seldom_collected():
         if not isinstance(log, Path):
-            batches = metered(chunked(log), measure, lookups_only=outages_only)
+            batches = metered(map(by_partition, chunked(log)), measure, lookups_only=outages_only)
         elif _worth_a_process(log) if beside is None else beside:
             batches = metered_beside(log, measure, lookups_only=outages_only)
         else:
-            batches = metered(read_chunks(log), measure, lookups_only=outages_only)
+            batches = metered(read_partitions(log), measure, lookups_only=outages_only)
         return _judged(Analysis(outages_only=outages_only), batches, rule, detect, progress)
 
 

@@ -19,12 +19,12 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct
 
-from streams.logfile import LogFileError, read_chunks, seldom_collected
+from streams.logfile import LogFileError, read_partitions, seldom_collected
 from streams.model.settings import MeasureSettings
 from streams.replay.metering import Batch, metered
 
-AHEAD: Final = 64
-"""Frames read ahead: some hundred kilobytes each, so little memory, and much more than a pipe holds."""
+AHEAD: Final = 256
+"""Frames read ahead: some ten kilobytes each, so little memory, and much more than a pipe holds."""
 _HEAD: Final = 4
 _LOOKUPS_ONLY: Final = "lookups-only"
 _PROGRAM: Final = "import sys; from streams.replay.beside import main; sys.exit(main())"
@@ -111,7 +111,7 @@ def _read_ahead(pipe: BinaryIO, frames: "SimpleQueue[bytes | None]", room: Bound
 def work(path: Path, settings: MeasureSettings, pipe: BinaryIO, *, lookups_only: bool = False) -> bool:
     """Meter a log file and send its frames; return False where it failed, which is sent as well."""
     try:
-        for batch in metered(read_chunks(path), settings, lookups_only=lookups_only):
+        for batch in metered(read_partitions(path), settings, lookups_only=lookups_only):
             _send(pipe, batch)
     except LogFileError as error:
         _send(pipe, Failure(error.reason, str(error.path), error.line))

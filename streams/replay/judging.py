@@ -1,20 +1,19 @@
-"""Measurements judged while they come: applied in the order of their watermarks, as far as that is known.
+"""Measurements judged while they come, block by block, the partitions kept together in time.
 
-The order is that of the whole log: by watermark, then source. A partition's measurements come in that order,
-so the least of those at hand is next once every partition has one at hand. Each exclusion takes effect
-before the first measurement that passes the time at which it was recorded.
+Which partition's come first changes no result, as the clock is the least watermark of all; so a block of the
+partition that is furthest behind is next. Each exclusion takes effect when the clock passes the time at which
+it was recorded, so it must be known before.
 """
 
-import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from streams.detect.detector import NOT_YET, Detector
+from streams.detect.detector import Detector
 from streams.detect.rule import Rule
 from streams.detect.tracker import Output
 from streams.model.canonical import ordered_outages
 from streams.model.exclusion import Exclusion
-from streams.model.measurement import Measurement, Source
+from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
 from streams.model.settings import DetectSettings
 from streams.replay.packed import Packed, Sorter, unpacker
@@ -29,14 +28,10 @@ class Judging:
     def __init__(
         self, rule: Rule, settings: DetectSettings, partitions: Iterable[int], *, outages_only: bool = False
     ) -> None:
-        self._detector = Detector(rule, settings, partitions, outages_only=outages_only)
+        self._detector = Detector(rule, settings, partitions, outages_only=outages_only, unhurried=True)
         self._unpack = unpacker(Measurement)
         self._blocks: dict[int, deque[bytes]] = {at: deque() for at in self._detector.watermarks}
-        self._rows: dict[int, Iterator[Measurement]] = {at: iter(()) for at in self._blocks}
-        self._hungry = set(self._blocks)
         self._ended = False
-        self._heads: list[tuple[int, Source, int, Measurement]] = []
-        self._applied_ms = NOT_YET
         self._windows: dict[str, Sorter[Window]] = {}
         self._outages: list[Outage] = []
 
@@ -52,16 +47,13 @@ class Judging:
         from here on is worthless.
         """
         for exclusion in exclusions:
-            if exclusion.recorded_at_ms < self._applied_ms:
+            if exclusion.recorded_at_ms < self._detector.clock_ms:
                 return False
             self._detector.announce(exclusion)
         for partition, block in blocks:
             if partition not in self._blocks:
                 return False
             self._blocks[partition].append(block)
-            if partition in self._hungry:
-                self._hungry.discard(partition)
-                self._next(partition)
         self._run()
         return True
 
@@ -69,29 +61,25 @@ class Judging:
         """Return every revision of every window and outage, in canonical order."""
         self._ended = True
         self._run()
+        self._take(self._detector.catch_up())
         self._take(self._detector.take_announced())
         windows = (self._windows[link].finish() for link in sorted(self._windows))
         return Packed.joined(Window, windows), ordered_outages(self._outages)
 
     def _run(self) -> None:
-        """Apply measurements while the next one is known: at the end it is, whoever has none left."""
-        heads, apply = self._heads, self._detector.apply
-        while heads and (self._ended or not self._hungry):
-            watermark_ms, _, partition, measurement = heapq.heappop(heads)
-            self._applied_ms = watermark_ms
-            self._take(apply(measurement).output)
-            self._next(partition)
-
-    def _next(self, partition: int) -> None:
-        """Put the next measurement of a partition at hand, or note that it is waited for."""
-        measurement = next(self._rows[partition], None)
-        while measurement is None:
-            if not self._blocks[partition]:
-                self._hungry.add(partition)
+        """Apply blocks while that of the partition furthest behind is there; at the end, all there are."""
+        apply, watermark_of = self._detector.apply, self._detector.watermarks.__getitem__
+        waiting = self._blocks
+        while waiting:
+            partition = min(waiting, key=watermark_of)
+            if waiting[partition]:
+                for measurement in self._unpack(waiting[partition].popleft()):
+                    if output := apply(measurement).output:
+                        self._take(output)
+            elif self._ended:
+                waiting = {at: blocks for at, blocks in waiting.items() if blocks}
+            else:
                 return
-            self._rows[partition] = iter(self._unpack(self._blocks[partition].popleft()))
-            measurement = next(self._rows[partition], None)
-        heapq.heappush(self._heads, (measurement.watermark_ms, measurement.source, partition, measurement))
 
     def _take(self, output: dict[str, Output]) -> None:
         for link, published in output.items():

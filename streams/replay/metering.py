@@ -13,7 +13,7 @@ from streams.measure.meter import DeadLetter, Meter, SubmissionCounter
 from streams.model import events
 from streams.model.digest import Entry
 from streams.model.measurement import RecordCounts
-from streams.model.record import Record
+from streams.model.record import ByPartition
 from streams.model.settings import MeasureSettings
 from streams.replay.packed import pack
 
@@ -48,7 +48,7 @@ class Batch(Struct, array_like=True, tag="batch"):
 
 
 def metered(
-    chunks: Iterable[list[Record]], settings: MeasureSettings, *, lookups_only: bool = False
+    chunks: Iterable[ByPartition], settings: MeasureSettings, *, lookups_only: bool = False
 ) -> Iterator[Batch]:
     """Yield a batch for each chunk of records, and a last one.
 
@@ -56,15 +56,8 @@ def metered(
     """
     meters: dict[tuple[str, int], Meter] = {}
     for chunk in chunks:
-        sources: dict[tuple[str, int], list[Entry]] = {}
-        for record in chunk:
-            source, entry = record[:2], record[2:]
-            try:
-                sources[source].append(entry)
-            except KeyError:
-                sources[source] = [entry]
-        batch = Batch(len(chunk))
-        for (topic, partition), entries in sources.items():
+        batch = Batch(sum(map(len, chunk.values())))
+        for (topic, partition), entries in chunk.items():
             if topic == EXCLUSIONS:
                 batch.exclusions += [(topic, partition, entry) for entry in entries]
             elif topic not in DECODERS:

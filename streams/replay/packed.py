@@ -6,7 +6,8 @@ from itertools import islice
 from typing import Final, Generic, TypeVar, overload
 
 import msgspec
-import zstandard
+
+from streams.model.zstd import compress, decompress
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 Key = tuple[int, int]
@@ -17,13 +18,12 @@ BLOCK_ROWS: Final = 128
 
 def pack(rows: Sequence[msgspec.Struct]) -> bytes:
     """Return rows as one compressed block."""
-    return zstandard.ZstdCompressor(level=1).compress(_encode(rows))
+    return compress(_encode(rows), level=1)
 
 
 def unpacker(kind: type[Row]) -> Callable[[bytes], list[Row]]:
     """Return a function from a block of rows of one kind to the rows."""
     decode = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type] # a type made at run time
-    decompress = zstandard.ZstdDecompressor().decompress
     return lambda block: decode(decompress(block))
 
 

@@ -66,6 +66,18 @@ def test_the_order_of_reading_partitions_changes_nothing(seed, chosen, order):
 
 
 @SLOW
+@given(seeds, faults, seeds)
+def test_a_clock_that_does_not_hurry_finds_the_same(seed, chosen, which):
+    """Looked at every ten minutes or at every slot, the links say the same, with the same times."""
+    log = draw_log(seed, faults=chosen, partitions=2)
+    some = [told.event.event_id for told in Random(which).sample(log, 40) if told.event.event_id]
+    measurements = measure(late(log, some, 200_000))
+    plain, unhurried = detect(measurements), detect(measurements, unhurried=True)
+    assert sorted(unhurried.outages, key=revision) == sorted(plain.outages, key=revision)
+    assert sorted(unhurried.windows, key=minute) == sorted(plain.windows, key=minute)
+
+
+@SLOW
 @given(seeds, faults, st.floats(0, 1))
 def test_applying_a_measurement_again_changes_nothing(seed, chosen, share):
     """Measurements that come twice, as after a crash, are known by their offsets."""

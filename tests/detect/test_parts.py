@@ -1,5 +1,7 @@
 """The pure parts of detection: seconds of asking, minutes, sight, silence, figures."""
 
+from functools import reduce
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -8,14 +10,15 @@ from hypothesis import strategies as st
 from streams.detect.edges import onset_ms, recovery_ms, slow_seconds
 from streams.detect.expected import HOUR_MS, HOURS_A_WEEK, Expected
 from streams.detect.facts import merged
-from streams.detect.minute import MINUTE_SKETCH, Minute
+from streams.detect.history import History
+from streams.detect.minute import MINUTE_MS, MINUTE_SKETCH, Minute
 from streams.detect.normal import LADDER_MS, Block, coarse, normal_after, slow_answers
 from streams.detect.outages import Totals, fault_domain, outage_id, within
 from streams.detect.rule import QUIET, Rule
 from streams.detect.sight import GRACE_MS, Sight
 from streams.detect.windows import state_ms
 from streams.model.measurement import Asked, LinkSlot
-from streams.model.settings import SLOT_MS
+from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_of
 
 histograms = st.dictionaries(st.integers(0, len(BUCKET_LOWER_MS) - 1), st.integers(1, 50), max_size=12)
@@ -93,9 +96,39 @@ def test_a_packed_minute_takes_late_slots_as_an_open_one_does(chosen, data):
     packed.pack()
     for slot in chosen[late:]:
         packed.merge(slot)
+    if packed.packed is None:
+        packed.pack()
     open_one.pack()
     assert open_one.read() == packed.read()
     assert (open_one.attempts, open_one.latencies()) == (packed.attempts, packed.latencies())
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 360), st.booleans(), histograms), min_size=20, max_size=120),
+    st.sampled_from([0, 3, 60]),
+)
+def test_late_facts_leave_the_past_as_if_they_had_come_in_time(told, pack_after):
+    """Neither lateness nor when minutes are packed changes what is normal and what a minute holds."""
+    facts = [
+        LinkSlot(
+            at * SLOT_MS, outcomes={"ok": 9}, asked=[Asked(at * 5, 9, 0, 1)], latency=dict(sorted(of.items()))
+        )
+        for at, _, of in told
+    ]
+    in_time, corrected = (History(Rule(), DetectSettings(), 40_000) for _ in range(2))
+    corrected.pack_after_ms = pack_after * MINUTE_MS
+    for at in sorted({slot.start_ms for slot in facts}):
+        in_time.add(reduce(merged, [slot for slot in facts if slot.start_ms == at]))
+    on_time = {slot.start_ms: slot for slot, (_, late, _) in zip(facts, told, strict=True) if not late}
+    for at in sorted(on_time):
+        corrected.add(on_time[at])
+    for slot in facts:
+        if on_time.get(slot.start_ms) is not slot:
+            corrected.correct([slot])
+    assert corrected.blocks == in_time.blocks
+    for at, minute in in_time.between(0, 400 * SLOT_MS):
+        assert corrected.minutes[at].latencies() == minute.latencies()
+        assert corrected.minutes[at].attempts == minute.attempts
 
 
 def test_a_minute_keeps_a_bounded_sketch():
