@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-import zstandard
 from msgspec import Struct
 
 from streams.detect.detector import Cuts, Detector, source_key
@@ -25,6 +24,7 @@ from streams.detect.windows import Trouble
 from streams.model.exclusion import Exclusion
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
+from streams.model.zstd import compress, decompress
 
 VERSION: Final = 3
 
@@ -149,12 +149,12 @@ def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
 
 def pack(state: LinkState) -> bytes:
     """Return a state as compressed bytes."""
-    return zstandard.ZstdCompressor(level=1).compress(_encoder.encode(state))
+    return compress(_encoder.encode(state), level=1)
 
 
 def unpack(data: bytes) -> LinkState:
     """Return the state in `pack`'s bytes; raise `ValueError` where they are of another version."""
-    state = _decoder.decode(zstandard.ZstdDecompressor().decompress(data))
+    state = _decoder.decode(decompress(data))
     if state.version != VERSION:
         raise ValueError(f"the state of {state.link} has version {state.version}, not {VERSION}")
     return state

@@ -11,12 +11,12 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
-import zstandard
 from msgspec import Struct
 
 from streams.model.calendar import DAY_MS, MINUTE_MS
 from streams.model.intervals import Intervals, clip, union
 from streams.model.outage import Window
+from streams.model.zstd import compress, decompress
 
 MINUTES: Final = DAY_MS // MINUTE_MS
 LAYOUT: Final = (
@@ -69,7 +69,7 @@ class DayOfMinutes:
     @classmethod
     def unpack(cls, day_ms: int, columns: bytes, details: bytes | None = None) -> "DayOfMinutes":
         """Return a packed day; without ``details`` it is for figures only and must not be packed again."""
-        data = memoryview(zstandard.ZstdDecompressor().decompress(columns))
+        data = memoryview(decompress(columns))
         arrays, offset = {}, 0
         for name, code, width in LAYOUT:
             if details is not None or name in FOR_FIGURES:
@@ -81,7 +81,7 @@ class DayOfMinutes:
             offset += width * MINUTES
         if details is None:
             return cls(day_ms, arrays)
-        unpacked = zstandard.ZstdDecompressor().decompress(details)
+        unpacked = decompress(details)
         return cls(day_ms, arrays, _details_decoder.decode(unpacked))
 
     def pack(self) -> tuple[bytes, bytes]:
@@ -91,9 +91,8 @@ class DayOfMinutes:
             columns = [array(column.typecode, column) for column in columns]
             for column in columns:
                 column.byteswap()
-        compressor = zstandard.ZstdCompressor(level=3)
         details = msgspec.msgpack.encode(dict(sorted(self.details.items())))
-        return compressor.compress(b"".join(map(bytes, columns))), compressor.compress(details)
+        return compress(b"".join(map(bytes, columns)), level=3), compress(details, level=3)
 
     def put(self, window: Window) -> bool:
         """Take a window in; False if a revision as new is there. Raise `WindowError` if it is no minute."""

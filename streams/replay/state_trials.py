@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, Final
 
-import zstandard
 from msgspec import Struct
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +24,7 @@ from streams.model.exclusion import new_exclusion
 from streams.model.measurement import Alive, Asked, LinkCells, LinkSlot, Measurement, RecordCounts, Source
 from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import bucket_of
+from streams.model.zstd import decompress
 from streams.replay.histories import BACKGROUND, START_MS
 
 LINK: Final = "one-link"
@@ -61,7 +61,7 @@ def sizes(
             outages.update(outage.outage_id for outage in output.outages)
         if (number + 1) % every == 0:
             saved = save(detector, number)[f"link:{LINK}"]
-            unpacked = len(zstandard.ZstdDecompressor().decompress(saved))
+            unpacked = len(decompress(saved))
             objects = size_of(detector.trackers[LINK])
             yield Size((number + 1) / DAY_SLOTS, len(saved), unpacked, objects, len(outages))
 
