@@ -24,8 +24,14 @@ from streams.detect.normal import (
     normal_after,
     slow_answers,
 )
-from streams.detect.placing import REACH_MS, confirmed, first_edge_ms, settled_edge_ms
-from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, step, weigh
+from streams.detect.placing import (
+    REACH_MS,
+    confirmed,
+    confirmed_recovery,
+    first_edge_ms,
+    settled_edge_ms,
+)
+from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
 from streams.model.events import NO_RESPONSE
 from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
@@ -73,7 +79,7 @@ class History:
         if minute is None:
             minute = self._begin(start_ms)
         minute.append(slot)
-        self.state, decided = self._judge(self.state, slot)
+        self.state, decided = self._judge(self.state, slot, minute.verdicts)
         if decided is not None:
             self._note(start_ms, [*minute.verdicts, decided])
         return decided
@@ -197,8 +203,10 @@ class History:
                 old.pack()
         return minute
 
-    def _judge(self, state: RuleState, slot: LinkSlot) -> tuple[RuleState, Decided | None]:
-        """Run the rule over one slot; a verdict comes with its edge."""
+    def _judge(
+        self, state: RuleState, slot: LinkSlot, earlier: list[Decided]
+    ) -> tuple[RuleState, Decided | None]:
+        """Run the rule over one slot; a verdict comes with its edge. ``earlier`` are those of its minute."""
         ok = failed = 0
         for asked in slot.asked:
             ok += asked.ok
@@ -212,14 +220,35 @@ class History:
             return state, None
         end_ms = slot.start_ms + self.settings.slot_ms
         counts = Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
-        after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal)
+
+        def holds(verdict: Verdict) -> bool:
+            return self._confirmed(verdict, state, end_ms, earlier)
+
+        after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal, holds)
         if verdict is None:
             return after, None
-        if not confirmed(verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal):
-            return weigh(state, slot.start_ms, counts, self.rule, normal), None
         edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
         return after, Decided(end_ms, verdict, edge_ms, slow)
+
+    def _confirmed(self, verdict: Verdict, state: RuleState, end_ms: int, earlier: list[Decided]) -> bool:
+        """Say whether a verdict holds by the time of asking; ``earlier`` are those of its minute."""
+        slots, rule, normal = self._slots, self.rule, self.normal_at(end_ms - self.settings.slot_ms)
+        if verdict.condition == "UP":
+            edge_ms = first_edge_ms(state, verdict, end_ms, slots, self._lookback_ms, rule, normal)
+            return confirmed_recovery(edge_ms, end_ms, slots, rule, normal)
+        last = earlier[-1] if earlier else self._last_before(end_ms - self.settings.slot_ms)
+        from_ms = verdict.since_ms - self._lookback_ms
+        if last is not None:
+            from_ms = max(from_ms, last.edge_ms)
+        return confirmed(verdict, from_ms, end_ms, slots, rule, normal)
+
+    def _last_before(self, at_ms: int) -> Decided | None:
+        """Return the last verdict before the minute of a time."""
+        at = bisect_left(self._deciding, at_ms - at_ms % MINUTE_MS)
+        if at:
+            return self.minutes[self._deciding[at - 1]].verdicts[-1]
+        return self.past[-1] if self.past else None
 
     def _slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
         """Yield the slots that begin in ``[from_ms, to_ms)``, ascending, without those that say nothing."""
@@ -264,7 +293,7 @@ class History:
         minute = self.minutes[start_ms]
         state, verdicts = minute.before, list[Decided]()
         for slot in minute.read():
-            state, decided = self._judge(state, slot)
+            state, decided = self._judge(state, slot, verdicts)
             if decided is not None:
                 verdicts.append(decided)
         self._note(start_ms, verdicts)

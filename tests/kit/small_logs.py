@@ -21,12 +21,16 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Fault:
-    """For ``seconds`` from ``start``, a share of the attempts ends with ``outcome`` (None: never)."""
+    """For ``seconds`` from ``start``, a share of the attempts ends with ``outcome`` (None: never).
+
+    ``slower`` says how many times longer than usual that takes.
+    """
 
     start: int
     seconds: int
     share: float = 1.0
     outcome: str | None = "unreachable"
+    slower: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def draw_log(seed, *, seconds=900, faults=(), link="npd", rate=1.0, partitions=2
             (f for f in faults if f.start <= at < f.start + f.seconds and rng.random() < f.share), None
         )
         if hit is not None:
-            outcome = hit.outcome
+            outcome, latency_ms = hit.outcome, round(latency_ms * hit.slower)
         elif rng.random() < background:
             outcome = "timeout"
         if outcome == "timeout":
