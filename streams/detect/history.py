@@ -55,6 +55,7 @@ class History:
         self._deciding: list[int] = []
         self._normals: dict[int, Normal] = {}
         self._lookback_ms = lookback_ms
+        self._resummed: set[int] = set()
         self.watched: Callable[[int, int], bool] = lambda _start_ms, _end_ms: True
         """Says whether an observer was alive at any time of a span."""
 
@@ -183,6 +184,16 @@ class History:
             return coarse_volume(blocks[-1].attempts)
         end = bisect_left(blocks, block_ms, key=_start)
         return coarse_volume(blocks[end - 1].attempts) if end else None
+
+    def take_resummed(self) -> list[tuple[int, int]]:
+        """Return, once, the spans before which the last quiet block says something else since corrected."""
+        spans = []
+        for block_ms in sorted(self._resummed):
+            following = bisect_left(self.blocks, block_ms + BLOCK_MS, key=_start)
+            last_ms = self.blocks[following].start_ms if following < len(self.blocks) else self._order[-1]
+            spans.append((block_ms + BLOCK_MS, last_ms + BLOCK_MS))
+        self._resummed.clear()
+        return spans
 
     def _begin(self, start_ms: int) -> Minute:
         """Begin a minute; a block that ends with this is summed up."""
@@ -317,6 +328,7 @@ class History:
         """Sum a block up again, if it was; return the minutes whose normal that moves."""
         if self._order[-1] // BLOCK_MS * BLOCK_MS <= block_ms or not self._sum_up(block_ms):
             return []
+        self._resummed.add(block_ms)
         moved = []
         for later in sorted(at for at in self._normals if at > block_ms):
             before = self._normals.pop(later)

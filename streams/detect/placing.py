@@ -129,13 +129,14 @@ def settled_edge_ms(
 ) -> int:
     """Return the edge of a verdict as all outcomes known by ``known_ms`` place it.
 
-    It lies between the edges of the verdicts ``before`` and ``after``, and within ten minutes of where it was
-    placed at first. Edges of slowness, and those between down and degraded, stay as they were placed.
+    It lies between the edges of the verdicts ``before`` and ``after``, before the decision, and within ten
+    minutes of where it was placed at first. Edges of slowness, and those between down and degraded, stay as
+    they were placed.
     """
     edge_ms, test = decided.edge_ms, decided.verdict.test
     if decided.verdict.whole or decided.slow or test not in FAILING | {"recovery"}:
         return edge_ms
-    from_ms, to_ms = edge_ms - REACH_MS, min(edge_ms + REACH_MS, known_ms)
+    from_ms, to_ms = edge_ms - REACH_MS, min(edge_ms + REACH_MS, decided.decided_ms)
     if before is not None:
         from_ms = max(from_ms, before.edge_ms)
     if after is not None and after.decided_ms <= known_ms:

@@ -289,8 +289,7 @@ class LinkTracker:
             self.history.look_again(seen)
         if slots:
             self.history.correct(slots)
-            touched |= self.windows.reconsider(slots)
-        return touched
+        return touched | self.windows.reconsider(slots)
 
     def _final_ms(self, spell: TroubleSpell) -> int:
         """Return when all outcomes asked before a spell's end was decided are known, as the end of a slot."""

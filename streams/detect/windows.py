@@ -91,9 +91,13 @@ class Windows:
             until_ms = self._vouch(slot.start_ms)
             if slot.asked[0].second * 1000 < slot.start_ms - self.settings.slot_ms:
                 earlier = self._vouch_for_asking(slot)
+        self._reach(until_ms)
+        return earlier
+
+    def _reach(self, until_ms: int) -> None:
+        """Have windows made up to a time at least."""
         if until_ms > self.until_ms:
             self.until_ms = -(-until_ms // MINUTE_MS) * MINUTE_MS
-        return earlier
 
     def reconsider(self, slots: Sequence[LinkSlot]) -> set[int]:
         """Look again which slots vouch, where late facts were added; return the minutes that may be touched.
@@ -104,7 +108,7 @@ class Windows:
         if not self.wanted:
             return {slot.start_ms // MINUTE_MS * MINUTE_MS for slot in slots}
         for slot in slots:
-            touched.update(minutes_of(slot.start_ms, slot.start_ms + self.settings.slot_ms))
+            touched.add(slot.start_ms // MINUTE_MS * MINUTE_MS)
             touched.update(self.expect(slot))
         for at_ms in {at for slot in slots for at in (slot.start_ms, *self._asked_in(slot))}:
             at = bisect_left(self.evident, at_ms)
@@ -112,17 +116,11 @@ class Windows:
                 touched.update(minutes_of(at_ms, self.vouched[at]))
                 if not self._is_evident(at_ms):
                     del self.evident[at], self.vouched[at]
-        return touched
+        return touched | self._vouch_again()
 
     def _vouch(self, slot_start_ms: int) -> int:
         """Note that outcomes became known in a slot; return until when they vouch for the link's state."""
-        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
-        volume = self.history.volume_before(slot_start_ms)
-        recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
-        silence_ms = self.expected.silence_ms(slot_start_ms, recent)
-        if silence_ms is not None and silence_ms < ttl_ms:
-            ttl_ms = max(silence_ms, slot_ms)
-        until_ms = slot_start_ms + slot_ms + ttl_ms
+        until_ms = self._vouches_until_ms(slot_start_ms)
         evident = self.evident
         if not evident or slot_start_ms > evident[-1]:
             evident.append(slot_start_ms)
@@ -133,6 +131,30 @@ class Windows:
                 evident.insert(at, slot_start_ms)
                 self.vouched.insert(at, until_ms)
         return until_ms
+
+    def _vouches_until_ms(self, slot_start_ms: int) -> int:
+        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
+        volume = self.history.volume_before(slot_start_ms)
+        recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
+        silence_ms = self.expected.silence_ms(slot_start_ms, recent)
+        if silence_ms is not None and silence_ms < ttl_ms:
+            ttl_ms = max(silence_ms, slot_ms)
+        return slot_start_ms + slot_ms + ttl_ms
+
+    def _vouch_again(self) -> set[int]:
+        """Say anew for how long evidence holds where a correction moved what is asked of the link.
+
+        Return the minutes that may be touched.
+        """
+        touched: set[int] = set()
+        for from_ms, to_ms in self.history.take_resummed():
+            for at in range(bisect_left(self.evident, from_ms), bisect_left(self.evident, to_ms)):
+                until_ms = self._vouches_until_ms(self.evident[at])
+                if until_ms != self.vouched[at]:
+                    touched.update(minutes_of(self.evident[at], max(until_ms, self.vouched[at])))
+                    self.vouched[at] = until_ms
+                    self._reach(until_ms)
+        return touched
 
     def _vouch_for_asking(self, slot: LinkSlot) -> set[int]:
         """Let the outcomes of a slot vouch for when they were asked; return the minutes that are news."""

@@ -1,14 +1,19 @@
 """Trouble on the heels of other trouble, silence, and what is known late: told apart, and placed."""
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_logs import START_MS, Fault, Told, draw_log, run
 
+from streams.detect.minute import Decided
 from streams.detect.outages import Totals, kind_of
-from streams.detect.rule import Rule
+from streams.detect.placing import settled_edge_ms
+from streams.detect.rule import Normal, Rule, Verdict
 from streams.detect.spells import TroubleSpell
 from streams.model.events import Heartbeat
+from streams.model.measurement import Asked, LinkSlot
 
 
 def told_of(result):
@@ -146,3 +151,39 @@ def test_flapping_is_few_outages(seed):
     assert len(found) == 1
     assert found[0].changes >= 2 or found[0].kind == "down"
     assert found[0].end_ms - found[0].start_ms > Rule().settle_ms
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_how_long_evidence_holds_does_not_depend_on_when_volume_was_known(seed):
+    """Answers told up to a quarter of an hour late look like trouble at first, so that no volume is known.
+    Of a silence in the meantime the same is unknown in the end.
+    """
+    rng = Random(seed)
+    on_time = [
+        told
+        for told in draw_log(seed, seconds=2400, rate=3.0)
+        if isinstance(told.event, Heartbeat) or not 640 <= asked_s(told.event) < 800
+    ]
+    late = [
+        Told(told.told_ms + rng.randrange(5, 900) * 1000, told.partition, told.event)
+        if hasattr(told.event, "outcome") and 120 <= asked_s(told.event) < 300 and rng.random() < 0.4
+        else told
+        for told in on_time
+    ]
+    assert run(late).last_windows() == run(on_time).last_windows()
+
+
+def test_an_end_lies_before_the_decision_that_it_is_one():
+    """What fails by chance after a recovery was decided does not draw the end to it: of that not all is known
+    when the outage is closed.
+    """
+    seconds = [Asked(at, 2, 1, 1, [5]) for at in range(100)] + [Asked(at, 3, 0, 1) for at in range(100, 160)]
+    seconds += [Asked(at, 2, 1, 1, [5]) for at in range(160, 185)]
+    slots = [
+        LinkSlot(at * 1000, asked=[asked for asked in seconds if at <= asked.second < at + 5])
+        for at in range(0, 185, 5)
+    ]
+    recovery = Decided(160_000, Verdict("recovery", "UP", 100_000), 100_001)
+    normal = Normal(0.1, 120_960.0, None)
+    found = settled_edge_ms(recovery, None, None, 195_000, lambda *_: slots, 40_000, Rule(), normal)
+    assert found == 100_001

@@ -59,9 +59,16 @@ class Result:
         return [story(outage) for outage in self.final()]
 
     def last_windows(self):
-        """Return what the last revision of each window says, without its number and its late records."""
+        """Return what the last revision of each window says, without its number and its late records.
+
+        One that knows nothing says what a missing one does.
+        """
         last = {(window.link, window.start_ms): window for window in self.windows}
-        return {key: msgspec.structs.replace(w, revision=0, late=0) for key, w in last.items()}
+        return {
+            key: msgspec.structs.replace(w, revision=0, late=0)
+            for key, w in last.items()
+            if w.requested or w.attempts or w.state_ms["UNKNOWN"] < w.end_ms - w.start_ms
+        }
 
 
 def story(outage):
