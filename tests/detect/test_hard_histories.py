@@ -177,13 +177,14 @@ def test_an_end_lies_before_the_decision_that_it_is_one():
     """What fails by chance after a recovery was decided does not draw the end to it: of that not all is known
     when the outage is closed.
     """
-    seconds = [Asked(at, 2, 1, 1, [5]) for at in range(100)] + [Asked(at, 3, 0, 1) for at in range(100, 160)]
-    seconds += [Asked(at, 2, 1, 1, [5]) for at in range(160, 185)]
+    seconds = [Asked(at, 2, 1, 1, [5]) for at in range(100)] + [Asked(at, 3, 0, 1) for at in range(100, 115)]
+    seconds += [Asked(at, 2, 1, 1, [5]) for at in range(115, 150)]
+    seconds += [Asked(at, 3, 0, 1) for at in range(150, 155)]
     slots = [
         LinkSlot(at * 1000, asked=[asked for asked in seconds if at <= asked.second < at + 5])
-        for at in range(0, 185, 5)
+        for at in range(0, 155, 5)
     ]
-    recovery = Decided(160_000, Verdict("recovery", "UP", 100_000), 100_001)
+    recovery = Decided(115_000, Verdict("recovery", "UP", 100_000), 100_001)
     normal = Normal(0.1, 120_960.0, None)
-    found = settled_edge_ms(recovery, None, None, 195_000, lambda *_: slots, 40_000, Rule(), normal)
+    found = settled_edge_ms(recovery, None, None, 155_000, lambda *_: slots, 40_000, Rule(), normal)
     assert found == 100_001
