@@ -74,7 +74,8 @@ def _join(spells: list[TroubleSpell], rule: Rule) -> None:
     before, last = spells[-2:]
     assert before.end_ms is not None
     soon = last.start_ms - before.end_ms < rule.flap_gap_ms
-    if soon and (before.slow, before.down) == (last.slow, last.down):
+    flapping = before.changes > 0  # bursts look now like this, now like that: still one incident
+    if soon and before.slow == last.slow and (flapping or before.down == last.down):
         spells.pop()
         before.end_ms = before.closed_ms = None
         before.changes += last.changes + 2

@@ -11,7 +11,7 @@ from streams.detect.minute import Decided
 from streams.detect.outages import Totals, kind_of
 from streams.detect.placing import settled_edge_ms
 from streams.detect.rule import Normal, Rule, Verdict
-from streams.detect.spells import TroubleSpell
+from streams.detect.spells import TroubleSpell, spells_of
 from streams.model.events import Heartbeat
 from streams.model.measurement import Asked, LinkSlot
 
@@ -142,6 +142,21 @@ def test_the_edges_of_a_spell_do_not_count_towards_its_kind(attempts, failures, 
     assert kind_of(spell, Totals(attempts=attempts, failures=failures)) == kind
 
 
+@pytest.mark.parametrize(
+    ("conditions", "spells"),
+    [("DOWN DOWN DEGRADED", 1), ("DOWN DEGRADED", 2), ("DOWN DOWN", 1), ("DEGRADED DOWN DOWN DEGRADED", 2)],
+)
+def test_what_returns_otherwise_is_another_outage_unless_it_flaps(conditions, spells):
+    """Trouble of another kind, half a minute after trouble, is its own; of a flapping link it is the same."""
+    verdicts = []
+    for number, condition in enumerate(conditions.split()):
+        at_ms = 90_000 * number
+        test = "total" if condition == "DOWN" else "partial"
+        verdicts.append(Decided(at_ms + 10_000, Verdict(test, condition, at_ms), at_ms))
+        verdicts.append(Decided(at_ms + 70_000, Verdict("recovery", "UP", at_ms + 60_000), at_ms + 60_000))
+    assert len(spells_of(verdicts, Rule())) == spells
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6))
 def test_flapping_is_few_outages(seed):
@@ -155,8 +170,8 @@ def test_flapping_is_few_outages(seed):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_how_long_evidence_holds_does_not_depend_on_when_volume_was_known(seed):
-    """Answers told up to a quarter of an hour late look like trouble at first, so that no volume is known.
-    Of a silence in the meantime the same is unknown in the end.
+    """Of a silence the same is unknown in the end, though late answers before it hid for a while how often
+    the link is asked.
     """
     rng = Random(seed)
     on_time = [
