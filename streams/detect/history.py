@@ -26,8 +26,14 @@ from streams.detect.normal import (
     normal_after,
     slow_answers,
 )
-from streams.detect.placing import REACH_MS, confirmed, first_edge_ms, settled_edge_ms
-from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, step, weigh
+from streams.detect.placing import (
+    REACH_MS,
+    confirmed,
+    confirmed_recovery,
+    first_edge_ms,
+    settled_edge_ms,
+)
+from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
 from streams.model.events import NO_RESPONSE
 from streams.model.measurement import Histogram, LinkSlot
 from streams.model.settings import DetectSettings
@@ -58,6 +64,7 @@ class History:
         self._lookback_ms = lookback_ms
         self.pack_after_ms = PACK_AFTER_MS
         """How old minutes are packed, which changes nothing but what they take in memory and in time."""
+        self._resummed: set[int] = set()
         self.watched: Callable[[int, int], bool] = lambda _start_ms, _end_ms: True
         """Says whether an observer was alive at any time of a span."""
 
@@ -82,7 +89,7 @@ class History:
         if minute is None:
             minute = self._begin(start_ms)
         minute.append(slot)
-        self.state, decided = self._judge(self.state, slot)
+        self.state, decided = self._judge(self.state, slot, minute.verdicts)
         if decided is not None:
             self._note(start_ms, [*minute.verdicts, decided])
         return decided
@@ -195,6 +202,16 @@ class History:
         end = bisect_left(blocks, block_ms, key=_start)
         return coarse_volume(blocks[end - 1].attempts) if end else None
 
+    def take_resummed(self) -> list[tuple[int, int]]:
+        """Return, once, the spans before which the last quiet block says something else since corrected."""
+        spans = []
+        for block_ms in sorted(self._resummed):
+            following = bisect_left(self.blocks, block_ms + BLOCK_MS, key=_start)
+            last_ms = self.blocks[following].start_ms if following < len(self.blocks) else self._order[-1]
+            spans.append((block_ms + BLOCK_MS, last_ms + BLOCK_MS))
+        self._resummed.clear()
+        return spans
+
     def _begin(self, start_ms: int) -> Minute:
         """Begin a minute; a block that ends with this is summed up."""
         order, before = self._order, self.state
@@ -214,8 +231,10 @@ class History:
                 old.pack()
         return minute
 
-    def _judge(self, state: RuleState, slot: LinkSlot) -> tuple[RuleState, Decided | None]:
-        """Run the rule over one slot; a verdict comes with its edge."""
+    def _judge(
+        self, state: RuleState, slot: LinkSlot, earlier: list[Decided]
+    ) -> tuple[RuleState, Decided | None]:
+        """Run the rule over one slot; a verdict comes with its edge. ``earlier`` are those of its minute."""
         ok = failed = 0
         for asked in slot.asked:
             ok += asked.ok
@@ -229,14 +248,35 @@ class History:
             return state, None
         end_ms = slot.start_ms + self.settings.slot_ms
         counts = Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
-        after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal)
+
+        def holds(verdict: Verdict) -> bool:
+            return self._confirmed(verdict, state, end_ms, earlier)
+
+        after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal, holds)
         if verdict is None:
             return after, None
-        if not confirmed(verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal):
-            return weigh(state, slot.start_ms, counts, self.rule, normal), None
         edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
         return after, Decided(end_ms, verdict, edge_ms, slow)
+
+    def _confirmed(self, verdict: Verdict, state: RuleState, end_ms: int, earlier: list[Decided]) -> bool:
+        """Say whether a verdict holds by the time of asking; ``earlier`` are those of its minute."""
+        slots, rule, normal = self._slots, self.rule, self.normal_at(end_ms - self.settings.slot_ms)
+        if verdict.condition == "UP":
+            edge_ms = first_edge_ms(state, verdict, end_ms, slots, self._lookback_ms, rule, normal)
+            return confirmed_recovery(edge_ms, end_ms, slots, rule, normal)
+        last = earlier[-1] if earlier else self._last_before(end_ms - self.settings.slot_ms)
+        from_ms = verdict.since_ms - self._lookback_ms
+        if last is not None:
+            from_ms = max(from_ms, last.edge_ms)
+        return confirmed(verdict, from_ms, end_ms, slots, rule, normal)
+
+    def _last_before(self, at_ms: int) -> Decided | None:
+        """Return the last verdict before the minute of a time."""
+        at = bisect_left(self._deciding, at_ms - at_ms % MINUTE_MS)
+        if at:
+            return self.minutes[self._deciding[at - 1]].verdicts[-1]
+        return self.past[-1] if self.past else None
 
     def _slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
         """Yield the slots that begin in ``[from_ms, to_ms)``, ascending, without those that say nothing."""
@@ -281,7 +321,7 @@ class History:
         minute = self.minutes[start_ms]
         state, verdicts = minute.before, list[Decided]()
         for slot in minute.read():
-            state, decided = self._judge(state, slot)
+            state, decided = self._judge(state, slot, verdicts)
             if decided is not None:
                 verdicts.append(decided)
         self._note(start_ms, verdicts)
@@ -305,6 +345,7 @@ class History:
         """Sum a block up again, if it was; return the minutes whose normal that moves."""
         if self._order[-1] // BLOCK_MS * BLOCK_MS <= block_ms or not self._sum_up(block_ms):
             return []
+        self._resummed.add(block_ms)
         moved = []
         for later in sorted(at for at in self._normals if at > block_ms):
             before = self._normals.pop(later)

@@ -167,6 +167,21 @@ def outage_id(link: str, start_ms: int) -> str:
     return "o-" + blake2b(f"{link}\0{start_ms}".encode(), digest_size=8).hexdigest()
 
 
+def kind_of(spell: TroubleSpell, totals: Totals) -> Kind:
+    """Return whether a spell was down: at least half of its attempts failed.
+
+    It begins with a failure because that is how its start is chosen, and its last attempt before the first
+    success failed likewise. Neither tells how often attempts fail, and on a quiet link they would make up
+    half of what was seen, so they are left out.
+    """
+    edges = 1 if spell.end_ms is None else 2
+    if spell.slow:
+        return "degraded"
+    if 0 < totals.failures == totals.attempts:
+        return "down"
+    return "down" if is_down(totals.attempts - edges, totals.failures - edges) else "degraded"
+
+
 def draft(
     link: str,
     spell: TroubleSpell,
@@ -177,7 +192,7 @@ def draft(
     exclusions: Intervals,
 ) -> Outage:
     """Return what there is to say of a spell, as a first revision without evidence."""
-    kind: Kind = "down" if not spell.slow and is_down(totals.attempts, totals.failures) else "degraded"
+    kind = kind_of(spell, totals)
     limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
     dossiers, error = distinct_of_union(totals.dossiers, limits)
     drafted = Outage(

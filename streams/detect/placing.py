@@ -19,6 +19,7 @@ from streams.detect.rule import (
     RuleState,
     Verdict,
     decisive_evidence,
+    is_well,
     partial_share,
     spell_share,
 )
@@ -45,15 +46,29 @@ def seconds_of(slots: Iterable[LinkSlot], from_ms: int) -> list[Asked]:
 
 
 def confirmed(
-    verdict: Verdict, end_ms: int, slots_of: SlotsOf, lookback_ms: int, rule: Rule, normal: Normal
+    verdict: Verdict, from_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal
 ) -> bool:
-    """Say whether a verdict of failing attempts holds by the time of asking, too."""
+    """Say whether a verdict of failing attempts holds by the time of asking, too.
+
+    Only what was asked from ``from_ms`` on counts. Where that is the end of earlier trouble, requests that it
+    swallowed and that are given up only now are no sign of new trouble.
+    """
     if verdict.test not in FAILING:
         return True
     enough = CONFIRMING * decisive_evidence(verdict.test, rule, normal)
-    from_ms = verdict.since_ms - lookback_ms
-    seconds = seconds_of(slots_of(from_ms, end_ms), from_ms)
+    seconds = seconds_of(slots_of(from_ms - MINUTE_MS, end_ms), from_ms)
     return shown(seconds, _least(verdict, rule, normal), normal.failure_share) >= enough
+
+
+def confirmed_recovery(edge_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal) -> bool:
+    """Say whether what was asked since a recovery's edge is well, not only better.
+
+    What an outage swallowed becomes known up to half a minute after it ended, among the first answers, so
+    only the time of asking tells.
+    """
+    seconds = seconds_of(slots_of(edge_ms - MINUTE_MS, end_ms), edge_ms)
+    failures = sum(one.failed for one in seconds)
+    return is_well(sum(one.ok for one in seconds) + failures, failures, rule, normal)
 
 
 def first_edge_ms(
@@ -114,21 +129,30 @@ def settled_edge_ms(
 ) -> int:
     """Return the edge of a verdict as all outcomes known by ``known_ms`` place it.
 
-    It lies between the edges of the verdicts ``before`` and ``after``, and within ten minutes of where it was
-    placed at first. Edges of slowness, and those between down and degraded, stay as they were placed.
+    It lies between the edges of the verdicts ``before`` and ``after``, before the decision, and within ten
+    minutes of where it was placed at first. Edges of slowness, and those between down and degraded, stay as
+    they were placed.
     """
     edge_ms, test = decided.edge_ms, decided.verdict.test
     if decided.verdict.whole or decided.slow or test not in FAILING | {"recovery"}:
         return edge_ms
-    from_ms, to_ms = edge_ms - REACH_MS, min(edge_ms + REACH_MS, known_ms)
+    from_ms, to_ms = edge_ms - REACH_MS, min(edge_ms + REACH_MS, decided.decided_ms)
     if before is not None:
         from_ms = max(from_ms, before.edge_ms)
     if after is not None and after.decided_ms <= known_ms:
         to_ms = min(to_ms, after.edge_ms)
     until_ms = min(to_ms + lookback_ms, known_ms)
-    known = seconds_of(slots_of(from_ms - lookback_ms, until_ms), from_ms - 999)
-    asked = [one for one in known if one.second * 1000 < to_ms]
+    asked = _asked(slots_of, from_ms, to_ms, until_ms, lookback_ms)
+    silent = not any(one.failed > 0 for one in asked if one.second * 1000 < edge_ms)
+    if test == "recovery" and before is not None and silent:  # trouble ended in a silence longer than that
+        asked = _asked(slots_of, before.edge_ms, to_ms, until_ms, lookback_ms)
     least = partial_share(rule, normal.failure_share)
     place = likeliest_recovery_ms if test == "recovery" else likeliest_onset_ms
     found = place(asked, least, normal.failure_share)
     return edge_ms if found is None else max(found, from_ms)
+
+
+def _asked(slots_of: SlotsOf, from_ms: int, to_ms: int, until_ms: int, lookback_ms: int) -> list[Asked]:
+    """Return the seconds of asking in ``[from_ms, to_ms)``, as known by ``until_ms``."""
+    known = seconds_of(slots_of(from_ms - lookback_ms, until_ms), from_ms - 999)
+    return [one for one in known if one.second * 1000 < to_ms]

@@ -16,6 +16,7 @@ normal). While in trouble: *recovery* (back to normal), and *worse* or *better* 
 degraded). ``docs/detection.md`` derives every number.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from math import log, sqrt
 from typing import Annotated, Final, Literal, NamedTuple
@@ -171,26 +172,44 @@ def _weights(share: float, against: float) -> tuple[float, float]:
     return log(share / against), log((1 - share) / (1 - against))
 
 
-def is_down(attempts: int, failures: int) -> bool:
-    """Say whether "at least half of the attempts fail" is within one standard error of what was seen.
+TOLERANCE: Final = 0.05
+"""How far below one half a share may be seen and still be taken for one half."""
 
-    >>> is_down(10, 10), is_down(600, 300), is_down(600, 240), is_down(0, 0)
-    (True, True, False, False)
+
+def is_down(attempts: int, failures: int) -> bool:
+    """Say whether at least half of the attempts fail, as far as can be told from what was seen.
+
+    A share of one half is seen as less half of the time, so one standard error is allowed for, but no more
+    than five points: of ten attempts four would do otherwise, and of those three in ten often look so.
+
+    >>> is_down(10, 10), is_down(600, 300), is_down(600, 290), is_down(600, 240), is_down(10, 4)
+    (True, True, True, False, False)
     """
-    if attempts == 0:
+    if attempts <= 0:
         return False
     share = failures / attempts
-    return share + sqrt(share * (1 - share) / attempts) >= 0.5
+    return share + min(sqrt(max(share * (1 - share), 0.0) / attempts), TOLERANCE) >= 0.5
 
 
 def step(
-    state: RuleState, slot_ms: int, end_ms: int, counts: Counts, rule: Rule, normal: Normal
+    state: RuleState,
+    slot_ms: int,
+    end_ms: int,
+    counts: Counts,
+    rule: Rule,
+    normal: Normal,
+    holds: Callable[[Verdict], bool] = lambda _verdict: True,
 ) -> tuple[RuleState, Verdict | None]:
-    """Take in the slot ``[slot_ms, end_ms)`` and return the next state, with a verdict if one fell."""
+    """Take in the slot ``[slot_ms, end_ms)`` and return the next state, with a verdict if one fell.
+
+    A verdict falls only if it ``holds`` by what is known beyond the slots' counts.
+    """
     state = weigh(state, slot_ms, counts, rule, normal)
     for name, test in zip(TRANSITIONS[state.condition], state.tests, strict=True):
-        if test.total > 0 and _decides(name, test, end_ms, rule, normal):
-            return _enter(state, name, test, rule)
+        if test.total > 0 and _decides(name, test, state.spell, end_ms, rule, normal):
+            after, verdict = _enter(state, name, test, rule)
+            if holds(verdict):
+                return after, verdict
     return state, None
 
 
@@ -266,17 +285,47 @@ def spell_share(attempts: int, failures: int, rule: Rule, p0: float) -> float:
     return min(max((failures + 1) / (attempts + 2), partial_share(rule, p0)), 0.9)
 
 
-def _decides(name: TestName, test: Cusum, end_ms: int, rule: Rule, normal: Normal) -> bool:
+def _decides(
+    name: TestName, test: Cusum, spell: Spell | None, end_ms: int, rule: Rule, normal: Normal
+) -> bool:
     """Say whether a test has both evidence and duration enough."""
     lasted_ms = end_ms - test.since_ms
     enough = test.total >= decisive_evidence(name, rule, normal)
     if name == "recovery":
         return enough and lasted_ms >= rule.min_recovery_ms
-    if name in {"worse", "better"}:
+    if name == "worse" and spell is not None and enough and lasted_ms >= rule.min_duration_ms:
+        return lasted_ms >= rule.settle_ms or _is_total(test, spell, rule, normal)
+    if name == "better":
         return enough and lasted_ms >= rule.settle_ms
     if name in {"total", "half"} and is_down(test.attempts, test.failures):
         return enough and lasted_ms >= rule.min_duration_ms
     return enough and name in {"partial", "slow"} and lasted_ms >= rule.min_degraded_ms
+
+
+def is_well(attempts: int, failures: int, rule: Rule, normal: Normal) -> bool:
+    """Say whether normal explains what followed on trouble better than a degradation does.
+
+    After a full outage a link that fails a quarter of its attempts looks far more like normal than like the
+    outage. It is better, not well: the test of that name will say so.
+
+    >>> normal = Normal(0.03, 120_960.0, None)
+    >>> is_well(5, 0, Rule(), normal), is_well(30, 3, Rule(), normal), is_well(30, 6, Rule(), normal)
+    (True, True, False)
+    """
+    p0 = normal.failure_share
+    degraded = max(rule.better_share, partial_share(rule, p0))
+    return evidence(attempts - failures, failures, degraded, p0) <= 0
+
+
+def _is_total(test: Cusum, spell: Spell, rule: Rule, normal: Normal) -> bool:
+    """Say whether a full outage within a degradation is as sure as one in normal conditions must be.
+
+    It is told from how often attempts failed before, so it need not last until a change of kind has settled.
+    """
+    p0 = normal.failure_share
+    before = spell_share(spell.attempts - test.attempts, spell.failures - test.failures, rule, p0)
+    answered = test.attempts - test.failures
+    return evidence(answered, test.failures, rule.total_share, before) >= threshold(rule, normal)
 
 
 def _enter(state: RuleState, name: TestName, test: Cusum, rule: Rule) -> tuple[RuleState, Verdict]:
@@ -289,8 +338,8 @@ def _enter(state: RuleState, name: TestName, test: Cusum, rule: Rule) -> tuple[R
     whole = False
     if spell is not None:
         attempts, failures = spell.attempts - test.attempts, spell.failures - test.failures
-        whole = since_ms - spell.since_ms <= rule.settle_ms
-        whole = whole or (not spell.slow and _fits(attempts, failures, condition))
+        young = since_ms - spell.since_ms <= rule.settle_ms
+        whole = not spell.slow and (young or _fits(attempts, failures, condition))
         if whole:  # the first impression was wrong
             entered = Spell(spell.since_ms, slow=False, attempts=spell.attempts, failures=spell.failures)
     return RuleState(condition, (IDLE, IDLE), entered), Verdict(name, condition, entered.since_ms, whole)

@@ -253,12 +253,12 @@ class LinkTracker:
             slot = self.open.pop(heapq.heappop(order))
             if self.history.add(slot) is not None:
                 review = True
-            windows.expect(slot)
+            touched.update(windows.expect(slot))
         while self.finals and self.finals[0] <= now_ms:
             self.finals.pop(0)
             review = True
         if review:
-            touched = self._review(now_ms, output, None, set())
+            touched |= self._review(now_ms, output, None, set())
         if self.late and self.late[0].due_ms <= now_ms:
             corrected = self._correct(now_ms)
             touched |= corrected | self._review(now_ms, output, "late", corrected)
@@ -289,9 +289,7 @@ class LinkTracker:
             self.history.look_again(seen)
         if slots:
             self.history.correct(slots)
-            for slot in slots:
-                touched.update(minutes_of(slot.start_ms, self.windows.expect(slot)))
-        return touched
+        return touched | self.windows.reconsider(slots)
 
     def _final_ms(self, spell: TroubleSpell) -> int:
         """Return when all outcomes asked before a spell's end was decided are known, as the end of a slot."""

@@ -74,32 +74,53 @@ class Windows:
         """Return when the next window ends."""
         return self.next_ms + MINUTE_MS if self.next_ms < self.until_ms else FAR
 
-    def expect(self, slot: LinkSlot) -> int:
+    def expect(self, slot: LinkSlot) -> Iterable[int]:
         """Give a window to the minute of a slot with facts, and to those for which its evidence holds.
 
-        Return until when that is.
+        Return the starts of earlier minutes of which it tells more than was known: an outage that swallows
+        its requests is silent until they are given up, and then each vouches for when it was asked.
         """
         minute_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
-        until_ms = minute_ms + MINUTE_MS
         if not self.wanted:
-            return until_ms
+            return ()
         if self.next_ms >= self.until_ms:
             self.next_ms = max(minute_ms, self.until_ms)
+        until_ms = minute_ms + MINUTE_MS
+        earlier: Iterable[int] = ()
         if slot.asked:
             until_ms = self._vouch(slot.start_ms)
+            if slot.asked[0].second * 1000 < slot.start_ms - self.settings.slot_ms:
+                earlier = self._vouch_for_asking(slot)
+        self._reach(until_ms)
+        return earlier
+
+    def _reach(self, until_ms: int) -> None:
+        """Have windows made up to a time at least."""
         if until_ms > self.until_ms:
             self.until_ms = -(-until_ms // MINUTE_MS) * MINUTE_MS
-        return until_ms
+
+    def reconsider(self, slots: Sequence[LinkSlot]) -> set[int]:
+        """Look again which slots vouch, where late facts were added; return the minutes that may be touched.
+
+        What a correction takes back vouches for nothing any more, as if it had never been.
+        """
+        touched: set[int] = set()
+        if not self.wanted:
+            return {slot.start_ms // MINUTE_MS * MINUTE_MS for slot in slots}
+        for slot in slots:
+            touched.add(slot.start_ms // MINUTE_MS * MINUTE_MS)
+            touched.update(self.expect(slot))
+        for at_ms in {at for slot in slots for at in (slot.start_ms, *self._asked_in(slot))}:
+            at = bisect_left(self.evident, at_ms)
+            if at < len(self.evident) and self.evident[at] == at_ms:
+                touched.update(minutes_of(at_ms, self.vouched[at]))
+                if not self._is_evident(at_ms):
+                    del self.evident[at], self.vouched[at]
+        return touched | self._vouch_again()
 
     def _vouch(self, slot_start_ms: int) -> int:
         """Note that outcomes became known in a slot; return until when they vouch for the link's state."""
-        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
-        volume = self.history.volume_before(slot_start_ms)
-        recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
-        silence_ms = self.expected.silence_ms(slot_start_ms, recent)
-        if silence_ms is not None and silence_ms < ttl_ms:
-            ttl_ms = max(silence_ms, slot_ms)
-        until_ms = slot_start_ms + slot_ms + ttl_ms
+        until_ms = self._vouches_until_ms(slot_start_ms)
         evident = self.evident
         if not evident or slot_start_ms > evident[-1]:
             evident.append(slot_start_ms)
@@ -110,6 +131,58 @@ class Windows:
                 evident.insert(at, slot_start_ms)
                 self.vouched.insert(at, until_ms)
         return until_ms
+
+    def _vouches_until_ms(self, slot_start_ms: int) -> int:
+        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
+        volume = self.history.volume_before(slot_start_ms)
+        recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
+        silence_ms = self.expected.silence_ms(slot_start_ms, recent)
+        if silence_ms is not None and silence_ms < ttl_ms:
+            ttl_ms = max(silence_ms, slot_ms)
+        return slot_start_ms + slot_ms + ttl_ms
+
+    def _vouch_again(self) -> set[int]:
+        """Say anew for how long evidence holds where a correction moved what is asked of the link.
+
+        Return the minutes that may be touched.
+        """
+        touched: set[int] = set()
+        for from_ms, to_ms in self.history.take_resummed():
+            for at in range(bisect_left(self.evident, from_ms), bisect_left(self.evident, to_ms)):
+                until_ms = self._vouches_until_ms(self.evident[at])
+                if until_ms != self.vouched[at]:
+                    touched.update(minutes_of(self.evident[at], max(until_ms, self.vouched[at])))
+                    self.vouched[at] = until_ms
+                    self._reach(until_ms)
+        return touched
+
+    def _vouch_for_asking(self, slot: LinkSlot) -> set[int]:
+        """Let the outcomes of a slot vouch for when they were asked; return the minutes that are news."""
+        news: set[int] = set()
+        for at_ms in self._asked_in(slot):
+            at = bisect_left(self.evident, at_ms)
+            if at == len(self.evident) or self.evident[at] != at_ms:
+                news.update(minutes_of(at_ms, self._vouch(at_ms)))
+        return {minute_ms for minute_ms in news if minute_ms < self.next_ms}
+
+    def _asked_in(self, slot: LinkSlot) -> list[int]:
+        """Return the starts of the earlier slots in which the outcomes of a slot were asked, a while back."""
+        slot_ms = self.settings.slot_ms
+        reach_ms = self.settings.lookup_timeout_ms + 2 * slot_ms
+        asked = {asked.second * 1000 // slot_ms * slot_ms for asked in slot.asked}
+        return sorted(at for at in asked if slot_ms < slot.start_ms - at <= reach_ms)
+
+    def _is_evident(self, at_ms: int) -> bool:
+        """Say whether outcomes became known in a slot, or of requests asked in it soon after."""
+        reach_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
+        for _, minute in self.history.between(at_ms, at_ms + reach_ms + 1):
+            for slot in minute.read():
+                told = [asked for asked in slot.asked if asked.ok or asked.failed]
+                if slot.start_ms == at_ms and told:
+                    return True
+                if at_ms in self._asked_in(replace(slot, asked=told)):
+                    return True
+        return False
 
     def close(self, now_ms: int, trouble: Sequence[Trouble], into: list[Window]) -> None:
         """Append the windows that end by ``now_ms`` and were not published yet to ``into``."""

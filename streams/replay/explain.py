@@ -173,8 +173,10 @@ class _TracingHistory(History):
         super().__init__(rule, settings, lookback_ms)
         self._steps = steps
 
-    def _judge(self, state: RuleState, slot: LinkSlot) -> tuple[RuleState, Decided | None]:
-        after, decided = super()._judge(state, slot)
+    def _judge(
+        self, state: RuleState, slot: LinkSlot, earlier: list[Decided]
+    ) -> tuple[RuleState, Decided | None]:
+        after, decided = super()._judge(state, slot, earlier)
         normal = self.normal_at(slot.start_ms)
         counts = _counts_of(slot, normal)
         if counts.ok or counts.failed:

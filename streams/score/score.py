@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from streams.model.canonical import final_outages
 from streams.model.intervals import Interval, length_ms, union
 from streams.model.outage import Outage
 from streams.score.downtime import Down, LinkDowntime, Together, VolumeDowntime, link_downtime, mean_errors
@@ -195,6 +196,13 @@ def score(outages: Iterable[Outage], truth: Truth) -> Score:
         false_by_link=_count(outage.link for outage in false),
         missed=[i for i in seen if not any(i in match.incidents and match.outages for match in matches)],
     )
+
+
+def downtimes_of(outages: Iterable[Outage], truth: Truth) -> list[LinkDowntime]:
+    """Return the downtime of every link, found against true, by the last revisions of outages."""
+    final = final_outages(outages)
+    seen = [incident for incident in incidents_of(truth.faults) if incident.seen]
+    return _downtimes(truth, seen, _match(seen, final, truth.end_ms), final)
 
 
 def incidents_of(faults: Iterable[Fault]) -> list[Incident]:

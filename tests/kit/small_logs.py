@@ -21,12 +21,16 @@ encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Fault:
-    """For ``seconds`` from ``start``, a share of the attempts ends with ``outcome`` (None: never)."""
+    """For ``seconds`` from ``start``, a share of the attempts ends with ``outcome`` (None: never).
+
+    ``slower`` says how many times longer than usual that takes.
+    """
 
     start: int
     seconds: int
     share: float = 1.0
     outcome: str | None = "unreachable"
+    slower: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,16 @@ class Result:
         return [story(outage) for outage in self.final()]
 
     def last_windows(self):
-        """Return what the last revision of each window says, without its number and its late records."""
+        """Return what the last revision of each window says, without its number and its late records.
+
+        One that knows nothing says what a missing one does.
+        """
         last = {(window.link, window.start_ms): window for window in self.windows}
-        return {key: msgspec.structs.replace(w, revision=0, late=0) for key, w in last.items()}
+        return {
+            key: msgspec.structs.replace(w, revision=0, late=0)
+            for key, w in last.items()
+            if w.requested or w.attempts or w.state_ms["UNKNOWN"] < w.end_ms - w.start_ms
+        }
 
 
 def story(outage):
@@ -80,7 +91,7 @@ def draw_log(seed, *, seconds=900, faults=(), link="npd", rate=1.0, partitions=2
             (f for f in faults if f.start <= at < f.start + f.seconds and rng.random() < f.share), None
         )
         if hit is not None:
-            outcome = hit.outcome
+            outcome, latency_ms = hit.outcome, round(latency_ms * hit.slower)
         elif rng.random() < background:
             outcome = "timeout"
         if outcome == "timeout":

@@ -42,6 +42,7 @@ SHELLS = {
     "streams/replay/results.py": "reads results",
     "streams/replay/rulefile.py": "reads a rule",
     "streams/replay/state_trials.py": "prints how large the state of a link grows",
+    "streams/replay/year_trials.py": "prints how made-up link-years fared",
     "streams/serve/access.py": "reads the tokens file, makes tokens",
     "streams/serve/api.py": "answers requests, now",
     "streams/serve/app.py": "answers requests, now",
