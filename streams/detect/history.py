@@ -203,7 +203,7 @@ class History:
         return coarse_volume(blocks[end - 1].attempts) if end else None
 
     def take_resummed(self) -> list[tuple[int, int]]:
-        """Return, once, the spans before which the last quiet block says something else since corrected."""
+        """Return, once, the spans before which the last quiet block says another volume since corrected."""
         spans = []
         for block_ms in sorted(self._resummed):
             following = bisect_left(self.blocks, block_ms + BLOCK_MS, key=_start)
@@ -343,9 +343,11 @@ class History:
 
     def _moved_by(self, block_ms: int) -> list[int]:
         """Sum a block up again, if it was; return the minutes whose normal that moves."""
+        volume = self.volume_before(block_ms + BLOCK_MS)
         if self._order[-1] // BLOCK_MS * BLOCK_MS <= block_ms or not self._sum_up(block_ms):
             return []
-        self._resummed.add(block_ms)
+        if self.volume_before(block_ms + BLOCK_MS) != volume:
+            self._resummed.add(block_ms)
         moved = []
         for later in sorted(at for at in self._normals if at > block_ms):
             before = self._normals.pop(later)
