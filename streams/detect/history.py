@@ -41,7 +41,7 @@ from streams.model.settings import DetectSettings
 PACK_AFTER_MS: Final = 3 * MINUTE_MS
 """Minutes older than this are kept packed: they are only read again for a late record or a long spell."""
 BLOCKS_IN_HAND: Final = 4
-"""Blocks whose latencies are kept summed: most late facts are not that late."""
+"""Blocks whose latencies are kept in hand: most late facts are not that late."""
 
 
 class History:
@@ -60,7 +60,7 @@ class History:
         self._normals: dict[int, Normal] = {}
         self._recent = list[Block](), normal_after([], rule, settings.slot_ms)
         """The blocks that were last asked what is normal after them, and that."""
-        self._latencies: dict[int, Histogram] = {}
+        self._latencies: dict[int, dict[int, Histogram]] = {}
         self._lookback_ms = lookback_ms
         self.pack_after_ms = PACK_AFTER_MS
         """How old minutes are packed, which changes nothing but what they take in memory and in time."""
@@ -107,7 +107,7 @@ class History:
             minute.merge(slot)
             summed = self._latencies.get(start_ms // BLOCK_MS * BLOCK_MS)
             if summed is not None:
-                add_counts(summed, slot.latency)
+                add_counts(summed.setdefault(start_ms, {}), slot.latency)
             touched.add(start_ms)
         self.look_again(touched)
 
@@ -362,7 +362,7 @@ class History:
         if not any(minute.verdicts or minute.before.condition != "UP" for minute in minutes):
             attempts = sum(minute.attempts for minute in minutes)
             failures = sum(minute.failures for minute in minutes)
-            latencies = [self._latency(block_ms, minutes)] if attempts >= LEAST_ATTEMPTS else []
+            latencies = self._minute_latencies(block_ms) if attempts >= LEAST_ATTEMPTS else []
             block = block_of(block_ms, attempts, max(failures, 0), latencies, self.rule)
         at = bisect_left(self.blocks, block_ms, key=_start)
         there = at < len(self.blocks) and self.blocks[at].start_ms == block_ms
@@ -372,17 +372,16 @@ class History:
         self.blocks[at : at + there] = [] if block is None else [block]
         return True
 
-    def _latency(self, block_ms: int, minutes: Iterable[Minute]) -> Histogram:
-        """Return the latencies of a block that has ended; those asked for last are in hand for late facts."""
-        latency = self._latencies.get(block_ms)
-        if latency is None:
-            latency = {}
-            for minute in minutes:
-                add_counts(latency, minute.latencies()[0])
+    def _minute_latencies(self, block_ms: int) -> list[Histogram]:
+        """Return the latencies of each minute of a block; those asked for last are in hand for late facts."""
+        latencies = self._latencies.get(block_ms)
+        if latencies is None:
+            minutes = self.between(block_ms, block_ms + BLOCK_MS)
+            latencies = {at: dict(minute.latencies()[0]) for at, minute in minutes}
             while len(self._latencies) >= BLOCKS_IN_HAND:
                 del self._latencies[min(self._latencies)]
-            self._latencies[block_ms] = latency
-        return latency
+            self._latencies[block_ms] = latencies
+        return [latencies[at] for at in sorted(latencies)]
 
 
 def _unsettled(decided: Decided) -> Decided:

@@ -18,6 +18,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from streams.detect.facts import add_counts
 from streams.detect.rule import Normal, Rule
 from streams.model.measurement import Histogram
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_of, quantiles_ms
@@ -29,6 +30,8 @@ FIRST_GUESS_ATTEMPTS: Final = 64
 """Attempts a block assumed of a link of which no block is known yet: about one in ten seconds."""
 LEAST_ATTEMPTS: Final = 10
 """Attempts from which a block says anything."""
+LEAST_ANSWERS: Final = 20
+"""Answers from which a 95th percentile can be told."""
 LEAST_BLOCKS: Final = 3
 BLOCKS: Final = 36
 """How many quiet blocks make a normal: six hours of them."""
@@ -69,16 +72,34 @@ class Block(Struct, frozen=True, array_like=True):
 def block_of(
     start_ms: int, attempts: int, failures: int, latencies: Iterable[Histogram], rule: Rule
 ) -> Block | None:
-    """Return what a quiet block says, or None where too little was asked in it."""
+    """Return what a quiet block says, or None where too little was asked in it.
+
+    ``latencies`` are those of its minutes, ascending.
+    """
     if attempts < LEAST_ATTEMPTS:
         return None
-    latency: dict[int, int] = {}
-    for histogram in latencies:
-        for bucket, count in histogram.items():
-            latency[bucket] = latency.get(bucket, 0) + count
-    p95 = quantiles_ms(latency, (0.95,))
-    slow_ms = None if p95 is None else _ladder_ms(max(rule.slow_floor_ms, rule.slow_factor * p95[0]))
-    return Block(start_ms, attempts, max(failures / attempts, rule.normal_failure_share), slow_ms)
+    share = max(failures / attempts, rule.normal_failure_share)
+    return Block(start_ms, attempts, share, _slow_from_ms(latencies, rule))
+
+
+def _slow_from_ms(minutes: Iterable[Histogram], rule: Rule) -> int | None:
+    """Return from when on an answer is slow, by what was usual in some minutes.
+
+    The block is cut into parts of answers enough each, and the median of their 95th percentiles (the lower of
+    two) counts: a block is not quiet because nobody knew yet that it was slow, and what was so for less
+    than half of it does not pass for usual.
+    """
+    parts: list[Histogram] = []
+    for latency in minutes:
+        if not parts or sum(parts[-1].values()) >= LEAST_ANSWERS:
+            parts.append({})
+        add_counts(parts[-1], latency)
+    if len(parts) > 1 and sum(parts[-1].values()) < LEAST_ANSWERS:
+        add_counts(parts[-2], parts.pop())
+    usual = sorted(p95[0] for p95 in (quantiles_ms(part, (0.95,)) for part in parts) if p95 is not None)
+    if not usual:
+        return None
+    return _ladder_ms(max(rule.slow_floor_ms, rule.slow_factor * usual[(len(usual) - 1) // 2]))
 
 
 def normal_after(blocks: Sequence[Block], rule: Rule, slot_ms: int) -> Normal:

@@ -12,7 +12,7 @@ from streams.detect.expected import HOUR_MS, HOURS_A_WEEK, Expected
 from streams.detect.facts import merged
 from streams.detect.history import History
 from streams.detect.minute import MINUTE_MS, MINUTE_SKETCH, Minute
-from streams.detect.normal import LADDER_MS, Block, coarse, normal_after, slow_answers
+from streams.detect.normal import LADDER_MS, Block, block_of, coarse, normal_after, slow_answers
 from streams.detect.outages import Totals, fault_domain, outage_id, within
 from streams.detect.rule import QUIET, Rule
 from streams.detect.sight import GRACE_MS, Sight
@@ -245,3 +245,20 @@ def test_time_in_trouble_counts_only_where_the_state_is_known():
 def test_an_outage_has_the_same_id_on_every_machine():
     """The id is a digest of link and first published start."""
     assert outage_id("portal > npd", 1687132800000) == "o-97e841d38d28e6a6"
+
+
+@pytest.mark.parametrize(("answers", "slow_minutes", "usual"), [(60, 4, True), (60, 6, False), (12, 2, True)])
+def test_slowness_of_less_than_half_a_block_does_not_pass_for_usual(answers, slow_minutes, usual):
+    """The mark from which an answer is slow is that of a block's better half, at any volume that tells it."""
+    minutes = [{bucket_of(200): answers} for _ in range(10 - slow_minutes)]
+    minutes[3:3] = [{bucket_of(4000): answers} for _ in range(slow_minutes)]
+    block = block_of(0, 10 * answers, 0, minutes, Rule())
+    assert block is not None
+    assert (block.slow_ms < 1_000) == usual
+
+
+def test_few_answers_in_a_block_are_read_together():
+    """A block in which no minute tells a percentile of its own has that of all its answers."""
+    block = block_of(0, 12, 0, [{bucket_of(200): 1} for _ in range(11)] + [{bucket_of(900): 1}], Rule())
+    assert block is not None
+    assert block.slow_ms == block_of(0, 12, 0, [{bucket_of(200): 11, bucket_of(900): 1}], Rule()).slow_ms
