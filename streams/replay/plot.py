@@ -51,7 +51,7 @@ def _draw_attempts(axes: Any, explanation: Explanation) -> None:
     outage = explanation.outage
     last_ms = outage.end_ms if outage.end_ms is not None else steps[-1].end_ms
     axes.axvspan(_moment(outage.start_ms), _moment(last_ms), color="#d73027", alpha=0.12, label="outage")
-    axes.legend(loc="upper right")
+    _legend_above(axes)
 
 
 def _draw_evidence(axes: Any, explanation: Explanation) -> None:
@@ -68,10 +68,17 @@ def _draw_evidence(axes: Any, explanation: Explanation) -> None:
     for step in explanation.steps:
         if step.verdict is not None:
             axes.axvline(_moment(step.end_ms), color="black", linewidth=0.8)
-            axes.annotate(step.condition, (_moment(step.end_ms), 1), fontsize=8, rotation=90)
+            axes.annotate(
+                f" {step.condition}", (_moment(step.end_ms), 0.5), fontsize=8, rotation=90, va="center"
+            )
     axes.set_ylabel("evidence, 1 decides")
-    axes.legend(loc="upper right")
+    _legend_above(axes)
     axes.xaxis.set_major_formatter(lambda day, _: f"{_of_day(day):%H:%M:%S}")
+
+
+def _legend_above(axes: Any) -> None:
+    """Say what the colours mean where nothing is drawn; decisions may fall anywhere."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=7, frameon=False)
 
 
 def _of_day(day: float) -> datetime:
