@@ -14,17 +14,18 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from streams.detect.facts import add_counts
 from streams.detect.minute import MINUTE_MS, Decided, Minute
 from streams.detect.normal import (
     BLOCK_MS,
     BLOCKS,
     LEAST_ATTEMPTS,
     Block,
+    Usual,
     block_of,
     coarse_volume,
     normal_after,
     slow_answers,
+    usual_of,
 )
 from streams.detect.placing import (
     REACH_MS,
@@ -35,13 +36,13 @@ from streams.detect.placing import (
 )
 from streams.detect.rule import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
 from streams.model.events import NO_RESPONSE
-from streams.model.measurement import Histogram, LinkSlot
+from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
 
 PACK_AFTER_MS: Final = 3 * MINUTE_MS
-"""Minutes older than this are kept packed: they are only read again for a late record or a long spell."""
+"""Minutes older than this are trimmed, and packed: only a late record or a long spell reads them again."""
 BLOCKS_IN_HAND: Final = 4
-"""Blocks whose latencies are kept in hand: most late facts are not that late."""
+"""Blocks of which it is kept in hand what is usual in each minute: most late facts are not that late."""
 
 
 class History:
@@ -55,12 +56,13 @@ class History:
         self.state = QUIET
         self.blocks: list[Block] = []
         self._order: list[int] = []
+        self._untrimmed: deque[int] = deque()
         self._unpacked: deque[int] = deque()
         self._deciding: list[int] = []
         self._normals: dict[int, Normal] = {}
         self._recent = list[Block](), normal_after([], rule, settings.slot_ms)
         """The blocks that were last asked what is normal after them, and that."""
-        self._latencies: dict[int, dict[int, Histogram]] = {}
+        self._usual: dict[int, dict[int, Usual]] = {}
         self._lookback_ms = lookback_ms
         self.pack_after_ms = PACK_AFTER_MS
         """How old minutes are packed, which changes nothing but what they take in memory and in time."""
@@ -80,6 +82,7 @@ class History:
         self.minutes, self.past, self.state, self.blocks = minutes, past, state, blocks
         self._order = sorted(minutes)
         self._unpacked.extend(at for at in self._order if minutes[at].packed is None)
+        self._untrimmed.extend(self._unpacked)
         self._deciding = [at for at in self._order if minutes[at].verdicts]
 
     def add(self, slot: LinkSlot) -> Decided | None:
@@ -104,10 +107,11 @@ class History:
                 minute = self._begin(start_ms)
             if minute.packed is not None:  # it will not be, until the next minute begins
                 self._unpacked.appendleft(start_ms)
+            if start_ms < self._order[-1] - PACK_AFTER_MS:
+                self._untrimmed.appendleft(start_ms)
             minute.merge(slot)
-            summed = self._latencies.get(start_ms // BLOCK_MS * BLOCK_MS)
-            if summed is not None:
-                add_counts(summed.setdefault(start_ms, {}), slot.latency)
+            if usual := self._usual.get(start_ms // BLOCK_MS * BLOCK_MS):
+                usual[start_ms] = usual_of(minute.latencies()[0])
             touched.add(start_ms)
         self.look_again(touched)
 
@@ -218,16 +222,20 @@ class History:
         if order and start_ms < order[-1]:
             before = self.minutes[order[bisect_left(order, start_ms)]].before
             insort(order, start_ms)
+            self._untrimmed.appendleft(start_ms)
             self._unpacked.appendleft(start_ms)
         else:
             if order and order[-1] // BLOCK_MS < start_ms // BLOCK_MS:
                 self._sum_up(order[-1] // BLOCK_MS * BLOCK_MS)
             order.append(start_ms)
+            self._untrimmed.append(start_ms)
             self._unpacked.append(start_ms)
         minute = self.minutes[start_ms] = Minute(before)
+        while self._untrimmed[0] < start_ms - PACK_AFTER_MS:
+            if (old := self.minutes.get(self._untrimmed.popleft())) is not None:
+                old.trim()
         while self._unpacked[0] < start_ms - self.pack_after_ms:
-            old = self.minutes.get(self._unpacked.popleft())
-            if old is not None:
+            if (old := self.minutes.get(self._unpacked.popleft())) is not None:
                 old.pack()
         return minute
 
@@ -362,7 +370,7 @@ class History:
         if not any(minute.verdicts or minute.before.condition != "UP" for minute in minutes):
             attempts = sum(minute.attempts for minute in minutes)
             failures = sum(minute.failures for minute in minutes)
-            latencies = self._minute_latencies(block_ms) if attempts >= LEAST_ATTEMPTS else []
+            latencies = self._usual_in(block_ms) if attempts >= LEAST_ATTEMPTS else []
             block = block_of(block_ms, attempts, max(failures, 0), latencies, self.rule)
         at = bisect_left(self.blocks, block_ms, key=_start)
         there = at < len(self.blocks) and self.blocks[at].start_ms == block_ms
@@ -372,16 +380,16 @@ class History:
         self.blocks[at : at + there] = [] if block is None else [block]
         return True
 
-    def _minute_latencies(self, block_ms: int) -> list[Histogram]:
-        """Return the latencies of each minute of a block; those asked for last are in hand for late facts."""
-        latencies = self._latencies.get(block_ms)
-        if latencies is None:
+    def _usual_in(self, block_ms: int) -> list[Usual]:
+        """Return what is usual in each minute of a block; a few blocks are in hand for late facts."""
+        usual = self._usual.get(block_ms)
+        if usual is None:
             minutes = self.between(block_ms, block_ms + BLOCK_MS)
-            latencies = {at: dict(minute.latencies()[0]) for at, minute in minutes}
-            while len(self._latencies) >= BLOCKS_IN_HAND:
-                del self._latencies[min(self._latencies)]
-            self._latencies[block_ms] = latencies
-        return [latencies[at] for at in sorted(latencies)]
+            usual = {at: usual_of(minute.latencies()[0]) for at, minute in minutes}
+            while len(self._usual) >= BLOCKS_IN_HAND:
+                del self._usual[min(self._usual)]
+            self._usual[block_ms] = usual
+        return [usual[at] for at in sorted(usual)]
 
 
 def _unsettled(decided: Decided) -> Decided:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from streams.detect.facts import add_counts, merged
 from streams.detect.normal import coarse
@@ -105,10 +106,16 @@ class Minute(Struct, array_like=True):
         _, latency, provider_latency = _decode_latencies(_plain(self.packed))
         return latency, provider_latency
 
+    def trim(self) -> None:
+        """Keep no more hashes of affected dossiers than when packed: it does not matter when that is."""
+        self.limit = limit = hash_limit(self.slots, self.limit)
+        if limit is not None:
+            self.slots = [replace(slot, failed_dossiers=_least(slot, limit)) for slot in self.slots]
+
     def pack(self) -> None:
         """Shrink to what is read again."""
-        self.limit = limit = hash_limit(self.slots, self.limit)
-        slots = [_slim(slot, limit) for slot in self.slots]
+        self.trim()
+        slots = [_slim(slot) for slot in self.slots]
         self.packed = _encode((slots, self.latency, self.provider_latency))
         self.slots, self.latency, self.provider_latency = [], {}, {}
 
@@ -142,10 +149,11 @@ def hash_limit(slots: list[LinkSlot], limit: int | None) -> int | None:
     return least if limit is None else min(limit, least)
 
 
-def _slim(slot: LinkSlot, limit: int | None) -> LinkSlot:
-    dossiers = slot.failed_dossiers
-    if limit is not None:
-        dossiers = {key: count for key, count in dossiers.items() if key <= limit}
+def _least(slot: LinkSlot, limit: int) -> dict[int, int]:
+    return {key: count for key, count in slot.failed_dossiers.items() if key <= limit}
+
+
+def _slim(slot: LinkSlot) -> LinkSlot:
     return LinkSlot(
         slot.start_ms,
         slot.requested,
@@ -157,7 +165,7 @@ def _slim(slot: LinkSlot, limit: int | None) -> LinkSlot:
         {},
         slot.failed_services,
         slot.failed_agencies,
-        dossiers,
+        slot.failed_dossiers,
         slot.late,
     )
 

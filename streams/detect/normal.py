@@ -41,6 +41,10 @@ SHARE_STEPS: Final = 200
 """A normal share is rounded to half percents."""
 
 
+Usual = float | Histogram
+"""What is usual in a minute: the 95th percentile of its latencies in ms, or the few there are."""
+
+
 def _volumes() -> tuple[int, ...]:
     steps = [LEAST_ATTEMPTS]
     while steps[-1] < WEEK_MS:
@@ -70,11 +74,11 @@ class Block(Struct, frozen=True, array_like=True):
 
 
 def block_of(
-    start_ms: int, attempts: int, failures: int, latencies: Iterable[Histogram], rule: Rule
+    start_ms: int, attempts: int, failures: int, latencies: Iterable[Usual], rule: Rule
 ) -> Block | None:
     """Return what a quiet block says, or None where too little was asked in it.
 
-    ``latencies`` are those of its minutes, ascending.
+    ``latencies`` are those of its minutes, ascending, as `usual_of` has them.
     """
     if attempts < LEAST_ATTEMPTS:
         return None
@@ -82,24 +86,38 @@ def block_of(
     return Block(start_ms, attempts, share, _slow_from_ms(latencies, rule))
 
 
-def _slow_from_ms(minutes: Iterable[Histogram], rule: Rule) -> int | None:
+def usual_of(latency: Histogram) -> Usual:
+    """Return the 95th percentile of a minute's latencies, or all of them where they are too few for one."""
+    if sum(latency.values()) < LEAST_ANSWERS:
+        return dict(latency)
+    p95 = quantiles_ms(latency, (0.95,))
+    assert p95 is not None
+    return p95[0]
+
+
+def _slow_from_ms(minutes: Iterable[Usual], rule: Rule) -> int | None:
     """Return from when on an answer is slow, by what was usual in some minutes.
 
     The block is cut into parts of answers enough each, and the median of their 95th percentiles (the lower of
     two) counts: a block is not quiet because nobody knew yet that it was slow, and what was so for less
     than half of it does not pass for usual.
     """
-    parts: list[Histogram] = []
+    usual: list[float] = []
+    few: Histogram = {}
     for latency in minutes:
-        if not parts or sum(parts[-1].values()) >= LEAST_ANSWERS:
-            parts.append({})
-        add_counts(parts[-1], latency)
-    if len(parts) > 1 and sum(parts[-1].values()) < LEAST_ANSWERS:
-        add_counts(parts[-2], parts.pop())
-    usual = sorted(p95[0] for p95 in (quantiles_ms(part, (0.95,)) for part in parts) if p95 is not None)
+        if isinstance(latency, float):
+            usual.append(latency)
+            continue
+        add_counts(few, latency)
+        part = usual_of(few)
+        if isinstance(part, float):
+            usual.append(part)
+            few = {}
+    if not usual:
+        usual = quantiles_ms(few, (0.95,)) or []
     if not usual:
         return None
-    return _ladder_ms(max(rule.slow_floor_ms, rule.slow_factor * usual[(len(usual) - 1) // 2]))
+    return _ladder_ms(max(rule.slow_floor_ms, rule.slow_factor * sorted(usual)[(len(usual) - 1) // 2]))
 
 
 def normal_after(blocks: Sequence[Block], rule: Rule, slot_ms: int) -> Normal:

@@ -77,6 +77,21 @@ def test_a_clock_that_does_not_hurry_finds_the_same(seed, chosen, which):
     assert sorted(unhurried.windows, key=minute) == sorted(plain.windows, key=minute)
 
 
+@pytest.mark.parametrize("seed", [17, 21, 24])
+def test_nor_does_it_where_more_dossiers_are_hit_than_a_minute_keeps(seed):
+    """Facts late by up to five minutes lead to the same estimate, whenever their minute was packed."""
+    rng = Random(seed)
+    log = draw_log(seed, faults=[Fault(270, 115, outcome="timeout")], partitions=1, rate=4.0)
+    delays = [rng.randrange(20_000, 300_000) if rng.random() < 0.02 else 0 for _ in log]
+    log = [
+        Told(told.told_ms + delay, told.partition, told.event)
+        for told, delay in zip(log, delays, strict=True)
+    ]
+    measurements = measure(log)
+    plain, unhurried = detect(measurements), detect(measurements, unhurried=True)
+    assert sorted(unhurried.outages, key=revision) == sorted(plain.outages, key=revision)
+
+
 @SLOW
 @given(seeds, faults, st.floats(0, 1))
 def test_applying_a_measurement_again_changes_nothing(seed, chosen, share):
