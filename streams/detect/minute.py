@@ -16,7 +16,7 @@ from streams.detect.facts import add_counts, merged
 from streams.detect.normal import coarse
 from streams.detect.rule import RuleState, Verdict
 from streams.model.measurement import Histogram, LinkSlot
-from streams.model.zstd import compress, decompress
+from streams.model.zstd import compress, plain
 
 MINUTE_MS: Final = 60_000
 MINUTE_SKETCH: Final = 128
@@ -29,16 +29,11 @@ _decode_slots: Final = msgspec.msgpack.Decoder(tuple[list[LinkSlot], Raw, Raw]).
 _decode_latencies: Final = msgspec.msgpack.Decoder(tuple[Raw, Histogram, Histogram]).decode
 WORTH_COMPRESSING: Final = 800
 """Bytes from which compression saves more than it costs."""
-_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
 def _encode(minute: _Packed) -> bytes:
     data = _encoder.encode(minute)
     return compress(data, level=3) if len(data) > WORTH_COMPRESSING else data
-
-
-def _plain(data: bytes) -> bytes:
-    return decompress(data) if data.startswith(_ZSTD_MAGIC) else data
 
 
 class Decided(Struct, frozen=True, array_like=True):
@@ -97,13 +92,13 @@ class Minute(Struct, array_like=True):
 
     def read(self) -> list[LinkSlot]:
         """Return the slots, ascending; their latencies may be coarse."""
-        return self.slots if self.packed is None else _decode_slots(_plain(self.packed))[0]
+        return self.slots if self.packed is None else _decode_slots(plain(self.packed))[0]
 
     def latencies(self) -> tuple[Histogram, Histogram]:
         """Return the latencies of the whole minute, as the portal and as the provider saw them."""
         if self.packed is None:
             return self.latency, self.provider_latency
-        _, latency, provider_latency = _decode_latencies(_plain(self.packed))
+        _, latency, provider_latency = _decode_latencies(plain(self.packed))
         return latency, provider_latency
 
     def trim(self) -> None:
@@ -122,7 +117,7 @@ class Minute(Struct, array_like=True):
     def unpack(self) -> None:
         """Undo `pack`, as far as that goes."""
         assert self.packed is not None
-        self.slots, self.latency, self.provider_latency = _decode_all(_plain(self.packed))
+        self.slots, self.latency, self.provider_latency = _decode_all(plain(self.packed))
         self.packed = None
 
     def _sum(self, slot: LinkSlot) -> None:

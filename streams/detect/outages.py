@@ -17,7 +17,7 @@ from streams.model.intervals import Intervals, clip
 from streams.model.measurement import Asked, Histogram, LinkSlot, Source
 from streams.model.outage import FaultDomain, Kind, Outage, Reason, Span, Status
 from streams.model.sketch import distinct_of_union, quantiles_ms
-from streams.model.zstd import compress, decompress
+from streams.model.zstd import compress, plain
 
 
 class Totals(Struct, array_like=True):
@@ -236,7 +236,6 @@ ARCHIVE_BYTES: Final = 250_000
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Outage).decode
-_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 
 
 def packed_small(outage: Outage) -> bytes:
@@ -246,7 +245,7 @@ def packed_small(outage: Outage) -> bytes:
 
 def unpacked(data: bytes) -> Outage:
     """Return the outage in its bytes, compressed or, from an older state, not."""
-    return _decode(decompress(data) if data.startswith(_ZSTD_MAGIC) else data)
+    return _decode(plain(data))
 
 
 def trim(archive: dict[str, bytes]) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 import zstandard
 
+_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+"""How every frame begins (RFC 8878)."""
 _compressors: Final[defaultdict[int, deque[zstandard.ZstdCompressor]]] = defaultdict(deque)
 _decompressors: Final[deque[zstandard.ZstdDecompressor]] = deque()
 
@@ -37,3 +39,12 @@ def decompress(frame: bytes) -> bytes:
     data = decompressor.decompress(frame)
     _decompressors.append(decompressor)
     return data
+
+
+def plain(data: bytes) -> bytes:
+    """Return what a frame holds, or the data where they are none: what was too short to be compressed.
+
+    >>> plain(compress(b"a link", level=1)), plain(b"a link")
+    (b'a link', b'a link')
+    """
+    return decompress(data) if data.startswith(_MAGIC) else data
