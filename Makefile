@@ -63,8 +63,8 @@ bench: $(INSTALLED)
 	$(BIN)/portallink bench $(ARGS)
 
 docs: $(INSTALLED)
-	$(BIN)/python -m streams.watch
-	$(BIN)/python -m streams.cli.reference
+	$(BIN)/python -m tools.watch_files
+	$(BIN)/python -m tools.command_docs
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from streams.parts.alertmanager import Alertmanager
-from streams.parts.chromium import Chromium
-from streams.parts.debian import Program, find_program
-from streams.parts.errors import PartUnavailableError
-from streams.parts.kafka import EmbeddedKafka
-from streams.parts.postgres import Postgres
-from streams.parts.prometheus import Prometheus
+from streams.servers.alertmanager import Alertmanager
+from streams.servers.chromium import Chromium
+from streams.servers.debian import Program, find_program
+from streams.servers.errors import PartUnavailableError
+from streams.servers.kafka import EmbeddedKafka
+from streams.servers.postgres import Postgres
+from streams.servers.prometheus import Prometheus
 
 # A test that asks for a part carries its marker, so that `-m "not kafka"` needs no care in the tests.
 MARKER_OF_FIXTURE = {

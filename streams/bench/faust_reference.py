@@ -12,10 +12,10 @@ from typing import Any
 
 import faust
 
+from streams.kafka.topics import Topics
 from streams.model.settings import SLOT_MS
 from streams.model.sketch import bucket_of
-from streams.parts.scratch import scratch_dir
-from streams.schemas import Topics
+from streams.servers.scratch import scratch_dir
 
 
 class Lookup(faust.Record, serializer="json"):  # type: ignore[misc,call-arg]  # faust ships no types

@@ -12,13 +12,14 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from streams.ledger.database import writing
-from streams.ledger.log import StoredLog
-from streams.ledger.minutes import DayOfMinutes
-from streams.ledger.outage_years import sum_years
-from streams.ledger.regroup import group_all, incident_row
-from streams.ledger.rows import chunks
-from streams.ledger.schema import (
+from streams.ledger.proof import merkle
+from streams.ledger.proof.tree import StoredLog
+from streams.ledger.store.database import writing
+from streams.ledger.store.minutes import DayOfMinutes
+from streams.ledger.store.outage_years import sum_years
+from streams.ledger.store.regroup import group_all, incident_row
+from streams.ledger.store.rows import chunks
+from streams.ledger.store.schema import (
     figures,
     incidents,
     links,
@@ -29,8 +30,7 @@ from streams.ledger.schema import (
     settings,
     window_days,
 )
-from streams.ledger.settle import CALENDAR_SETTING, CALENDAR_VERSIONS, outage_row, scope_rows
-from streams.model import merkle
+from streams.ledger.store.settle import CALENDAR_SETTING, CALENDAR_VERSIONS, outage_row, scope_rows
 from streams.model.calendar import (
     CALENDARS,
     DAY_MS,

@@ -25,11 +25,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from streams.bench.reading import Reading
 from streams.bench.subject import Job
 from streams.bench.workload import Workload
-from streams.parts.connection import kafka_connection
-from streams.parts.kafka import EmbeddedKafka
-from streams.parts.process import tail
-from streams.publish import publish
-from streams.schemas import Topics, create_topics, declared_topics
+from streams.kafka.connection import kafka_connection
+from streams.kafka.publish import publish
+from streams.kafka.topics import Topics, create_topics, declared_topics
+from streams.servers.kafka import EmbeddedKafka
+from streams.servers.process import tail
 
 FAUST_RECORDS: Final = 100_000
 """The baseline reads this many records at most: at its rate a million take minutes."""

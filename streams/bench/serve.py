@@ -24,8 +24,8 @@ import uvicorn
 
 from streams import telemetry
 from streams.bench.ledger_fill import Size, fill
-from streams.ledger.database import open_ledger, reading
-from streams.ledger.schema import links, outages
+from streams.ledger.store.database import open_ledger, reading
+from streams.ledger.store.schema import links, outages
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.limit import RateLimit

@@ -20,10 +20,10 @@ from streams import telemetry
 from streams.bench.faust_reference import make_reference
 from streams.bench.reading import Goal, Reading, read_until
 from streams.detect.app import make_app
-from streams.measure.shell import Measure
+from streams.kafka.connection import kafka_connection
+from streams.kafka.topics import Topics
+from streams.measure.stage import Measure
 from streams.model.settings import MeasureSettings
-from streams.parts.connection import kafka_connection
-from streams.schemas import Topics
 from streams.telemetry.contract import RECORDS, RESULTS
 
 POLL_RECORDS: Final = 500

@@ -8,8 +8,8 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from streams.cli.outcome import fail, notes, refuse
-from streams.detect.rule import Rule
-from streams.logfile import LogFileError
+from streams.detect.rule.cusum import Rule
+from streams.logs.file import LogFileError
 from streams.model.canonical import encode
 from streams.replay.analyze import Analysis, analyze
 from streams.replay.beside import WorkerError

@@ -8,11 +8,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from streams.cli.analyze import analyze_with_progress
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.detect.rule import Rule
-from streams.logfile import LogFileError
+from streams.detect.rule.cusum import Rule
+from streams.logs.file import LogFileError
 from streams.model.calendar import to_local
-from streams.parts.errors import PartError
 from streams.replay.rulefile import RuleFileError, read_rule
+from streams.servers.errors import PartError
 from streams.watch.backfill import Backfilled, make_blocks, write_openmetrics
 
 

@@ -12,8 +12,8 @@ from streams.cli.analyze import analyze_with_progress
 from streams.cli.diff import print_diff
 from streams.cli.outcome import notes, print_json, refuse
 from streams.cli.score import read_truth
-from streams.detect.rule import Rule
-from streams.logfile import LogFileError
+from streams.detect.rule.cusum import Rule
+from streams.logs.file import LogFileError
 from streams.model.canonical import final_outages
 from streams.replay.backtest import Backtest, backtest
 from streams.replay.rulefile import RuleFileError, read_rule

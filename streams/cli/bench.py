@@ -14,10 +14,10 @@ from rich.table import Table
 from streams.bench.run import FAUST_RECORDS, BenchError, BenchResult, Figures, as_json, run_bench
 from streams.bench.workload import EVENTS_PER_DOSSIER
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.parts.connection import ConnectionSettingsError
-from streams.parts.errors import PartError
-from streams.publish import PublishError
-from streams.schemas import TopicCreationError
+from streams.kafka.connection import ConnectionSettingsError
+from streams.kafka.publish import PublishError
+from streams.kafka.topics import TopicCreationError
+from streams.servers.errors import PartError
 
 app = typer.Typer(help="Measure this machine's rates: of the stages, or of the audit pages (`serve`).")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
@@ -110,8 +110,8 @@ def serve(
     # The web server and the database are loaded only for this question.
     from streams.bench.ledger_fill import Size  # noqa: PLC0415
     from streams.bench.serve import bench_serve  # noqa: PLC0415
-    from streams.ledger.database import LedgerError  # noqa: PLC0415
-    from streams.parts.postgres import Postgres  # noqa: PLC0415
+    from streams.ledger.store.database import LedgerError  # noqa: PLC0415
+    from streams.servers.postgres import Postgres  # noqa: PLC0415
 
     size = Size(outages=outages, window_days=window_days)
     with ExitStack() as stack:

@@ -10,15 +10,15 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.logfile import LogFileError
-from streams.logfolder import FileFormat, Manifest
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.replay.capture import CaptureError, Wish
-from streams.replay.capture import Progress as Done
-from streams.replay.capture import capture as run_capture
-from streams.replay.player import INPUT_TOPICS
-from streams.replay.pseudonym import Pseudonymiser, PseudonymKeyError
-from streams.replay.times import TimeTextError, local_time, parse_time_ms
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.logs.capture import CaptureError, Wish
+from streams.logs.capture import Progress as Done
+from streams.logs.capture import capture as run_capture
+from streams.logs.file import LogFileError
+from streams.logs.folder import FileFormat, Manifest
+from streams.logs.player import INPUT_TOPICS
+from streams.logs.pseudonym import Pseudonymiser, PseudonymKeyError
+from streams.model.times import TimeTextError, local_time, parse_time_ms
 
 WISH = re.compile(r"(?P<topic>[^/]+)(?:/(?P<partition>\d+)(?:=(?P<first>\d*):(?P<next>\d*))?)?")
 KEY_VARIABLE = "PORTALLINK_PSEUDONYM_KEY"

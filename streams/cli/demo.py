@@ -16,8 +16,8 @@ from streams.cli.outcome import fail
 from streams.demo.board import comparison
 from streams.demo.match import match_up
 from streams.demo.shell import Demo, DemoError
-from streams.parts.errors import PartError
-from streams.publish import PublishError
+from streams.kafka.publish import PublishError
+from streams.servers.errors import PartError
 
 DEFAULT_SPEED = 60.0
 

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from streams.cli.outcome import FAILED, notes, print_json, refuse
-from streams.ledger.database import LedgerError
+from streams.ledger.store.database import LedgerError
 from streams.model.outage import Outage
+from streams.model.times import local_time
 from streams.replay.diff import Changed, Diff
 from streams.replay.diff import diff as compare
 from streams.replay.results import ResultFileError, Results, read_results
-from streams.replay.times import local_time
 
 
 def diff(

@@ -13,12 +13,12 @@ from rich.table import Column, Table
 
 from streams.cli.ledger_options import AsJson, LedgerAddress, read
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.ledger.histories import all_exclusions
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.topics import Topics
+from streams.ledger.read.histories import all_exclusions
 from streams.model.exclusion import Exclusion, checked, new_exclusion, withdraw
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
+from streams.model.times import TimeTextError, parse_time_ms
 from streams.record.send import send_exclusion
-from streams.replay.times import TimeTextError, parse_time_ms
-from streams.schemas import Topics
 from streams.serve.answers import exclusion_answer
 from streams.serve.texts import written_time
 

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.logfile import LogFileError
+from streams.logs.file import LogFileError
+from streams.model.times import local_time
 from streams.replay.explain import Explanation, Step, UnknownOutageError
 from streams.replay.explain import explain as trace
 from streams.replay.plot import write_svg
 from streams.replay.rulefile import RuleFileError, read_rule
-from streams.replay.times import local_time
 
 BAR_WIDTH = 12
 BAR_AT = 8

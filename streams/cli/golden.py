@@ -8,8 +8,8 @@ import typer
 
 from streams.cli.diff import print_diff
 from streams.cli.outcome import FAILED, fail, notes, print_json, refuse
-from streams.detect.rule import Rule
-from streams.logfile import LogFileError
+from streams.detect.rule.cusum import Rule
+from streams.logs.file import LogFileError
 from streams.replay import golden
 from streams.replay.results import ResultFileError
 from streams.replay.rulefile import RuleFileError, read_rule

@@ -15,16 +15,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.ingest.xroad_calls import Call, pair_records
-from streams.ingest.xroad_events import DEFAULT_PARTITIONS, lookup_records
-from streams.ingest.xroad_files import Reject, XRoadFileError, read_xroad
-from streams.ingest.xroad_record import XRoadRecord
-from streams.ingest.xroad_summary import ImportSummary, NetworkTimes, summarise
-from streams.logfile import log_writer
+from streams.ingest.xroad.calls import Call, pair_records
+from streams.ingest.xroad.events import DEFAULT_PARTITIONS, lookup_records
+from streams.ingest.xroad.files import Reject, XRoadFileError, read_xroad
+from streams.ingest.xroad.record import XRoadRecord
+from streams.ingest.xroad.summary import ImportSummary, NetworkTimes, summarise
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.publish import PublishError, partitions_of, publish
+from streams.logs.file import log_writer
 from streams.model.events import LOOKUPS
 from streams.model.record import Record
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.publish import PublishError, partitions_of, publish
 
 app = typer.Typer(help="Bring in records of other systems.", no_args_is_help=True)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from streams.cli.outcome import fail, notes, print_json
-from streams.parts.errors import PartError
-from streams.parts.kafka import USUAL_PORT, EmbeddedKafka, KafkaStatus
+from streams.servers.errors import PartError
+from streams.servers.kafka import USUAL_PORT, EmbeddedKafka, KafkaStatus
 
 app = typer.Typer(
     help="The embedded broker: a real Apache Kafka on this machine, without Docker or an installed Java.",

@@ -15,10 +15,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from streams.cli.ledger_options import AsJson, KeyFile, LedgerAddress, key_path, opened, read
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.ledger.apply import SOURCES, apply_records
-from streams.ledger.compare import differing_tables
-from streams.ledger.database import reading, sqlite_url, writing
-from streams.ledger.heads import (
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.read import RereadError, ledger_batches
+from streams.kafka.topics import Topics
+from streams.ledger.proof.compare import differing_tables
+from streams.ledger.proof.heads import (
     KeyFileError,
     SignedHead,
     load_or_make_key,
@@ -27,14 +28,13 @@ from streams.ledger.heads import (
     sign_head,
     stored_heads,
 )
-from streams.ledger.rows import chunks
-from streams.ledger.schema import positions
-from streams.ledger.verify import Verified, verify_ledger
-from streams.logfile import LogFileError, read_log
+from streams.ledger.proof.verify import Verified, verify_ledger
+from streams.ledger.store.apply import SOURCES, apply_records
+from streams.ledger.store.database import reading, sqlite_url, writing
+from streams.ledger.store.rows import chunks
+from streams.ledger.store.schema import positions
+from streams.logs.file import LogFileError, read_log
 from streams.model.record import Record
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.record.reread import RereadError, ledger_batches
-from streams.schemas import Topics
 from streams.serve.access import Role, new_token
 
 app = typer.Typer(no_args_is_help=True, help="The auditors' ledger: make, rebuild, sign, verify.")

@@ -11,11 +11,11 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from streams.cli.outcome import fail, refuse
-from streams.ledger.database import LedgerError, open_ledger, reading, sqlite_url
-from streams.ledger.figures import Question
+from streams.ledger.read.figures import Question
+from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
 from streams.model.calendar import date_ms
-from streams.parts import paths
-from streams.replay.times import TimeTextError, parse_time_ms
+from streams.model.times import TimeTextError, parse_time_ms
+from streams.servers import paths
 
 LedgerAddress = Annotated[
     str | None,

@@ -30,14 +30,14 @@ from streams.cli.ledger_options import (
     read,
 )
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.ledger.proofs import LeafProof, proof_of
-from streams.ledger.summary import Narrowing, list_outages, revisions_of, summarise_links
-from streams.logfile import LogFileError, log_writer, read_log
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.read import RereadError, topic_batches
+from streams.ledger.proof.proofs import LeafProof, proof_of
+from streams.ledger.read.summary import Narrowing, list_outages, revisions_of, summarise_links
+from streams.logs.file import LogFileError, log_writer, read_log
 from streams.model import events
 from streams.model.outage import Outage
 from streams.model.record import Record
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.record.reread import RereadError, topic_batches
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.replay.verify import OutageCheck, verify_outage
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer

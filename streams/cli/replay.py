@@ -14,13 +14,13 @@ from aiokafka.errors import KafkaError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.logfile import LogFileError, read_log
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.publish import Pace, PublishError, publish
-from streams.replay.capture import CaptureError, Wish, capture
-from streams.replay.player import INPUT_TOPICS, Selection, looped
-from streams.replay.times import TimeTextError, parse_time_ms
-from streams.schemas import TopicCreationError, Topics, create_topics
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.publish import Pace, PublishError, publish
+from streams.kafka.topics import TopicCreationError, Topics, create_topics
+from streams.logs.capture import CaptureError, Wish, capture
+from streams.logs.file import LogFileError, read_log
+from streams.logs.player import INPUT_TOPICS, Selection, looped
+from streams.model.times import TimeTextError, parse_time_ms
 
 PAUSE_KEYS = (" ", "p")
 

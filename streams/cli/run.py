@@ -14,12 +14,12 @@ from typer.core import TyperGroup
 from streams import telemetry
 from streams.cli.outcome import fail
 from streams.detect import APP_ID
-from streams.detect.rule import Rule
-from streams.measure.shell import GROUP, Measure, StageStoppedError
+from streams.detect.rule.cusum import Rule
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.publish import PublishError, partitions_of
+from streams.kafka.topics import Topics
+from streams.measure.stage import GROUP, Measure, StageStoppedError
 from streams.model.settings import MeasureSettings
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.publish import PublishError, partitions_of
-from streams.schemas import Topics
 
 
 class Stages(TyperGroup):

@@ -10,9 +10,9 @@ from streams import telemetry
 from streams.cli.ledger_options import KeyFile, LedgerAddress, key_path, ledger_address, opened
 from streams.cli.outcome import fail, notes, refuse
 from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
-from streams.ledger.heads import KeyFileError, load_or_make_key
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.record.shell import GROUP, RecordSettings, RecordStage, append_to
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.ledger.proof.heads import KeyFileError, load_or_make_key
+from streams.record.stage import GROUP, RecordSettings, RecordStage, append_to
 from streams.serve.access import Access, Role, TokensFileError, read_tokens
 from streams.serve.shell import serve as serve_pages
 

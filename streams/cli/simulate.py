@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from streams.cli.outcome import FAILED, fail, notes, print_json, refuse
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.publish import PublishError
 from streams.model.calendar import to_local
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.publish import PublishError
 from streams.simulate.city import Catalogue, Scenario
 from streams.simulate.generate import Run
 from streams.simulate.located import ScenarioError

@@ -10,10 +10,10 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
-from streams.asyncapi import asyncapi_document
 from streams.cli.outcome import fail, notes, print_json, refuse
-from streams.parts.connection import ConnectionSettingsError, kafka_connection
-from streams.schemas import TopicCreationError, TopicDataError, TopicReport, create_topics
+from streams.kafka.asyncapi import asyncapi_document
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.topics import TopicCreationError, TopicDataError, TopicReport, create_topics
 
 app = typer.Typer(
     help="The topics as declared in schemas/, on the broker of KAFKA_BOOTSTRAP_SERVERS.",

@@ -14,12 +14,12 @@ from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 
 from streams.demo.board import Board
+from streams.kafka.topics import Topics, create_topics
 from streams.model.canonical import final_outages
 from streams.model.outage import Outage, Window
-from streams.parts.errors import PartError, PartUnavailableError
-from streams.parts.kafka import EmbeddedKafka
-from streams.parts.process import LeashedProcess, free_port
-from streams.schemas import Topics, create_topics
+from streams.servers.errors import PartError, PartUnavailableError
+from streams.servers.kafka import EmbeddedKafka
+from streams.servers.process import LeashedProcess, free_port
 from streams.simulate.generate import Run
 from streams.simulate.shell import load_catalogue, load_scenario, publish_log
 from streams.simulate.truth import Truth

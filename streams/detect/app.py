@@ -19,17 +19,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from streams import telemetry
 from streams.detect import APP_ID
 from streams.detect.detector import Detector
-from streams.detect.rule import Rule
-from streams.detect.snapshot import load, save
-from streams.detect.tracker import Output
+from streams.detect.link.snapshot import load, save
+from streams.detect.link.tracker import Output
+from streams.detect.rule.cusum import Rule
+from streams.kafka.connection import kafka_connection
+from streams.kafka.publish import partitions_of
+from streams.kafka.topics import Topics
 from streams.model.canonical import encode
 from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
-from streams.parts.connection import kafka_connection
-from streams.parts.scratch import scratch_dir
-from streams.publish import partitions_of
-from streams.schemas import Topics
+from streams.servers.scratch import scratch_dir
 
 SAVE_EVERY_SECONDS: Final = 10.0
 MOST_UNSAVED: Final = 5_000

@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
-from streams.detect.history import PACK_AFTER_MS
-from streams.detect.minute import MINUTE_MS
-from streams.detect.rule import Rule
-from streams.detect.tracker import Late, LinkTracker, Output
-from streams.detect.windows import FAR
+from streams.detect.link.history import PACK_AFTER_MS
+from streams.detect.link.minute import MINUTE_MS
+from streams.detect.link.tracker import Late, LinkTracker, Output
+from streams.detect.link.windows import FAR
+from streams.detect.rule.cusum import Rule
 from streams.model import events
 from streams.model.digest import combine
 from streams.model.exclusion import Exclusion

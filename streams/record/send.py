@@ -5,9 +5,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from streams.kafka.topics import Topics
 from streams.model.canonical import encode
 from streams.model.exclusion import Exclusion
-from streams.schemas import Topics
 
 
 async def send_exclusion(

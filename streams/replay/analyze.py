@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from streams.detect.rule import Rule
-from streams.logfile import chunked, read_partitions, seldom_collected
+from streams.detect.rule.cusum import Rule
+from streams.logs.file import chunked, read_partitions, seldom_collected
 from streams.measure.meter import DeadLetter
 from streams.model import events
 from streams.model.canonical import encode, final_outages

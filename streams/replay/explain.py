@@ -12,10 +12,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from streams.detect.detector import Detector
-from streams.detect.history import History
-from streams.detect.minute import Decided
-from streams.detect.normal import slow_answers
-from streams.detect.rule import (
+from streams.detect.link.history import History
+from streams.detect.link.minute import Decided
+from streams.detect.link.tracker import LinkTracker
+from streams.detect.rule.cusum import (
     TRANSITIONS,
     Condition,
     Counts,
@@ -26,12 +26,12 @@ from streams.detect.rule import (
     decisive_evidence,
     weigh,
 )
-from streams.detect.tracker import LinkTracker
+from streams.detect.rule.normal import slow_answers
 from streams.model.measurement import LinkSlot, Measurement
 from streams.model.outage import Outage
 from streams.model.settings import DetectSettings
+from streams.model.times import local_time
 from streams.replay.analyze import analyze
-from streams.replay.times import local_time
 
 LEAD_MS: Final = 60_000
 """How much is shown before the failing began and after the last decision."""

@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from streams.detect.rule import Rule
-from streams.logfile import log_writer, read_log
+from streams.detect.rule.cusum import Rule
+from streams.logs.file import log_writer, read_log
 from streams.model.canonical import encode
 from streams.model.outage import Outage
 from streams.replay.analyze import analyze

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from streams.detect.detector import Detector
-from streams.detect.rule import Rule
-from streams.detect.tracker import Output
+from streams.detect.link.tracker import Output
+from streams.detect.rule.cusum import Rule
 from streams.model.canonical import ordered_outages
 from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement

@@ -4,8 +4,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from streams.model.times import LOCAL_TIME, local_time
 from streams.replay.explain import Explanation
-from streams.replay.times import LOCAL_TIME, local_time
 
 COLOURS: Final = {
     "total": "#b30000",

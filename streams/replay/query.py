@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from streams.logfile import LogFileError, open_lines
-from streams.logfolder import SUFFIXES, read_manifest
+from streams.logs.file import LogFileError, open_lines
+from streams.logs.folder import SUFFIXES, read_manifest
 from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.replay.results import FILES, ResultFileError, kind_of
 

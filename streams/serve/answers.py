@@ -9,10 +9,9 @@ import sqlalchemy as sa
 from msgspec import Struct, structs, to_builtins
 
 from streams import __version__
-from streams.ledger.days import link_lives
-from streams.ledger.figures import Question
-from streams.ledger.heads import log_sizes, read_positions
-from streams.ledger.summary import (
+from streams.ledger.proof.heads import log_sizes, read_positions
+from streams.ledger.read.figures import Question
+from streams.ledger.read.summary import (
     Cursor,
     Listed,
     Narrowing,
@@ -21,6 +20,7 @@ from streams.ledger.summary import (
     standing_exclusions,
     summarise_links,
 )
+from streams.ledger.store.days import link_lives
 from streams.model.availability import Availability
 from streams.model.calendar import TIMEZONE, to_local
 from streams.model.exclusion import Exclusion

@@ -12,13 +12,10 @@ from fastapi.responses import JSONResponse, Response
 from msgspec import ValidationError, to_builtins
 from pydantic import BaseModel, ConfigDict, Field
 
-from streams.ledger.database import reading
-from streams.ledger.days import link_lives
-from streams.ledger.heads import latest_head, stored_heads
-from streams.ledger.histories import all_exclusions
-from streams.ledger.proofs import growth_proof, proof_of
-from streams.ledger.schema import audit_trail, refusals
-from streams.ledger.summary import (
+from streams.ledger.proof.heads import latest_head, stored_heads
+from streams.ledger.proof.proofs import growth_proof, proof_of
+from streams.ledger.read.histories import all_exclusions
+from streams.ledger.read.summary import (
     Cursor,
     Narrowing,
     list_incidents,
@@ -27,8 +24,11 @@ from streams.ledger.summary import (
     standing_exclusions,
     summarise_links,
 )
+from streams.ledger.store.database import reading
+from streams.ledger.store.days import link_lives
+from streams.ledger.store.schema import audit_trail, refusals
 from streams.model.exclusion import Exclusion, checked, new_exclusion, withdraw
-from streams.replay.times import TimeTextError, parse_time_ms
+from streams.model.times import TimeTextError, parse_time_ms
 from streams.serve.answers import (
     Answer,
     exclusion_answer,

@@ -2,7 +2,7 @@
 
 import shlex
 
-from streams.ledger.figures import Question
+from streams.ledger.read.figures import Question
 from streams.model.calendar import to_local
 
 

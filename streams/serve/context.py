@@ -15,10 +15,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
-from streams.ledger.figures import Question
+from streams.ledger.read.figures import Question
 from streams.model.calendar import local_date
 from streams.model.exclusion import Exclusion
-from streams.replay.times import TimeTextError, parse_time_ms
+from streams.model.times import TimeTextError, parse_time_ms
 from streams.serve.access import Access, Caller, Role
 from streams.serve.limit import RateLimit
 from streams.serve.report import rows_csv

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from markupsafe import Markup
 from msgspec import Struct
 
-from streams.ledger.days import link_lives
-from streams.ledger.figures import Question
-from streams.ledger.schema import figures
+from streams.ledger.read.figures import Question
+from streams.ledger.store.days import link_lives
+from streams.ledger.store.schema import figures
 from streams.model.calendar import DAY_MS, day_start_ms, local_date, month_of, year_of
 from streams.serve.answers import Answer
 from streams.serve.texts import Language, text, written_time

@@ -14,14 +14,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import Field
 
-from streams.ledger.database import reading
-from streams.ledger.days import link_lives
-from streams.ledger.figures import Question
-from streams.ledger.heads import log_sizes, stored_heads
-from streams.ledger.minutes import DayOfMinutes
-from streams.ledger.proofs import proof_of
-from streams.ledger.schema import window_days
-from streams.ledger.summary import (
+from streams.ledger.proof.heads import log_sizes, stored_heads
+from streams.ledger.proof.proofs import proof_of
+from streams.ledger.read.figures import Question
+from streams.ledger.read.summary import (
     Listed,
     Narrowing,
     list_outages,
@@ -29,6 +25,10 @@ from streams.ledger.summary import (
     standing_exclusions,
     summarise_links,
 )
+from streams.ledger.store.database import reading
+from streams.ledger.store.days import link_lives
+from streams.ledger.store.minutes import DayOfMinutes
+from streams.ledger.store.schema import window_days
 from streams.model.calendar import MINUTE_MS, day_start_ms, local_date, month_of, to_local
 from streams.serve.answers import (
     Answer,

@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 import uvicorn
 
+from streams.kafka.topics import Topics
 from streams.model.exclusion import Exclusion
 from streams.record.send import send_exclusion
-from streams.schemas import Topics
 from streams.serve.access import Access
 from streams.serve.app import create_app
 

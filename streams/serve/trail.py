@@ -11,8 +11,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from msgspec import Struct, structs
 
-from streams.ledger.database import writing
-from streams.ledger.schema import audit_trail
+from streams.ledger.store.database import writing
+from streams.ledger.store.schema import audit_trail
 
 WRITE_EVERY_SECONDS: Final = 0.5
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from streams.logfile import log_writer, seldom_collected
+from streams.kafka.publish import PublishError, partitions_of, publish
+from streams.logs.file import log_writer, seldom_collected
 from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
-from streams.publish import PublishError, partitions_of, publish
 from streams.simulate.check import check_catalogue, check_scenario
 from streams.simulate.city import Catalogue, Scenario
 from streams.simulate.generate import Run

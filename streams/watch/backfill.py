@@ -13,12 +13,12 @@ from typing import Final
 
 from streams import telemetry
 from streams.detect.detector import NOT_YET, Detector
-from streams.detect.rule import Rule
+from streams.detect.rule.cusum import Rule
 from streams.model import events
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
-from streams.parts.debian import find_program
-from streams.parts.errors import PartError
+from streams.servers.debian import find_program
+from streams.servers.errors import PartError
 from streams.telemetry.contract import Metric
 from streams.telemetry.store import Store, head
 

@@ -14,8 +14,8 @@ from typing import Any, Self
 import yaml
 from msgspec.structs import replace
 
-from streams.parts.alertmanager import Alertmanager
-from streams.parts.prometheus import Prometheus
+from streams.servers.alertmanager import Alertmanager
+from streams.servers.prometheus import Prometheus
 from streams.watch.api import AlertmanagerApi, PrometheusApi
 from streams.watch.promql import span_at
 from streams.watch.rules import alertmanager_file, rule_files

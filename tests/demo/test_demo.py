@@ -15,7 +15,7 @@ from rich.console import Console
 from streams.demo.board import comparison
 from streams.demo.match import match_up
 from streams.demo.shell import Demo
-from streams.parts.debian import Program
+from streams.servers.debian import Program
 
 
 def _complaints(promtool: Program, metrics: str) -> str:

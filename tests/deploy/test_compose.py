@@ -13,9 +13,9 @@ import yaml
 
 import streams
 from streams.cli import app
-from streams.parts.debian import find_program
-from streams.parts.errors import PartUnavailableError
-from streams.parts.jars import kafka_version
+from streams.servers.debian import find_program
+from streams.servers.errors import PartUnavailableError
+from streams.servers.jars import kafka_version
 from streams.watch.rules import alertmanager_file
 from streams.watch.settings import WatchSettings
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_logs import START_MS, Fault, Told, draw_log, run
 
-from streams.detect.edges import likeliest_onset_ms, likeliest_recovery_ms, shown
+from lab.histories import draw
+from lab.history_trials import Tally, add, outages_of
+from streams.detect.rule.edges import likeliest_onset_ms, likeliest_recovery_ms, shown
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.measurement import Asked
-from streams.replay.histories import draw
-from streams.replay.history_trials import Tally, add, outages_of
 
 
 def at(second):

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_logs import START_MS, Fault, Told, draw_log, run
 
-from streams.detect.minute import Decided
-from streams.detect.outages import Totals, kind_of
-from streams.detect.placing import settled_edge_ms
-from streams.detect.rule import Normal, Rule, Verdict
-from streams.detect.spells import TroubleSpell, spells_of
+from streams.detect.link.minute import Decided
+from streams.detect.link.outages import Totals, kind_of
+from streams.detect.link.placing import settled_edge_ms
+from streams.detect.link.spells import TroubleSpell, spells_of
+from streams.detect.rule.cusum import Normal, Rule, Verdict
 from streams.model.events import Heartbeat
 from streams.model.measurement import Asked, LinkSlot
 

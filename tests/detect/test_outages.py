@@ -9,9 +9,9 @@ import zstandard
 from small_logs import START_MS, Fault, Told, by_watermark, detect, draw_log, measure, run, take
 
 from streams.detect.detector import Detector
-from streams.detect.outages import ARCHIVE_BYTES
-from streams.detect.rule import Rule
-from streams.detect.snapshot import load, save
+from streams.detect.link.outages import ARCHIVE_BYTES
+from streams.detect.link.snapshot import load, save
+from streams.detect.rule.cusum import Rule
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.exclusion import new_exclusion, withdraw
 from streams.model.outage import Span

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.detect.edges import onset_ms, recovery_ms, slow_seconds
-from streams.detect.expected import HOUR_MS, HOURS_A_WEEK, Expected
-from streams.detect.facts import merged
-from streams.detect.history import History
-from streams.detect.minute import MINUTE_MS, MINUTE_SKETCH, Minute
-from streams.detect.normal import LADDER_MS, Block, block_of, coarse, normal_after, slow_answers
-from streams.detect.outages import Totals, fault_domain, outage_id, within
-from streams.detect.rule import QUIET, Rule
-from streams.detect.sight import GRACE_MS, Sight
-from streams.detect.windows import state_ms
+from streams.detect.link.facts import merged
+from streams.detect.link.history import History
+from streams.detect.link.minute import MINUTE_MS, MINUTE_SKETCH, Minute
+from streams.detect.link.outages import Totals, fault_domain, outage_id, within
+from streams.detect.link.sight import GRACE_MS, Sight
+from streams.detect.link.windows import state_ms
+from streams.detect.rule.cusum import QUIET, Rule
+from streams.detect.rule.edges import onset_ms, recovery_ms, slow_seconds
+from streams.detect.rule.expected import HOUR_MS, HOURS_A_WEEK, Expected
+from streams.detect.rule.normal import LADDER_MS, Block, block_of, coarse, normal_after, slow_answers
 from streams.model.measurement import Asked, LinkSlot
 from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_of

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.detect.diagram import MARKS, mermaid, with_diagram
-from streams.detect.rule import (
+from lab.slot_trials import delays, false_outages, normal_of
+from streams.detect.rule.cusum import (
     IDLE,
     QUIET,
     TRANSITIONS,
@@ -21,7 +21,7 @@ from streams.detect.rule import (
     threshold,
 )
 from streams.replay.rulefile import RuleFileError, read_rule
-from streams.replay.trials import delays, false_outages, normal_of
+from tools.rule_diagram import MARKS, mermaid, with_diagram
 
 RULE = Rule()
 NORMAL = Normal(0.03, 120_960.0, 600)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from small_logs import Fault, Result, Told, by_watermark, draw_log, measure, take
 
 from streams.detect.detector import Detector
-from streams.detect.rule import Rule
-from streams.detect.snapshot import load, save
+from streams.detect.link.snapshot import load, save
+from streams.detect.rule.cusum import Rule
 from streams.model.canonical import encode
 from streams.model.settings import DetectSettings
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.replay.state_trials import DAY_SLOTS, size_of, sizes
+from lab.state_trials import DAY_SLOTS, size_of, sizes
 
 HOUR = 1 / 24
 

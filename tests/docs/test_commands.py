@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import streams
 from streams.cli import COMMANDS, app, load
-from streams.cli.reference import generated, leaves
+from tools.command_docs import generated, leaves
 
 # What the commands' contract promises.
 PROMISED = {

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 from xroad_samples import LINK, T0, client, network_error, producer
 
 from streams.cli import app
-from streams.ingest.xroad_events import closing_ms_after
-from streams.logfile import read_log
+from streams.ingest.xroad.events import closing_ms_after
+from streams.kafka.topics import Topics, create_topics, declared_topics
+from streams.logs.capture import Wish, capture
+from streams.logs.file import read_log
 from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, lookup_decoder
 from streams.model.settings import MeasureSettings
-from streams.replay.capture import Wish, capture
-from streams.schemas import Topics, create_topics, declared_topics
 
 SHAPES = {
     "array.json": json.dumps,

@@ -5,7 +5,7 @@ import json
 import pytest
 from xroad_samples import client, producer
 
-from streams.ingest.xroad_record import parse_record
+from streams.ingest.xroad.record import parse_record
 from streams.model.events import fault_domain_of
 
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xroad_samples import T0, client, network_error, producer, request_id
 
-from streams.ingest.xroad_calls import pair_records
-from streams.ingest.xroad_events import lookup_records
-from streams.ingest.xroad_record import parse_record
-from streams.ingest.xroad_summary import summarise
+from streams.ingest.xroad.calls import pair_records
+from streams.ingest.xroad.events import lookup_records
+from streams.ingest.xroad.record import parse_record
+from streams.ingest.xroad.summary import summarise
 from streams.model.events import Heartbeat, lookup_decoder
 
 calls = st.lists(

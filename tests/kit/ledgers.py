@@ -4,8 +4,8 @@ import uuid
 
 import sqlalchemy as sa
 
-from streams.ledger.database import reading
-from streams.ledger.schema import metadata
+from streams.ledger.store.database import reading
+from streams.ledger.store.schema import metadata
 
 NOT_COMPARED = {"tree_heads", "audit_trail"}
 

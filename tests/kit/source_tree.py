@@ -33,7 +33,7 @@ class Module:
 
     @property
     def name(self) -> str:
-        """Its dotted name, `streams.measure.shell`."""
+        """Its dotted name, `streams.measure.stage`."""
         return ".".join(Path(self.path).with_suffix("").parts)
 
     @property

@@ -14,11 +14,11 @@ import msgspec
 import psutil
 from aiokafka import AIOKafkaConsumer
 
+from streams.kafka.topics import Topics
 from streams.model.canonical import encode, join, ordered_outages, ordered_windows
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
-from streams.parts.process import LeashedProcess
-from streams.schemas import Topics
+from streams.servers.process import LeashedProcess
 
 
 class Stage:

@@ -15,11 +15,11 @@ from aiokafka import AIOKafkaConsumer
 from malformed import KINDS, spoilt_among
 from stages import Stage, running
 
+from streams.kafka.publish import publish
+from streams.kafka.topics import Topics, create_topics
 from streams.model.events import LOOKUPS
-from streams.parts.process import free_port
-from streams.publish import publish
 from streams.replay.analyze import analyze
-from streams.schemas import Topics, create_topics
+from streams.servers.process import free_port
 from streams.simulate.generate import Run
 from streams.simulate.shell import load_catalogue, load_scenario
 

@@ -12,15 +12,15 @@ import pytest
 from small_logs import Fault, draw_log
 from stages import Stage, gather, running
 
+from streams.kafka.publish import publish
+from streams.kafka.topics import Topics, create_topics
 from streams.model.canonical import encode
 from streams.model.events import LOOKUPS, Heartbeat
 from streams.model.exclusion import Exclusion, new_exclusion, withdraw
 from streams.model.record import Record
-from streams.publish import publish
+from streams.model.times import local_time
 from streams.record.send import send_exclusion
 from streams.replay.analyze import EXCLUSIONS, analyze
-from streams.replay.times import local_time
-from streams.schemas import Topics, create_topics
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -9,11 +9,11 @@ import pytest
 from replay_logs import make_log
 from stages import Stage, gather, running
 
-from streams.logfile import log_writer, read_log
+from streams.kafka.publish import Pace, publish
+from streams.kafka.topics import Topics, create_topics
+from streams.logs.file import log_writer, read_log
 from streams.model.canonical import encode, final_outages
-from streams.publish import Pace, publish
 from streams.replay.analyze import analyze
-from streams.schemas import Topics, create_topics
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 

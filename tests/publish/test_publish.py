@@ -7,9 +7,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.model.logline import LOGGED_AT_HEADER
+from streams.kafka.publish import Pace, PublishError, publish
+from streams.logs.line import LOGGED_AT_HEADER
 from streams.model.record import Record
-from streams.publish import Pace, PublishError, publish
 
 T0 = 1_700_000_000_000
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 import worked_month as month
 from ledgers import new_postgres_database
 
-from streams.ledger.apply import apply_records
-from streams.ledger.database import open_ledger, sqlite_url
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import open_ledger, sqlite_url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -10,10 +10,10 @@ from typer.testing import CliRunner, Result
 from streams import telemetry
 from streams.cli.exclusions import app as exclusions_app
 from streams.cli.ledger import app as ledger_app
-from streams.ledger.database import open_ledger, sqlite_url, writing
-from streams.ledger.schema import outage_revisions, window_days
-from streams.publish import publish
-from streams.schemas import Topics, create_topics
+from streams.kafka.publish import publish
+from streams.kafka.topics import Topics, create_topics
+from streams.ledger.store.database import open_ledger, sqlite_url, writing
+from streams.ledger.store.schema import outage_revisions, window_days
 
 
 @pytest.fixture

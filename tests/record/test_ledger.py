@@ -10,10 +10,10 @@ import sqlalchemy as sa
 import worked_month as month
 from ledgers import contents
 
-from streams.ledger.apply import apply_records
-from streams.ledger.database import LedgerError, open_ledger, reading, sqlite_url
-from streams.ledger.figures import Question, Standing, link_figures
-from streams.ledger.schema import metadata, outages
+from streams.ledger.read.figures import Question, Standing, link_figures
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
+from streams.ledger.store.schema import metadata, outages
 from streams.model.calendar import CALENDARS, DAY_MS
 from streams.model.record import Record
 

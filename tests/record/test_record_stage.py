@@ -10,15 +10,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledgers import contents
 
 from streams import telemetry
-from streams.ledger.apply import apply_records
-from streams.ledger.database import reading
-from streams.ledger.heads import stored_heads
-from streams.ledger.schema import positions
-from streams.ledger.verify import verify_ledger
-from streams.publish import publish
-from streams.record.reread import RereadError, ledger_batches, topic_batches
-from streams.record.shell import RecordSettings, RecordStage
-from streams.schemas import Topics, create_topics
+from streams.kafka.publish import publish
+from streams.kafka.read import RereadError, ledger_batches, topic_batches
+from streams.kafka.topics import Topics, create_topics
+from streams.ledger.proof.heads import stored_heads
+from streams.ledger.proof.verify import verify_ledger
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import reading
+from streams.ledger.store.schema import positions
+from streams.record.stage import RecordSettings, RecordStage
 
 KEY = Ed25519PrivateKey.generate()
 

@@ -4,9 +4,8 @@ import pytest
 import sqlalchemy as sa
 import worked_month as month
 
-from streams.ledger.database import reading
-from streams.ledger.figures import Question
-from streams.ledger.summary import (
+from streams.ledger.read.figures import Question
+from streams.ledger.read.summary import (
     Narrowing,
     list_incidents,
     list_outages,
@@ -14,6 +13,7 @@ from streams.ledger.summary import (
     standing_exclusions,
     summarise_links,
 )
+from streams.ledger.store.database import reading
 from streams.model.calendar import CALENDARS
 
 

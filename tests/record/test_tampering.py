@@ -11,12 +11,14 @@ import sqlalchemy as sa
 import worked_month as month
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from streams.ledger.apply import apply_records
-from streams.ledger.database import open_ledger, reading, sqlite_url, writing
-from streams.ledger.heads import SignedHead, Statement, sign_head, stored_heads
-from streams.ledger.log import StoredLog, logs
-from streams.ledger.minutes import DayOfMinutes
-from streams.ledger.schema import (
+from streams.ledger.proof import merkle
+from streams.ledger.proof.heads import SignedHead, Statement, sign_head, stored_heads
+from streams.ledger.proof.tree import StoredLog, logs
+from streams.ledger.proof.verify import verify_ledger
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import open_ledger, reading, sqlite_url, writing
+from streams.ledger.store.minutes import DayOfMinutes
+from streams.ledger.store.schema import (
     exclusion_revisions,
     figures,
     incidents,
@@ -27,8 +29,6 @@ from streams.ledger.schema import (
     tree_heads,
     window_days,
 )
-from streams.ledger.verify import verify_ledger
-from streams.model import merkle
 from streams.model.record import Record
 
 pytestmark = pytest.mark.slow

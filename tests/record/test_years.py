@@ -11,17 +11,17 @@ from alembic import command
 from alembic.config import Config
 from ledgers import contents, new_postgres_database
 
-from streams.ledger.apply import apply_records
-from streams.ledger.database import MIGRATIONS, open_ledger, reading, sqlite_url
-from streams.ledger.figures import Question
-from streams.ledger.schema import metadata
-from streams.ledger.summary import list_outages, summarise_links
-from streams.ledger.verify import verify_ledger
+from streams.ledger.proof.verify import verify_ledger
+from streams.ledger.read.figures import Question
+from streams.ledger.read.summary import list_outages, summarise_links
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import MIGRATIONS, open_ledger, reading, sqlite_url
+from streams.ledger.store.schema import metadata
 from streams.model.availability import OutageFigures, OutageTime, summarise
 from streams.model.calendar import CALENDARS, DAY_MS, MINUTE_MS, calendar_pieces, year_of
 from streams.model.outage import Outage
 from streams.model.record import Record
-from streams.replay.times import parse_time_ms
+from streams.model.times import parse_time_ms
 
 pytestmark = pytest.mark.slow
 

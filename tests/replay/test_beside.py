@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replay_logs import T0, make_log, submissions
 
+from lab.histories import draw
 from streams.detect.detector import Detector
-from streams.detect.rule import Rule
-from streams.logfile import LogFileError, log_writer
+from streams.detect.rule.cusum import Rule
+from streams.logs.file import LogFileError, log_writer
 from streams.measure.meter import Meter
 from streams.model.canonical import encode, ordered_outages, ordered_windows
 from streams.model.events import LOOKUPS, SUBMISSIONS
@@ -21,7 +22,6 @@ from streams.model.settings import DetectSettings, MeasureSettings
 from streams.replay import beside
 from streams.replay.analyze import JUDGE_FROM_RECORDS, analyze
 from streams.replay.beside import WorkerError, metered_beside
-from streams.replay.histories import draw
 from streams.replay.packed import BLOCK_ROWS, Packed, Sorter, pack
 
 pytestmark = pytest.mark.slow

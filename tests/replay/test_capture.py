@@ -16,12 +16,12 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from replay_logs import T0, make_log, submissions
 
 from streams import replay
-from streams.logfile import log_writer, read_log
-from streams.logfolder import read_manifest
+from streams.kafka.publish import publish
+from streams.logs.capture import CaptureError, Wish, capture
+from streams.logs.file import log_writer, read_log
+from streams.logs.folder import read_manifest
+from streams.logs.pseudonym import Pseudonymiser
 from streams.model.record import Record
-from streams.publish import publish
-from streams.replay.capture import CaptureError, Wish, capture
-from streams.replay.pseudonym import Pseudonymiser
 
 COMMAND = [sys.executable, "-m", "streams"]
 LIMITED = """

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from streams import replay
 from streams.cli import app
-from streams.ledger.apply import apply_records
-from streams.ledger.database import open_ledger, sqlite_url
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import open_ledger, sqlite_url
 from streams.model.canonical import encode
 from streams.model.measurement import Source
 from streams.model.outage import Outage

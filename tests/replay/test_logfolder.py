@@ -9,8 +9,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.logfile import LogFileError, log_writer, read_log
-from streams.logfolder import (
+from streams.logs.file import LogFileError, log_writer, read_log
+from streams.logs.folder import (
     FORMAT,
     MANIFEST,
     VERSION,

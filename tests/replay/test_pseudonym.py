@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from replay_logs import T0, make_log, submissions
 
 from streams import replay
+from streams.logs.pseudonym import Pseudonymiser, PseudonymKeyError
 from streams.model.record import Record
-from streams.replay.pseudonym import Pseudonymiser, PseudonymKeyError
 
 KEY = b"a key of thirty-two bytes, or so"
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validators
 from msgspec import inspect
 
+from streams.kafka.topics import Topics, declared_topics
 from streams.measure.decode import REASONS
 from streams.model import events
 from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
-from streams.schemas import Topics, declared_topics
 
 EVENT_DECODERS = {
     Topics().lookups: events.lookup_decoder,

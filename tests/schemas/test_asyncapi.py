@@ -11,9 +11,9 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from streams.asyncapi import asyncapi_document
-from streams.parts.paths import cache_dir
-from streams.schemas import SCHEMAS_DIR, declared_topics
+from streams.kafka.asyncapi import asyncapi_document
+from streams.kafka.topics import SCHEMAS_DIR, declared_topics
+from streams.servers.paths import cache_dir
 
 OFFICIAL_SCHEMAS = "@asyncapi/specs@6.11.1"  # the AsyncAPI initiative's own, as published for npm
 DOCUMENT = yaml.safe_load((SCHEMAS_DIR / "asyncapi.yaml").read_text("utf-8"))

@@ -3,8 +3,8 @@
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.parts.connection import kafka_connection
-from streams.schemas import (
+from streams.kafka.connection import kafka_connection
+from streams.kafka.topics import (
     Difference,
     TopicCreationError,
     TopicDataError,

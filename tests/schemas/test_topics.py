@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import streams
-from streams.schemas import SCHEMAS_DIR, TopicDataError, Topics, _read_topic, declared_topics
+from streams.kafka.topics import SCHEMAS_DIR, TopicDataError, Topics, _read_topic, declared_topics
 
 CODE = Path(streams.__file__).parent
 TOPIC_NAME = re.compile(r"(portal|npd|link|pipeline|observer)(\.(?!html\b)[a-z_]+)+")

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from running import Running, running
 
 from streams import telemetry
-from streams.ledger.apply import apply_records
-from streams.ledger.database import open_ledger, sqlite_url, writing
-from streams.ledger.heads import sign_head
+from streams.ledger.proof.heads import sign_head
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import open_ledger, sqlite_url, writing
 from streams.model.exclusion import Exclusion
 from streams.serve.access import Access, new_token
 from streams.serve.app import create_app

@@ -175,7 +175,7 @@ def test_a_failure_tells_nothing(app: FastAPI, tokens, monkeypatch) -> None:
 
 def test_proofs_over_http(client: Running, tokens) -> None:
     """A revision's proof holds by the published algorithm, for the present size and an earlier one."""
-    from streams.model import merkle
+    from streams.ledger.proof import merkle
 
     for size in (None, 15):
         params = {} if size is None else {"size": size}

@@ -2,7 +2,7 @@
 
 from streams.bench.ledger_fill import Size
 from streams.bench.serve import bench_serve
-from streams.ledger.database import sqlite_url
+from streams.ledger.store.database import sqlite_url
 
 
 def test_bench_answers_every_question(tmp_path) -> None:

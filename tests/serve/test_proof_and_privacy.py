@@ -15,21 +15,21 @@ from typer.testing import CliRunner
 
 from streams import telemetry
 from streams.cli.outages import app as outages_app
-from streams.ledger.apply import apply_records
-from streams.ledger.database import open_ledger, sqlite_url
-from streams.logfile import log_writer
+from streams.kafka.publish import publish
+from streams.kafka.topics import create_topics
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import open_ledger, sqlite_url
+from streams.logs.file import log_writer
 from streams.model.canonical import encode
 from streams.model.events import LOOKUPS
 from streams.model.record import Record
-from streams.parts.kafka import EmbeddedKafka
-from streams.publish import publish
 from streams.replay.analyze import analyze
 from streams.replay.verify import compare, verify_outage
-from streams.schemas import create_topics
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.limit import RateLimit
 from streams.serve.texts import text, written_figure
+from streams.servers.kafka import EmbeddedKafka
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from stages import Stage, gather, running
 
+from streams.kafka.topics import Topics, create_topics
 from streams.model.canonical import encode
 from streams.replay.analyze import analyze
-from streams.schemas import Topics, create_topics
 from streams.score.score import score
 from streams.score.truth import Truth as ScoredTruth
 from streams.simulate.generate import Run

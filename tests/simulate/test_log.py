@@ -9,7 +9,8 @@ from zlib import crc32
 import msgspec
 import pytest
 
-from streams.logfile import read_log
+from streams.logs.file import read_log
+from streams.logs.line import encode_line
 from streams.model.events import (
     ANSWERED,
     LOOKUPS,
@@ -19,7 +20,6 @@ from streams.model.events import (
     lookup_decoder,
     submission_decoder,
 )
-from streams.model.logline import encode_line
 from streams.model.record import Record
 from streams.simulate.generate import Run
 from streams.simulate.shell import load_scenario, truth_path, write_log

@@ -7,13 +7,12 @@ from source_tree import modules
 DATA_WAY = ("measure", "detect", "record", "serve")
 
 # Where the world begins: brokers, files, processes, terminals, logs and metrics. Only a shell imports these.
-WORLD = {"cli", "parts", "telemetry", "schemas", "publish", "logfile", "logfolder", "demo", "bench"}
+WORLD = {"cli", "servers", "telemetry", "kafka", "logs", "demo", "bench"}
 
 # What else than the vocabulary a room's pure files may import, and why.
 MAY_IMPORT = {
-    "asyncapi": {"schemas"},  # the document is drawn from the declared topics
     "replay": {"measure", "detect"},  # the same pure pipeline, over a log file
-    "serve": {"ledger", "replay"},  # answers are read from the ledger; times are written as in every command
+    "serve": {"ledger"},  # answers are read from the ledger
     "watch": {"telemetry"},  # rules and dashboards are drawn from the metrics' contract
 }
 
@@ -21,28 +20,22 @@ MAY_IMPORT = {
 SHELLS = {
     "streams/__main__.py": "starts the command line",
     "streams/detect/app.py": "the Faust worker",
-    "streams/ingest/xroad_files.py": "reads the files of X-Road",
-    "streams/ledger/database.py": "opens the database",
-    "streams/ledger/heads.py": "reads and makes the key file",
-    "streams/measure/shell.py": "consumes and produces",
-    "streams/record/reread.py": "reads topics again",
+    "streams/ingest/xroad/files.py": "reads the files of X-Road",
+    "streams/ledger/store/database.py": "opens the database",
+    "streams/ledger/proof/heads.py": "reads and makes the key file",
+    "streams/measure/stage.py": "consumes and produces",
     "streams/record/send.py": "sends an exclusion",
-    "streams/record/shell.py": "consumes into the ledger",
+    "streams/record/stage.py": "consumes into the ledger",
     "streams/replay/analyze.py": "reads a log, writes results",
     "streams/replay/backtest.py": "reads logs",
     "streams/replay/beside.py": "runs a process beside this one",
-    "streams/replay/capture.py": "reads topics into files",
-    "streams/replay/detection_docs.py": "writes what docs/detection.md shows",
     "streams/replay/explain.py": "reads a log",
     "streams/replay/golden.py": "keeps golden folders",
-    "streams/replay/history_trials.py": "prints how made-up histories fared",
     "streams/replay/notebook.py": "reads a log for a notebook",
     "streams/replay/plot.py": "writes a picture",
     "streams/replay/query.py": "reads files by SQL",
     "streams/replay/results.py": "reads results",
     "streams/replay/rulefile.py": "reads a rule",
-    "streams/replay/state_trials.py": "prints how large the state of a link grows",
-    "streams/replay/year_trials.py": "prints how made-up link-years fared",
     "streams/serve/access.py": "reads the tokens file, makes tokens",
     "streams/serve/api.py": "answers requests, now",
     "streams/serve/app.py": "answers requests, now",
@@ -53,10 +46,8 @@ SHELLS = {
     "streams/serve/texts.py": "reads its package's texts",
     "streams/serve/trail.py": "writes who asked what",
     "streams/simulate/shell.py": "reads scenarios, writes logs",
-    "streams/watch/__main__.py": "writes generated files",
     "streams/watch/api.py": "asks Prometheus",
     "streams/watch/backfill.py": "writes blocks",
-    "streams/watch/dashboards/render.py": "draws pictures",
     "streams/watch/local.py": "runs Prometheus and Alertmanager",
     "streams/watch/settings.py": "reads the settings",
 }

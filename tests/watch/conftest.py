@@ -16,10 +16,10 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 import streams
-from streams.parts.debian import find_program
-from streams.parts.errors import PartUnavailableError
-from streams.parts.kafka import EmbeddedKafka
-from streams.parts.process import LeashedProcess, free_port
+from streams.servers.debian import find_program
+from streams.servers.errors import PartUnavailableError
+from streams.servers.kafka import EmbeddedKafka
+from streams.servers.process import LeashedProcess, free_port
 from streams.watch.local import LocalWatch
 
 START_MS = 1_678_669_200_000  # Monday 13 March 2023, 08:00 in Viet Nam

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from streams.cli.backfill import backfill
 from streams.cli.simulate import simulate
-from streams.parts.prometheus import Prometheus
 from streams.replay.analyze import analyze
+from streams.servers.prometheus import Prometheus
 from streams.watch.api import PrometheusApi
-from streams.watch.dashboards.build import BOARDS
-from streams.watch.dashboards.render import at_home
+from tools.dashboards.build import BOARDS
+from tools.dashboards.render import at_home
 
 pytestmark = pytest.mark.slow
 

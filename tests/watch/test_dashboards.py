@@ -8,8 +8,8 @@ import promql_parser
 import pytest
 from grafana_foundation_sdk.models import dashboard as models
 
-from streams.watch.dashboards.build import BOARDS, to_json
-from streams.watch.dashboards.render import at_home
+from tools.dashboards.build import BOARDS, to_json
+from tools.dashboards.render import at_home
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "grafana" / "dashboards").glob("*.json"))
 DASHBOARDS = {path.stem: json.loads(path.read_text("utf-8")) for path in FILES}

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from streams.telemetry.contract import CONTRACT
-from streams.watch.__main__ import generated
-from streams.watch.dashboards.build import BOARDS
-from streams.watch.metricdocs import CITY, THOUSAND, names_in, series_bound, usage
 from streams.watch.rules import alertmanager_file, rule_files
 from streams.watch.settings import WatchSettings, load_settings
+from tools.dashboards.build import BOARDS
+from tools.metric_docs import CITY, THOUSAND, names_in, series_bound, usage
+from tools.watch_files import generated
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = rule_files(WatchSettings())

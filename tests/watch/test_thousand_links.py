@@ -16,7 +16,7 @@ from streams import telemetry
 from streams.model.events import OUTCOMES
 from streams.model.measurement import LinkCells, LinkSlot, Measurement, RecordCounts, Source
 from streams.model.outage import Window
-from streams.parts.prometheus import Prometheus
+from streams.servers.prometheus import Prometheus
 from streams.telemetry.contract import CONTRACT
 from streams.watch.api import PrometheusApi
 from streams.watch.backfill import make_blocks

@@ -6,10 +6,10 @@ import urllib.request
 import pytest
 
 from streams.watch.api import PrometheusApi, WatchApiError
-from streams.watch.dashboards.build import BOARDS
-from streams.watch.dashboards.render import MAIN_PANELS, at_home, render
 from streams.watch.rules import rule_files
 from streams.watch.settings import WatchSettings
+from tools.dashboards.build import BOARDS
+from tools.dashboards.render import MAIN_PANELS, at_home, render
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.kafka, pytest.mark.slow]
 

@@ -1,0 +1,1 @@
+"""One link as `detect` follows it: history, windows, spells, outages."""

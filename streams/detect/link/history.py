@@ -1,0 +1,400 @@
+"""One link's facts over the last hours, and the rule's verdicts over them.
+
+Slots are judged in order as the watermark closes them. A late fact changes a slot already judged: its
+minute is judged again, and those after it until the rule's state is what it was the first time (usually
+at once), and those whose normal it moves. So a late record leads to the same verdicts as the same record
+on time.
+"""
+
+import heapq
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from streams.detect.link.minute import MINUTE_MS, Decided, Minute
+from streams.detect.link.placing import (
+    REACH_MS,
+    confirmed,
+    confirmed_recovery,
+    first_edge_ms,
+    settled_edge_ms,
+)
+from streams.detect.rule.cusum import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
+from streams.detect.rule.normal import (
+    BLOCK_MS,
+    BLOCKS,
+    LEAST_ATTEMPTS,
+    Block,
+    Usual,
+    block_of,
+    coarse_volume,
+    normal_after,
+    slow_answers,
+    usual_of,
+)
+from streams.model.events import NO_RESPONSE
+from streams.model.measurement import LinkSlot
+from streams.model.settings import DetectSettings
+
+PACK_AFTER_MS: Final = 3 * MINUTE_MS
+"""Minutes older than this are trimmed, and packed: only a late record or a long spell reads them again."""
+BLOCKS_IN_HAND: Final = 4
+"""Blocks of which it is kept in hand what is usual in each minute: most late facts are not that late."""
+
+
+class History:
+    """Facts and verdicts of one link."""
+
+    def __init__(self, rule: Rule, settings: DetectSettings, lookback_ms: int) -> None:
+        self.rule, self.settings = rule, settings
+        self.minutes: dict[int, Minute] = {}
+        self.past: list[Decided] = []
+        """Verdicts whose minutes are forgotten already."""
+        self.state = QUIET
+        self.blocks: list[Block] = []
+        self._order: list[int] = []
+        self._untrimmed: deque[int] = deque()
+        self._unpacked: deque[int] = deque()
+        self._deciding: list[int] = []
+        self._normals: dict[int, Normal] = {}
+        self._recent = list[Block](), normal_after([], rule, settings.slot_ms)
+        """The blocks that were last asked what is normal after them, and that."""
+        self._usual: dict[int, dict[int, Usual]] = {}
+        self._lookback_ms = lookback_ms
+        self.pack_after_ms = PACK_AFTER_MS
+        """How old minutes are packed, which changes nothing but what they take in memory and in time."""
+        self._resummed: set[int] = set()
+        self.watched: Callable[[int, int], bool] = lambda _start_ms, _end_ms: True
+        """Says whether an observer was alive at any time of a span."""
+
+    @property
+    def verdicts(self) -> list[Decided]:
+        """Return the verdicts that are still of interest, in order of decision."""
+        return self.past + [decided for at in self._deciding for decided in self.minutes[at].verdicts]
+
+    def restore(
+        self, minutes: dict[int, Minute], past: list[Decided], state: RuleState, blocks: list[Block]
+    ) -> None:
+        """Go on, fresh from the constructor, where another history stood."""
+        self.minutes, self.past, self.state, self.blocks = minutes, past, state, blocks
+        self._order = sorted(minutes)
+        self._unpacked.extend(at for at in self._order if minutes[at].packed is None)
+        self._untrimmed.extend(self._unpacked)
+        self._deciding = [at for at in self._order if minutes[at].verdicts]
+
+    def add(self, slot: LinkSlot) -> Decided | None:
+        """Take in a slot that has just closed (later than all before it) and judge it."""
+        start_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
+        minute = self.minutes.get(start_ms)
+        if minute is None:
+            minute = self._begin(start_ms)
+        minute.append(slot)
+        self.state, decided = self._judge(self.state, slot, minute.verdicts)
+        if decided is not None:
+            self._note(start_ms, [*minute.verdicts, decided])
+        return decided
+
+    def correct(self, late: Iterable[LinkSlot]) -> None:
+        """Merge late facts into slots already closed, and judge again what they touch."""
+        touched: set[int] = set()
+        for slot in late:
+            start_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
+            minute = self.minutes.get(start_ms)
+            if minute is None:
+                minute = self._begin(start_ms)
+            if minute.packed is not None:  # it will not be, until the next minute begins
+                self._unpacked.appendleft(start_ms)
+            if start_ms < self._order[-1] - PACK_AFTER_MS:
+                self._untrimmed.appendleft(start_ms)
+            minute.merge(slot)
+            if usual := self._usual.get(start_ms // BLOCK_MS * BLOCK_MS):
+                usual[start_ms] = usual_of(minute.latencies()[0])
+            touched.add(start_ms)
+        self.look_again(touched)
+
+    def look_again(self, touched: set[int]) -> None:
+        """Judge again the minutes whose facts, or what is known of the observer, changed."""
+        touched = {at for at in touched if at in self.minutes}
+        reach_ms = MINUTE_MS + self._lookback_ms + REACH_MS
+        for at in self._deciding:  # an edge may lie in facts before the test that found it began, or after
+            for decided in self.minutes[at].verdicts:
+                from_ms = min(decided.verdict.since_ms, decided.edge_ms) - reach_ms
+                to_ms = self.settles_ms(decided.decided_ms)
+                if any(from_ms < start_ms < to_ms for start_ms in touched):
+                    touched.add(at)
+                    break
+        self._judge_again(touched)
+
+    def settles_ms(self, decided_ms: int) -> int:
+        """Return when all outcomes of requests asked before a verdict are known, as the end of a slot."""
+        slot_ms = self.settings.slot_ms
+        return -(-(decided_ms + self.settings.lookup_timeout_ms + slot_ms) // slot_ms) * slot_ms
+
+    def settle(self, now_ms: int) -> list[int]:
+        """Place the edges again that can be placed for good by now; return when others can be."""
+        pending = []
+        verdicts = [one for one in self.verdicts if not one.verdict.whole]
+        neighbours = zip([None, *verdicts], verdicts, [*verdicts[1:], None], strict=False)
+        for before, decided, after in neighbours:
+            if decided.settled_ms is not None:
+                continue
+            known_ms = self.settles_ms(decided.decided_ms)
+            at = (decided.decided_ms - self.settings.slot_ms) // MINUTE_MS * MINUTE_MS
+            if known_ms > now_ms:
+                pending.append(known_ms)
+            elif at in self.minutes:
+                normal = self.normal_at(decided.decided_ms - self.settings.slot_ms)
+                settled_ms = settled_edge_ms(
+                    decided, before, after, known_ms, self._slots, self._lookback_ms, self.rule, normal
+                )
+                minute = self.minutes[at]
+                settled = replace(decided, settled_ms=settled_ms)
+                minute.verdicts = [settled if one is decided else one for one in minute.verdicts]
+        return pending
+
+    def judge_all(self, rule: Rule) -> None:
+        """Judge everything kept again, under another rule; what is forgotten stays as it was judged."""
+        self.rule = rule
+        self._normals.clear()
+        self._recent = [], normal_after([], rule, self.settings.slot_ms)
+        first_ms = self._order[0] // BLOCK_MS * BLOCK_MS if self._order else 0
+        self.blocks = [block for block in self.blocks if block.start_ms < first_ms]
+        self._judge_again(set(self._order))
+
+    def between(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, Minute]]:
+        """Yield the minutes that overlap ``[from_ms, to_ms)`` with their starts, ascending."""
+        order = self._order
+        for at in range(bisect_left(order, from_ms - MINUTE_MS + 1), bisect_left(order, to_ms)):
+            yield order[at], self.minutes[order[at]]
+
+    def prune(self, before_ms: int) -> list[tuple[int, Minute]]:
+        """Forget, and return, the minutes before ``before_ms``; their verdicts are kept in `past`."""
+        gone = bisect_left(self._order, before_ms)
+        forgotten = [(start_ms, self.minutes.pop(start_ms)) for start_ms in self._order[:gone]]
+        del self._order[:gone]
+        while self._unpacked and self._unpacked[0] < before_ms:
+            self._unpacked.popleft()
+        self._deciding = [at for at in self._deciding if at >= before_ms]
+        self.past += [decided for _, minute in forgotten for decided in minute.verdicts]
+        old = bisect_left(self.blocks, before_ms - BLOCK_MS, key=_start)
+        if old > 2 * BLOCKS:
+            del self.blocks[: old - BLOCKS]
+        if len(self._normals) > 4 * BLOCKS:
+            self._normals = {at: normal for at, normal in self._normals.items() if at >= before_ms - BLOCK_MS}
+        return forgotten
+
+    def normal_at(self, at_ms: int) -> Normal:
+        """Return what was normal for the link at a time."""
+        block_ms = at_ms // BLOCK_MS * BLOCK_MS
+        known = self._normals.get(block_ms)
+        if known is None:
+            end = bisect_left(self.blocks, block_ms, key=_start)
+            blocks = self.blocks[max(end - BLOCKS, 0) : end]
+            if blocks != self._recent[0]:  # on a quiet link most blocks say nothing, and the last ones stay
+                self._recent = blocks, normal_after(blocks, self.rule, self.settings.slot_ms)
+            known = self._normals[block_ms] = self._recent[1]
+        return known
+
+    def volume_before(self, at_ms: int) -> int | None:
+        """Return the attempts, rounded up, of the last quiet block before a time, if one is known."""
+        blocks, block_ms = self.blocks, at_ms // BLOCK_MS * BLOCK_MS
+        if blocks and blocks[-1].start_ms < block_ms:
+            return coarse_volume(blocks[-1].attempts)
+        end = bisect_left(blocks, block_ms, key=_start)
+        return coarse_volume(blocks[end - 1].attempts) if end else None
+
+    def take_resummed(self) -> list[tuple[int, int]]:
+        """Return, once, the spans before which the last quiet block says another volume since corrected."""
+        spans = []
+        for block_ms in sorted(self._resummed):
+            following = bisect_left(self.blocks, block_ms + BLOCK_MS, key=_start)
+            last_ms = self.blocks[following].start_ms if following < len(self.blocks) else self._order[-1]
+            spans.append((block_ms + BLOCK_MS, last_ms + BLOCK_MS))
+        self._resummed.clear()
+        return spans
+
+    def _begin(self, start_ms: int) -> Minute:
+        """Begin a minute; a block that ends with this is summed up."""
+        order, before = self._order, self.state
+        if order and start_ms < order[-1]:
+            before = self.minutes[order[bisect_left(order, start_ms)]].before
+            insort(order, start_ms)
+            self._untrimmed.appendleft(start_ms)
+            self._unpacked.appendleft(start_ms)
+        else:
+            if order and order[-1] // BLOCK_MS < start_ms // BLOCK_MS:
+                self._sum_up(order[-1] // BLOCK_MS * BLOCK_MS)
+            order.append(start_ms)
+            self._untrimmed.append(start_ms)
+            self._unpacked.append(start_ms)
+        minute = self.minutes[start_ms] = Minute(before)
+        while self._untrimmed[0] < start_ms - PACK_AFTER_MS:
+            if (old := self.minutes.get(self._untrimmed.popleft())) is not None:
+                old.trim()
+        while self._unpacked[0] < start_ms - self.pack_after_ms:
+            if (old := self.minutes.get(self._unpacked.popleft())) is not None:
+                old.pack()
+        return minute
+
+    def _judge(
+        self, state: RuleState, slot: LinkSlot, earlier: list[Decided]
+    ) -> tuple[RuleState, Decided | None]:
+        """Run the rule over one slot; a verdict comes with its edge. ``earlier`` are those of its minute."""
+        ok = failed = 0
+        for asked in slot.asked:
+            ok += asked.ok
+            failed += asked.failed
+        if (ok <= 0 and failed <= 0) or (failed > 0 and self._unseen(slot)):
+            return state, None
+        start_ms = slot.start_ms
+        normal = self._normals.get(start_ms - start_ms % BLOCK_MS) or self.normal_at(start_ms)
+        slow = slow_answers(slot.latency, normal.slow_ms)
+        if failed <= 0 and slow <= 0 and state == QUIET:
+            return state, None
+        end_ms = slot.start_ms + self.settings.slot_ms
+        counts = Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
+
+        def holds(verdict: Verdict) -> bool:
+            return self._confirmed(verdict, state, end_ms, earlier)
+
+        after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal, holds)
+        if verdict is None:
+            return after, None
+        edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal)
+        slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
+        return after, Decided(end_ms, verdict, edge_ms, slow)
+
+    def _confirmed(self, verdict: Verdict, state: RuleState, end_ms: int, earlier: list[Decided]) -> bool:
+        """Say whether a verdict holds by the time of asking; ``earlier`` are those of its minute."""
+        slots, rule, normal = self._slots, self.rule, self.normal_at(end_ms - self.settings.slot_ms)
+        if verdict.condition == "UP":
+            edge_ms = first_edge_ms(state, verdict, end_ms, slots, self._lookback_ms, rule, normal)
+            return confirmed_recovery(edge_ms, end_ms, slots, rule, normal)
+        last = earlier[-1] if earlier else self._last_before(end_ms - self.settings.slot_ms)
+        from_ms = verdict.since_ms - self._lookback_ms
+        if last is not None:
+            from_ms = max(from_ms, last.edge_ms)
+        return confirmed(verdict, from_ms, end_ms, slots, rule, normal)
+
+    def _last_before(self, at_ms: int) -> Decided | None:
+        """Return the last verdict before the minute of a time."""
+        at = bisect_left(self._deciding, at_ms - at_ms % MINUTE_MS)
+        if at:
+            return self.minutes[self._deciding[at - 1]].verdicts[-1]
+        return self.past[-1] if self.past else None
+
+    def _slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
+        """Yield the slots that begin in ``[from_ms, to_ms)``, ascending, without those that say nothing."""
+        for _, minute in self.between(from_ms, to_ms):
+            for slot in minute.read():
+                if from_ms <= slot.start_ms < to_ms and not self._unseen(slot):
+                    yield slot
+
+    def _unseen(self, slot: LinkSlot) -> bool:
+        """Say whether a slot holds nothing but expired requests, and nobody was there to see an answer."""
+        expired_only = not slot.requested and len(slot.outcomes) == 1 and NO_RESPONSE in slot.outcomes
+        return expired_only and not self.watched(slot.start_ms, slot.start_ms + self.settings.slot_ms)
+
+    def _judge_again(self, touched: set[int]) -> None:
+        """Judge the minutes ``touched`` again, and whatever that changes after them."""
+        todo, queued, changed = sorted(touched), set(touched), set[int]()
+        while todo or changed:
+            if changed and (not todo or todo[0] >= min(changed) + BLOCK_MS):
+                block_ms = min(changed)
+                changed.discard(block_ms)
+                again = [at for at in self._moved_by(block_ms) if at not in queued]
+                queued.update(again)
+                todo = sorted([*todo, *again])
+                continue
+            start_ms = heapq.heappop(todo)
+            queued.discard(start_ms)
+            state = self._judge_minute(start_ms)
+            changed.add(start_ms // BLOCK_MS * BLOCK_MS)
+            after = bisect_left(self._order, start_ms) + 1
+            if after == len(self._order):
+                self.state = state
+                continue
+            following = self._order[after]
+            if self.minutes[following].before != state:
+                self.minutes[following].before = state
+                if following not in queued:
+                    queued.add(following)
+                    heapq.heappush(todo, following)
+
+    def _judge_minute(self, start_ms: int) -> RuleState:
+        """Judge one minute again and return the state after it."""
+        minute = self.minutes[start_ms]
+        state, verdicts = minute.before, list[Decided]()
+        for slot in minute.read():
+            state, decided = self._judge(state, slot, verdicts)
+            if decided is not None:
+                verdicts.append(decided)
+        self._note(start_ms, verdicts)
+        return state
+
+    def _note(self, start_ms: int, verdicts: list[Decided]) -> None:
+        minute = self.minutes[start_ms]
+        if bool(verdicts) != bool(minute.verdicts):
+            if verdicts:
+                insort(self._deciding, start_ms)
+            else:
+                self._deciding.remove(start_ms)
+        if [_unsettled(one) for one in verdicts] != [_unsettled(one) for one in minute.verdicts]:
+            at = bisect_left(self._deciding, start_ms)
+            for near in self._deciding[max(at - 1, 0) : at + 2]:  # their edges are bounded by this one
+                other = self.minutes[near]
+                other.verdicts = [_unsettled(one) for one in other.verdicts]
+        minute.verdicts = verdicts
+
+    def _moved_by(self, block_ms: int) -> list[int]:
+        """Sum a block up again, if it was; return the minutes whose normal that moves."""
+        volume = self.volume_before(block_ms + BLOCK_MS)
+        if self._order[-1] // BLOCK_MS * BLOCK_MS <= block_ms or not self._sum_up(block_ms):
+            return []
+        if self.volume_before(block_ms + BLOCK_MS) != volume:
+            self._resummed.add(block_ms)
+        moved = []
+        for later in sorted(at for at in self._normals if at > block_ms):
+            before = self._normals.pop(later)
+            if self.normal_at(later) != before:
+                moved += [at for at, _ in self.between(later, later + BLOCK_MS)]
+        return moved
+
+    def _sum_up(self, block_ms: int) -> bool:
+        """Sum up a block of ten minutes; say whether that says something new."""
+        minutes = [minute for _, minute in self.between(block_ms, block_ms + BLOCK_MS)]
+        block = None
+        if not any(minute.verdicts or minute.before.condition != "UP" for minute in minutes):
+            attempts = sum(minute.attempts for minute in minutes)
+            failures = sum(minute.failures for minute in minutes)
+            latencies = self._usual_in(block_ms) if attempts >= LEAST_ATTEMPTS else []
+            block = block_of(block_ms, attempts, max(failures, 0), latencies, self.rule)
+        at = bisect_left(self.blocks, block_ms, key=_start)
+        there = at < len(self.blocks) and self.blocks[at].start_ms == block_ms
+        known = self.blocks[at] if there else None
+        if known == block:
+            return False
+        self.blocks[at : at + there] = [] if block is None else [block]
+        return True
+
+    def _usual_in(self, block_ms: int) -> list[Usual]:
+        """Return what is usual in each minute of a block; a few blocks are in hand for late facts."""
+        usual = self._usual.get(block_ms)
+        if usual is None:
+            minutes = self.between(block_ms, block_ms + BLOCK_MS)
+            usual = {at: usual_of(minute.latencies()[0]) for at, minute in minutes}
+            while len(self._usual) >= BLOCKS_IN_HAND:
+                del self._usual[min(self._usual)]
+            self._usual[block_ms] = usual
+        return [usual[at] for at in sorted(usual)]
+
+
+def _unsettled(decided: Decided) -> Decided:
+    return replace(decided, settled_ms=None)
+
+
+def _start(block: Block) -> int:
+    return block.start_ms

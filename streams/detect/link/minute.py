@@ -1,0 +1,169 @@
+"""The slots of one minute of one link, packed once they are old.
+
+A minute is read again only for a late record or a long spell, so what it holds shrinks with age to what
+those need: for each slot the counts and seconds of asking, how many answers lie above each step of the
+latency ladder, and the least hashes of its failed dossiers; for the minute as a whole its latencies.
+"""
+
+from bisect import bisect_left
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct, field
+from msgspec.structs import replace
+
+from streams.detect.link.facts import add_counts, merged
+from streams.detect.rule.cusum import RuleState, Verdict
+from streams.detect.rule.normal import coarse
+from streams.model.measurement import Histogram, LinkSlot
+from streams.model.zstd import compress, plain
+
+MINUTE_MS: Final = 60_000
+MINUTE_SKETCH: Final = 128
+"""Dossier hashes kept a minute; a minute with more is estimated, see `streams.model.sketch`."""
+
+_Packed = tuple[list[LinkSlot], Histogram, Histogram]
+_encoder: Final = msgspec.msgpack.Encoder()
+_decode_all: Final = msgspec.msgpack.Decoder(_Packed).decode
+_decode_slots: Final = msgspec.msgpack.Decoder(tuple[list[LinkSlot], Raw, Raw]).decode
+_decode_latencies: Final = msgspec.msgpack.Decoder(tuple[Raw, Histogram, Histogram]).decode
+WORTH_COMPRESSING: Final = 800
+"""Bytes from which compression saves more than it costs."""
+
+
+def _encode(minute: _Packed) -> bytes:
+    data = _encoder.encode(minute)
+    return compress(data, level=3) if len(data) > WORTH_COMPRESSING else data
+
+
+class Decided(Struct, frozen=True, array_like=True):
+    """A verdict, when it was decided, and the edge it puts into the time of asking.
+
+    ``settled_ms`` is the edge once all that was asked before the decision is known, None until then; ``slow``
+    says that the verdict is about slowness.
+    """
+
+    decided_ms: int
+    verdict: Verdict
+    edge_ms: int
+    slow: bool = False
+    settled_ms: int | None = None
+
+    @property
+    def at_ms(self) -> int:
+        """The edge as known best."""
+        return self.edge_ms if self.settled_ms is None else self.settled_ms
+
+
+class Minute(Struct, array_like=True):
+    """One minute: the rule's state before it, its verdicts, and its facts (packed or not).
+
+    ``limit`` is the greatest dossier hash up to which the slots hold all of the minute's; None: all.
+    """
+
+    before: RuleState
+    attempts: int = 0
+    failures: int = 0
+    verdicts: list[Decided] = field(default_factory=list)
+    slots: list[LinkSlot] = field(default_factory=list)
+    latency: Histogram = field(default_factory=dict)
+    provider_latency: Histogram = field(default_factory=dict)
+    limit: int | None = None
+    packed: bytes | None = None
+
+    def append(self, slot: LinkSlot) -> None:
+        """Take in a slot later than those there are; it is kept as it is, never changed."""
+        self.slots.append(slot)
+        self._sum(slot)
+
+    def merge(self, slot: LinkSlot) -> None:
+        """Take in a slot anywhere in the minute, added to the one that is there if there is one.
+
+        A packed minute is left unpacked: another slot, and who reads it now, may come at once.
+        """
+        if self.packed is not None:
+            self.unpack()
+        at = bisect_left(self.slots, slot.start_ms, key=_start)
+        if at < len(self.slots) and self.slots[at].start_ms == slot.start_ms:
+            self.slots[at] = merged(self.slots[at], slot)
+        else:
+            self.slots.insert(at, slot)
+        self._sum(slot)
+
+    def read(self) -> list[LinkSlot]:
+        """Return the slots, ascending; their latencies may be coarse."""
+        return self.slots if self.packed is None else _decode_slots(plain(self.packed))[0]
+
+    def latencies(self) -> tuple[Histogram, Histogram]:
+        """Return the latencies of the whole minute, as the portal and as the provider saw them."""
+        if self.packed is None:
+            return self.latency, self.provider_latency
+        _, latency, provider_latency = _decode_latencies(plain(self.packed))
+        return latency, provider_latency
+
+    def trim(self) -> None:
+        """Keep no more hashes of affected dossiers than when packed: it does not matter when that is."""
+        self.limit = limit = hash_limit(self.slots, self.limit)
+        if limit is not None:
+            self.slots = [replace(slot, failed_dossiers=_least(slot, limit)) for slot in self.slots]
+
+    def pack(self) -> None:
+        """Shrink to what is read again."""
+        self.trim()
+        slots = [_slim(slot) for slot in self.slots]
+        self.packed = _encode((slots, self.latency, self.provider_latency))
+        self.slots, self.latency, self.provider_latency = [], {}, {}
+
+    def unpack(self) -> None:
+        """Undo `pack`, as far as that goes."""
+        assert self.packed is not None
+        self.slots, self.latency, self.provider_latency = _decode_all(plain(self.packed))
+        self.packed = None
+
+    def _sum(self, slot: LinkSlot) -> None:
+        for asked in slot.asked:
+            self.attempts += asked.ok + asked.failed
+            self.failures += asked.failed
+        if slot.latency:
+            add_counts(self.latency, slot.latency)
+        if slot.provider_latency:
+            add_counts(self.provider_latency, slot.provider_latency)
+
+
+def hash_limit(slots: list[LinkSlot], limit: int | None) -> int | None:
+    """Return the greatest dossier hash up to which a minute's slots are complete; None: no limit."""
+    failing = [slot for slot in slots if slot.failed_dossiers]
+    if not failing:
+        return limit
+    distinct: set[int] = set()
+    for slot in failing:
+        distinct.update(key for key, count in slot.failed_dossiers.items() if count > 0)
+    if len(distinct) <= MINUTE_SKETCH:
+        return limit
+    least = sorted(distinct)[MINUTE_SKETCH - 1]
+    return least if limit is None else min(limit, least)
+
+
+def _least(slot: LinkSlot, limit: int) -> dict[int, int]:
+    return {key: count for key, count in slot.failed_dossiers.items() if key <= limit}
+
+
+def _slim(slot: LinkSlot) -> LinkSlot:
+    return LinkSlot(
+        slot.start_ms,
+        slot.requested,
+        slot.outcomes,
+        slot.synthetic,
+        slot.asked,
+        coarse(slot.latency),
+        slot.provider_outcomes,
+        {},
+        slot.failed_services,
+        slot.failed_agencies,
+        slot.failed_dossiers,
+        slot.late,
+    )
+
+
+def _start(slot: LinkSlot) -> int:
+    return slot.start_ms

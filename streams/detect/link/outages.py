@@ -1,0 +1,323 @@
+"""What is published about a spell: its figures, whose fault it was, and its next revision."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from streams.detect.link.facts import add_counts
+from streams.detect.link.minute import MINUTE_MS, Minute, hash_limit
+from streams.detect.link.spells import TroubleSpell
+from streams.detect.rule.cusum import Rule, is_down
+from streams.model.events import ANSWERED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
+from streams.model.intervals import Intervals, clip
+from streams.model.measurement import Asked, Histogram, LinkSlot, Source
+from streams.model.outage import FaultDomain, Kind, Outage, Reason, Span, Status
+from streams.model.sketch import distinct_of_union, quantiles_ms
+from streams.model.zstd import compress, plain
+
+
+class Totals(Struct, array_like=True):
+    """Figures of a spell, summed over minutes. Counts are exact to the second of asking."""
+
+    attempts: int = 0
+    failures: int = 0
+    link_faults: int = 0
+    provider_faults: int = 0
+    refusals: int = 0
+    provider_answers: int = 0
+    provider_troubles: int = 0
+    provider_refusals: int = 0
+    provider_latency: Histogram = field(default_factory=dict)
+    services: set[str] = field(default_factory=set)
+    agencies: set[str] = field(default_factory=set)
+    dossiers: set[int] = field(default_factory=set)
+    dossier_limit: int | None = None
+
+    def add(self, minute_ms: int, minute: Minute, start_ms: int, end_ms: int) -> None:
+        """Add what a minute says of requests asked in ``[start_ms, end_ms)``."""
+        slots = minute.read()
+        hit = False
+        dossiers: set[int] = set()
+        for slot in slots:
+            failed_here = 0
+            for asked in slot.asked:
+                ok, failed = within(asked, start_ms, end_ms)
+                self.attempts += ok + failed
+                failed_here += failed
+            if start_ms <= slot.start_ms < end_ms or failed_here:
+                self._add_outcomes(slot)
+            if failed_here > 0:
+                hit = True
+                self.failures += failed_here
+                self.services.update(name for name, count in slot.failed_services.items() if count > 0)
+                self.agencies.update(name for name, count in slot.failed_agencies.items() if count > 0)
+                dossiers.update(key for key, count in slot.failed_dossiers.items() if count > 0)
+        if hit:
+            self._add_dossiers(dossiers, hash_limit(slots, minute.limit))
+        if start_ms < minute_ms + MINUTE_MS and minute_ms < end_ms:
+            add_counts(self.provider_latency, minute.latencies()[1])
+
+    def _add_outcomes(self, slot: LinkSlot) -> None:
+        for outcome, count in slot.outcomes.items():
+            if outcome in LINK_FAULTS:
+                self.link_faults += count
+            elif outcome in PROVIDER_FAULTS:
+                self.provider_faults += count
+            elif outcome in CLIENT_FAULTS:
+                self.refusals += count
+        for outcome, count in slot.provider_outcomes.items():
+            if outcome in ANSWERED:
+                self.provider_answers += count
+            elif outcome in CLIENT_FAULTS:
+                self.provider_refusals += count
+            else:
+                self.provider_troubles += count
+
+    def _add_dossiers(self, dossiers: set[int], limit: int | None) -> None:
+        limits = [known for known in (self.dossier_limit, limit) if known is not None]
+        self.dossiers |= dossiers
+        if len(self.dossiers) > SPELL_SKETCH:
+            limits.append(sorted(self.dossiers)[SPELL_SKETCH - 1])
+        self.dossier_limit = min(limits, default=None)
+        if self.dossier_limit is not None:
+            self.dossiers = {key for key in self.dossiers if key <= self.dossier_limit}
+
+
+SPELL_SKETCH: Final = 1024
+"""Dossier hashes kept for a spell: 3 % relative standard error."""
+
+
+def within(asked: Asked, start_ms: int, end_ms: int) -> tuple[int, int]:
+    """Return how many of a second's requests were asked in ``[start_ms, end_ms)``: answered, and failed.
+
+    In the second in which trouble began or ended, the earliest times kept of it tell which lay within;
+    answers that may lie on either side are taken to lie outside.
+    """
+    second_ms = asked.second * 1000
+    if start_ms <= second_ms and second_ms + 1000 <= end_ms:
+        return asked.ok, asked.failed
+    if second_ms >= end_ms or second_ms + 1000 <= start_ms:
+        return 0, 0
+    times = [second_ms + ms for ms in asked.first_failed]
+    failed = asked.failed - sum(at < start_ms for at in times)
+    if len(times) >= asked.failed:
+        failed -= sum(at >= end_ms for at in times)
+    elif times and times[0] >= end_ms:
+        failed = 0
+    answered = asked.first_ok >= 0 and start_ms <= second_ms + asked.first_ok < end_ms
+    return asked.ok if answered else 0, max(failed, 0)
+
+
+def totals_of(
+    minutes: Iterable[tuple[int, Minute]], start_ms: int, end_ms: int, carried: Totals | None = None
+) -> Totals:
+    """Return the figures of the requests asked in ``[start_ms, end_ms)``, on top of those carried over."""
+    totals = Totals() if carried is None else _copy(carried)
+    for minute_ms, minute in minutes:
+        totals.add(minute_ms, minute, start_ms, end_ms)
+    return totals
+
+
+def _copy(totals: Totals) -> Totals:
+    return replace(
+        totals,
+        provider_latency=dict(totals.provider_latency),
+        services=set(totals.services),
+        agencies=set(totals.agencies),
+        dossiers=set(totals.dossiers),
+    )
+
+
+def fault_domain(totals: Totals, slow: bool, slow_ms: int | None) -> FaultDomain:
+    """Return whose fault a spell was.
+
+    The portal's outcomes speak first; where they blame the link, or show only slowness, the provider's own
+    view may tell that the time was lost, or the failure made, on its side, or that it refused us. What
+    the provider answered well, or never saw, was lost on the link.
+    """
+    if slow:
+        median = quantiles_ms(totals.provider_latency, (0.5,))
+        return "provider" if median and slow_ms is not None and median[0] >= slow_ms / 2 else "link"
+    if totals.refusals > totals.link_faults + totals.provider_faults:
+        return "client"
+    if totals.provider_faults > totals.link_faults:
+        return "provider"
+    seen = totals.provider_answers + totals.provider_troubles + totals.provider_refusals
+    if seen < LEAST_SEEN:
+        return "link"
+    if totals.provider_refusals * 2 >= seen:
+        return "client"
+    return "provider" if totals.provider_troubles * 2 >= seen else "link"
+
+
+LEAST_SEEN: Final = 10
+"""Lookups the provider must have seen before its view counts."""
+
+
+def outage_id(link: str, start_ms: int) -> str:
+    """Return the id of an outage first published with this start: the same on every machine.
+
+    >>> outage_id("portal > npd", 1687132800000)
+    'o-97e841d38d28e6a6'
+    """
+    return "o-" + blake2b(f"{link}\0{start_ms}".encode(), digest_size=8).hexdigest()
+
+
+def kind_of(spell: TroubleSpell, totals: Totals) -> Kind:
+    """Return whether a spell was down: at least half of its attempts failed.
+
+    It begins with a failure because that is how its start is chosen, and its last attempt before the first
+    success failed likewise. Neither tells how often attempts fail, and on a quiet link they would make up
+    half of what was seen, so they are left out.
+    """
+    edges = 1 if spell.end_ms is None else 2
+    if spell.slow:
+        return "degraded"
+    if 0 < totals.failures == totals.attempts:
+        return "down"
+    return "down" if is_down(totals.attempts - edges, totals.failures - edges) else "degraded"
+
+
+def draft(
+    link: str,
+    spell: TroubleSpell,
+    totals: Totals,
+    rule: Rule,
+    slow_ms: int | None,
+    decided_ms: int,
+    exclusions: Intervals,
+) -> Outage:
+    """Return what there is to say of a spell, as a first revision without evidence."""
+    kind = kind_of(spell, totals)
+    limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
+    dossiers, error = distinct_of_union(totals.dossiers, limits)
+    drafted = Outage(
+        outage_id=outage_id(link, spell.start_ms),
+        revision=1,
+        supersedes=None,
+        status="open" if spell.end_ms is None else "closed",
+        reason="opened",
+        link=link,
+        kind=kind,
+        fault_domain=fault_domain(totals, spell.slow, slow_ms),
+        start_ms=spell.start_ms,
+        end_ms=spell.end_ms,
+        detected_at_ms=decided_ms,
+        rule_version=rule.version,
+        attempts=totals.attempts,
+        failures=totals.failures,
+        dossiers_affected=dossiers,
+        dossiers_error=error,
+        changes=spell.changes,
+        services=sorted(totals.services),
+        agencies=sorted(totals.agencies),
+    )
+    return labelled(drafted, excluded_of(exclusions, spell.start_ms, spell.end_ms))
+
+
+def labelled(outage: Outage, excluded: list[Span]) -> Outage:
+    """Return the outage with what is excluded of it; one that is excluded from start to end is retracted."""
+    status: Status = "open" if outage.end_ms is None else "closed"
+    whole = outage.end_ms is not None and excluded == [Span(outage.start_ms, outage.end_ms)]
+    return replace(outage, status="retracted" if whole else status, excluded=excluded)
+
+
+def stands(outage: Outage) -> bool:
+    """Say whether there is such an outage, be it excluded; not one that was taken back as never been."""
+    return outage.status != "retracted" or bool(outage.excluded)
+
+
+ARCHIVE_BYTES: Final = 250_000
+"""Bound on a link's older outages: some hundreds of them. Those before are the ledger's alone."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Outage).decode
+
+
+def packed_small(outage: Outage) -> bytes:
+    """Return an outage as compressed bytes: services, agencies and evidence say much the same again."""
+    return compress(_encode(outage), level=3)
+
+
+def unpacked(data: bytes) -> Outage:
+    """Return the outage in its bytes, compressed or, from an older state, not."""
+    return _decode(plain(data))
+
+
+def trim(archive: dict[str, bytes]) -> None:
+    """Drop the oldest of packed outages, in the order in which they were kept, beyond the bound."""
+    size = sum(map(len, archive.values()))
+    while size > ARCHIVE_BYTES:
+        size -= len(archive.pop(next(iter(archive))))
+
+
+def excluded_of(exclusions: Intervals, start_ms: int, end_ms: int | None) -> list[Span]:
+    """Return the part of an outage that exclusions take out of what counts."""
+    until_ms = max((end for _, end in exclusions), default=start_ms) if end_ms is None else end_ms
+    return [Span(*part) for part in clip(exclusions, start_ms, until_ms)]
+
+
+def says_the_same(one: Outage, other: Outage) -> bool:
+    """Say whether two revisions tell the same story: all but who, when and on what evidence."""
+    return (
+        replace(
+            other,
+            outage_id=one.outage_id,
+            revision=one.revision,
+            supersedes=one.supersedes,
+            reason=one.reason,
+            detected_at_ms=one.detected_at_ms,
+            evidence=one.evidence,
+        )
+        == one
+    )
+
+
+def alike(one: Outage, other: Outage) -> bool:
+    """Say whether two open revisions differ in running figures only."""
+    return (one.kind, one.start_ms, one.changes, one.fault_domain) == (
+        other.kind,
+        other.start_ms,
+        other.changes,
+        other.fault_domain,
+    )
+
+
+def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: list[Source]) -> Outage:
+    """Return the revision that replaces ``published``: same id, next number, a reason."""
+    return replace(
+        drafted,
+        outage_id=published.outage_id,
+        revision=published.revision + 1,
+        supersedes=published.revision,
+        reason=reason,
+        evidence=evidence,
+    )
+
+
+def retraction(published: Outage, decided_ms: int, reason: Reason) -> Outage:
+    """Return the revision that takes an outage back; its figures stand as they were last said."""
+    return replace(
+        published,
+        revision=published.revision + 1,
+        supersedes=published.revision,
+        status="retracted",
+        reason=reason,
+        detected_at_ms=decided_ms,
+        excluded=[],
+    )
+
+
+def matching(spell: TroubleSpell, outages: Iterable[Outage], now_ms: int) -> Outage | None:
+    """Return the outage that overlaps a spell most; the earliest where several do so alike."""
+    best, most = None, 0
+    for outage in sorted(outages, key=lambda outage: outage.start_ms):
+        until_ms = min(spell.end_ms or now_ms, outage.end_ms or now_ms)
+        overlap = until_ms - max(spell.start_ms, outage.start_ms)
+        if overlap > most:
+            best, most = outage, overlap
+    return best

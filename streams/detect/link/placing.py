@@ -1,0 +1,158 @@
+"""Edges of one verdict: placed when it falls, and placed again when all that was asked before it is known."""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from streams.detect.link.facts import merge_asked
+from streams.detect.link.minute import MINUTE_MS, Decided
+from streams.detect.rule.cusum import (
+    Normal,
+    Rule,
+    RuleState,
+    Verdict,
+    decisive_evidence,
+    is_well,
+    partial_share,
+    spell_share,
+)
+from streams.detect.rule.edges import (
+    likeliest_onset_ms,
+    likeliest_recovery_ms,
+    onset_ms,
+    recovery_ms,
+    shown,
+    slow_seconds,
+)
+from streams.model.measurement import Asked, LinkSlot
+
+SlotsOf = Callable[[int, int], Iterable[LinkSlot]]
+"""From a span of time to the slots that begin in it, ascending."""
+
+SLOW_LOOKBACK_MS: Final = 20 * MINUTE_MS
+"""How long after it was asked an answer may come and still tell where slowness ended."""
+REACH_MS: Final = 10 * MINUTE_MS
+"""How far from where it was placed at first an edge may lie."""
+CONFIRMING: Final = 0.75
+"""Share of the evidence that must show by the time of asking, too."""
+FAILING: Final = frozenset({"total", "half", "partial"})
+
+
+def seconds_of(slots: Iterable[LinkSlot], from_ms: int) -> list[Asked]:
+    """Return what slots know of the seconds of asking from a time on.
+
+    Of those before the first of the slots only the failures would be left: their answers came earlier.
+    """
+    return [one for one in merge_asked(slot.asked for slot in slots) if one.second * 1000 >= from_ms]
+
+
+def confirmed(
+    verdict: Verdict, from_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal
+) -> bool:
+    """Say whether a verdict of failing attempts holds by the time of asking, too.
+
+    Only what was asked from ``from_ms`` on counts. Where that is the end of earlier trouble, requests that it
+    swallowed and that are given up only now are no sign of new trouble.
+    """
+    if verdict.test not in FAILING:
+        return True
+    enough = CONFIRMING * decisive_evidence(verdict.test, rule, normal)
+    seconds = seconds_of(slots_of(from_ms - MINUTE_MS, end_ms), from_ms)
+    return shown(seconds, _least(verdict, rule, normal), normal.failure_share) >= enough
+
+
+def confirmed_recovery(edge_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal) -> bool:
+    """Say whether what was asked since a recovery's edge is well, not only better.
+
+    What an outage swallowed becomes known up to half a minute after it ended, among the first answers, so
+    only the time of asking tells.
+    """
+    seconds = seconds_of(slots_of(edge_ms - MINUTE_MS, end_ms), edge_ms)
+    failures = sum(one.failed for one in seconds)
+    return is_well(sum(one.ok for one in seconds) + failures, failures, rule, normal)
+
+
+def first_edge_ms(
+    state: RuleState,
+    verdict: Verdict,
+    end_ms: int,
+    slots_of: SlotsOf,
+    lookback_ms: int,
+    rule: Rule,
+    normal: Normal,
+) -> int:
+    """Return where a spell began or ended, as known when that is decided, at ``end_ms``."""
+    if verdict.whole:
+        return verdict.since_ms
+    since_ms, spell = verdict.since_ms, state.spell
+    found: int | None
+    if verdict.test == "slow":
+        slow = slow_seconds(slots_of(since_ms, end_ms), normal.slow_ms, latest=True)
+        found = onset_ms(slow, rule.slow_share, rule.slow_normal_share)
+    elif verdict.test == "recovery" and spell is not None and spell.slow:
+        slots = slots_of(max(spell.since_ms, since_ms - SLOW_LOOKBACK_MS), end_ms)
+        slow = slow_seconds(slots, normal.slow_ms, latest=False)
+        found = recovery_ms(slow, rule.slow_share, rule.slow_normal_share)
+    else:
+        seconds = seconds_of(slots_of(since_ms - lookback_ms, end_ms), since_ms - lookback_ms)
+        found = _edge_ms(verdict, state, seconds, rule, normal)
+    return since_ms if found is None else found
+
+
+def _edge_ms(
+    verdict: Verdict, state: RuleState, seconds: list[Asked], rule: Rule, normal: Normal
+) -> int | None:
+    share0, spell = normal.failure_share, state.spell
+    if verdict.test == "recovery":
+        assert spell is not None
+        return recovery_ms(seconds, spell_share(spell.attempts, spell.failures, rule, share0), share0)
+    if verdict.test == "worse":
+        return onset_ms(seconds, rule.worse_share, rule.better_share)
+    if verdict.test == "better":
+        return recovery_ms(seconds, rule.worse_share, rule.better_share)
+    return onset_ms(seconds, _least(verdict, rule, normal), share0)
+
+
+def _least(verdict: Verdict, rule: Rule, normal: Normal) -> float:
+    """Return the least failing share that counts as trouble of a verdict's kind."""
+    return partial_share(rule, normal.failure_share) if verdict.test == "partial" else rule.half_share
+
+
+def settled_edge_ms(
+    decided: Decided,
+    before: Decided | None,
+    after: Decided | None,
+    known_ms: int,
+    slots_of: SlotsOf,
+    lookback_ms: int,
+    rule: Rule,
+    normal: Normal,
+) -> int:
+    """Return the edge of a verdict as all outcomes known by ``known_ms`` place it.
+
+    It lies between the edges of the verdicts ``before`` and ``after``, before the decision, and within ten
+    minutes of where it was placed at first. Edges of slowness, and those between down and degraded, stay as
+    they were placed.
+    """
+    edge_ms, test = decided.edge_ms, decided.verdict.test
+    if decided.verdict.whole or decided.slow or test not in FAILING | {"recovery"}:
+        return edge_ms
+    from_ms, to_ms = edge_ms - REACH_MS, min(edge_ms + REACH_MS, decided.decided_ms)
+    if before is not None:
+        from_ms = max(from_ms, before.edge_ms)
+    if after is not None and after.decided_ms <= known_ms:
+        to_ms = min(to_ms, after.edge_ms)
+    until_ms = min(to_ms + lookback_ms, known_ms)
+    asked = _asked(slots_of, from_ms, to_ms, until_ms, lookback_ms)
+    silent = not any(one.failed > 0 for one in asked if one.second * 1000 < edge_ms)
+    if test == "recovery" and before is not None and silent:  # trouble ended in a silence longer than that
+        asked = _asked(slots_of, before.edge_ms, to_ms, until_ms, lookback_ms)
+    least = partial_share(rule, normal.failure_share)
+    place = likeliest_recovery_ms if test == "recovery" else likeliest_onset_ms
+    found = place(asked, least, normal.failure_share)
+    return edge_ms if found is None else max(found, from_ms)
+
+
+def _asked(slots_of: SlotsOf, from_ms: int, to_ms: int, until_ms: int, lookback_ms: int) -> list[Asked]:
+    """Return the seconds of asking in ``[from_ms, to_ms)``, as known by ``until_ms``."""
+    known = seconds_of(slots_of(from_ms - lookback_ms, until_ms), from_ms - 999)
+    return [one for one in known if one.second * 1000 < to_ms]

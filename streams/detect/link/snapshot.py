@@ -1,0 +1,219 @@
+"""A link's whole state as bytes, and back: what the Faust table holds, one value a link.
+
+A snapshot is exact: a tracker restored from it goes on as the one it was taken from would have. Minutes
+that are packed already travel as they are.
+"""
+
+from array import array
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from streams.detect.detector import Cuts, Detector, source_key
+from streams.detect.link.minute import Decided, Minute
+from streams.detect.link.outages import Totals
+from streams.detect.link.sight import Sight
+from streams.detect.link.spells import TroubleSpell
+from streams.detect.link.tracker import Late, LinkTracker
+from streams.detect.link.windows import Trouble
+from streams.detect.rule.cusum import RuleState
+from streams.detect.rule.expected import Expected
+from streams.detect.rule.normal import Block
+from streams.model.exclusion import Exclusion
+from streams.model.measurement import LinkSlot, Source
+from streams.model.outage import Outage
+from streams.model.zstd import compress, decompress
+
+VERSION: Final = 3
+
+
+class LateState(Struct, array_like=True):
+    """Late facts that wait for their time."""
+
+    due_ms: int
+    source: Source
+    slots: list[LinkSlot]
+    alive: list[tuple[int, int]]
+
+
+class LinkState(Struct, array_like=True):
+    """Everything a tracker knows, with the position up to which it has followed `link.measurements`.
+
+    ``position`` is the offset of the next measurement to apply; ``applied`` the next offset of each source
+    partition and ``watermarks`` where each stands; ``clock_ms`` the end of the last slot closed.
+    """
+
+    version: int
+    link: str
+    position: int
+    applied: dict[str, int]
+    watermarks: dict[int, int]
+    clock_ms: int
+    minutes: dict[int, Minute]
+    past: list[Decided]
+    state: RuleState
+    blocks: list[Block]
+    hour: tuple[int, int, int]
+    expected: Expected
+    sight: Sight
+    published: list[Outage]
+    archive: dict[str, bytes]
+    too_late: int
+    open: list[LinkSlot]
+    late: list[LateState]
+    windows: dict[int, tuple[int, bytes]]
+    evident: list[int]
+    vouched: list[int]
+    window_span: tuple[int, int]
+    finals: list[int]
+    spells: list[TroubleSpell]
+    trouble: list[Trouble]
+    carried: dict[int, Totals]
+    openings: dict[int, list[Source]]
+    exclusions: list[Exclusion]
+
+
+class CutsState(Struct, array_like=True):
+    """Some consecutive cuts of one source partition; ``follows`` is where the value before them ends."""
+
+    partition: int
+    watermarks: list[int]
+    sources: list[Source]
+    follows: int = 0
+
+
+CHUNK_MS: Final = 600_000
+"""Watermark time of the cuts in one value: short, so that little is written again and again."""
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(LinkState)
+_cuts_decoder: Final = msgspec.msgpack.Decoder(CutsState)
+
+
+def save(detector: Detector, position: int) -> dict[str, bytes]:
+    """Return the state of every link, and the recent cuts, at a position of `link.measurements`.
+
+    The keys are ``link:NAME`` and ``cuts:PARTITION:TEN_MINUTES``. Each link stands alone: it may be
+    restored beside others that were saved at other positions.
+    """
+    saved = {}
+    for partition, cuts in detector.cuts.items():
+        chunks: dict[int, CutsState] = {}
+        until = 0
+        for watermark_ms, source in zip(cuts.watermarks, cuts.sources, strict=True):
+            chunk = chunks.setdefault(watermark_ms // CHUNK_MS, CutsState(partition, [], [], until))
+            chunk.watermarks.append(watermark_ms)
+            chunk.sources.append(source)
+            until = source.next_offset
+        for number, chunk in chunks.items():
+            saved[f"cuts:{partition}:{number}"] = _encoder.encode(chunk)
+    for link, tracker in detector.trackers.items():
+        state = snapshot(tracker, position, detector.applied, detector.watermarks, detector.clock_ms)
+        saved[f"link:{link}"] = pack(state)
+    return saved
+
+
+def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
+    """Put a fresh detector into what `save` returned; say from which position on to apply measurements.
+
+    Links saved at different positions catch up from the least of them. Return None, and leave the detector as
+    it is, where there is nothing, or where cuts are missing that no measurement from there on brings again:
+    two workers, of which one had lost the partition, may have written the values in turns.
+    """
+    states = [unpack(data) for key, data in saved.items() if key.startswith("link:")]
+    if not states:
+        return None
+    least = min(states, key=lambda state: state.position)
+    chunks = [_cuts_decoder.decode(data) for key, data in saved.items() if key.startswith("cuts:")]
+    known: dict[int, Cuts] = {}
+    for chunk in sorted(chunks, key=lambda chunk: (chunk.partition, chunk.sources[0].first_offset)):
+        cuts = known.setdefault(chunk.partition, Cuts())
+        if cuts.sources and cuts.sources[-1].next_offset != chunk.follows:
+            return None
+        for watermark_ms, source in zip(chunk.watermarks, chunk.sources, strict=True):
+            cuts.add(watermark_ms, source)
+    for cuts in known.values():
+        if cuts.sources[-1].next_offset < least.applied.get(source_key(cuts.sources[-1]), 0):
+            return None
+    detector.cuts |= known
+    detector.applied, detector.clock_ms = least.applied, least.clock_ms
+    detector.watermarks |= least.watermarks
+    for state in states:
+        restore(detector.tracker(state.link), state)
+        detector.schedule(state.link)
+        detector.resume_at[state.link] = state.position
+    return least.position
+
+
+def pack(state: LinkState) -> bytes:
+    """Return a state as compressed bytes."""
+    return compress(_encoder.encode(state), level=1)
+
+
+def unpack(data: bytes) -> LinkState:
+    """Return the state in `pack`'s bytes; raise `ValueError` where they are of another version."""
+    state = _decoder.decode(decompress(data))
+    if state.version != VERSION:
+        raise ValueError(f"the state of {state.link} has version {state.version}, not {VERSION}")
+    return state
+
+
+def snapshot(
+    tracker: LinkTracker,
+    position: int,
+    applied: dict[str, int],
+    watermarks: dict[int, int],
+    clock_ms: int,
+) -> LinkState:
+    """Return the state of a tracker at a position of its partition of `link.measurements`."""
+    history = tracker.history
+    return LinkState(
+        version=VERSION,
+        link=tracker.link,
+        position=position,
+        applied=applied,
+        watermarks=watermarks,
+        clock_ms=clock_ms,
+        minutes=history.minutes,
+        past=history.past,
+        state=history.state,
+        blocks=history.blocks,
+        hour=tracker.hour,
+        expected=tracker.windows.expected,
+        sight=tracker.sight,
+        published=list(tracker.published.values()),
+        archive=tracker.archive,
+        too_late=tracker.too_late,
+        open=list(tracker.open.values()),
+        late=[LateState(*late) for late in tracker.late],
+        windows=tracker.windows.published,
+        evident=tracker.windows.evident.tolist(),
+        vouched=tracker.windows.vouched.tolist(),
+        window_span=(tracker.windows.next_ms, tracker.windows.until_ms),
+        finals=tracker.finals,
+        spells=tracker.spells,
+        trouble=tracker.trouble,
+        carried=tracker.carried,
+        openings=tracker.openings,
+        exclusions=list(tracker.exclusions.values()),
+    )
+
+
+def restore(tracker: LinkTracker, state: LinkState) -> None:
+    """Put a tracker, fresh from its constructor, into a state."""
+    tracker.history.restore(state.minutes, state.past, state.state, state.blocks)
+    tracker.hour, tracker.too_late = state.hour, state.too_late
+    windows = tracker.windows
+    windows.expected, windows.sight, windows.published = state.expected, state.sight, state.windows
+    windows.evident, windows.vouched = array("q", state.evident), array("q", state.vouched)
+    windows.next_ms, windows.until_ms = state.window_span
+    tracker.published = {outage.outage_id: outage for outage in state.published}
+    tracker.archive = state.archive
+    tracker.add(state.open)
+    for late in state.late:
+        tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
+    tracker.finals, tracker.spells, tracker.trouble = state.finals, state.spells, state.trouble
+    tracker.carried, tracker.openings = state.carried, state.openings
+    tracker.exclusions = {one.exclusion_id: one for one in state.exclusions}

@@ -1,0 +1,81 @@
+"""From verdicts to spells of trouble: half-open, in order, never overlapping.
+
+Trouble that comes back within ``flap_gap_ms`` as it was is the same spell, with its changes counted: a
+flapping link is one incident, not twenty. What comes back otherwise (down where answers were slow before,
+failing in part where all failed) is a spell of its own: read as one, a full outage would vanish in the
+slowness around it, or hours of failing in part be counted as down. A shift between down and degraded likewise
+ends one spell and begins the next.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from streams.detect.link.minute import Decided
+from streams.detect.rule.cusum import Rule
+
+
+class TroubleSpell(Struct, array_like=True):
+    """Trouble of a link over ``[start_ms, end_ms)``, by time of asking; ``end_ms`` None while it lasts.
+
+    ``opened_ms`` and ``closed_ms`` are the event times of the decisions; ``changes`` counts how often it
+    ended and came back; ``slow`` says that latency alone gave it away, ``down`` that it is so by the last
+    verdict on it.
+    """
+
+    start_ms: int
+    opened_ms: int
+    slow: bool
+    end_ms: int | None = None
+    closed_ms: int | None = None
+    changes: int = 0
+    down: bool = False
+
+
+def spells_of(verdicts: Iterable[Decided], rule: Rule) -> list[TroubleSpell]:
+    """Return the spells that verdicts, in order of decision, speak of."""
+    spells: list[TroubleSpell] = []
+    for decided in verdicts:
+        last = spells[-1] if spells else None
+        if last is not None and last.end_ms is None:
+            _go_on(spells, decided, rule)
+        elif decided.verdict.condition != "UP":
+            over_ms = decided.at_ms if last is None or last.end_ms is None else last.end_ms
+            spells.append(_fresh(max(decided.at_ms, over_ms), decided))
+            _join(spells, rule)
+    return spells
+
+
+def _fresh(start_ms: int, decided: Decided) -> TroubleSpell:
+    verdict = decided.verdict
+    return TroubleSpell(
+        start_ms, decided.decided_ms, verdict.test == "slow", down=verdict.condition == "DOWN"
+    )
+
+
+def _go_on(spells: list[TroubleSpell], decided: Decided, rule: Rule) -> None:
+    """Take in a verdict while the last spell lasts: its end, or a change of kind."""
+    last, condition, edge_ms = spells[-1], decided.verdict.condition, decided.at_ms
+    if condition != "UP":
+        settling = edge_ms <= last.start_ms + (0 if last.slow else rule.settle_ms)
+        if settling or decided.verdict.whole:  # of the other kind from its start
+            last.down, last.slow = condition == "DOWN", False
+            _join(spells, rule)
+            return
+    last.end_ms, last.closed_ms = max(edge_ms, last.start_ms + 1), decided.decided_ms
+    if condition != "UP":
+        spells.append(_fresh(last.end_ms, decided))
+
+
+def _join(spells: list[TroubleSpell], rule: Rule) -> None:
+    """Make one of the last two spells where trouble came back soon, and as it was."""
+    if len(spells) < 2:
+        return
+    before, last = spells[-2:]
+    assert before.end_ms is not None
+    soon = last.start_ms - before.end_ms < rule.flap_gap_ms
+    flapping = before.changes > 0  # bursts look now like this, now like that: still one incident
+    if soon and before.slow == last.slow and (flapping or before.down == last.down):
+        spells.pop()
+        before.end_ms = before.closed_ms = None
+        before.changes += last.changes + 2

@@ -1,0 +1,350 @@
+"""The one-minute window of a link: its counts, its latency, and for how long it was in which state.
+
+A slot in which an outcome became known vouches for the time from its start until its evidence is too old,
+or until silence has lasted beyond chance; the rest is UNKNOWN, and so is what no observer saw. Known time
+inside an outage is that outage's, the rest is UP.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from streams.detect.link.facts import add_counts
+from streams.detect.link.history import History
+from streams.detect.link.minute import MINUTE_MS, Minute
+from streams.detect.link.sight import GRACE_MS, Sight
+from streams.detect.rule.cusum import Rule
+from streams.detect.rule.expected import Expected
+from streams.detect.rule.normal import BLOCK_MS
+from streams.model.intervals import Intervals, clip, intersection, length_ms, union
+from streams.model.measurement import Histogram, LinkSlot
+from streams.model.outage import Kind, LinkStateName, Window
+from streams.model.settings import DetectSettings
+from streams.model.sketch import bucket_value_ms, quantiles_ms
+
+Trouble = tuple[int, int | None, Kind]
+"""Start, end (None: lasting) and kind of an outage."""
+
+STATE_OF: Final[dict[Kind, LinkStateName]] = {"down": "DOWN", "degraded": "DEGRADED"}
+STATES: Final[tuple[LinkStateName, ...]] = ("DOWN", "DEGRADED", "UNKNOWN", "UP")
+"""In this order where a minute was in two of them equally long."""
+FAR: Final = 1 << 62
+_SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+_pack: Final = msgspec.msgpack.Encoder().encode
+
+
+class Windows:
+    """The windows of one link: which are due, and what was published of each."""
+
+    def __init__(self, link: str, rule: Rule, settings: DetectSettings, history: History) -> None:
+        self.link, self.rule, self.settings, self.history = link, rule, settings, history
+        self.sight = Sight()
+        history.watched = self.watched
+        self.expected = Expected()
+        self.wanted = True
+        """Whether windows are made. Where they are not, nothing is kept for them either."""
+        self.published: dict[int, tuple[int, bytes]] = {}
+        """Revision and digest of each window published, by start."""
+        self.evident = array("q")  # there are thousands: as a list they take five times the memory
+        """Starts of the slots in which outcomes became known."""
+        self.vouched = array("q")
+        """Until when each of them vouches for the link's state."""
+        self.next_ms = FAR
+        self.until_ms = -FAR
+
+    def watched(self, start_ms: int, end_ms: int) -> bool:
+        """Say whether an observer was alive at any time of ``[start_ms, end_ms)``."""
+        return self.sight.covers(start_ms, end_ms)
+
+    def see(self, start_ms: int, end_ms: int) -> bool:
+        """Note that an observer was alive in a span; say whether that was news."""
+        whole = [(start_ms, end_ms + GRACE_MS)]
+        news = self.sight.within(*whole[0]) != whole
+        self.sight.add(start_ms, end_ms)
+        return news
+
+    def due_ms(self) -> int:
+        """Return when the next window ends."""
+        return self.next_ms + MINUTE_MS if self.next_ms < self.until_ms else FAR
+
+    def expect(self, slot: LinkSlot) -> Iterable[int]:
+        """Give a window to the minute of a slot with facts, and to those for which its evidence holds.
+
+        Return the starts of earlier minutes of which it tells more than was known: an outage that swallows
+        its requests is silent until they are given up, and then each vouches for when it was asked.
+        """
+        minute_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
+        if not self.wanted:
+            return ()
+        if self.next_ms >= self.until_ms:
+            self.next_ms = max(minute_ms, self.until_ms)
+        until_ms = minute_ms + MINUTE_MS
+        earlier: Iterable[int] = ()
+        if slot.asked:
+            until_ms = self._vouch(slot.start_ms)
+            if slot.asked[0].second * 1000 < slot.start_ms - self.settings.slot_ms:
+                earlier = self._vouch_for_asking(slot)
+        self._reach(until_ms)
+        return earlier
+
+    def _reach(self, until_ms: int) -> None:
+        """Have windows made up to a time at least."""
+        if until_ms > self.until_ms:
+            self.until_ms = -(-until_ms // MINUTE_MS) * MINUTE_MS
+
+    def reconsider(self, slots: Sequence[LinkSlot]) -> set[int]:
+        """Look again which slots vouch, where late facts were added; return the minutes that may be touched.
+
+        What a correction takes back vouches for nothing any more, as if it had never been.
+        """
+        touched: set[int] = set()
+        if not self.wanted:
+            return {slot.start_ms // MINUTE_MS * MINUTE_MS for slot in slots}
+        for slot in slots:
+            touched.add(slot.start_ms // MINUTE_MS * MINUTE_MS)
+            touched.update(self.expect(slot))
+        for at_ms in {at for slot in slots for at in (slot.start_ms, *self._asked_in(slot))}:
+            at = bisect_left(self.evident, at_ms)
+            if at < len(self.evident) and self.evident[at] == at_ms:
+                touched.update(minutes_of(at_ms, self.vouched[at]))
+                if not self._is_evident(at_ms):
+                    del self.evident[at], self.vouched[at]
+        return touched | self._vouch_again()
+
+    def _vouch(self, slot_start_ms: int) -> int:
+        """Note that outcomes became known in a slot; return until when they vouch for the link's state."""
+        until_ms = self._vouches_until_ms(slot_start_ms)
+        evident = self.evident
+        if not evident or slot_start_ms > evident[-1]:
+            evident.append(slot_start_ms)
+            self.vouched.append(until_ms)
+        else:
+            at = bisect_left(evident, slot_start_ms)
+            if evident[at] != slot_start_ms:
+                evident.insert(at, slot_start_ms)
+                self.vouched.insert(at, until_ms)
+        return until_ms
+
+    def _vouches_until_ms(self, slot_start_ms: int) -> int:
+        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
+        volume = self.history.volume_before(slot_start_ms)
+        recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
+        silence_ms = self.expected.silence_ms(slot_start_ms, recent)
+        if silence_ms is not None and silence_ms < ttl_ms:
+            ttl_ms = max(silence_ms, slot_ms)
+        return slot_start_ms + slot_ms + ttl_ms
+
+    def _vouch_again(self) -> set[int]:
+        """Say anew for how long evidence holds where a correction moved what is asked of the link.
+
+        Return the minutes that may be touched.
+        """
+        touched: set[int] = set()
+        for from_ms, to_ms in self.history.take_resummed():
+            for at in range(bisect_left(self.evident, from_ms), bisect_left(self.evident, to_ms)):
+                until_ms = self._vouches_until_ms(self.evident[at])
+                if until_ms != self.vouched[at]:
+                    touched.update(minutes_of(self.evident[at], max(until_ms, self.vouched[at])))
+                    self.vouched[at] = until_ms
+                    self._reach(until_ms)
+        return touched
+
+    def _vouch_for_asking(self, slot: LinkSlot) -> set[int]:
+        """Let the outcomes of a slot vouch for when they were asked; return the minutes that are news."""
+        news: set[int] = set()
+        for at_ms in self._asked_in(slot):
+            at = bisect_left(self.evident, at_ms)
+            if at == len(self.evident) or self.evident[at] != at_ms:
+                news.update(minutes_of(at_ms, self._vouch(at_ms)))
+        return {minute_ms for minute_ms in news if minute_ms < self.next_ms}
+
+    def _asked_in(self, slot: LinkSlot) -> list[int]:
+        """Return the starts of the earlier slots in which the outcomes of a slot were asked, a while back."""
+        slot_ms = self.settings.slot_ms
+        reach_ms = self.settings.lookup_timeout_ms + 2 * slot_ms
+        asked = {asked.second * 1000 // slot_ms * slot_ms for asked in slot.asked}
+        return sorted(at for at in asked if slot_ms < slot.start_ms - at <= reach_ms)
+
+    def _is_evident(self, at_ms: int) -> bool:
+        """Say whether outcomes became known in a slot, or of requests asked in it soon after."""
+        reach_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
+        for _, minute in self.history.between(at_ms, at_ms + reach_ms + 1):
+            for slot in minute.read():
+                told = [asked for asked in slot.asked if asked.ok or asked.failed]
+                if slot.start_ms == at_ms and told:
+                    return True
+                if at_ms in self._asked_in(replace(slot, asked=told)):
+                    return True
+        return False
+
+    def close(self, now_ms: int, trouble: Sequence[Trouble], into: list[Window]) -> None:
+        """Append the windows that end by ``now_ms`` and were not published yet to ``into``."""
+        last_ms = min(now_ms - MINUTE_MS, self.until_ms - 1)
+        while self.next_ms <= last_ms:
+            start_ms = self.next_ms
+            self.next_ms = start_ms + MINUTE_MS
+            fresh = self._publish(start_ms, trouble)
+            if fresh is not None:
+                into.append(fresh)
+
+    def correct(self, minutes: Iterable[int], trouble: Sequence[Trouble]) -> Iterator[Window]:
+        """Yield next revisions of the windows of some minutes, where they say something else now."""
+        for minute_ms in sorted(minutes) if self.wanted else ():
+            if minute_ms in self.published or minute_ms < self.next_ms:
+                fresh = self._publish(minute_ms, trouble)
+                if fresh is not None:
+                    yield fresh
+
+    def known(self, start_ms: int, end_ms: int) -> Intervals:
+        """Return when the state is known within ``[start_ms, end_ms)``."""
+        if self._knows_all(start_ms, end_ms):
+            return [(start_ms, end_ms)]
+        slot_ms, evident = self.settings.slot_ms, self.evident
+        first = max(bisect_right(evident, start_ms) - 1, 0)
+        vouching = evident[first : bisect_left(evident, end_ms)]
+        vouched: Intervals = []
+        for at, until_ms in zip(vouching, self.vouched[first : first + len(vouching)], strict=True):
+            if vouched and at <= vouched[-1][1]:
+                vouched[-1] = vouched[-1][0], max(until_ms, vouched[-1][1])
+            else:
+                vouched.append((at, until_ms))
+        seen = self.sight.within(start_ms, end_ms)
+        slots = [(at, at + slot_ms) for at in vouching]
+        return clip(union([*intersection(vouched, seen), *slots]), start_ms, end_ms)
+
+    def _knows_all(self, start_ms: int, end_ms: int) -> bool:
+        """Say whether the observer was alive and evidence held all the time: `known`'s usual case."""
+        evident, vouched = self.evident, self.vouched
+        at = bisect_right(evident, start_ms) - 1
+        if at < 0 or not self.sight.covers_all(start_ms, end_ms):
+            return False
+        until_ms = vouched[at]
+        while until_ms < end_ms:
+            at += 1
+            if at == len(evident) or evident[at] > until_ms:
+                return False
+            until_ms = max(until_ms, vouched[at])
+        return True
+
+    def prune(self, before_ms: int) -> None:
+        """Forget what no record may correct any more."""
+        self.sight.prune(before_ms - self.rule.evidence_ttl_ms)
+        old = max(bisect_left(self.evident, before_ms) - 1, 0)
+        del self.evident[:old], self.vouched[:old]
+        while self.published and (oldest_ms := next(iter(self.published))) < before_ms:
+            del self.published[oldest_ms]
+
+    def _publish(self, start_ms: int, trouble: Sequence[Trouble]) -> Window | None:
+        """Return the window of a minute, if it says anything new."""
+        end_ms = start_ms + MINUTE_MS
+        minute = self.history.minutes.get(start_ms)
+        known = self.published.get(start_ms)
+        if not trouble and self._knows_all(start_ms, end_ms):
+            spent = {"UNKNOWN": 0, "UP": MINUTE_MS, "DEGRADED": 0, "DOWN": 0}
+            if minute is None and known is None:
+                self.published[start_ms] = 1, _digest_of_times(0, 0, 0)
+                return Window(self.link, start_ms, end_ms, 1, "UP", spent, 0, 0, 0, {}, None, None, 0)
+        else:
+            spent = state_ms(self.known(start_ms, end_ms), trouble, start_ms, end_ms)
+        if known is None and minute is None and spent["UNKNOWN"] == MINUTE_MS:
+            return None
+        fresh = window(self.link, start_ms, end_ms, spent, minute)
+        if minute is None:
+            digest = _digest_of_times(spent["UNKNOWN"], spent["DEGRADED"], spent["DOWN"])
+        else:
+            digest = blake2b(_pack(fresh), digest_size=8).digest()
+        if known is not None:
+            if known[1] == digest:
+                return None
+            fresh = replace(fresh, revision=known[0] + 1)
+        self.published[start_ms] = fresh.revision, digest
+        return fresh
+
+
+@lru_cache(maxsize=1024)
+def _digest_of_times(unknown_ms: int, degraded_ms: int, down_ms: int) -> bytes:
+    """Return the digest of a window without facts; most of them say the same."""
+    return blake2b(_pack((unknown_ms, degraded_ms, down_ms)), digest_size=8).digest()
+
+
+def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms: int) -> dict[str, int]:
+    """Return for how long a link was in each state in ``[start_ms, end_ms)``, in milliseconds."""
+    seen_ms = end_ms - start_ms if known == [(start_ms, end_ms)] else length_ms(known)
+    spent = {"UNKNOWN": end_ms - start_ms - seen_ms, "UP": seen_ms, "DEGRADED": 0, "DOWN": 0}
+    for begins, ends, kind in trouble:
+        until_ms = end_ms if ends is None else min(ends, end_ms)
+        if begins < until_ms and start_ms < until_ms:
+            hit = length_ms(intersection(known, [(max(begins, start_ms), until_ms)]))
+            spent[STATE_OF[kind]] += hit
+            spent["UP"] -= hit
+    return spent
+
+
+def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], minute: Minute | None) -> Window:
+    """Return the first revision of a window from the minute's facts."""
+    state = "UP" if spent["UP"] == MINUTE_MS else max(STATES, key=spent.__getitem__)
+    if minute is None:
+        return Window(link, start_ms, end_ms, 1, state, spent, 0, 0, 0, {}, None, None, 0)
+    requested = late = 0
+    outcomes: dict[str, int] = {}
+    for slot in minute.read():
+        requested += slot.requested
+        late += slot.late
+        if slot.outcomes:
+            add_counts(outcomes, slot.outcomes)
+    latency, provider = minute.latencies()
+    return Window(
+        link=link,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        revision=1,
+        state=state,
+        state_ms=spent,
+        requested=requested,
+        attempts=minute.attempts,
+        failures=minute.failures,
+        outcomes=outcomes if len(outcomes) < 2 else {name: outcomes[name] for name in sorted(outcomes)},
+        latency_ms=_quantiles(latency),
+        provider_latency_ms=_quantiles(provider),
+        late=late,
+    )
+
+
+def _quantiles(histogram: Histogram) -> dict[str, float] | None:
+    if not histogram:
+        return None
+    if len(histogram) == 1:
+        ((bucket, count),) = histogram.items()
+        return dict.fromkeys(_SHARES, bucket_value_ms(bucket)) if count > 0 else None
+    found = quantiles_ms(histogram, _SHARES.values())
+    return None if found is None else dict(zip(_SHARES, found, strict=True))
+
+
+def changed_minutes(before: list[Trouble], after: list[Trouble], now_ms: int) -> set[int]:
+    """Return the starts of the minutes in which two accounts of a link's trouble differ."""
+    ends: Mapping[tuple[int, str], int | None] = {(start, kind): end for start, end, kind in before}
+    changed: set[int] = set()
+    for start_ms, end_ms, kind in after:
+        known = ends.get((start_ms, kind), FAR)
+        if known == FAR:
+            changed |= minutes_of(start_ms, end_ms or now_ms)
+        elif known != end_ms:
+            edges = sorted((known or now_ms, end_ms or now_ms))
+            changed |= minutes_of(*edges)
+    kept = {(start_ms, kind) for start_ms, _, kind in after}
+    for start_ms, end_ms, kind in before:
+        if (start_ms, kind) not in kept:
+            changed |= minutes_of(start_ms, end_ms or now_ms)
+    return changed
+
+
+def minutes_of(start_ms: int, end_ms: int) -> set[int]:
+    """Return the starts of the minutes that overlap ``[start_ms, end_ms)``."""
+    return set(range(start_ms // MINUTE_MS * MINUTE_MS, end_ms, MINUTE_MS))

@@ -1,0 +1,163 @@
+"""Where trouble began and ended, to the millisecond, in the time in which requests were *asked*.
+
+The rule decides on slots in which outcomes became known, which may be half a minute after they were
+asked. The edges are found over the seconds of asking, twice. At the decision, by the same sequential sums:
+the start is the first failed request after the failing sum's last zero, the end the first answered request
+after the answered sum's last zero. And once more when every outcome asked before the decision is known: then
+the edge is the change point of greatest likelihood, how much fails being part of what is estimated (D. V.
+Hinkley, *Inference about the change-point in a sequence of binomial variables*, Biometrika 57, 1970). That
+matters where failures are known later than answers, and where only some attempts fail.
+"""
+
+from collections.abc import Iterable, Sequence
+from math import log
+from typing import Final
+
+from streams.detect.rule.cusum import evidence
+from streams.detect.rule.normal import slow_answers
+from streams.model.measurement import Asked, LinkSlot
+
+SHARES: Final = (0.25, 0.5, 0.75, 0.95)
+FULL: Final = 0.9
+"""Failing share from which trouble is told from noise within a single second."""
+
+
+def onset_ms(seconds: Sequence[Asked], least_share: float, normal: float) -> int | None:
+    """Return when the first failing request was asked, or None if the seconds (ascending) show none.
+
+    How much fails since then is not known beforehand: of the shares from ``least_share`` up, the one that
+    explains the seconds best places the start (a generalised likelihood ratio over the change point).
+    """
+    best, found = 0.0, None
+    for share in _shares(least_share):
+        total, start_ms = _last_rise(seconds, share, normal)
+        if total > best:
+            best, found = total, start_ms
+    return found
+
+
+def _shares(least: float) -> list[float]:
+    """Return the failing shares that are tried, from the least that counts as trouble up."""
+    return [least, *(share for share in SHARES if share > least)]
+
+
+def _last_rise(seconds: Iterable[Asked], share: float, normal: float) -> tuple[float, int | None]:
+    """Return the failing sum at the end of the seconds, and the first failed request after its last zero."""
+    total, found = 0.0, None
+    for asked in seconds:
+        before = total
+        total = max(0.0, total + evidence(asked.ok, asked.failed, share, normal))
+        if total == 0.0:
+            found = None
+        elif before == 0.0:
+            found = asked.second * 1000 + (asked.first_failed[0] if asked.first_failed else 0)
+    return total, found
+
+
+def shown(seconds: Sequence[Asked], least_share: float, normal: float) -> float:
+    """Return the most evidence of trouble that the seconds of asking show at any of them, in nats.
+
+    In the slots in which outcomes became known, failures stand alone where nobody asks any more: a timeout
+    is known later than an answer. By the time of asking each stands beside the answers to its neighbours.
+    """
+    most = 0.0
+    for share in _shares(least_share):
+        total = 0.0
+        for asked in seconds:
+            total = max(0.0, total + evidence(asked.ok, asked.failed, share, normal))
+            most = max(most, total)
+    return most
+
+
+def recovery_ms(seconds: Iterable[Asked], share: float, normal: float) -> int | None:
+    """Return when the first request that succeeds again was asked, or None if none does."""
+    total, found = 0.0, None
+    for asked in seconds:
+        before = total
+        total = max(0.0, total - evidence(asked.ok, asked.failed, share, normal))
+        if total == 0.0:
+            found = None
+        elif before == 0.0:
+            found = asked.second * 1000 + max(asked.first_ok, 0)
+    return found
+
+
+def likeliest_onset_ms(seconds: Sequence[Asked], least_share: float, normal: float) -> int | None:
+    """Return the likeliest start of trouble that lasts to the end of the seconds; None if there is none."""
+    attempts = failures = 0
+    best, at, share = 0.0, -1, 0.0
+    for index in range(len(seconds) - 1, -1, -1):
+        asked = seconds[index]
+        attempts, failures = attempts + asked.ok + asked.failed, failures + asked.failed
+        if asked.failed > 0 and asked.first_failed:
+            total, estimated = _likelihood(attempts, failures, least_share, normal)
+            if total > best:
+                best, at, share = total, index, estimated
+    if at < 0:
+        return None
+    if at > 0 and share >= FULL:  # some of the second before may have failed already
+        before = seconds[at - 1]
+        mixed = before.second == seconds[at].second - 1 and before.first_failed
+        if mixed and before.failed > 3 * normal * (before.ok + before.failed):
+            at -= 1
+    return seconds[at].second * 1000 + seconds[at].first_failed[0]
+
+
+def likeliest_recovery_ms(seconds: Sequence[Asked], least_share: float, normal: float) -> int | None:
+    """Return the likeliest end of trouble that reigns at the first of the seconds; None if it never ends."""
+    attempts = failures = 0
+    best, at, share = 0.0, -1, 0.0
+    for index, asked in enumerate(seconds):
+        attempts, failures = attempts + asked.ok + asked.failed, failures + asked.failed
+        total, estimated = _likelihood(attempts, failures, least_share, normal)
+        if total > best:
+            best, at, share = total, index, estimated
+    if at < 0:
+        return None
+    last = seconds[at]
+    if share >= FULL and last.first_ok >= 0 and 10 * last.ok > last.ok + last.failed:
+        return last.second * 1000 + last.first_ok
+    answered = (asked for asked in seconds[at + 1 :] if asked.first_ok >= 0 and asked.ok > 0)
+    first = next(answered, None)
+    return None if first is None else first.second * 1000 + first.first_ok
+
+
+def _likelihood(attempts: int, failures: int, least: float, normal: float) -> tuple[float, float]:
+    """Return how much better the likeliest failing share (from ``least`` up) explains the counts; and it."""
+    share = max(least, (failures + 0.5) / (attempts + 1))
+    gain = failures * log(share / normal) + (attempts - failures) * log((1 - share) / (1 - normal))
+    return gain, share
+
+
+def slow_seconds(slots: Iterable[LinkSlot], slow_ms: int | None, *, latest: bool) -> list[Asked]:
+    """Return the answers by second of asking, the slow ones as if they had failed.
+
+    A slot says how many of its answers were slow, and when they were asked, but not which was which. Those
+    asked too long before the slot are slow for certain; of the others the latest asked are taken to be
+    (``latest``, where slowness begins) or the earliest (where it ends).
+    """
+    seconds: dict[int, Asked] = {}
+    for slot in slots:
+        left = slow_answers(slot.latency, slow_ms)
+        groups = sorted((asked for asked in slot.asked if asked.ok > 0), key=_second, reverse=latest)
+        certain = [g for g in groups if slow_ms is not None and slot.start_ms - _last_ms(g) > slow_ms]
+        for group in certain + [g for g in groups if g not in certain]:
+            slow = min(left, group.ok)
+            left -= slow
+            seen = seconds.setdefault(group.second, Asked(group.second))
+            first = [group.first_ok] if group.first_ok >= 0 else []
+            seen.ok += group.ok - slow
+            seen.failed += slow
+            if slow:
+                seen.first_failed = sorted([*seen.first_failed, *first])[:1]
+            elif first:
+                seen.first_ok = first[0] if seen.first_ok < 0 else min(first[0], seen.first_ok)
+    return [seconds[second] for second in sorted(seconds)]
+
+
+def _second(asked: Asked) -> int:
+    return asked.second
+
+
+def _last_ms(asked: Asked) -> int:
+    return asked.second * 1000 + 999

@@ -1,0 +1,1 @@
+"""X-Road's operational-monitoring records."""

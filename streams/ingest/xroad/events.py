@@ -1,0 +1,118 @@
+"""Lookup events out of X-Road calls, in the order of their event time, as records of a log.
+
+Each side of a call asks (`lookup.requested`) and has its answer (`lookup.completed`), with that side as
+observer: the consumer's gateway is the `portal`, from its first byte in to its last byte out; the
+provider's gateway is the `provider`, from the request passed on to the answer back, which is the time the
+provider itself took. Both share `lookup_id`, and each call stands for a dossier of its own, as X-Road's
+case number is a personal field and dropped. Event ids follow from the record alone, so importing it again
+gives the same ids.
+
+No heartbeats are made for the time between records: nothing says that the observer lived, and a silence must
+stay unknown. One closing heartbeat a partition, which names no link and so claims nothing, moves the
+watermark past the last event, so that the last slots close.
+"""
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from streams.ingest.xroad.calls import Call
+from streams.ingest.xroad.record import Side, XRoadRecord
+from streams.model.events import LOOKUPS, Observer
+from streams.model.record import Record
+from streams.model.settings import MeasureSettings
+
+DEFAULT_PARTITIONS: Final = 4
+CLOSING_SLOTS: Final = 4
+OBSERVERS: Final[dict[Side, Observer]] = {"client": "portal", "producer": "provider"}
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def lookup_records(
+    calls: Iterable[Call], *, partitions: int = DEFAULT_PARTITIONS, settings: MeasureSettings | None = None
+) -> Iterator[Record]:
+    """Yield the log of the calls, in event time; `logged_at_ms` is the event time itself.
+
+    The key is the dossier id, its CRC-32 decides the partition, offsets count from 0.
+    """
+    ordered: list[tuple[int, bool, bytes, Call, XRoadRecord]] = []
+    for call in calls:
+        for record in call.records():
+            start_ms, end_ms = _view(record)
+            identity = _identity(record)
+            ordered += [(start_ms, False, identity, call, record), (end_ms, True, identity, call, record)]
+    ordered.sort(key=lambda item: item[:3])
+    offsets = [0] * partitions
+    for occurred_at_ms, completed, identity, call, record in ordered:
+        lookup_id = _lookup_id(call.first)
+        value = _event(call, record, lookup_id, identity, occurred_at_ms, completed=completed)
+        key = lookup_id.encode()
+        partition = crc32(key) % partitions
+        yield Record(LOOKUPS, partition, offsets[partition], occurred_at_ms, key, value)
+        offsets[partition] += 1
+    if ordered:
+        closing_ms = ordered[-1][0] + closing_ms_after(settings or MeasureSettings())
+        for partition, offset in enumerate(offsets):
+            yield Record(LOOKUPS, partition, offset, closing_ms, None, _closing_heartbeat(closing_ms))
+
+
+def closing_ms_after(settings: MeasureSettings) -> int:
+    """Return how far beyond the last event the closing heartbeat lies: all slots and requests are over."""
+    return settings.lookup_timeout_ms + settings.out_of_orderness_ms + CLOSING_SLOTS * settings.slot_ms
+
+
+def _view(record: XRoadRecord) -> tuple[int, int]:
+    """Return when this side's observer asked and had its answer, in epoch milliseconds."""
+    if record.side == "client":
+        return record.request_in_ms, record.response_out_ms
+    start = record.request_in_ms if record.request_out_ms is None else record.request_out_ms
+    end = record.response_out_ms if record.response_in_ms is None else record.response_in_ms
+    return (start, end) if start <= end else (record.request_in_ms, record.response_out_ms)
+
+
+def _identity(record: XRoadRecord) -> bytes:
+    """Return a digest that is the record's own, however often and with whatever others it is imported."""
+    if not record.request_id:
+        return record.fingerprint()
+    return blake2b(f"{record.request_id} {record.side}".encode(), digest_size=16).digest()
+
+
+def _lookup_id(record: XRoadRecord) -> str:
+    """Return X-Road's own request id where there is one, so that an auditor finds the call there."""
+    request_id = record.request_id
+    if 0 < len(request_id) <= 64 and request_id.isascii() and request_id.replace("-", "").isalnum():
+        return request_id
+    return f"xroad-{_identity(record).hex()}"
+
+
+def _event(
+    call: Call, record: XRoadRecord, lookup_id: str, identity: bytes, occurred_at_ms: int, *, completed: bool
+) -> bytes:
+    assert record.side is not None
+    event: dict[str, object] = {
+        "event_id": f"{identity.hex()}-{'c' if completed else 'r'}",
+        "type": "lookup.completed" if completed else "lookup.requested",
+        "occurred_at_ms": occurred_at_ms,
+        "lookup_id": lookup_id,
+        "dossier_id": lookup_id,
+        "link": call.link,
+        "agency": call.consumer,
+        "service": call.service,
+        "attempt": 1,
+        "observer": OBSERVERS[record.side],
+    }
+    if completed:
+        event["outcome"] = record.outcome()
+        if record.status_code is not None:
+            event["status_code"] = record.status_code
+    return _encoder.encode(event)
+
+
+def _closing_heartbeat(occurred_at_ms: int) -> bytes:
+    return _encoder.encode(
+        {"type": "observer.heartbeat", "occurred_at_ms": occurred_at_ms, "observer": "portal", "links": []}
+    )

@@ -1,0 +1,241 @@
+"""Records into Kafka: partition, key and value untouched, the order within each partition kept.
+
+The original broker time travels in a header (`LOGGED_AT_HEADER`), not as the record's own timestamp:
+with an old timestamp Kafka's retention would delete the record within minutes. The producer is
+idempotent, so a retry neither repeats nor reorders. Whole batches are handed to it, which costs a third of
+sending record by record.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.logs.line import LOGGED_AT_HEADER
+from streams.model.record import Record
+
+BATCH_BYTES: Final = 256 * 1024
+METADATA_TIMEOUT_SECONDS: Final = 15.0
+BREATH_RECORDS: Final = 2_000
+"""The sender shares the event loop: it gets a turn at least once in so many records."""
+SHORTEST_SLEEP_SECONDS: Final = 0.01
+
+
+class PublishError(RuntimeError):
+    """Records that could not be published; the message says which topic or broker and what to do."""
+
+
+class Pace:
+    """When a record is due: `speed` times faster than it was logged, at once if `speed` is None.
+
+    `pause` and `resume` may be called from the same event loop at any time; a pause moves everything after
+    it by its length.
+    """
+
+    def __init__(self, speed: float | None = None) -> None:
+        if speed is not None and not speed > 0:
+            raise ValueError(f"speed must be above 0, not {speed}")
+        self.speed = speed
+        self._running = asyncio.Event()
+        self._running.set()
+        self._first_ms: int | None = None
+        self._started = 0.0
+        self._paused_at: float | None = None
+        self._stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether publishing was ended before its time."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """End publishing with the record before; what went out is confirmed first."""
+        self._stopped = True
+        self.resume()
+
+    @property
+    def paused(self) -> bool:
+        """Whether publishing stands still."""
+        return not self._running.is_set()
+
+    def pause(self) -> None:
+        """Let no further record out."""
+        if self._running.is_set():
+            self._running.clear()
+            self._paused_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Go on where it was paused."""
+        if self._paused_at is not None:
+            self._started += time.monotonic() - self._paused_at
+            self._paused_at = None
+        self._running.set()
+
+    def wait_seconds(self, logged_at_ms: int) -> float:
+        """Return how long the record logged at that time is to be held back still."""
+        if self.speed is None:
+            return 0.0
+        if self._first_ms is None:
+            self._first_ms, self._started = logged_at_ms, time.monotonic()
+        due = self._started + (logged_at_ms - self._first_ms) / 1000 / self.speed
+        return due - time.monotonic()
+
+    async def wait(self, logged_at_ms: int) -> None:
+        """Return when the record logged at that time is due and nothing is paused."""
+        while True:
+            await self._running.wait()
+            seconds = self.wait_seconds(logged_at_ms)
+            if seconds <= 0 or self._stopped:
+                return
+            await asyncio.sleep(min(seconds, 0.25))
+
+
+class Publisher:
+    """An open producer that takes records one by one and sends them in whole batches.
+
+    `acknowledged` counts the records that the broker has confirmed, in order within each partition.
+    """
+
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        *,
+        topic_names: Mapping[str, str] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        options = {"max_batch_size": BATCH_BYTES, "compression_type": "lz4", **connection}
+        self._producer = AIOKafkaProducer(enable_idempotence=True, **options)
+        self._topic_names = topic_names or {}
+        self._progress = progress
+        self._partitions: dict[str, int] = {}
+        self._open: dict[tuple[str, int], Any] = {}
+        self._sent: deque[tuple[asyncio.Future[Any], int]] = deque()
+        self.acknowledged = 0
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            # The producer holds sockets even when it could not start.
+            await self._producer.stop()
+            raise PublishError(f"no connection to the broker: {error}") from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._producer.stop()
+
+    async def append(self, record: Record) -> None:
+        """Put a record into its partition's batch; send the batch when it is full."""
+        topic = self._topic_names.get(record.topic, record.topic)
+        target = topic, record.partition
+        headers = [(LOGGED_AT_HEADER, b"%d" % record.logged_at_ms)]
+        batch = self._open.get(target)
+        if batch is None:
+            await self._check(target)
+            batch = self._open[target] = self._producer.create_batch()
+        if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
+            del self._open[target]
+            await self._send(target, batch)
+            batch = self._open[target] = self._producer.create_batch()
+            if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
+                raise PublishError(f"{topic}/{record.partition}: offset {record.offset} fits into no batch")
+
+    async def flush(self) -> None:
+        """Send all that is held; return when the broker has confirmed it."""
+        await self._send_open()
+        while self._sent:
+            await self._confirm(*self._sent.popleft())
+
+    async def _send_open(self) -> None:
+        for target, batch in list(self._open.items()):
+            del self._open[target]
+            await self._send(target, batch)
+
+    async def _send(self, target: tuple[str, int], batch: Any) -> None:
+        topic, partition = target
+        batch.close()
+        count = batch.record_count()
+        try:
+            future = await self._producer.send_batch(batch, topic, partition=partition)
+        except KafkaError as error:
+            raise PublishError(f"{topic}/{partition}: {error!r}") from error
+        self._sent.append((future, count))
+        while self._sent and self._sent[0][0].done():
+            await self._confirm(*self._sent.popleft())
+
+    async def _confirm(self, sent: "asyncio.Future[Any]", count: int) -> None:
+        try:
+            await sent
+        except KafkaError as error:
+            raise PublishError(f"the broker refused a batch: {error!r}") from error
+        self.acknowledged += count
+        if self._progress is not None:
+            self._progress(self.acknowledged)
+
+    async def partitions_of(self, topic: str) -> int:
+        """Return how many partitions a topic has; raise PublishError if it is not on the broker."""
+        if topic not in self._partitions:
+            try:
+                found = await asyncio.wait_for(self._producer.partitions_for(topic), METADATA_TIMEOUT_SECONDS)
+            except (KafkaError, TimeoutError) as error:
+                raise PublishError(
+                    f"topic {topic} is not on the broker; `portallink topics apply` creates the topics"
+                ) from error
+            self._partitions[topic] = len(found)
+        return self._partitions[topic]
+
+    async def _check(self, target: tuple[str, int]) -> None:
+        topic, partition = target
+        count = await self.partitions_of(topic)
+        if partition >= count:
+            raise PublishError(
+                f"topic {topic} has {count} partitions, the records need partition {partition}"
+            )
+
+
+async def partitions_of(connection: Mapping[str, Any], topic: str) -> int:
+    """Return how many partitions a topic has; raise PublishError if it is not on the broker."""
+    async with Publisher(connection) as publisher:
+        return await publisher.partitions_of(topic)
+
+
+async def publish(
+    records: Iterable[Record],
+    connection: Mapping[str, Any],
+    *,
+    topic_names: Mapping[str, str] | None = None,
+    speed: float | None = None,
+    progress: Callable[[int], None] | None = None,
+    pace: Pace | None = None,
+) -> int:
+    """Publish records as they are and return how many the broker has confirmed.
+
+    `connection` holds the client options of aiokafka (`bootstrap_servers` and the rest). `topic_names`
+    renames topics. At `speed` the records leave that many times faster than they were logged
+    (`logged_at_ms`), flat out if it is None; `pace` brings its own speed and can pause and stop it.
+    `progress` is called with the count confirmed so far. Raises PublishError, and what `records` raises:
+    everything before the failing record is then confirmed.
+    """
+    pace = pace or Pace(speed)
+    async with Publisher(connection, topic_names=topic_names, progress=progress) as publisher:
+        try:
+            for number, record in enumerate(records):
+                if pace.paused or pace.wait_seconds(record.logged_at_ms) > SHORTEST_SLEEP_SECONDS:
+                    await publisher.flush()
+                    await pace.wait(record.logged_at_ms)
+                elif number % BREATH_RECORDS == 0:
+                    await asyncio.sleep(0)
+                if pace.stopped:
+                    break
+                await publisher.append(record)
+        except PublishError:
+            raise
+        except Exception:
+            await publisher.flush()
+            raise
+        await publisher.flush()
+        return publisher.acknowledged

@@ -1,0 +1,1 @@
+"""The Merkle log, its signed heads, and the checks an auditor runs."""

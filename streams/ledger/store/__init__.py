@@ -1,0 +1,1 @@
+"""The ledger's tables, and what is written into them."""

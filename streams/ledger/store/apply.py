@@ -1,0 +1,282 @@
+"""Records of the three topics into the ledger, one transaction a batch, idempotent by source offset.
+
+A record that was applied already (its offset is behind the partition's position, or the same revision
+came again at a later offset) changes nothing. What cannot be used is kept in ``refusals`` with its source
+offset and reason. Each partition's ``chain`` hashes every record read of it, in order: signed heads carry
+it, so that the windows, which have no leaves of their own, cannot be exchanged unseen.
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct, field
+
+from streams.ledger.proof import merkle
+from streams.ledger.proof.tree import StoredLog, log_name
+from streams.ledger.store.database import writing
+from streams.ledger.store.days import DirtyDays
+from streams.ledger.store.minutes import DayOfMinutes, WindowError
+from streams.ledger.store.rows import exclusion_decoder, outage_decoder, select_in, upsert
+from streams.ledger.store.schema import (
+    exclusion_revisions,
+    links,
+    outage_revisions,
+    outages,
+    positions,
+    refusals,
+    window_days,
+)
+from streams.ledger.store.settle import settle
+from streams.model.calendar import day_start_ms
+from streams.model.exclusion import Exclusion
+from streams.model.outage import Outage, Window
+from streams.model.record import Record
+
+OUTAGES: Final = "link.outages"
+WINDOWS: Final = "link.windows"
+EXCLUSIONS: Final = "link.exclusions"
+SOURCES: Final = (OUTAGES, WINDOWS, EXCLUSIONS)
+CHAIN_START: Final = bytes(32)
+
+_QUOTED: Final = re.compile(r"'[^']*'")
+"""What a decoder quotes of a record's content, which a refusal does not repeat."""
+_windows: Final = msgspec.json.Decoder(Window)
+
+
+class Refusal(Struct, frozen=True):
+    """A record that the ledger cannot use."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+class Applied(Struct):
+    """What a batch did; applied, duplicate and refused records add up to those given."""
+
+    applied: int = 0
+    duplicate: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+def apply_records(engine: sa.Engine, records: Iterable[Record]) -> Applied:
+    """Write records, each partition's in offset order, into the ledger; everything or nothing."""
+    with writing(engine) as connection:
+        batch = _Batch(connection)
+        for record in records:
+            batch.take(record)
+        batch.write()
+        return batch.result
+
+
+def chained(chain: bytes, record: Record) -> bytes:
+    """Return the partition's chain after one more record."""
+    key = b"" if record.key is None else record.key
+    head = b"%d %d %d " % (record.offset, -1 if record.key is None else len(key), len(record.value))
+    return hashlib.sha256(chain + head + key + record.value).digest()
+
+
+class _Batch:
+    def __init__(self, connection: sa.Connection) -> None:
+        self.result = Applied()
+        self._connection = connection
+        self._positions = {
+            (row.topic, row.partition): (row.next_offset, bytes(row.chain))
+            for row in connection.execute(sa.select(positions))
+        }
+        self._moved: set[tuple[str, int]] = set()
+        self._outages: list[tuple[Record, Outage]] = []
+        self._exclusions: list[tuple[Record, Exclusion]] = []
+        self._days: dict[tuple[str, int], DayOfMinutes] = {}
+        self._changed_days: set[tuple[str, int]] = set()
+
+    def take(self, record: Record) -> None:
+        source = (record.topic, record.partition)
+        if record.topic not in SOURCES:
+            raise ValueError(f"the ledger does not read the topic {record.topic}")
+        next_offset, chain = self._positions.get(source, (0, CHAIN_START))
+        if record.offset < next_offset:
+            self.result.duplicate += 1
+            return
+        self._positions[source] = (record.offset + 1, chained(chain, record))
+        self._moved.add(source)
+        try:
+            if record.topic == WINDOWS:
+                self._take_window(_windows.decode(record.value))
+            elif record.topic == OUTAGES:
+                self._outages.append((record, outage_decoder.decode(record.value)))
+            else:
+                self._exclusions.append((record, exclusion_decoder.decode(record.value)))
+        except (msgspec.DecodeError, WindowError, ValueError) as error:
+            self._refuse(record, _QUOTED.sub("…", str(error)))
+
+    def write(self) -> None:
+        """Write everything taken, and bring the derived tables up to date."""
+        connection = self._connection
+        dirty = DirtyDays(connection)
+        self._write_days(dirty)
+        changed = self._write_outages(dirty)
+        self._write_exclusions(dirty)
+        upsert(
+            connection,
+            positions,
+            [
+                {"topic": topic, "partition": partition, "next_offset": next_offset, "chain": chain}
+                for (topic, partition), (next_offset, chain) in self._positions.items()
+                if (topic, partition) in self._moved
+            ],
+        )
+        upsert(
+            connection,
+            refusals,
+            [
+                {"topic": r.topic, "partition": r.partition, "record_offset": r.offset, "reason": r.reason}
+                for r in self.result.refused
+            ],
+        )
+        settle(connection, dirty, changed, self._days)
+
+    def _refuse(self, record: Record, reason: str) -> None:
+        self.result.refused.append(Refusal(record.topic, record.partition, record.offset, reason))
+
+    def _count(self, table: str, rows: int) -> None:
+        self.result.applied += rows
+        self.result.rows[table] += rows
+
+    def _take_window(self, window: Window) -> None:
+        day_ms = day_start_ms(window.start_ms)
+        place = (window.link, day_ms)
+        day = self._days.get(place)
+        if day is None:
+            row = self._connection.execute(
+                sa.select(window_days.c.columns, window_days.c.details).where(
+                    window_days.c.link == window.link, window_days.c.day_ms == day_ms
+                )
+            ).one_or_none()
+            day = (
+                DayOfMinutes(day_ms) if row is None else DayOfMinutes.unpack(day_ms, row.columns, row.details)
+            )
+            self._days[place] = day
+        if day.put(window):
+            self._changed_days.add(place)
+            self._count("windows", 1)
+        else:
+            self.result.duplicate += 1
+
+    def _write_days(self, dirty: DirtyDays) -> None:
+        rows = []
+        for place in sorted(self._changed_days):
+            link, day_ms = place
+            columns, details = self._days[place].pack()
+            rows.append({"link": link, "day_ms": day_ms, "columns": columns, "details": details})
+            dirty.add_windows(link, day_ms, self._days[place].known_until_ms())
+        upsert(self._connection, window_days, rows)
+        upsert(self._connection, links, dirty.changed_links())
+
+    def _write_outages(self, dirty: DirtyDays) -> dict[str, Outage]:
+        """Insert new revisions; return the outages whose last revision is a new one."""
+        known = {
+            (row.outage_id, row.revision): bytes(row.body)
+            for row in select_in(
+                self._connection,
+                sa.select(outage_revisions.c.outage_id, outage_revisions.c.revision, outage_revisions.c.body),
+                outage_revisions.c.outage_id,
+                {outage.outage_id for _, outage in self._outages},
+            )
+        }
+        rows = []
+        last: dict[str, Outage] = {}
+        for record, outage in self._outages:
+            if self._is_new(record, known, (outage.outage_id, outage.revision)):
+                if outage.outage_id not in last or last[outage.outage_id].revision < outage.revision:
+                    last[outage.outage_id] = outage
+                rows.append(
+                    {
+                        "outage_id": outage.outage_id,
+                        "revision": outage.revision,
+                        "link": outage.link,
+                        "start_ms": outage.start_ms,
+                        "detected_at_ms": outage.detected_at_ms,
+                        "log": log_name(record.topic, record.partition),
+                        "body": record.value,
+                    }
+                )
+        self._append(outage_revisions, rows)
+        before = {
+            row.outage_id: row
+            for row in select_in(
+                self._connection,
+                sa.select(outages),
+                outages.c.outage_id,
+                last,
+            )
+        }
+        changed = {}
+        for outage_id, outage in last.items():
+            earlier = before.get(outage_id)
+            if earlier is not None and earlier.revision >= outage.revision:
+                continue
+            changed[outage_id] = outage
+            dirty.add_span(outage.link, outage.start_ms, outage.end_ms)
+            if earlier is not None:
+                dirty.add_span(earlier.link, earlier.start_ms, earlier.end_ms)
+        return changed
+
+    def _write_exclusions(self, dirty: DirtyDays) -> None:
+        known = {
+            (row.exclusion_id, row.revision): bytes(row.body)
+            for row in self._connection.execute(sa.select(exclusion_revisions))
+        }
+        rows = []
+        for record, exclusion in self._exclusions:
+            if self._is_new(record, known, (exclusion.exclusion_id, exclusion.revision)):
+                rows.append(
+                    {
+                        "exclusion_id": exclusion.exclusion_id,
+                        "revision": exclusion.revision,
+                        "link": exclusion.link,
+                        "start_ms": exclusion.start_ms,
+                        "end_ms": exclusion.end_ms,
+                        "recorded_at_ms": exclusion.recorded_at_ms,
+                        "log": log_name(record.topic, record.partition),
+                        "body": record.value,
+                    }
+                )
+                for link in dirty.links_touched_by(exclusion):
+                    dirty.add_span(link, exclusion.start_ms, exclusion.end_ms)
+        self._append(exclusion_revisions, rows)
+
+    def _is_new(self, record: Record, known: dict[tuple[str, int], bytes], key: tuple[str, int]) -> bool:
+        """Say whether a revision came for the first time; one that contradicts the first is refused."""
+        earlier = known.get(key)
+        if earlier is None:
+            known[key] = record.value
+            return True
+        if earlier == record.value:
+            self.result.duplicate += 1
+        else:
+            self._refuse(record, f"revision {key[1]} of {key[0]} was published before, saying something else")
+        return False
+
+    def _append(self, table: sa.Table, rows: list[dict[str, object]]) -> None:
+        """Insert revisions with their leaves: a log's order is its partition's order."""
+        of_log: dict[str, list[dict[str, object]]] = defaultdict(list)
+        for row in rows:
+            of_log[str(row["log"])].append(row)
+        for name, members in of_log.items():
+            log = StoredLog(self._connection, name)
+            size = log.size()
+            for leaf, row in enumerate(members, start=size):
+                row["leaf"] = leaf
+            bodies = [row["body"] for row in members]
+            log.append(size, [merkle.leaf_hash(body) for body in bodies if isinstance(body, bytes)])
+        if rows:
+            self._connection.execute(table.insert(), rows)
+            self._count(table.name, len(rows))

@@ -1,0 +1,111 @@
+"""Incidents kept beside the outages: when outages change, their neighbourhood is grouped again.
+
+Grouping chains from outage to outage, so the neighbourhood grows until no incident that holds a changed
+outage reaches its edge; what lies beyond cannot be joined to it.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import sqlalchemy as sa
+
+from streams.ledger.store.days import link_lives
+from streams.ledger.store.rows import chunks, select_in, upsert
+from streams.ledger.store.schema import incidents, outages
+from streams.model.incidents import Incident, IncidentSettings, OutageEdge, group
+from streams.model.outage import Outage
+
+SETTINGS: Final = IncidentSettings()
+REACH_MS: Final = max(SETTINGS.flapping_gap_ms, SETTINGS.shared_start_ms) + 1
+
+
+def regroup(connection: sa.Connection, changed: Iterable[Outage], previous: Collection[str]) -> None:
+    """Write the incidents around changed outages; ``previous`` are incidents they were part of before."""
+    former = select_in(connection, sa.select(outages), outages.c.incident_id, list(set(previous)))
+    members = {row.outage_id: (row.start_ms, row.end_ms) for row in former}
+    members |= {outage.outage_id: (outage.start_ms, outage.end_ms) for outage in changed}
+    found = _neighbourhood(connection, members)
+    fresh = [incident for incident in found if not members.keys().isdisjoint(incident.outage_ids)]
+    gone = set(previous)
+    for chunk in chunks([outage_id for incident in fresh for outage_id in incident.outage_ids]):
+        gone.update(
+            incident_id
+            for incident_id in connection.scalars(
+                sa.select(outages.c.incident_id).where(outages.c.outage_id.in_(chunk)).distinct()
+            )
+            if incident_id is not None
+        )
+    for chunk in chunks(gone):
+        connection.execute(incidents.delete().where(incidents.c.incident_id.in_(chunk)))
+    upsert(connection, incidents, [incident_row(incident) for incident in fresh])
+    placed = [
+        {"id": outage_id, "incident": incident.incident_id}
+        for incident in fresh
+        for outage_id in incident.outage_ids
+    ]
+    if placed:
+        connection.execute(
+            outages.update()
+            .where(outages.c.outage_id == sa.bindparam("id"))
+            .values(incident_id=sa.bindparam("incident")),
+            placed,
+        )
+
+
+def incident_row(incident: Incident) -> dict[str, object]:
+    """Return an incident as its row."""
+    return {
+        "incident_id": incident.incident_id,
+        "pattern": incident.pattern,
+        "common_cause": incident.common_cause,
+        "kind": incident.kind,
+        "start_ms": incident.start_ms,
+        "end_ms": incident.end_ms,
+        "links": "\n".join(incident.links),
+        "outages": len(incident.outage_ids),
+        "changes": incident.changes,
+    }
+
+
+def group_all(connection: sa.Connection) -> list[Incident]:
+    """Return all incidents, grouped from all outages at once."""
+    return group(_edges(connection, None, None), list(link_lives(connection)), SETTINGS)
+
+
+def _neighbourhood(connection: sa.Connection, members: dict[str, tuple[int, int | None]]) -> list[Incident]:
+    known_links = list(link_lives(connection))
+    low = min(start for start, _ in members.values()) - REACH_MS
+    ends = [end for _, end in members.values()]
+    high = None if None in ends else max(end for end in ends if end is not None) + REACH_MS
+    while True:
+        incidents_found = group(_edges(connection, low, high), known_links, SETTINGS)
+        touched = [i for i in incidents_found if not members.keys().isdisjoint(i.outage_ids)]
+        if not touched:
+            return []
+        wanted_low = min(low, *(incident.start_ms - REACH_MS for incident in touched))
+        ends = [incident.end_ms for incident in touched]
+        wanted_high = (
+            None
+            if high is None or None in ends
+            else max(high, *(end + REACH_MS for end in ends if end is not None))
+        )
+        if (wanted_low, wanted_high) == (low, high):
+            return incidents_found
+        low, high = wanted_low, wanted_high
+
+
+def _edges(connection: sa.Connection, low: int | None, high: int | None) -> list[OutageEdge]:
+    statement = sa.select(
+        outages.c.outage_id,
+        outages.c.link,
+        outages.c.kind,
+        outages.c.fault_domain,
+        outages.c.start_ms,
+        outages.c.end_ms,
+        outages.c.changes,
+    ).where(outages.c.status != "retracted")
+    if low is not None:
+        statement = statement.where(sa.or_(outages.c.end_ms >= low, outages.c.end_ms.is_(None)))
+    if high is not None:
+        statement = statement.where(outages.c.start_ms <= high)
+    return [OutageEdge(*row) for row in connection.execute(statement)]

@@ -1,0 +1,1 @@
+"""Log files and captured folders: written, read, captured from topics, played back."""

@@ -1,0 +1,246 @@
+"""Topics into a captured log: what lies on the broker now, partition by partition, in whole segments.
+
+The ranges are fixed at the start and written down; a capture that was stopped, killed or ran out of disk
+goes on after its last whole segment when it is run again. A record that was itself replayed carries its
+original broker time in a header, and that is what is captured. A value of null is captured as an empty one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.logs.folder import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    FileFormat,
+    Manifest,
+    Range,
+    read_manifest,
+    write_manifest,
+    write_segment,
+)
+from streams.logs.line import original_ms
+from streams.logs.pseudonym import Pseudonymiser
+from streams.model.record import Record
+
+SEGMENT_RECORDS: Final = 50_000
+SEGMENT_BYTES: Final = 64 * 1024 * 1024
+POLL_RECORDS: Final = 5_000
+SILENCE_SECONDS: Final = 30.0
+
+
+class CaptureError(RuntimeError):
+    """A capture that cannot begin or go on; the message says why and what to do."""
+
+
+class Wish(NamedTuple):
+    """What to capture of a topic; `partition` None for all of them, offsets None for all there are."""
+
+    topic: str
+    partition: int | None = None
+    first_offset: int | None = None
+    next_offset: int | None = None
+
+
+class Progress(NamedTuple):
+    """How far a capture is, in offsets of all ranges together."""
+
+    done: int
+    total: int
+    records: int
+
+
+async def capture(
+    folder: Path,
+    connection: Mapping[str, Any],
+    wishes: Sequence[Wish],
+    *,
+    file_format: FileFormat = "ndjson",
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    pseudonymiser: Pseudonymiser | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Manifest:
+    """Capture what is wished into a folder, or go on with a capture begun there; return its manifest.
+
+    ``[since_ms, until_ms)`` selects by the broker's time. Raises CaptureError, OSError from writing (all
+    whole segments are kept), LogFileError if the folder holds something else.
+    """
+    consumer = AIOKafkaConsumer(
+        **connection,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=8 * 1024 * 1024,
+        fetch_max_wait_ms=100,
+    )
+    try:
+        await consumer.start()
+        ranges = await _ranges(consumer, wishes, await _partitions(connection), since_ms)
+        manifest = _begin(
+            folder,
+            Manifest(
+                format=FORMAT,
+                version=VERSION,
+                file_format=file_format,
+                ranges=ranges,
+                since_ms=since_ms,
+                until_ms=until_ms,
+                pseudonym_key=pseudonymiser.key_name if pseudonymiser else None,
+            ),
+        )
+        for wanted in manifest.ranges:
+            await _capture_range(consumer, folder, manifest, wanted, pseudonymiser, progress)
+    except KafkaError as error:
+        raise CaptureError(f"the broker does not give the records: {error!r}") from error
+    finally:
+        await consumer.stop()
+    return manifest
+
+
+def _begin(folder: Path, wanted: Manifest) -> Manifest:
+    """Return the manifest to go on with: that of the folder if it has one, else a new one."""
+    if not (folder / MANIFEST).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        if strangers := sorted(path.name for path in folder.iterdir() if not path.name.endswith(".partial")):
+            raise CaptureError(
+                f"{folder} is not empty ({strangers[0]}) and no captured log; name another folder"
+            )
+        write_manifest(folder, wanted)
+        return wanted
+    begun = read_manifest(folder)
+    for name in ("file_format", "since_ms", "until_ms", "pseudonym_key"):
+        if getattr(begun, name) != getattr(wanted, name):
+            raise CaptureError(
+                f"{folder} was begun with {name} {getattr(begun, name)}, not {getattr(wanted, name)}; "
+                "go on as it was begun, or name another folder"
+            )
+    known = {(part.topic, part.partition): part for part in begun.ranges}
+    for part in wanted.ranges:
+        old = known.get((part.topic, part.partition))
+        if old is None:
+            begun.ranges.append(part)
+            continue
+        if part.first_offset > old.next_offset:
+            raise CaptureError(
+                f"{part.topic}/{part.partition}: offsets {old.next_offset} to {part.first_offset - 1} are "
+                "gone from the broker, or not asked for: that would leave a gap; name another folder"
+            )
+        old.end_offset = max(old.end_offset, part.end_offset)
+    begun.ranges.sort(key=lambda part: (part.topic, part.partition))
+    return begun
+
+
+async def _partitions(connection: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return the partitions of every topic; a consumer without a subscription does not know them."""
+    admin = AIOKafkaAdminClient(**connection)
+    try:
+        await admin.start()
+        described = await admin.describe_topics()
+    finally:
+        await admin.close()
+    return {topic["topic"]: sorted(part["partition"] for part in topic["partitions"]) for topic in described}
+
+
+async def _ranges(
+    consumer: AIOKafkaConsumer, wishes: Sequence[Wish], present: Mapping[str, list[int]], since_ms: int | None
+) -> list[Range]:
+    ranges = []
+    for wish in wishes:
+        partitions = present.get(wish.topic)
+        if not partitions:
+            raise CaptureError(f"topic {wish.topic} is not on the broker")
+        if wish.partition is not None and wish.partition not in partitions:
+            raise CaptureError(f"topic {wish.topic} has no partition {wish.partition}")
+        chosen = partitions if wish.partition is None else [wish.partition]
+        ranges += [
+            await _range(consumer, wish, TopicPartition(wish.topic, each), since_ms) for each in chosen
+        ]
+    return sorted(ranges, key=lambda part: (part.topic, part.partition))
+
+
+async def _range(
+    consumer: AIOKafkaConsumer, wish: Wish, source: TopicPartition, since_ms: int | None
+) -> Range:
+    begin = (await consumer.beginning_offsets([source]))[source]
+    end = (await consumer.end_offsets([source]))[source]
+    if wish.first_offset is not None and wish.first_offset < begin:
+        raise CaptureError(
+            f"{source.topic}/{source.partition}: the broker's first offset is {begin}, "
+            f"{wish.first_offset} is gone by retention"
+        )
+    first = begin if wish.first_offset is None else min(wish.first_offset, end)
+    end = end if wish.next_offset is None else min(wish.next_offset, end)
+    if since_ms is not None:
+        # No record is logged after it was appended, so nothing before this offset can be in time.
+        found = (await consumer.offsets_for_times({source: since_ms}))[source]
+        first = max(first, end if found is None else min(found.offset, end))
+    return Range(source.topic, source.partition, first, max(first, end), first)
+
+
+async def _capture_range(
+    consumer: AIOKafkaConsumer,
+    folder: Path,
+    manifest: Manifest,
+    wanted: Range,
+    pseudonymiser: Pseudonymiser | None,
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    async for records, next_offset in _segments(consumer, wanted):
+        kept = [
+            record if pseudonymiser is None else pseudonymiser.record(record)
+            for record in records
+            if (manifest.since_ms is None or record.logged_at_ms >= manifest.since_ms)
+            and (manifest.until_ms is None or record.logged_at_ms < manifest.until_ms)
+        ]
+        if kept:
+            manifest.segments.append(write_segment(folder, manifest.file_format, kept))
+        wanted.next_offset = next_offset
+        write_manifest(folder, manifest)
+        if progress is not None:
+            done = sum(part.next_offset - part.first_offset for part in manifest.ranges)
+            total = sum(part.end_offset - part.first_offset for part in manifest.ranges)
+            progress(Progress(done, total, manifest.records))
+
+
+async def _segments(consumer: AIOKafkaConsumer, wanted: Range) -> AsyncIterator[tuple[list[Record], int]]:
+    """Yield a range's records a segment at a time, each with the offset to go on from."""
+    source = TopicPartition(wanted.topic, wanted.partition)
+    if wanted.next_offset >= wanted.end_offset:
+        return
+    consumer.assign([source])
+    consumer.seek(source, wanted.next_offset)
+    records: list[Record] = []
+    size, deadline = 0, asyncio.get_running_loop().time() + SILENCE_SECONDS
+    while (position := await consumer.position(source)) < wanted.end_offset:
+        got = await consumer.getmany(source, timeout_ms=500, max_records=POLL_RECORDS)
+        now = asyncio.get_running_loop().time()
+        if await consumer.position(source) > position:
+            deadline = now + SILENCE_SECONDS
+        elif now > deadline:
+            raise CaptureError(
+                f"{wanted.topic}/{wanted.partition}: the broker gave nothing from offset {position} on "
+                f"for {SILENCE_SECONDS:g} s"
+            )
+        for message in got.get(source, ()):
+            if message.offset >= wanted.end_offset:
+                yield records, wanted.end_offset
+                return
+            records.append(_record(message))
+            size += len(records[-1].value)
+            if len(records) >= SEGMENT_RECORDS or size >= SEGMENT_BYTES:
+                yield records, message.offset + 1
+                records, size = [], 0
+    yield records, wanted.end_offset
+
+
+def _record(message: Any) -> Record:
+    logged_at_ms = original_ms(message.headers, message.timestamp)
+    return Record(
+        message.topic, message.partition, message.offset, logged_at_ms, message.key, message.value or b""
+    )

