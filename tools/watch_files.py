@@ -1,4 +1,4 @@
-"""``python -m tools.watch_files [--check]``: write what is generated and checked in, from the root of a checkout.
+"""``python -m tools.watch_files [--check]``: write the generated files, from the root of a checkout.
 
 Rules and routing alone, for whoever runs the pipeline, are written by ``portallink watch rules``; this one
 also makes the dashboards and the metrics' documentation, for which it needs the development dependencies.

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from source_tree import ROOT, modules
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-OWN = {"streams", "tests", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+OWN = {"tools", "lab", "streams", "tests", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
 
 # Needed without being imported by name.
 RUNTIME_BY_NAME = {
@@ -29,8 +29,6 @@ DEV_BY_NAME = {
     "types-psutil": "for mypy",
     "types-pyyaml": "for mypy",
 }
-# Imported by the program, yet only to make files that are checked in.
-MADE_BY_DEVELOPERS = {"grafana-foundation-sdk"}
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -66,14 +64,14 @@ def locked(name: str) -> dict[str, list[str]]:
 def test_what_the_program_imports_is_declared_and_nothing_else_is():
     """The declared dependencies are those that the program imports, and the few needed by name."""
     typing_only = {"typing-extensions"}
-    needed = imported("streams") - typing_only - MADE_BY_DEVELOPERS
+    needed = imported("streams") - typing_only
     assert needed - RUNTIME == set()
     assert RUNTIME - needed == set(RUNTIME_BY_NAME)
 
 
 def test_what_the_tests_import_is_declared_and_nothing_else_is():
-    """The developers' dependencies are those that the tests import, and the tools of the recipes."""
-    needed = (imported("tests") | MADE_BY_DEVELOPERS) - RUNTIME
+    """The development dependencies are what tests, tools and lab import, and what the recipes call."""
+    needed = (imported("tests") | imported("tools") | imported("lab")) - RUNTIME
     assert needed - DEV == set()
     assert DEV - needed == set(DEV_BY_NAME)
 
