@@ -1,27 +1,31 @@
 """`portallink watch`: rules and routing for Prometheus and Alertmanager, made from the SLO settings."""
 
+import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.resources import resource_folder
 from streams.watch.rules import alertmanager_file, rule_files
 from streams.watch.settings import SettingsError, load_settings
+
+EXPORTED: Final = ("deploy", "grafana", "schemas")
 
 app = typer.Typer(
     help="Prometheus rules and Alertmanager routing from deploy/slo.yaml.", no_args_is_help=True
 )
 
 
-@app.callback()
-def _watch() -> None:
-    """Keep `rules` a subcommand, however few there are."""
-
-
 @app.command()
 def rules(
-    slo: Annotated[Path, typer.Option(help="The settings to make them from.")] = Path("deploy/slo.yaml"),
+    slo: Annotated[
+        Path | None,
+        typer.Option(
+            help="The settings to read; by default deploy/slo.yaml, or the one shipped with the package."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder that gets the files.")] = Path("deploy"),
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 1 if a file differs from its settings.")
@@ -29,6 +33,7 @@ def rules(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write prometheus/rules/*.yml and alertmanager/alertmanager.yml."""
+    slo = slo or _default_settings()
     try:
         settings = load_settings(slo)
     except SettingsError as error:
@@ -50,3 +55,29 @@ def rules(
     if not as_json:
         verb = "would write" if check else "wrote"
         notes.print(f"{verb} {len(changed)} of {len(texts)} files, the others are as they should be")
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list of files as JSON.")] = False,
+) -> None:
+    """Copy what runs the pipeline into a folder: dashboards, rules, Compose file, Dockerfile, settings."""
+    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
+        refuse(f"{directory} is not an empty folder")
+    try:
+        for name in EXPORTED:
+            shutil.copytree(resource_folder(name), directory / name)
+    except OSError as error:
+        fail(error)
+    files = sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+    if as_json:
+        print_json({"directory": str(directory), "files": files})
+    else:
+        notes.print(f"wrote {len(files)} files to {directory}")
+
+
+def _default_settings() -> Path:
+    """Return `deploy/slo.yaml` of the current folder, or the one that comes with the package."""
+    here = Path("deploy/slo.yaml")
+    return here if here.exists() else resource_folder("deploy") / "slo.yaml"

@@ -18,8 +18,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
-# Beside the package, both in a checkout and in an installed wheel.
-SCHEMAS_DIR = Path(__file__).resolve().parents[2] / "schemas"
+from streams.resources import resource_folder
+
+SCHEMAS_DIR = resource_folder("schemas")
 PROPAGATION_TIMEOUT_SECONDS = 30
 
 

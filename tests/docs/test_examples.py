@@ -1,16 +1,12 @@
 import doctest
 import importlib
 import json
-import os
 import re
-import stat
-import subprocess
-import sys
-from pathlib import Path
 
 import promql_parser
 import pytest
 import yaml
+from console_blocks import OPTIONS, Console
 from source_tree import ROOT, modules, tracked_texts
 from sybil import Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
@@ -23,56 +19,10 @@ WITH_PYTHON = [
 ]
 WITH_CONSOLE = [name for name in DOCUMENTS if "\n```console\n" in tracked_texts()[name]]
 WITH_DOCTESTS = [module.name for module in modules("streams") if ">>> " in module.text]
-OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Shown only: commands that need a broker or a person, pictures, and text.
 SHOWN = {"sh", "mermaid", "text", "sql", "toml"}
 EXECUTED = {"python", "console"}
 PARSED = {"json": json.loads, "yaml": yaml.safe_load, "promql": promql_parser.parse}
-
-
-class Console:
-    """Runs the commands of ```console blocks, one document's in one folder, and compares what they print.
-
-    A line that begins with `$ ` is a command for bash; the lines after it, if any, are what it prints on
-    standard output, with `...` for whatever is left out. A command that fails, fails the test.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        programs = folder / "bin"
-        programs.mkdir()
-        portallink = programs / "portallink"
-        portallink.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m streams "$@"\n')
-        portallink.chmod(portallink.stat().st_mode | stat.S_IXUSR)
-        self.folder = folder / "work"
-        self.folder.mkdir()
-        self.environment = {
-            **os.environ,
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "PORTALLINK_DATA": str(folder / "data"),
-            "COLUMNS": "110",
-            "NO_COLOR": "1",
-        }
-
-    def __call__(self, example) -> str | None:
-        """Run one block; return what went wrong, or None."""
-        for command, expected in re.findall(
-            r"^\$ (.*(?:\n> .*)*)\n((?:(?!\$ ).*\n)*)", f"{example.parsed.rstrip()}\n", re.MULTILINE
-        ):
-            ended = subprocess.run(
-                ["bash", "-o", "pipefail", "-c", command.replace("\n> ", "\n")],
-                cwd=self.folder,
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                timeout=500,
-                check=False,
-            )
-            if ended.returncode:
-                return f"{command}: exit {ended.returncode}\n{ended.stdout}{ended.stderr}"
-            if expected.strip() and not doctest.OutputChecker().check_output(expected, ended.stdout, OPTIONS):
-                return f"{command}: expected\n{expected}got\n{ended.stdout}"
-        return None
 
 
 def evaluate(name: str, parser) -> int:

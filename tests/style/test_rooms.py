@@ -7,7 +7,7 @@ from source_tree import modules
 DATA_WAY = ("measure", "detect", "record", "serve")
 
 # Where the world begins: brokers, files, processes, terminals, logs and metrics. Only a shell imports these.
-WORLD = {"cli", "servers", "telemetry", "kafka", "logs", "demo", "bench"}
+WORLD = {"cli", "servers", "telemetry", "kafka", "logs", "demo", "bench", "resources"}
 
 # What else than the vocabulary a room's pure files may import, and why.
 MAY_IMPORT = {
