@@ -1,9 +1,9 @@
 """How much `detect` remembers of a link with a long past: `python -m lab.state_trials 1 365`.
 
 One link at so many lookups a second for so many days, fed to `detect` slot by slot, with nothing in between:
-3 % of noise, three outages of ten minutes a week, one of them excluded after the fact, and one record in
-three hundred up to twenty minutes late. What is printed, month by month, is the saved state as it stands in
-the table (compressed) and as it is read from there, and what the objects in memory take.
+3 % of noise, three outages of ten minutes a week, and one record in three hundred up to twenty minutes late.
+What is printed, month by month, is the saved state as it stands in the table (compressed) and as it is read
+from there, and what the objects in memory take.
 """
 
 import sys
@@ -21,7 +21,6 @@ from streams.detect.detector import Detector
 from streams.detect.link.snapshot import save
 from streams.detect.rule.cusum import Rule
 from streams.model.events import LOOKUPS
-from streams.model.exclusion import new_exclusion
 from streams.model.measurement import Alive, Asked, LinkCells, LinkSlot, Measurement, RecordCounts, Source
 from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import bucket_of
@@ -55,8 +54,6 @@ def sizes(
     every = round(every_days * DAY_SLOTS)
     slots = round(days * DAY_SLOTS)
     for number, measurement in enumerate(measurements(rate_per_s, slots, outage_every)):
-        if number % (3 * outage_every) == outage_every + OUTAGE_SLOTS:
-            _exclude(detector, START_MS // SLOT_MS * SLOT_MS + number * SLOT_MS)
         for output in detector.apply(measurement).output.values():
             outages.update(outage.outage_id for outage in output.outages)
         if (number + 1) % every == 0:
@@ -64,21 +61,6 @@ def sizes(
             unpacked = len(decompress(saved))
             objects = size_of(detector.trackers[LINK])
             yield Size((number + 1) / DAY_SLOTS, len(saved), unpacked, objects, len(outages))
-
-
-def _exclude(detector: Detector, at_ms: int) -> None:
-    from_ms = at_ms - OUTAGE_SLOTS * SLOT_MS
-    detector.announce(
-        new_exclusion(
-            LINK,
-            from_ms,
-            at_ms,
-            kind="exclusion",
-            author="office",
-            reason="the line was cut by roadworks, as the contract excludes",
-            recorded_at_ms=at_ms + 3_600_000,
-        )
-    )
 
 
 def measurements(rate_per_s: float, slots: int, outage_every: int) -> Iterator[Measurement]:

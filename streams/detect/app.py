@@ -26,7 +26,6 @@ from streams.kafka.connection import kafka_connection
 from streams.kafka.publish import partitions_of
 from streams.kafka.topics import Topics
 from streams.model.canonical import encode
-from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
 from streams.servers.scratch import scratch_dir
@@ -41,7 +40,6 @@ SESSION_TIMEOUT_SECONDS: Final = 15.0
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 _decoder: Final = msgspec.json.Decoder(Measurement)
-_exclusion_decoder: Final = msgspec.json.Decoder(Exclusion)
 
 
 class Follower:
@@ -57,7 +55,7 @@ class Follower:
         self.published_until = published_until
         self.unacknowledged: list[Any] = []
         self.sent: list[Any] = []
-        self.saved_at = self.started_at = self.heard_at = time.monotonic()
+        self.saved_at = self.started_at = time.monotonic()
 
     async def confirm(self) -> None:
         """Wait until the broker has acknowledged everything sent so far."""
@@ -81,10 +79,6 @@ class Detect:
         self._table = app.Table("links", key_type=bytes, value_type=bytes)
         self._followers: dict[int, Follower] = {}
         self._turn = asyncio.Lock()
-        # Kept at hand, as partitions must start quickly: Faust stalls where a rebalance meets a slow event.
-        self._exclusions: list[Exclusion] = []
-        self._exclusions_read = asyncio.Event()
-        app.task(self._watch_exclusions)
         app.agent(self._measurements, name="detect")(self._follow)
         app.on_partitions_assigned.connect(self._forget_others)
         app.on_rebalance_complete.connect(self._rewind)
@@ -112,7 +106,6 @@ class Detect:
             follower = self._followers[partition] = await self._start(partition)
         if position > follower.next_position:
             await self._catch_up(follower, partition, position)
-        follower.heard_at = time.monotonic()
         follower.unacknowledged.append(event)
         if position == follower.next_position:  # else it was delivered, and applied, before
             await self._apply(follower, event.value, partition, position)
@@ -215,9 +208,6 @@ class Detect:
             published_until = await reader.committed(source) or 0
         source_partitions = await partitions_of(self._connection, self._topics.lookups)
         detector = Detector(self._rule, self._settings, range(source_partitions))
-        await self._exclusions_read.wait()
-        for exclusion in self._exclusions:
-            detector.announce(exclusion)
         own = {key: self._table[name] for key, name in self._own(partition).items()}
         follower = Follower(detector, load(detector, own) or 0, published_until)
         if follower.next_position < published_until:
@@ -227,53 +217,7 @@ class Detect:
             latest_first = reversed(tracker.published.values())
             opened = next((outage for outage in latest_first if outage.status == "open"), None)
             telemetry.emit(telemetry.LinkRestored(link, tracker.state_at(clock_ms), clock_ms, opened))
-        await self._publish(follower, detector.take_announced(clock_ms))
         return follower
-
-    async def _watch_exclusions(self) -> None:
-        """Announce new exclusions to every follower, by event time.
-
-        Where nothing is left to measure, as behind a history, no clock will pass the time at which one was
-        recorded: then it takes effect at once.
-        """
-        topic = self._topics.exclusions
-        reader = AIOKafkaConsumer(**self._connection)
-        await reader.start()
-        try:
-            count = await partitions_of(self._connection, topic)
-            sources = [TopicPartition(topic, partition) for partition in range(count)]
-            reader.assign(sources)
-            await reader.seek_to_beginning()
-            ends = await reader.end_offsets(sources)
-            while any([await reader.position(source) < ends[source] for source in sources]):
-                self._exclusions += _exclusions_in(await reader.getmany(timeout_ms=1000))
-            self._exclusions_read.set()
-            while not self._app.should_stop:
-                fresh = _exclusions_in(await reader.getmany(timeout_ms=1000))
-                self._exclusions += fresh
-                async with self._turn:
-                    for partition, follower in list(self._followers.items()):
-                        for exclusion in fresh:
-                            follower.detector.announce(exclusion)
-                        await self._exclude_behind_history(follower, partition, reader)
-        except Exception as error:
-            telemetry.emit(telemetry.StageFailed(f"{type(error).__name__}: {error}"))
-            await self._app.crash(error)
-            raise
-        finally:
-            await reader.stop()
-
-    async def _exclude_behind_history(
-        self, follower: Follower, partition: int, reader: AIOKafkaConsumer
-    ) -> None:
-        """Let exclusions take effect where all is measured and applied; the next save keeps that."""
-        if not follower.detector.announced or time.monotonic() - follower.heard_at < IDLE_SECONDS:
-            return
-        source = TopicPartition(self._topics.measurements, partition)
-        if (await reader.end_offsets([source]))[source] > follower.next_position:
-            return
-        await self._publish(follower, follower.detector.take_announced())
-        await follower.confirm()
 
     async def _exempt_silent(self, follower: Follower, now: float) -> None:
         """Do not wait for source partitions that have never held a record."""
@@ -308,22 +252,6 @@ class Detect:
                 telemetry.emit(telemetry.LinkReleased(link))
         for follower in self._followers.values():
             follower.unacknowledged.clear()  # all that is not committed is delivered again
-
-
-def _exclusions_in(batches: dict[TopicPartition, list[Any]]) -> list[Exclusion]:
-    """Return the exclusions in records; one that is none is told of, and set aside."""
-    found = []
-    for source, records in batches.items():
-        for record in records:
-            try:
-                found.append(_exclusion_decoder.decode(record.value or b""))
-            except (msgspec.DecodeError, ValueError) as error:
-                telemetry.emit(
-                    telemetry.RecordRejected(
-                        "wrong_shape", source.topic, source.partition, record.offset, str(error)
-                    )
-                )
-    return found
 
 
 def make_app(

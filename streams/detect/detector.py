@@ -14,11 +14,9 @@ from msgspec import Struct, field
 from streams.detect.link.history import PACK_AFTER_MS
 from streams.detect.link.minute import MINUTE_MS
 from streams.detect.link.tracker import Late, LinkTracker, Output
-from streams.detect.link.windows import FAR
 from streams.detect.rule.cusum import Rule
 from streams.model import events
 from streams.model.digest import combine
-from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement, Source
 from streams.model.settings import DetectSettings
 
@@ -101,9 +99,6 @@ class Detector:
         self.applied: dict[str, int] = {}
         self.cuts: dict[int, Cuts] = {}
         self.resume_at: dict[str, int] = {}
-        self.exclusions: dict[str, Exclusion] = {}
-        self._announced: list[tuple[int, str, int, Exclusion]] = []
-        self._known: set[tuple[str, int]] = set()
         self._pruned_ms = NOT_YET
         self._wake: list[tuple[int, str]] = []
         self._wake_at: dict[str, int] = {}
@@ -138,62 +133,6 @@ class Detector:
         """Move the clock as far as what was applied allows; return what the links have to publish."""
         self._next_ms = NOT_YET
         return self._advance(_NONE, self.settings.slot_ms)
-
-    def announce(self, exclusion: Exclusion) -> None:
-        """Note a revision of an exclusion: it takes effect when the clock passes the time it was recorded.
-
-        So what it revises, and when, does not depend on when it was read. It may be announced again.
-        """
-        identity = (exclusion.exclusion_id, exclusion.revision)
-        if identity not in self._known:
-            self._known.add(identity)
-            slot_ms = self.settings.slot_ms
-            due_ms = -(-exclusion.recorded_at_ms // slot_ms) * slot_ms
-            heapq.heappush(self._announced, (due_ms, *identity, exclusion))
-
-    def take_announced(self, until_ms: int = FAR) -> dict[str, Output]:
-        """Let the exclusions take effect that were recorded by a time, one after the other.
-
-        Return what that revises. Without a time all do, as at the end of a log.
-        """
-        output: dict[str, Output] = {}
-        while self._announced and self._announced[0][0] <= until_ms:
-            _merge(output, self.exclude(heapq.heappop(self._announced)[-1]))
-        return output
-
-    @property
-    def announced(self) -> bool:
-        """Whether an exclusion waits for its time."""
-        return bool(self._announced)
-
-    def exclude(self, exclusion: Exclusion) -> dict[str, Output]:
-        """Take in a revision of an exclusion now; return what that revises.
-
-        An older revision, or one that a restored link knows, changes nothing. The last revisions of outages
-        depend on which exclusions are in force, not on when they came.
-        """
-        known = self.exclusions.get(exclusion.exclusion_id)
-        if known is not None and known.revision >= exclusion.revision:
-            return {}
-        self.exclusions[exclusion.exclusion_id] = exclusion
-        output = {}
-        for link in sorted(self.trackers):
-            if exclusion.touches(link):
-                published = self.trackers[link].exclude(exclusion, self.clock_ms)
-                if published.outages:
-                    output[link] = published
-        return output
-
-    def judge_again(self, rule: Rule) -> dict[str, Output]:
-        """Judge all that is kept under another rule; return what that revises."""
-        self.rule = rule
-        output = {}
-        for link in sorted(self.trackers):
-            published = self.trackers[link].judge_again(rule, self.clock_ms)
-            self.schedule(link)
-            if published.windows or published.outages:
-                output[link] = published
-        return output
 
     def unheard(self) -> list[int]:
         """Return the source partitions that hold up the clock because nothing came from them yet."""
@@ -250,7 +189,6 @@ class Detector:
             self.trackers[link] = tracker
             if self._unhurried:
                 self._share_room()
-            tracker.exclusions = {name: one for name, one in self.exclusions.items() if one.touches(link)}
         return tracker
 
     def _share_room(self) -> None:
@@ -284,22 +222,17 @@ class Detector:
         if (clock_ms - lateness_ms) // step_ms <= (self.clock_ms - lateness_ms) // step_ms or clock_ms < 0:
             return {}
         self._next_ms = ((clock_ms - lateness_ms) // step_ms + 1) * step_ms + lateness_ms
-        output: dict[str, Output] = {}
-        while self._announced and self._announced[0][0] <= clock_ms:
-            due_ms = self._announced[0][0]
-            if due_ms > self.clock_ms:
-                self._advance_to(due_ms, ahead, output)
-            _merge(output, self.take_announced(due_ms))
-        self._advance_to(clock_ms, ahead, output)
+        self.clock_ms = clock_ms
+        output = self._close_due(ahead)
         self._prune()
         return output
 
-    def _advance_to(self, clock_ms: int, ahead: Container[str], output: dict[str, Output]) -> None:
-        """Move the clock, and every link that has something due with it."""
-        self.clock_ms = clock_ms
+    def _close_due(self, ahead: Container[str]) -> dict[str, Output]:
+        """Move every link that has something due up to the clock."""
+        output: dict[str, Output] = {}
         due: set[str] = set()
         waiting: list[tuple[int, str]] = []
-        while self._wake and self._wake[0][0] <= clock_ms:
+        while self._wake and self._wake[0][0] <= self.clock_ms:
             at_ms, link = heapq.heappop(self._wake)
             if link in ahead:
                 waiting.append((at_ms, link))
@@ -308,11 +241,12 @@ class Detector:
         for entry in waiting:
             heapq.heappush(self._wake, entry)
         for link in sorted(due):
-            published = self.trackers[link].advance(clock_ms)
+            published = self.trackers[link].advance(self.clock_ms)
             del self._wake_at[link]
             self.schedule(link)
             if published.windows or published.outages:
-                _merge(output, {link: published})
+                output[link] = published
+        return output
 
     def _prune(self) -> None:
         """Forget, now and then, what is older than the allowed lateness."""
@@ -325,13 +259,3 @@ class Detector:
                 tracker.prune(before_ms)
         for cuts in self.cuts.values():
             cuts.prune(before_ms - 2 * self.settings.out_of_orderness_ms)
-
-
-def _merge(into: dict[str, Output], more: dict[str, Output]) -> None:
-    for link, output in more.items():
-        known = into.get(link)
-        into[link] = (
-            output
-            if known is None
-            else Output(known.windows + output.windows, known.outages + output.outages)
-        )

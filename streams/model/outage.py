@@ -9,15 +9,8 @@ from streams.model.measurement import Source
 Kind = Literal["down", "degraded"]
 Status = Literal["open", "closed", "retracted"]
 FaultDomain = Literal["link", "provider", "client"]
-Reason = Literal["opened", "closed", "late", "duplicate", "rule", "exclusion"]
+Reason = Literal["opened", "closed", "late"]
 LinkStateName = Literal["UNKNOWN", "UP", "DEGRADED", "DOWN"]
-
-
-class Span(Struct, frozen=True):
-    """A part of an outage, ``[start_ms, end_ms)``."""
-
-    start_ms: int
-    end_ms: int
 
 
 class Outage(Struct, frozen=True):
@@ -27,8 +20,7 @@ class Outage(Struct, frozen=True):
     while open). ``detected_at_ms`` is the event time at which the deciding slot closed; for a later
     revision ``start_ms`` and ``end_ms`` may move, ``detected_at_ms`` says when this revision was decided.
     ``dossiers_affected`` is an estimate with relative standard error ``dossiers_error`` (0 where exact).
-    ``excluded`` are the parts that exclusions in force take out of what counts; start, end and figures
-    stay what was observed.
+    It says what was observed. Exclusions are no part of it: the ledger applies them when it counts.
     """
 
     outage_id: str
@@ -50,7 +42,6 @@ class Outage(Struct, frozen=True):
     changes: int = 0
     services: list[str] = field(default_factory=list)
     agencies: list[str] = field(default_factory=list)
-    excluded: list[Span] = field(default_factory=list)
     evidence: list[Source] = field(default_factory=list)
 
 

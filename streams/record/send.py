@@ -1,4 +1,4 @@
-"""Exclusions onto their topic, where detection and ledger read them."""
+"""Exclusions onto their topic, where the ledger reads them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -10,28 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from streams.detect.rule.cusum import Rule
 from streams.logs.file import chunked, read_partitions, seldom_collected
 from streams.measure.meter import DeadLetter
 from streams.model import events
 from streams.model.canonical import encode, final_outages
-from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
 from streams.model.record import Record, by_partition
 from streams.model.settings import DetectSettings, MeasureSettings
 from streams.replay.beside import metered_beside
 from streams.replay.judging import Judging
-from streams.replay.metering import EXCLUSIONS, Batch, metered
+from streams.replay.metering import Batch, metered
 from streams.replay.packed import Packed
 
 JUDGE_FROM_RECORDS: Final = 20_000
 """Records of a log by which its partitions are taken to have been seen all."""
 WORTH_A_PROCESS_BYTES: Final = 4_000_000
 """Size of a log from which it is metered in a process beside, as far as there is a second processor."""
-_exclusions: Final = msgspec.json.Decoder(Exclusion)
 
 
 @dataclass
@@ -40,14 +36,13 @@ class Analysis:
 
     ``records`` counts how each record ended; ``pending`` those after the last cut of their partition, which
     a broker run would not have measured yet either; ``ignored`` those of topics that carry no events.
-    ``partitions`` are those of `npd.lookups`, ``exclusions`` the records of `link.exclusions`.
+    ``partitions`` are those of `npd.lookups`.
     """
 
     found_windows: Sequence[Window] = ()
     outages: list[Outage] = field(default_factory=list)
     dead_letters: list[tuple[str, int, DeadLetter]] = field(default_factory=list)
     records: RecordCounts = field(default_factory=RecordCounts)
-    exclusions: list[Exclusion] = field(default_factory=list)
     partitions: list[int] = field(default_factory=list)
     pending: int = 0
     ignored: int = 0
@@ -78,8 +73,8 @@ class Analysis:
         if self.outages_only:
             raise ValueError("this analysis was asked for outages only")
 
-    def take(self, batch: Batch) -> list[Exclusion]:
-        """Take in what some records gave; return the exclusions among it."""
+    def take(self, batch: Batch) -> None:
+        """Take in what some records gave."""
         for block in batch.blocks:
             source = block.topic, block.partition
             self.packed.setdefault(source, Packed(Measurement)).add(block.data, block.rows)
@@ -89,17 +84,6 @@ class Analysis:
         self.dead_letters += batch.dead_letters
         if batch.partitions is not None:
             self.partitions = batch.partitions
-        fresh = []
-        for topic, partition, (offset, logged_at_ms, key, value) in batch.exclusions:
-            try:
-                fresh.append(_exclusions.decode(value))
-                self.records.applied += 1
-            except (msgspec.DecodeError, ValueError) as error:
-                letter = DeadLetter(offset, logged_at_ms, "wrong_shape", str(error), key, value)
-                self.dead_letters.append((topic, partition, letter))
-                self.records.dead_letter += 1
-        self.exclusions += fresh
-        return fresh
 
     def final(self) -> list[Outage]:
         """Return the last revision of each outage that stands."""
@@ -162,23 +146,23 @@ def _judged(
 ) -> Analysis:
     """Judge what was measured while it comes.
 
-    Where something turns up too late for that (a source partition, an exclusion), all is judged again.
+    Where a source partition turns up too late for that, all is judged again.
     """
     judging: Judging | None = None
     in_turn, read = True, 0
     for batch in batches:
-        exclusions = analysis.take(batch)
+        analysis.take(batch)
         read += batch.read
         if judging is not None:
             blocks = [
                 (block.partition, block.data) for block in batch.blocks if block.topic == events.LOOKUPS
             ]
-            in_turn = in_turn and judging.go_on(exclusions, blocks)
+            in_turn = in_turn and judging.go_on(blocks)
         elif read >= JUDGE_FROM_RECORDS:
             judging = _begin(analysis, rule, settings, [p for t, p in analysis.packed if t == events.LOOKUPS])
         if progress is not None:
             progress(batch.read)
-    analysis.dead_letters.sort(key=lambda told: (told[0] != EXCLUSIONS, *told[:2]))
+    analysis.dead_letters.sort(key=lambda told: told[:2])
     if judging is not None and in_turn and judging.partitions == set(analysis.partitions):
         analysis.found_windows, analysis.outages = judging.finish()
     else:
@@ -190,12 +174,9 @@ def _begin(analysis: Analysis, rule: Rule, settings: DetectSettings, partitions:
     """Return the judging of all that was measured so far."""
     judging = Judging(rule, settings, partitions, outages_only=analysis.outages_only)
     judging.go_on(
-        analysis.exclusions,
-        [
-            (partition, block)
-            for partition in judging.partitions
-            for block, _ in analysis.packed.get((events.LOOKUPS, partition), Packed(Measurement)).blocks()
-        ],
+        (partition, block)
+        for partition in judging.partitions
+        for block, _ in analysis.packed.get((events.LOOKUPS, partition), Packed(Measurement)).blocks()
     )
     return judging
 

@@ -1,8 +1,7 @@
 """Measurements judged while they come, block by block, the partitions kept together in time.
 
 Which partition's come first changes no result, as the clock is the least watermark of all; so a block of the
-partition that is furthest behind is next. Each exclusion takes effect when the clock passes the time at which
-it was recorded, so it must be known before.
+partition that is furthest behind is next.
 """
 
 from collections import deque
@@ -12,7 +11,6 @@ from streams.detect.detector import Detector
 from streams.detect.link.tracker import Output
 from streams.detect.rule.cusum import Rule
 from streams.model.canonical import ordered_outages
-from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
 from streams.model.settings import DetectSettings
@@ -40,16 +38,11 @@ class Judging:
         """The source partitions whose least watermark is the clock."""
         return set(self._blocks)
 
-    def go_on(self, exclusions: Iterable[Exclusion], blocks: Iterable[tuple[int, bytes]]) -> bool:
-        """Take in exclusions, and packed measurements of partitions, each partition's in order.
+    def go_on(self, blocks: Iterable[tuple[int, bytes]]) -> bool:
+        """Take in packed measurements of partitions, each partition's in order.
 
-        Return False where one comes after its turn, or is of a partition not known: then all that is found
-        from here on is worthless.
+        Return False where one is of a partition not known: then all that is found from here on is worthless.
         """
-        for exclusion in exclusions:
-            if exclusion.recorded_at_ms < self._detector.clock_ms:
-                return False
-            self._detector.announce(exclusion)
         for partition, block in blocks:
             if partition not in self._blocks:
                 return False
@@ -62,7 +55,6 @@ class Judging:
         self._ended = True
         self._run()
         self._take(self._detector.catch_up())
-        self._take(self._detector.take_announced())
         windows = (self._windows[link].finish() for link in sorted(self._windows))
         return Packed.joined(Window, windows), ordered_outages(self._outages)
 

@@ -4,20 +4,16 @@ A batch is data, so that it may come from another process; where batches end cha
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from msgspec import Struct, field
 
 from streams.measure.decode import DECODERS
 from streams.measure.meter import DeadLetter, Meter, SubmissionCounter
 from streams.model import events
-from streams.model.digest import Entry
 from streams.model.measurement import RecordCounts
 from streams.model.record import ByPartition
 from streams.model.settings import MeasureSettings
 from streams.replay.packed import pack
-
-EXCLUSIONS: Final = "link.exclusions"
 
 
 class Block(Struct, array_like=True):
@@ -33,8 +29,8 @@ class Batch(Struct, array_like=True, tag="batch"):
     """What some consecutive records of a log gave.
 
     ``read`` counts the records, ``ignored`` those of topics that carry no events, ``records`` how those of
-    the measurements ended. ``exclusions`` are the records of `link.exclusions`. The last batch has in
-    ``partitions`` those of `npd.lookups`, and in ``pending`` the records after the last cuts.
+    the measurements ended. The last batch has in ``partitions`` those of `npd.lookups`, and in ``pending``
+    the records after the last cuts.
     """
 
     read: int
@@ -42,7 +38,6 @@ class Batch(Struct, array_like=True, tag="batch"):
     records: RecordCounts = field(default_factory=RecordCounts)
     blocks: list[Block] = field(default_factory=list)
     dead_letters: list[tuple[str, int, DeadLetter]] = field(default_factory=list)
-    exclusions: list[tuple[str, int, Entry]] = field(default_factory=list)
     pending: int = 0
     partitions: list[int] | None = None
 
@@ -58,9 +53,7 @@ def metered(
     for chunk in chunks:
         batch = Batch(sum(map(len, chunk.values())))
         for (topic, partition), entries in chunk.items():
-            if topic == EXCLUSIONS:
-                batch.exclusions += [(topic, partition, entry) for entry in entries]
-            elif topic not in DECODERS:
+            if topic not in DECODERS:
                 batch.ignored += len(entries)
             else:
                 meter = meters.get((topic, partition))

@@ -142,13 +142,12 @@ def measure(log, settings=None):
     return measurements
 
 
-def detect(measurements, *, order=None, rule=None, settings=None, exclusions=(), unhurried=False):
+def detect(measurements, *, order=None, rule=None, settings=None, unhurried=False):
     """Return what comes of measurements, read in ``order`` (by default that of their watermarks)."""
     detector = Detector(
         rule or Rule(), settings or DetectSettings(), sorted(measurements), unhurried=unhurried
     )
     result = Result(detector=detector)
-    take(result, {name: out for exclusion in exclusions for name, out in detector.exclude(exclusion).items()})
     for measurement in order or by_watermark(measurements):
         take(result, detector.apply(measurement).output)
     if unhurried:

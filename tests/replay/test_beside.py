@@ -16,7 +16,6 @@ from streams.logs.file import LogFileError, log_writer
 from streams.measure.meter import Meter
 from streams.model.canonical import encode, ordered_outages, ordered_windows
 from streams.model.events import LOOKUPS, SUBMISSIONS
-from streams.model.exclusion import new_exclusion
 from streams.model.record import Record
 from streams.model.settings import DetectSettings, MeasureSettings
 from streams.replay import beside
@@ -52,7 +51,7 @@ def file(records, tmp_path_factory):
     return path
 
 
-def plainly(records, exclusions=()):
+def plainly(records):
     """Return windows and outages, as bytes, of a log that is metered whole before anything is judged."""
     entries = defaultdict(list)
     for record in records:
@@ -65,13 +64,8 @@ def plainly(records, exclusions=()):
             cuts += meter.measurements
             partitions.append(partition)
     detector = Detector(Rule(), DetectSettings(), sorted(partitions))
-    waiting = sorted(exclusions, key=lambda one: (one.recorded_at_ms, one.exclusion_id, one.revision))
-    outputs = []
-    for cut in sorted(cuts, key=lambda cut: (cut.watermark_ms, cut.source)):
-        while waiting and waiting[0].recorded_at_ms < cut.watermark_ms:
-            outputs.append(detector.exclude(waiting.pop(0)))
-        outputs.append(detector.apply(cut).output)
-    outputs += [detector.exclude(one) for one in waiting]
+    in_order = sorted(cuts, key=lambda cut: (cut.watermark_ms, cut.source))
+    outputs = [detector.apply(cut).output for cut in in_order]
     windows = [window for output in outputs for published in output.values() for window in published.windows]
     outages = [outage for output in outputs for published in output.values() for outage in published.outages]
     return [encode(one) for one in ordered_windows(windows)], [
@@ -157,25 +151,6 @@ def test_a_partition_that_comes_late_in_the_log_counts_from_the_start(records):
     expected = plainly(records)
     assert judged(analyze(moved)) == expected
     assert plainly([record for record in moved if record.partition == 0]) != expected
-
-
-@pytest.mark.parametrize("recorded_s", [1_000, 6_900, 14_000])
-def test_an_exclusion_takes_effect_in_its_turn_wherever_it_stands(records, recorded_s):
-    """An exclusion at the log's end takes effect where it would have had it stood in its place."""
-    exclusion = new_exclusion(
-        "npd",
-        T0 + 600_000,
-        T0 + 700_000,
-        kind="maintenance",
-        author="office",
-        reason="works",
-        recorded_at_ms=T0 + recorded_s * 1000,
-    )
-    record = Record("link.exclusions", 0, 0, T0 + 13_000_000, b"npd", encode(exclusion))
-    expected = plainly(records, [exclusion])
-    assert expected != plainly(records)
-    assert judged(analyze([*records, record])) == expected
-    assert judged(analyze([record, *records])) == expected
 
 
 def test_a_fault_of_the_log_surfaces_with_its_place(records, tmp_path):

@@ -155,15 +155,6 @@ class History:
                 minute.verdicts = [settled if one is decided else one for one in minute.verdicts]
         return pending
 
-    def judge_all(self, rule: Rule) -> None:
-        """Judge everything kept again, under another rule; what is forgotten stays as it was judged."""
-        self.rule = rule
-        self._normals.clear()
-        self._recent = [], normal_after([], rule, self.settings.slot_ms)
-        first_ms = self._order[0] // BLOCK_MS * BLOCK_MS if self._order else 0
-        self.blocks = [block for block in self.blocks if block.start_ms < first_ms]
-        self._judge_again(set(self._order))
-
     def between(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, Minute]]:
         """Yield the minutes that overlap ``[from_ms, to_ms)`` with their starts, ascending."""
         order = self._order

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
-import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
@@ -13,11 +12,9 @@ from streams.detect.link.minute import MINUTE_MS, Minute, hash_limit
 from streams.detect.link.spells import TroubleSpell
 from streams.detect.rule.cusum import Rule, is_down
 from streams.model.events import ANSWERED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
-from streams.model.intervals import Intervals, clip
 from streams.model.measurement import Asked, Histogram, LinkSlot, Source
-from streams.model.outage import FaultDomain, Kind, Outage, Reason, Span, Status
+from streams.model.outage import FaultDomain, Kind, Outage, Reason
 from streams.model.sketch import distinct_of_union, quantiles_ms
-from streams.model.zstd import compress, plain
 
 
 class Totals(Struct, array_like=True):
@@ -189,13 +186,12 @@ def draft(
     rule: Rule,
     slow_ms: int | None,
     decided_ms: int,
-    exclusions: Intervals,
 ) -> Outage:
     """Return what there is to say of a spell, as a first revision without evidence."""
     kind = kind_of(spell, totals)
     limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
     dossiers, error = distinct_of_union(totals.dossiers, limits)
-    drafted = Outage(
+    return Outage(
         outage_id=outage_id(link, spell.start_ms),
         revision=1,
         supersedes=None,
@@ -216,49 +212,6 @@ def draft(
         services=sorted(totals.services),
         agencies=sorted(totals.agencies),
     )
-    return labelled(drafted, excluded_of(exclusions, spell.start_ms, spell.end_ms))
-
-
-def labelled(outage: Outage, excluded: list[Span]) -> Outage:
-    """Return the outage with what is excluded of it; one that is excluded from start to end is retracted."""
-    status: Status = "open" if outage.end_ms is None else "closed"
-    whole = outage.end_ms is not None and excluded == [Span(outage.start_ms, outage.end_ms)]
-    return replace(outage, status="retracted" if whole else status, excluded=excluded)
-
-
-def stands(outage: Outage) -> bool:
-    """Say whether there is such an outage, be it excluded; not one that was taken back as never been."""
-    return outage.status != "retracted" or bool(outage.excluded)
-
-
-ARCHIVE_BYTES: Final = 250_000
-"""Bound on a link's older outages: some hundreds of them. Those before are the ledger's alone."""
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(Outage).decode
-
-
-def packed_small(outage: Outage) -> bytes:
-    """Return an outage as compressed bytes: services, agencies and evidence say much the same again."""
-    return compress(_encode(outage), level=3)
-
-
-def unpacked(data: bytes) -> Outage:
-    """Return the outage in its bytes, compressed or, from an older state, not."""
-    return _decode(plain(data))
-
-
-def trim(archive: dict[str, bytes]) -> None:
-    """Drop the oldest of packed outages, in the order in which they were kept, beyond the bound."""
-    size = sum(map(len, archive.values()))
-    while size > ARCHIVE_BYTES:
-        size -= len(archive.pop(next(iter(archive))))
-
-
-def excluded_of(exclusions: Intervals, start_ms: int, end_ms: int | None) -> list[Span]:
-    """Return the part of an outage that exclusions take out of what counts."""
-    until_ms = max((end for _, end in exclusions), default=start_ms) if end_ms is None else end_ms
-    return [Span(*part) for part in clip(exclusions, start_ms, until_ms)]
 
 
 def says_the_same(one: Outage, other: Outage) -> bool:
@@ -308,7 +261,6 @@ def retraction(published: Outage, decided_ms: int, reason: Reason) -> Outage:
         status="retracted",
         reason=reason,
         detected_at_ms=decided_ms,
-        excluded=[],
     )
 
 

@@ -21,12 +21,11 @@ from streams.detect.link.windows import Trouble
 from streams.detect.rule.cusum import RuleState
 from streams.detect.rule.expected import Expected
 from streams.detect.rule.normal import Block
-from streams.model.exclusion import Exclusion
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 
 class LateState(Struct, array_like=True):
@@ -59,7 +58,6 @@ class LinkState(Struct, array_like=True):
     expected: Expected
     sight: Sight
     published: list[Outage]
-    archive: dict[str, bytes]
     too_late: int
     open: list[LinkSlot]
     late: list[LateState]
@@ -72,7 +70,6 @@ class LinkState(Struct, array_like=True):
     trouble: list[Trouble]
     carried: dict[int, Totals]
     openings: dict[int, list[Source]]
-    exclusions: list[Exclusion]
 
 
 class CutsState(Struct, array_like=True):
@@ -184,7 +181,6 @@ def snapshot(
         expected=tracker.windows.expected,
         sight=tracker.sight,
         published=list(tracker.published.values()),
-        archive=tracker.archive,
         too_late=tracker.too_late,
         open=list(tracker.open.values()),
         late=[LateState(*late) for late in tracker.late],
@@ -197,7 +193,6 @@ def snapshot(
         trouble=tracker.trouble,
         carried=tracker.carried,
         openings=tracker.openings,
-        exclusions=list(tracker.exclusions.values()),
     )
 
 
@@ -210,10 +205,8 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
     windows.evident, windows.vouched = array("q", state.evident), array("q", state.vouched)
     windows.next_ms, windows.until_ms = state.window_span
     tracker.published = {outage.outage_id: outage for outage in state.published}
-    tracker.archive = state.archive
     tracker.add(state.open)
     for late in state.late:
         tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
     tracker.finals, tracker.spells, tracker.trouble = state.finals, state.spells, state.trouble
     tracker.carried, tracker.openings = state.carried, state.openings
-    tracker.exclusions = {one.exclusion_id: one for one in state.exclusions}

@@ -23,25 +23,18 @@ from streams.detect.link.outages import (
     Totals,
     alike,
     draft,
-    excluded_of,
-    labelled,
     matching,
     next_revision,
-    packed_small,
     retraction,
     says_the_same,
-    stands,
     totals_of,
-    trim,
-    unpacked,
 )
 from streams.detect.link.sight import GRACE_MS, Sight
 from streams.detect.link.spells import TroubleSpell, spells_of
 from streams.detect.link.windows import FAR, STATE_OF, Trouble, Windows, changed_minutes, minutes_of
 from streams.detect.rule.cusum import Rule
 from streams.detect.rule.expected import HOUR_MS
-from streams.model.exclusion import Exclusion, excluded_time
-from streams.model.intervals import Interval, Intervals, length_ms
+from streams.model.intervals import Interval, length_ms
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import LinkStateName, Outage, Reason, Window
 from streams.model.settings import DetectSettings
@@ -76,10 +69,6 @@ class LinkTracker:
         self.history = History(rule, settings, lookback_ms)
         self.published: dict[str, Outage] = {}
         """The last revision of each outage that facts may still revise."""
-        self.archive: dict[str, bytes] = {}
-        """The last revision of older outages that stand, packed: exclusions may still touch them."""
-        self.exclusions: dict[str, Exclusion] = {}
-        """The last revision of each exclusion of this link that has taken effect."""
         self.too_late = 0
         self._evidence_of = evidence_of
         self.open: dict[int, LinkSlot] = {}
@@ -143,38 +132,6 @@ class LinkTracker:
             windows.close(clock_ms, self.trouble, output.windows)
         return output
 
-    @property
-    def excluded(self) -> Intervals:
-        """The time that does not count."""
-        return excluded_time(self.exclusions.values(), self.link)
-
-    def exclude(self, exclusion: Exclusion, now_ms: int) -> Output:
-        """Take in a revision of an exclusion of this link; revise the outages which that concerns."""
-        output = Output([], [])
-        known = self.exclusions.get(exclusion.exclusion_id)
-        if known is not None and known.revision >= exclusion.revision:
-            return output
-        self.exclusions[exclusion.exclusion_id] = exclusion
-        for key, outage in self.published.items():
-            if stands(outage) and (revised := self._excluding(outage, now_ms)):
-                self.published[key] = revised
-                output.outages.append(revised)
-        for key, packed in self.archive.items():
-            if revised := self._excluding(unpacked(packed), now_ms):
-                self.archive[key] = packed_small(revised)
-                output.outages.append(revised)
-        output.outages.sort(key=lambda outage: outage.start_ms)
-        return output
-
-    def judge_again(self, rule: Rule, now_ms: int) -> Output:
-        """Judge what is kept under another rule; revise what that changes."""
-        self.rule = self.windows.rule = rule
-        self.history.judge_all(rule)
-        output = Output([], [])
-        touched = self._review(now_ms, output, "rule", None)
-        output.windows.extend(self.windows.correct(touched, self.trouble))
-        return output
-
     def state_at(self, clock_ms: int) -> LinkStateName:
         """Return the state in the last slot closed by ``clock_ms``, as judged by now."""
         slot_ms = self.settings.slot_ms
@@ -217,12 +174,9 @@ class LinkTracker:
             del self.spells[:gone]
             self.trouble = self._trouble()
         for key, outage in list(self.published.items()):
-            over_ms = outage.end_ms if stands(outage) else outage.detected_at_ms
+            over_ms = outage.detected_at_ms if outage.status == "retracted" else outage.end_ms
             if over_ms is not None and over_ms < min(before_ms, first_ms):
                 del self.published[key]
-                if stands(outage):
-                    self.archive[key] = packed_small(outage)
-        trim(self.archive)
 
     def _learn(self, before_ms: int) -> None:
         """Tell the profile of each hour about to be forgotten what was asked in it."""
@@ -305,7 +259,7 @@ class LinkTracker:
             if settles_ms not in self.finals:
                 insort(self.finals, settles_ms)
         self.spells = spells_of(self.history.verdicts, self.rule)
-        unmatched = {key: outage for key, outage in self.published.items() if stands(outage)}
+        unmatched = {outage.outage_id: outage for outage in self._standing()}
         for spell in self.spells:
             match = matching(spell, unmatched.values(), now_ms)
             if match is not None:
@@ -349,7 +303,7 @@ class LinkTracker:
         end_ms = FAR if spell.end_ms is None else spell.end_ms
         totals = totals_of(minutes, spell.start_ms, end_ms, self.carried.get(spell.start_ms))
         slow_ms = self.history.normal_at(spell.start_ms).slow_ms
-        drafted = draft(self.link, spell, totals, self.rule, slow_ms, now_ms, self.excluded)
+        drafted = draft(self.link, spell, totals, self.rule, slow_ms, now_ms)
         if match is None:
             evidence = self._evidence(spell.start_ms, now_ms)
             fresh = self._fresh_id(drafted)
@@ -372,22 +326,18 @@ class LinkTracker:
     def _fresh_id(self, drafted: Outage) -> str:
         """Return an id that no other outage of the link bears already."""
         name, again = drafted.outage_id, 1
-        while name in self.published or name in self.archive:
+        while name in self.published:
             again += 1
             name = f"{drafted.outage_id}-{again}"
         return name
 
-    def _excluding(self, outage: Outage, now_ms: int) -> Outage | None:
-        """Return the revision that the excluded time calls for, if it does."""
-        excluded = excluded_of(self.excluded, outage.start_ms, outage.end_ms)
-        if excluded == outage.excluded:
-            return None
-        drafted = labelled(replace(outage, detected_at_ms=now_ms), excluded)
-        return next_revision(outage, drafted, "exclusion", outage.evidence)
+    def _standing(self) -> list[Outage]:
+        """Return the published outages that were not taken back."""
+        return [outage for outage in self.published.values() if outage.status != "retracted"]
 
     def _trouble(self) -> list[Trouble]:
         """Return the spells as judged now, each with the kind last published of it."""
-        standing = [outage for outage in self.published.values() if stands(outage)]
+        standing = self._standing()
         trouble: list[Trouble] = []
         for spell in self.spells:
             outage = matching(spell, standing, FAR)
