@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-from streams.cli.outcome import fail, notes, refuse
+from streams.cli.outcome import Words, fail, notes, refuse
 from streams.detect.rule.cusum import Rule
 from streams.logs.file import LogFileError
 from streams.model.canonical import encode
@@ -54,7 +54,7 @@ def analyze_with_progress(file: Path, rule: Rule, *, outages_only: bool) -> Anal
 
     A process that meters it and fails is told of, and ends the command.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (Words("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=notes, transient=True) as progress:
         task = progress.add_task(f"reading {file.name}", total=None)
         try:
@@ -77,13 +77,11 @@ def _summarise(analysis: Analysis) -> None:
         f"{records.late:,} late, {records.dead_letter:,} dead letters, "
         f"{analysis.pending:,} after the last cut"
         + (f"; {analysis.ignored:,} of other topics ignored" if analysis.ignored else ""),
-        highlight=False,
     )
     for topic, partition, letter in analysis.dead_letters[:10]:
         notes.print(
             f"dead letter {topic}/{partition} offset {letter.offset}: {letter.reason}: {letter.detail}",
             markup=False,
-            highlight=False,
         )
     if len(analysis.dead_letters) > 10:
-        notes.print(f"... and {len(analysis.dead_letters) - 10:,} more", highlight=False)
+        notes.print(f"... and {len(analysis.dead_letters) - 10:,} more")

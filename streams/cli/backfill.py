@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from streams.cli.analyze import analyze_with_progress
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import Words, fail, notes, print_json, refuse
 from streams.detect.rule.cusum import Rule
 from streams.logs.file import LogFileError
 from streams.model.calendar import to_local
@@ -44,7 +44,7 @@ def backfill(
         refuse(error)
     if not analysis.measurements:
         refuse(f"{file}: no measurement could be cut from it, so there is no history to write")
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (Words("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     made: list[Path] = []
     try:
         with Progress(*columns, console=notes, transient=True) as progress:
@@ -84,5 +84,4 @@ def _print(written: Backfilled, made: list[Path], out: Path) -> None:
     notes.print(
         f"{written.samples:,} samples from {first} to {last} (Asia/Ho_Chi_Minh) in {out / 'openmetrics'}"
         + (f", {len(made)} blocks in {out / 'blocks'}" if made else ""),
-        highlight=False,
     )

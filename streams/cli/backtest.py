@@ -5,12 +5,11 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from streams.cli.analyze import analyze_with_progress
 from streams.cli.diff import print_diff
-from streams.cli.outcome import notes, print_json, refuse
+from streams.cli.outcome import notes, print_json, refuse, results
 from streams.cli.score import read_truth
 from streams.detect.rule.cusum import Rule
 from streams.logs.file import LogFileError
@@ -43,7 +42,7 @@ def backtest_rules(
         print_json({"rules": [msgspec.to_builtins(rule) for rule in rules], "logs": compared_json(compared)})
         return
     for result, scores in compared:
-        notes.print(f"{result.log}: rule {rules[0].version}, then {rules[1].version}", highlight=False)
+        notes.print(f"{result.log}: rule {rules[0].version}, then {rules[1].version}")
         print_diff(result.differs)
         if scores is not None:
             _print_scores([rule.version for rule in rules], scores)
@@ -83,7 +82,7 @@ def _print_scores(versions: list[str], scores: list[Score]) -> None:
         table.add_column(version, justify="right")
     for name, value in _MEASURES.items():
         table.add_row(name, *(value(one) for one in scores))
-    Console().print(table)
+    results.print(table)
 
 
 def _seconds(ms: float | None) -> str:

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 from rich.table import Table
 
 from streams.bench.run import FAUST_RECORDS, BenchError, BenchResult, Figures, as_json, run_bench
 from streams.bench.workload import EVENTS_PER_DOSSIER
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
 from streams.kafka.connection import ConnectionSettingsError
 from streams.kafka.publish import PublishError
 from streams.kafka.topics import TopicCreationError
@@ -39,7 +38,7 @@ def bench(
     """
     if context.invoked_subcommand is not None:
         return
-    columns = (TextColumn("{task.description:16}"), BarColumn(), TextColumn("{task.completed:,.0f}"))
+    columns = (Words("{task.description:16}"), BarColumn(), Words("{task.completed:,.0f}"))
     with Progress(*columns, TimeElapsedColumn(), console=notes) as progress:
         tasks: dict[str, TaskID] = {}
 
@@ -70,7 +69,7 @@ def _print(result: BenchResult) -> None:
     raw, faust = result.references["aiokafka_raw"], result.references["faust_idiomatic"]
     for name, one in (result.stages | result.references).items():
         table.add_row(name, *_row(one, raw, faust))
-    Console().print(table)
+    results.print(table)
     notes.print(
         "measure and detect as they run in production, end_to_end both at once (CPU and memory added). "
         f"aiokafka_raw reads and does nothing; faust_idiomatic reads at most {FAUST_RECORDS:,} records. "
@@ -141,4 +140,4 @@ def serve(
         table.add_column(column, justify="right", no_wrap=True)
     for question, one in result["questions"].items():
         table.add_row(question, *(f"{one[column]:,.1f}" for column in columns.values()))
-    Console().print(table)
+    results.print(table)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import Words, fail, notes, print_json, refuse, say
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.logs.capture import CaptureError, Wish
 from streams.logs.capture import Progress as Done
@@ -61,7 +61,7 @@ def capture(
         pseudonymiser = _pseudonymiser(pseudonymise)
     except (typer.BadParameter, TimeTextError, ConnectionSettingsError, PseudonymKeyError) as error:
         refuse(error)
-    columns = (TextColumn("capturing"), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    columns = (Words("capturing"), BarColumn(), TaskProgressColumn(), Words("{task.description}"))
     with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as bar:
         task = bar.add_task("", total=None)
 
@@ -144,8 +144,8 @@ def _print(folder: Path, manifest: Manifest, as_json: bool) -> None:
         )
         return
     for part in ranges:
-        print("{topic}/{partition}: offsets {first_offset} to {next_offset}, half-open".format(**part))
-    print(f"{manifest.records:,} records in {len(manifest.segments)} segments in {folder}")
+        say("{topic}/{partition}: offsets {first_offset} to {next_offset}, half-open".format(**part))
+    say(f"{manifest.records:,} records in {len(manifest.segments)} segments in {folder}")
     if logged:
         first, last = min(logged)[0], max(last for _, last in logged)
-        print(f"logged {local_time(first)} to {local_time(last)} Asia/Ho_Chi_Minh")
+        say(f"logged {local_time(first)} to {local_time(last)} Asia/Ho_Chi_Minh")

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.live import Live
 
-from streams.cli.outcome import fail
+from streams.cli.outcome import fail, results
 from streams.demo.board import comparison
 from streams.demo.match import match_up
 from streams.demo.shell import Demo, DemoError
@@ -35,40 +34,38 @@ def demo(
 
     Everything listens on 127.0.0.1 alone and ends with this command.
     """
-    console = Console()
     pace = speed or (None if once else DEFAULT_SPEED)
     # Asked to end in whichever way, it leaves nothing running and nothing behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="portallink-demo-"))
-    console.print(
+    results.print(
         "portallink demo: one city, four links, a Monday morning from 07:00 to 12:00 (Asia/Ho_Chi_Minh).\n"
         "Một buổi sáng thứ Hai mô phỏng: liên kết nào tới CSDL dân cư bị gián đoạn, từ lúc nào đến lúc nào.",
-        highlight=False,
     )
     try:
         with ExitStack() as stack:
-            with console.status("starting Kafka and the stages"):
-                running = stack.enter_context(Demo(folder, pace, console))
-            _play(running, console, once=once)
+            with results.status("starting Kafka and the stages"):
+                running = stack.enter_context(Demo(folder, pace, results))
+            _play(running, once=once)
     except (DemoError, PartError, PublishError) as error:
         fail(error)
     except KeyboardInterrupt:
-        console.print("stopped")
+        results.print("stopped")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _play(running: Demo, console: Console, *, once: bool) -> None:
-    with Live(running.board, console=console, refresh_per_second=4, transient=once) as live:
+def _play(running: Demo, *, once: bool) -> None:
+    with Live(running.board, console=results, refresh_per_second=4, transient=once) as live:
         outages = running.play(live.refresh)
     truth = running.truth
     assert truth is not None, "play returns when the simulation is through"
     matches = match_up(truth.faults, outages, truth.end_ms)
-    console.print(comparison(matches))
+    results.print(comparison(matches))
     missed = sum(match.outage is None for match in matches)
     false = sum(match.fault is None for match in matches)
-    console.print(f"{len(matches) - missed - false} found, {missed} missed, {false} false", highlight=False)
+    results.print(f"{len(matches) - missed - false} found, {missed} missed, {false} false")
     if not once:
-        console.print("Everything keeps running for a look around; Ctrl-C ends it.")
+        results.print("Everything keeps running for a look around; Ctrl-C ends it.")
         while True:
             time.sleep(3600)

@@ -5,10 +5,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from streams.cli.outcome import FAILED, notes, print_json, refuse
+from streams.cli.outcome import FAILED, notes, print_json, refuse, results, styled
 from streams.ledger.store.database import LedgerError
 from streams.model.outage import Outage
 from streams.model.times import local_time
@@ -55,50 +54,44 @@ def _read(address: str) -> Results:
 
 def print_diff(found: Diff) -> None:
     """Show the differences to a person."""
-    console = Console()
     for name in found.not_compared:
-        notes.print(f"{name}: only one side has any, so they are not compared", highlight=False)
+        notes.print(f"{name}: only one side has any, so they are not compared")
     if not found:
-        console.print(f"no difference; {found.same} outages are the same", highlight=False)
+        results.print(f"no difference; {found.same} outages are the same")
         return
     if found.gained or found.lost or found.changed:
-        console.print(_outages(found))
+        results.print(_outages(found))
     for window in found.windows:
         moved = ", ".join(f"{state} {_span(ms)}" for state, ms in window.state_moved_ms.items())
-        console.print(
+        results.print(
             f"{window.link}: {window.differing} windows differ, {window.only_before} only before, "
             f"{window.only_after} only after; {moved or 'no time changed state'}; first at "
             f"{local_time(window.first_start_ms)}"
             + (f": {_changes(window.first_changed)}" if window.first_changed else ""),
-            highlight=False,
-            markup=False,
         )
     for part in found.measurements:
-        console.print(
+        results.print(
             f"{part.topic}/{part.partition}: {part.differing} measurements differ"
             + (f" (first in {', '.join(part.first_changed)})" if part.first_changed else "")
             + f", {part.only_before} only before, {part.only_after} only after; first at offset "
             f"{part.first_offset}",
-            highlight=False,
-            markup=False,
         )
-    console.print(
+    results.print(
         f"{len(found.gained)} outages gained, {len(found.lost)} lost, {len(found.changed)} changed, "
         f"{found.same} the same",
-        highlight=False,
     )
 
 
 def _outages(found: Diff) -> Table:
     table = Table("", "link", "kind", "start", "end", "what changed")
-    for sign, outages in (("[green]gained[/]", found.gained), ("[red]lost[/]", found.lost)):
+    for sign, outages in ((styled("gained", "green"), found.gained), (styled("lost", "red"), found.lost)):
         for outage in outages:
             table.add_row(sign, *_place(outage), "")
     for pair in found.changed:
         moves = [f"start {_span(pair.start_moved_ms)}"] if pair.start_moved_ms else []
         moves += [f"end {_span(pair.end_moved_ms)}"] if pair.end_moved_ms else []
         what = "; ".join([*moves, *([_changes(pair.changed)] if pair.changed else [])])
-        table.add_row("[yellow]changed[/]", pair.link, "", local_time(pair.start_ms), "", what)
+        table.add_row(styled("changed", "yellow"), pair.link, "", local_time(pair.start_ms), "", what)
     return table
 
 

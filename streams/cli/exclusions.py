@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 from aiokafka.errors import KafkaError
 from msgspec import ValidationError
-from rich.console import Console
 from rich.table import Column, Table
 
 from streams.cli.ledger_options import AsJson, LedgerAddress, read
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import fail, notes, print_json, refuse, results
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.topics import Topics
 from streams.ledger.read.histories import all_exclusions
@@ -121,7 +120,7 @@ def list_command(
             one.reason,
             "withdrawn" if one.withdrawn else "",
         )
-    Console().print(table)
+    results.print(table)
 
 
 def _send(exclusion: Exclusion, suffix: str, bootstrap_servers: str | None) -> None:
@@ -138,4 +137,4 @@ def _tell(exclusion: Exclusion, done: str, *, as_json: bool) -> None:
     if as_json:
         print_json(exclusion_answer(exclusion))
     else:
-        notes.print(f"{done}: {exclusion.exclusion_id}, revision {exclusion.revision}", highlight=False)
+        notes.print(f"{done}: {exclusion.exclusion_id}, revision {exclusion.revision}")

@@ -6,10 +6,9 @@ from typing import Annotated
 import msgspec
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
 
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import fail, notes, print_json, refuse, results, styled
 from streams.logs.file import LogFileError
 from streams.model.times import local_time
 from streams.replay.explain import Explanation, Step, UnknownOutageError
@@ -51,7 +50,7 @@ def explain(
             write_svg(found, svg)
         except OSError as error:
             fail(error)
-        notes.print(f"plot written to {svg}", highlight=False)
+        notes.print(f"plot written to {svg}")
     if as_json:
         print_json(msgspec.to_builtins(found) | {"reasons": found.reasons()})
     else:
@@ -59,26 +58,21 @@ def explain(
 
 
 def _print(found: Explanation, every_slot: bool) -> None:
-    console = Console()
     outage = found.outage
-    console.print(
+    results.print(
         f"{outage.outage_id} · {outage.link} · {outage.kind}, {outage.fault_domain} fault · "
         f"{local_time(outage.start_ms)} to {local_time(outage.end_ms) if outage.end_ms else 'now (open)'} · "
         f"{outage.failures} of {outage.attempts} attempts failed",
-        highlight=False,
-        markup=False,
     )
-    console.print(_slots(found.steps, every_slot))
+    results.print(_slots(found.steps, every_slot))
     for sentence in found.reasons():
-        console.print(f"• {sentence}", highlight=False, markup=False)
+        results.print(f"• {sentence}")
     for revision in found.revisions:
         end = "open" if revision.end_ms is None else local_time(revision.end_ms)
-        console.print(
+        results.print(
             f"revision {revision.revision} ({revision.reason}), decided "
             f"{local_time(revision.detected_at_ms)}: {revision.status}, "
             f"{local_time(revision.start_ms)} to {end}",
-            highlight=False,
-            markup=False,
         )
 
 
@@ -105,7 +99,7 @@ def _slots(steps: list[Step], every_slot: bool) -> Table:
             bar.test if bar else "",
             f"{bar.total:.1f}/{bar.threshold:.1f}" if bar else "",
             _bar(bar.total / bar.threshold) if bar else "",
-            f"[{colour}]{step.condition}[/]" + (" ◄" if step.verdict else ""),
+            styled(step.condition, colour).append(" ◄" if step.verdict else "", "default"),
         )
     if left_out:
         table.add_row("…", "", "", "", "", f"{left_out} alike", "", "")

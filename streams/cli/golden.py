@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from streams.cli.diff import print_diff
-from streams.cli.outcome import FAILED, fail, notes, print_json, refuse
+from streams.cli.outcome import FAILED, fail, notes, print_json, refuse, say
 from streams.detect.rule.cusum import Rule
 from streams.logs.file import LogFileError
 from streams.replay import golden
@@ -42,9 +42,9 @@ def add(
     except OSError as error:
         fail(error)
     size = (root / name / golden.LOG).stat().st_size
-    print(f"{root / name}: {len(outages)} outages kept, log of {size / 1e6:.1f} MB")
+    say(f"{root / name}: {len(outages)} outages kept, log of {size / 1e6:.1f} MB")
     if size > LARGE_BYTES:
-        notes.print("that is large for a repository; capture a shorter span", highlight=False)
+        notes.print("that is large for a repository; capture a shorter span")
 
 
 @app.command()
@@ -66,7 +66,7 @@ def run(
             refuse(error)
         results[name] = msgspec.to_builtins(found, str_keys=True) | {"differ": bool(found)}
         if not as_json:
-            print(f"{name}: {'DIFFERS' if found else 'as kept'}{f' - {about.shows}' if about.shows else ''}")
+            say(f"{name}: {'DIFFERS' if found else 'as kept'}{f' - {about.shows}' if about.shows else ''}")
             if found:
                 print_diff(found)
     if as_json:

@@ -10,11 +10,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
 from streams.ingest.xroad.calls import Call, pair_records
 from streams.ingest.xroad.events import DEFAULT_PARTITIONS, lookup_records
 from streams.ingest.xroad.files import Reject, XRoadFileError, read_xroad
@@ -82,7 +81,7 @@ def xroad(
 def _read(files: list[str]) -> tuple[list[XRoadRecord], list[Reject]]:
     records: list[XRoadRecord] = []
     rejected: list[Reject] = []
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    columns = (Words("reading"), BarColumn(), MofNCompleteColumn(), Words("{task.description}"))
     with Progress(*columns, TimeElapsedColumn(), console=notes, transient=True) as progress:
         task = progress.add_task("", total=len(files))
         for name in files:
@@ -139,7 +138,6 @@ def _to_kafka(calls: list[Call], partitions: int | None, topic: str) -> int:
 
 
 def _print(summary: ImportSummary, rejected: list[Reject], target: str, rejects: Path | None) -> None:
-    console = Console()
     table = Table("X-Road import", "", show_header=False)
     for name in ("records", "pairs", "singles", "duplicates", "rejected", "events"):
         table.add_row(name, f"{getattr(summary, name):,}")
@@ -157,13 +155,13 @@ def _print(summary: ImportSummary, rejected: list[Reject], target: str, rejects:
     if summary.first_ms is not None and summary.last_ms is not None:
         table.add_row("from", _local(summary.first_ms))
         table.add_row("to", _local(summary.last_ms))
-    console.print(table)
-    console.print(f"written to {target}", highlight=False)
+    results.print(table)
+    results.print(f"written to {target}")
     for reject in rejected[:REJECTS_SHOWN]:
-        notes.print(f"rejected: {reject}", markup=False, highlight=False, soft_wrap=True)
+        notes.print(f"rejected: {reject}", soft_wrap=True)
     if len(rejected) > REJECTS_SHOWN:
         where = rejects or "--json or --rejects FILE"
-        notes.print(f"and {len(rejected) - REJECTS_SHOWN:,} more; see {where}", highlight=False)
+        notes.print(f"and {len(rejected) - REJECTS_SHOWN:,} more; see {where}")
 
 
 def _times(times: NetworkTimes) -> str:

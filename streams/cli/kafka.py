@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.outcome import fail, notes, print_json
+from streams.cli.outcome import fail, notes, print_json, say
 from streams.servers.errors import PartError
 from streams.servers.kafka import USUAL_PORT, EmbeddedKafka, KafkaStatus
 
@@ -59,7 +59,7 @@ def _print(status: KafkaStatus, as_json: bool) -> None:
     if as_json:
         print_json(asdict(status))
     elif status.running:
-        print(f"Apache Kafka {status.version} runs at {status.bootstrap_servers} (process {status.pid})")
-        print(f"data in {status.data_dir}")
+        say(f"Apache Kafka {status.version} runs at {status.bootstrap_servers} (process {status.pid})")
+        say(f"data in {status.data_dir}")
     else:
-        print(f"stopped; data in {status.data_dir}")
+        say(f"stopped; data in {status.data_dir}")

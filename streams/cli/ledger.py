@@ -10,11 +10,10 @@ import msgspec
 import sqlalchemy as sa
 import typer
 from aiokafka.errors import KafkaError
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
 from streams.cli.ledger_options import AsJson, KeyFile, LedgerAddress, key_path, opened, read
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, say, styled
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, ledger_batches
 from streams.kafka.topics import Topics
@@ -126,7 +125,7 @@ def verify(
             trusted = load_or_make_key(key_path(key)).public_key()
     except KeyFileError as error:
         refuse(error)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), Words("{task.description}"), TimeElapsedColumn())
     with read(ledger) as connection, Progress(*columns, console=notes, transient=True) as progress:
         task = progress.add_task("reading")
         result = verify_ledger(
@@ -161,14 +160,14 @@ def head(
         refuse(error)
     if not found:
         fail("no head is signed yet: `portallink run record` signs as history grows, --sign does it now")
-    print(msgspec.json.encode(found[-1]).decode())
+    print_document(msgspec.json.encode(found[-1]).decode())
 
 
 @app.command(name="key")
 def key_command(*, key: KeyFile = None) -> None:
     """Print the public key by which heads are checked; the key is made if there is none."""
     try:
-        print(public_pem(load_or_make_key(key_path(key)).public_key()), end="")
+        print_document(public_pem(load_or_make_key(key_path(key)).public_key()))
     except KeyFileError as error:
         refuse(error)
 
@@ -183,10 +182,10 @@ def token(
     import time  # noqa: PLC0415
 
     secret, entry = new_token(name, role, int(time.time()) + days * 86_400)
-    notes.print("the token, shown this once:", highlight=False)
-    print(secret)
-    notes.print("add this line to the file that PORTALLINK_TOKENS names:", highlight=False)
-    print(msgspec.json.encode(entry).decode())
+    notes.print("the token, shown this once:")
+    print_document(secret)
+    notes.print("add this line to the file that PORTALLINK_TOKENS names:")
+    print_document(msgspec.json.encode(entry).decode())
 
 
 def _fill(
@@ -197,7 +196,7 @@ def _fill(
     until: dict[tuple[str, int], int] | None,
 ) -> int:
     topics = Topics().suffixed(suffix) if suffix else Topics()
-    columns = (SpinnerColumn(), TextColumn("{task.completed} records"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), Words("{task.completed} records"), TimeElapsedColumn())
 
     async def from_broker() -> int:
         return await _apply_all(
@@ -257,12 +256,10 @@ def _print_verified(result: Verified, *, as_json: bool) -> None:
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:
-        console = Console()
         for finding in result.findings:
-            console.print(f"[red]{finding.kind}[/] {finding.where}: {finding.what}", highlight=False)
+            say(styled(finding.kind, "red"), f"{finding.where}: {finding.what}")
     if result.findings:
         fail(f"{len(result.findings)} findings: the ledger is not what was signed and published")
     notes.print(
         f"{result.revisions} revisions, {result.leaves} leaves and {result.heads} heads agree",
-        highlight=False,
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from streams.cli.outcome import fail, refuse
 from streams.ledger.read.figures import Question
 from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
-from streams.model.calendar import date_ms
-from streams.model.times import TimeTextError, parse_time_ms
+from streams.model.times import parse_month_ms, parse_time_ms
 from streams.servers import paths
 
 LedgerAddress = Annotated[
@@ -89,26 +87,12 @@ def asked(
         if month is not None:
             if start is not None or end is not None:
                 refuse("name either --month or --from and --to")
-            start_ms, end_ms = month_ms(month)
+            start_ms, end_ms = parse_month_ms(month)
         elif start is None or end is None:
             refuse("name a period: --month 2025-06, or --from and --to")
         else:
             start_ms, end_ms = parse_time_ms(start), parse_time_ms(end)
         as_of_ms = None if as_of is None else parse_time_ms(as_of)
         return Question(start_ms, end_ms, calendar, as_of_ms=as_of_ms, **narrowed)
-    except (TimeTextError, ValueError) as error:
-        refuse(error)
-
-
-def month_ms(month: str) -> tuple[int, int]:
-    """Return start and end of a local month.
-
-    >>> from streams.model.calendar import to_local
-    >>> [to_local(ms).isoformat() for ms in month_ms("2025-12")]
-    ['2025-12-01T00:00:00+07:00', '2026-01-01T00:00:00+07:00']
-    """
-    try:
-        first = date.fromisoformat(f"{month}-01")
     except ValueError as error:
-        raise ValueError(f"{month!r} is no month: write it like 2025-06") from error
-    return date_ms(first), date_ms((first + timedelta(days=32)).replace(day=1))
+        refuse(error)

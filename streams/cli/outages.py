@@ -10,7 +10,6 @@ import msgspec
 import sqlalchemy as sa
 import typer
 from aiokafka.errors import KafkaError
-from rich.console import Console
 from rich.table import Column, Table
 
 from streams.cli.ledger_options import (
@@ -29,7 +28,7 @@ from streams.cli.ledger_options import (
     asked,
     read,
 )
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import fail, notes, print_json, refuse, results, say, styled
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches
 from streams.ledger.proof.proofs import LeafProof, proof_of
@@ -102,7 +101,7 @@ def list_command(
                 written_length(row["counted_ms"], "en"),
                 str(row["dossiers_affected"]),
             )
-        Console().print(table)
+        results.print(table)
 
 
 @app.command()
@@ -146,7 +145,7 @@ def summary(
                 str(row["down_outages"]),
                 written_length(row["longest_down_ms"], "en"),
             )
-        Console().print(table)
+        results.print(table)
 
 
 @app.command()
@@ -165,14 +164,14 @@ def show(outage_id: str, *, ledger: LedgerAddress = None, as_json: AsJson = Fals
         print_json(answer)
         return
     last = revisions[-1]
-    console = Console()
-    console.print(f"[bold]{last.outage_id}[/] on {last.link}: {last.kind}, {last.status}", highlight=False)
-    console.print(
+    say(styled(last.outage_id, "bold"), f"on {last.link}: {last.kind}, {last.status}")
+    results.print(
         f"  {written_time(last.start_ms, 'en')} to {written_time(last.end_ms, 'en')}, Asia/Ho_Chi_Minh"
     )
-    console.print(f"  {last.failures} of {last.attempts} attempts failed; fault domain: {last.fault_domain}")
-    console.print(f"  dossiers affected: {last.dossiers_affected} (standard error {last.dossiers_error:.1%})")
-    console.print(f"  services: {', '.join(last.services)}\n  agencies: {', '.join(last.agencies)}")
+    results.print(f"  {last.failures} of {last.attempts} attempts failed; fault domain: {last.fault_domain}")
+    results.print(f"  dossiers affected: {last.dossiers_affected} (standard error {last.dossiers_error:.1%})")
+    results.print(f"  services: {', '.join(last.services)}")
+    results.print(f"  agencies: {', '.join(last.agencies)}")
     table = Table("revision", "published", "reason", "status", "start", "end", "rule")
     for one in revisions:
         table.add_row(
@@ -184,10 +183,10 @@ def show(outage_id: str, *, ledger: LedgerAddress = None, as_json: AsJson = Fals
             written_time(one.end_ms, "en"),
             one.rule_version,
         )
-    console.print(table)
+    results.print(table)
     for source in last.evidence:
         where = f"{source.topic}/{source.partition} [{source.first_offset}, {source.next_offset})"
-        console.print(f"  evidence {where} {source.digest}", highlight=False, soft_wrap=True)
+        say(f"  evidence {where} {source.digest}")
 
 
 @app.command()
@@ -221,7 +220,7 @@ def report(
         out.write_bytes(made)
     except OSError as error:
         refuse(error)
-    notes.print(f"wrote {out}", highlight=False)
+    notes.print(f"wrote {out}")
 
 
 @app.command()
@@ -308,24 +307,21 @@ def _check_answer(check: OutageCheck, proof: LeafProof) -> dict[str, Any]:
 
 
 def _print_check(check: OutageCheck, proof: LeafProof) -> None:
-    console = Console()
-    said = "is" if proof.holds else "[red]is not[/]"
-    console.print(
-        f"ledger: revision {check.outage.revision} {said} leaf {proof.leaf} of {proof.log}", highlight=False
-    )
+    said = "is" if proof.holds else styled("is not", "red")
+    say(f"ledger: revision {check.outage.revision}", said, f"leaf {proof.leaf} of {proof.log}")
     for one in check.ranges:
         where = (
             f"{one.source.topic}/{one.source.partition} [{one.source.first_offset}, {one.source.next_offset})"
         )
-        verdict = "match" if one.matches else "[red]differ[/]" if one.found else "[red]are not in the log[/]"
-        console.print(f"evidence: the records of {where} {verdict}", highlight=False)
+        verdict = "match" if one.matches else styled("differ" if one.found else "are not in the log", "red")
+        say(f"evidence: the records of {where}", verdict)
     if check.recomputed is None:
-        console.print("finding: [red]the log gives no such revision under this rule[/]")
+        say("finding:", styled("the log gives no such revision under this rule", "red"))
     for difference in check.differences:
-        console.print(
-            f"finding: [red]`{difference.field}`[/] was published as {difference.published!r}, "
-            f"the log gives {difference.recomputed!r}",
-            highlight=False,
+        say(
+            "finding:",
+            styled(f"`{difference.field}`", "red"),
+            f"was published as {difference.published!r}, the log gives {difference.recomputed!r}",
         )
     if check.recomputed is not None and not check.differences:
-        console.print("finding: match")
+        say("finding: match")

@@ -1,6 +1,9 @@
-"""How commands end: results on stdout, everything said about them on stderr, and the exit codes.
+"""How commands print and end: results on stdout, everything said about them on stderr, and the exit codes.
 
 0 done, 1 failed, 2 bad usage or input.
+
+Whatever is printed is data: square brackets are no markup, `:name:` is no emoji, and an escape sequence is
+shown, not obeyed. All consoles, columns and styled words come from here; `tests/style` holds it.
 """
 
 import json
@@ -9,17 +12,58 @@ from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import Task, TextColumn
+from rich.text import Text
+
+from streams.model.text import visible
 
 FAILED = 1
 BAD_USAGE = 2
 
-notes = Console(stderr=True)
+
+class Screen(Console):
+    """A console that takes every string as data, in tables, titles and lines alike."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        """Return a string as it is shown."""
+        return super().render_str(visible(text), **settings)
+
+
+class Words(TextColumn):
+    """A column of a progress bar, as a format of its task."""
+
+    def render(self, task: Task) -> Text:
+        """Return what the column says of a task."""
+        return Text(visible(self.text_format.format(task=task)), justify=self.justify)
+
+
+results = Screen()
+"""Where results go that people read."""
+notes = Screen(stderr=True)
 """Where progress, remarks and errors go, so that stdout holds results alone."""
+
+
+def styled(text: str, style: str) -> Text:
+    """Return data in a style, for a cell or as a part of a line."""
+    return Text(visible(text), style)
+
+
+def say(*words: str | Text) -> None:
+    """Print a line of a result, as long as it is; words are set apart by spaces."""
+    results.print(*words, soft_wrap=True)
 
 
 def print_json(result: Any) -> None:
     """Print a result for programs: one JSON document."""
-    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+    print_document(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+def print_document(text: str) -> None:
+    """Print a text in a language of programs (JSON, YAML, PEM) as it is, ended by a line feed."""
+    sys.stdout.write(visible(text).removesuffix("\n") + "\n")
 
 
 def fail(error: Exception | str) -> NoReturn:
@@ -33,5 +77,5 @@ def refuse(error: Exception | str) -> NoReturn:
 
 
 def _end(error: Exception | str, code: int) -> NoReturn:
-    notes.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    notes.print(f"error: {error}", style="red", soft_wrap=True)
     raise typer.Exit(code)

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from streams.cli.outcome import notes, print_json, refuse
+from streams.cli.outcome import notes, print_json, refuse, results
 from streams.replay.query import QueryError, run
 
 ROWS_SHOWN = 200
@@ -35,9 +34,9 @@ def query(
     table = Table(*columns)
     for row in rows[:ROWS_SHOWN]:
         table.add_row(*("" if value is None else str(_plain(value)) for value in row))
-    Console().print(table)
+    results.print(table)
     if len(rows) > ROWS_SHOWN:
-        notes.print(f"and {len(rows) - ROWS_SHOWN:,} more rows; --json prints all", highlight=False)
+        notes.print(f"and {len(rows) - ROWS_SHOWN:,} more rows; --json prints all")
 
 
 def _plain(value: object) -> object:

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 from aiokafka.errors import KafkaError
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import Words, fail, notes, print_json, refuse, say
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import Pace, PublishError, publish
 from streams.kafka.topics import TopicCreationError, Topics, create_topics
@@ -104,7 +104,7 @@ def _play(
     pace = Pace(speed)
     state = {"confirmed": 0}
     total = _total(selection, log, repeat)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=notes, transient=True) as bar:
         task = bar.add_task("replaying", total=total)
 
@@ -127,7 +127,7 @@ def _play(
         try:
             confirmed = asyncio.run(run())
         except LogFileError as error:
-            notes.print(f"{state['confirmed']:,} records before that are on the topics", highlight=False)
+            notes.print(f"{state['confirmed']:,} records before that are on the topics")
             refuse(error)
         except (PublishError, TopicCreationError, KafkaError) as error:
             fail(error)
@@ -138,7 +138,7 @@ def _play(
         written_to = {name: names.get(name, name) for name in selection.topics}
         print_json({"records": confirmed, "topics": written_to})
     else:
-        print(f"{confirmed:,} records replayed to {target['bootstrap_servers']}")
+        say(f"{confirmed:,} records replayed to {target['bootstrap_servers']}")
 
 
 def _total(selection: Selection, log: Path, repeat: int) -> int | None:

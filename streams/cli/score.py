@@ -6,10 +6,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from streams.cli.outcome import print_json, refuse
+from streams.cli.outcome import print_json, refuse, results
 from streams.model.outage import Outage, Window
 from streams.score.known import KnownDowntime, known_downtimes
 from streams.score.score import Part, Quantiles, Score, score
@@ -71,7 +70,6 @@ def _read(path: Path) -> bytes:
 
 
 def _print(result: Score, known: Sequence[KnownDowntime]) -> None:
-    console = Console()
     table = Table(title=f"{result.scenario}, seed {result.seed}, scale {result.scale:g}")
     table.add_column("incidents", no_wrap=True)
     for name in ("seen", "found", "recall", "range recall"):
@@ -81,7 +79,7 @@ def _print(result: Score, known: Sequence[KnownDowntime]) -> None:
     parts = {"all": result.all, **result.by_volume, **result.by_duration}
     for name, part in parts.items():
         table.add_row(name, *_cells(part), end_section=name in ("all", "over 1/s"))
-    console.print(table)
+    results.print(table)
     for name, value in (
         ("outages", f"{result.outages}, of which {result.false_outages} false"),
         ("precision", f"{_share(result.precision)}, range-based {_share(result.range_precision)}"),
@@ -100,24 +98,23 @@ def _print(result: Score, known: Sequence[KnownDowntime]) -> None:
             f"{result.availability_error_asked_pp:g} percentage points on average",
         ),
     ):
-        console.print(f"{name}: {value}", highlight=False)
+        results.print(f"{name}: {value}")
     if known:
         errors = [one.error_pp for one in known]
-        console.print(
+        results.print(
             f"availability over known time, as the ledger reports it: off by {sum(errors) / len(errors):.4f} "
             f"percentage points on average, at worst {max(errors):.4f}",
-            highlight=False,
         )
-    _print_downtime(console, result)
+    _print_downtime(result)
 
 
-def _print_downtime(console: Console, result: Score) -> None:
+def _print_downtime(result: Score) -> None:
     """Print how far off the downtime is by how often links are asked, and why, for those that are off."""
     volumes = Table("links asked", "links", "availability error (pp)", "from the first failing request (pp)")
     for name, of in result.availability_by_volume.items():
         if of.links:
             volumes.add_row(name, str(of.links), f"{of.error_pp:g}", f"{of.error_asked_pp:g}")
-    console.print(volumes)
+    results.print(volumes)
     if not result.downtime_off:
         return
     off = Table("link", "a minute", "true (s)", "found (s)", "off (pp)", "why (s)")
@@ -125,7 +122,7 @@ def _print_downtime(console: Console, result: Score) -> None:
         why = ", ".join(f"{part} {seconds:+.1f}" for part, seconds in link.parts.items())
         times = [f"{seconds:.1f}" for seconds in (link.true_s, link.found_s)]
         off.add_row(link.link, f"{link.attempts_per_minute:g}", *times, f"{link.error_pp:.3f}", why)
-    console.print(off)
+    results.print(off)
 
 
 def _cells(part: Part) -> list[str]:

@@ -8,11 +8,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 from rich.table import Table
 
-from streams.cli.outcome import FAILED, fail, notes, print_json, refuse
+from streams.cli.outcome import FAILED, Words, fail, notes, print_json, refuse, results, styled
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError
 from streams.model.calendar import to_local
@@ -146,7 +145,7 @@ def _to_kafka(make: Callable[[int], Run], speed: float | None) -> Truth:
 @contextmanager
 def _progress(run: Run) -> Iterator[Callable[[int], None]]:
     """Show a bar over the scenario's time; the callable takes the log time reached."""
-    columns = (TextColumn("simulating"), BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+    columns = (Words("simulating"), BarColumn(), TaskProgressColumn(), Words("{task.description}"))
     with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as progress:
         task = progress.add_task("", total=run.end_ms - run.start_ms)
 
@@ -157,16 +156,14 @@ def _progress(run: Run) -> Iterator[Callable[[int], None]]:
 
 
 def _print(truth: Truth, target: str, report: bool) -> None:
-    console = Console()
     if report:
-        console.print(_calibration(truth))
-    console.print(_faults(truth))
+        results.print(_calibration(truth))
+    results.print(_faults(truth))
     records = sum(truth.records[name] for name in ("events", "duplicate", "heartbeats"))
-    console.print(
+    results.print(
         f"{records:,} records ({truth.records['heartbeats']:,} heartbeats, "
         f"{truth.records['duplicate']:,} repeated, {truth.records['disordered']:,} out of order, "
         f"{truth.records['late']:,} late) written to {target}",
-        highlight=False,
     )
 
 
@@ -185,7 +182,7 @@ def _calibration(truth: Truth) -> Table:
             figure.source,
             f"{figure.expected:,.0f}",
             f"{figure.simulated:,.0f}",
-            f"[{colour}]{figure.difference:+.3%}[/]",
+            styled(f"{figure.difference:+.3%}", colour),
             f"{figure.bound:.2%}" if figure.within is not None else "-",
         )
     return table

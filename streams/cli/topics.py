@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError
-from rich.console import Console
 from rich.table import Table
 
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import fail, notes, print_document, print_json, refuse, results, styled
 from streams.kafka.asyncapi import asyncapi_document
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.topics import TopicCreationError, TopicDataError, TopicReport, create_topics
@@ -60,13 +59,13 @@ def asyncapi(
     """Describe all topics in one AsyncAPI 3 document, as it stands in schemas/asyncapi.yaml."""
     document = asyncapi_document()
     if out is None:
-        print(document, end="")
+        print_document(document)
         return
     try:
         out.write_text(document, "utf-8")
     except OSError as error:
         refuse(error)
-    notes.print(f"wrote {out}", highlight=False)
+    notes.print(f"wrote {out}")
 
 
 def _partition_count(option: str) -> tuple[str, int]:
@@ -79,12 +78,12 @@ def _partition_count(option: str) -> tuple[str, int]:
 def _print(report: TopicReport) -> None:
     table = Table("topic", "result")
     for name in report.created:
-        table.add_row(name, "[green]created[/]")
+        table.add_row(name, styled("created", "green"))
     for name in report.unchanged:
         table.add_row(name, "as declared")
     for difference in report.differences:
         table.add_row(
             difference.topic,
-            f"[red]{difference.setting} is {difference.found}, declared {difference.wanted}[/]",
+            styled(f"{difference.setting} is {difference.found}, declared {difference.wanted}", "red"),
         )
-    Console().print(table)
+    results.print(table)

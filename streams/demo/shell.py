@@ -93,9 +93,9 @@ class Demo:
         try:
             self._exit.enter_context(watch)
         except PartUnavailableError as missing:
-            self._console.print(f"without Prometheus and Alertmanager: {missing}", style="dim", markup=False)
+            self._console.print(f"without Prometheus and Alertmanager: {missing}", style="dim")
         except PartError as error:
-            self._console.print(f"Prometheus did not start: {error}", style="yellow", markup=False)
+            self._console.print(f"Prometheus did not start: {error}", style="yellow")
         else:
             self.board.addresses["Prometheus"] = watch.prometheus_url
             self.board.addresses["Alertmanager"] = watch.alertmanager_url

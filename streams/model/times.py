@@ -1,10 +1,16 @@
 """Times as a person types and reads them: Asia/Ho_Chi_Minh unless an offset is given."""
 
+import re
 from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
-LOCAL_TIME: Final = ZoneInfo("Asia/Ho_Chi_Minh")
+from streams.model.calendar import HO_CHI_MINH
+
+LOCAL_TIME: Final = HO_CHI_MINH
+"""UTC+7 at all times, as calendars count; the zone had another offset until 1975."""
+EARLIEST_MS: Final = -25_200_000
+LATEST_MS: Final = 4_102_419_600_000
+"""What can be asked about: from the start of 1970 to that of 2100 in Asia/Ho_Chi_Minh, both included."""
 
 
 class TimeTextError(ValueError):
@@ -14,13 +20,16 @@ class TimeTextError(ValueError):
 def parse_time_ms(text: str) -> int:
     """Return epoch milliseconds of an ISO 8601 time, local if it has no offset, or of epoch milliseconds.
 
+    Raises:
+        TimeTextError: the text is no time, or one outside the years 1970 to 2099.
+
     >>> parse_time_ms("2023-06-12 08:00"), parse_time_ms("2023-06-12T01:00:00Z")
     (1686531600000, 1686531600000)
     >>> parse_time_ms("1686531600000")
     1686531600000
     """
-    if text.isdecimal() and len(text) >= 12:
-        return int(text)
+    if text.isdecimal() and 12 <= len(text) <= 15:
+        return _within_reach(int(text), text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
@@ -30,7 +39,34 @@ def parse_time_ms(text: str) -> int:
         ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=LOCAL_TIME)
-    return round(moment.timestamp() * 1000)
+    return _within_reach(round(moment.timestamp() * 1000), text)
+
+
+def parse_month_ms(month: str) -> tuple[int, int]:
+    """Return start and end of a local month written like 2025-06, in epoch milliseconds.
+
+    Raises:
+        TimeTextError: the text is no month, or one outside the years 1970 to 2099.
+
+    >>> [local_time(ms) for ms in parse_month_ms("2025-12")]
+    ['2025-12-01 00:00:00', '2026-01-01 00:00:00']
+    """
+    found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", month, re.ASCII)
+    if found is None:
+        raise TimeTextError(f"{month!r} is no month: write it like 2025-06")
+    year, number = int(found[1]), int(found[2])
+    if not 1970 <= year < 2100:
+        raise TimeTextError(f"{month!r} is out of reach: months from 1970-01 to 2099-12 can be asked about")
+    following = f"{year + number // 12}-{number % 12 + 1:02}-01"
+    return parse_time_ms(f"{month}-01"), parse_time_ms(following)
+
+
+def _within_reach(time_ms: int, text: str) -> int:
+    if not EARLIEST_MS <= time_ms <= LATEST_MS:
+        raise TimeTextError(
+            f"{text!r} is out of reach: times from 1970 to the end of 2099 can be asked about"
+        )
+    return time_ms
 
 
 def local_time(epoch_ms: int | None, *, date: bool = True) -> str:

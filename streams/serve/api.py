@@ -364,7 +364,8 @@ def cursor_in(text: str | None) -> Cursor | None:
         return None
     try:
         start_ms, name = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, TypeError) as error:
+        name.encode()  # half a surrogate is valid in JSON, and in no database
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Problem(422, "Unprocessable", NO_CURSOR) from error
     if type(start_ms) is not int or not isinstance(name, str) or abs(start_ms) >= 2**62 or "\0" in name:
         raise Problem(422, "Unprocessable", NO_CURSOR)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from streams.ledger.read.figures import Question
 from streams.model.calendar import local_date
 from streams.model.exclusion import Exclusion
-from streams.model.times import TimeTextError, parse_time_ms
+from streams.model.times import parse_month_ms, parse_time_ms
 from streams.serve.access import Access, Caller, Role
 from streams.serve.limit import RateLimit
 from streams.serve.report import rows_csv
@@ -81,7 +81,7 @@ class Asked(BaseModel):
         try:
             if self.month is not None or (self.from_ is None and self.to is None):
                 month = self.month or f"{local_date(known_until_ms - 1):%Y-%m}"
-                start_ms, end_ms = month_bounds(month)
+                start_ms, end_ms = parse_month_ms(month)
             elif self.from_ is None or self.to is None:
                 raise Problem(422, "Unprocessable", "`from` and `to` belong together")
             else:
@@ -90,15 +90,8 @@ class Asked(BaseModel):
             return Question(
                 start_ms, end_ms, self.calendar, self.link, self.portal, self.agency, self.service, as_of_ms
             )
-        except (TimeTextError, ValueError, OverflowError) as error:
+        except ValueError as error:
             raise Problem(422, "Unprocessable", str(error)) from error
-
-
-def month_bounds(month: str) -> tuple[int, int]:
-    """Return start and end of a local month."""
-    year, number = map(int, month.split("-"))
-    following = f"{year + number // 12}-{number % 12 + 1:02}"
-    return parse_time_ms(f"{month}-01"), parse_time_ms(f"{following}-01")
 
 
 def services(request: Request) -> Services:

@@ -30,6 +30,7 @@ from streams.ledger.store.days import link_lives
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.schema import window_days
 from streams.model.calendar import MINUTE_MS, day_start_ms, local_date, month_of, to_local
+from streams.model.times import parse_month_ms
 from streams.serve.answers import (
     Answer,
     OutagePage,
@@ -41,7 +42,7 @@ from streams.serve.answers import (
 )
 from streams.serve.api import CURSOR, cursor_after, cursor_in, known_until
 from streams.serve.command import reproducing
-from streams.serve.context import COOKIE, Asked, Name, Problem, Viewer, month_bounds, services, tagged
+from streams.serve.context import COOKIE, Asked, Name, Problem, Viewer, services, tagged
 from streams.serve.overview import overview, timeline
 from streams.serve.render import render
 from streams.serve.report import MEDIA_TYPES, ReportFormat, file_name, render_report
@@ -326,7 +327,7 @@ def _heading(question: Question, language: Language) -> str:
 
 def _neighbour(month: str, step: int) -> str:
     """Return the month before or after."""
-    start_ms, end_ms = month_bounds(month)
+    start_ms, end_ms = parse_month_ms(month)
     return f"{local_date(end_ms if step > 0 else start_ms - 1):%Y-%m}"
 
 

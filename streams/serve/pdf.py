@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from fpdf import FPDF
+from fpdf.enums import MethodReturnValue
 from fpdf.fonts import FontFace
 
+from streams.model.text import visible
 from streams.serve.answers import Answer
 from streams.serve.texts import Language, text, written_count, written_figure, written_length, written_time
 
@@ -32,6 +34,12 @@ OUTAGE_COLUMNS: Final = (
     "counted",
     "dossiers_affected",
 )
+
+
+LINES_TOGETHER: Final = 20
+"""Lines of a table's row that stay together on a page, which holds about forty."""
+SHORT_CHARACTERS: Final = 120
+"""So many characters take fewer lines than that in the narrowest column of words, and are not measured."""
 
 
 class FontMissingError(RuntimeError):
@@ -176,8 +184,31 @@ class _Page:
             first_row_as_headings=header is not None,
             headings_style=bold,
         ) as table:
-            for row in ([header] if header is not None else []) + listed:
-                table.row(list(row))
+            if header is not None:
+                table.row(list(header))
+            for row in listed:
+                for part in self._split(row, widths):
+                    table.row(part)
+
+    def _split(self, row: Sequence[str], widths: tuple[int, ...]) -> Iterable[list[str]]:
+        """Yield a row as rows that fit a page, however long its texts are: what is too long goes on below."""
+        shown = [visible(value).replace("\t", " ") for value in row]
+        if all(len(value) <= SHORT_CHARACTERS and value.count("\n") < LINES_TOGETHER for value in shown):
+            yield shown
+            return
+        width = self.pdf.epw / sum(widths)
+        columns = [
+            self._lines(value, width * share - 2 * self.pdf.c_margin)
+            for value, share in zip(shown, widths, strict=True)
+        ]
+        for first in range(0, max(map(len, columns)), LINES_TOGETHER):
+            yield ["\n".join(lines[first : first + LINES_TOGETHER]) for lines in columns]
+
+    def _lines(self, words: str, width: float) -> list[str]:
+        """Return a text as the lines into which a column of a width in millimetres breaks it."""
+        lines = self.pdf.multi_cell(width, text=words, dry_run=True, output=MethodReturnValue.LINES)
+        assert isinstance(lines, list)
+        return lines
 
     def _t(self, key: str) -> str:
         return text(key, self._language)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
+from streams.model.text import spreadsheet_safe, visible
 from streams.serve.answers import Answer
 from streams.serve.pdf import report_pdf
 from streams.serve.render import render
@@ -78,10 +79,10 @@ def report_csv(report: Answer) -> bytes:
     question, total = report["question"], report["total"]
     writer.writerow(["question"])
     for name, value in question.items():
-        writer.writerow([name, " ".join(value.values()) if isinstance(value, dict) else _cell(value)])
+        writer.writerow([name, _cell(list(value.values()) if isinstance(value, dict) else value)])
     writer.writerow(["formula", report["method"]["formula"]])
     writer.writerow(["rounding", report["method"]["rounding"]])
-    writer.writerow(["command", report["command"]])
+    writer.writerow(["command", _cell(report["command"])])
     writer.writerows([f"version {name}", _cell(value)] for name, value in report["versions"].items())
     _table(writer, "availability", ("link", *total), [{"link": "*"} | total, *report["links"]])
     _table(writer, "outages", OUTAGE_COLUMNS, report["outages"])
@@ -120,9 +121,9 @@ def _table(writer: Any, name: str, columns: tuple[str, ...], rows: Iterable[Answ
 
 
 def _cell(value: object) -> object:
-    """Return a value as a cell: lists joined, and nothing that a spreadsheet would run as a formula."""
+    """Return a value as a cell: lists joined, nothing a spreadsheet would run or a terminal obey."""
     if isinstance(value, list):
         value = " ".join(map(str, value))
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
+    if isinstance(value, str):
+        return spreadsheet_safe(visible(value))
     return "" if value is None else value

@@ -106,7 +106,7 @@ def find_program(name: str, *, console: Console | None = None) -> Program:
     if not home.exists():
         with _one_at_a_time(home.parent):
             if not home.exists():
-                _unpack(name, source, home, console or Console(stderr=True))
+                _unpack(name, source, home, console or Console(stderr=True, markup=False))
     return Program(max(home.glob(source.place)), _environment(home))
 
 
@@ -161,7 +161,7 @@ def _unpack(name: str, source: _Source, home: Path, console: Console) -> None:
             trouble = apt.update()
         try:
             packages = apt.needed(source.packages) if source.dependencies else list(source.packages)
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
             with Progress(*columns, console=console) as progress:
                 for package in progress.track(packages, description=f"{name} from Debian (once)"):
                     apt.unpack(package, archives, root)

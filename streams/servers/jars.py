@@ -79,7 +79,7 @@ def fetch_jars(directory: Path, *, console: Console | None = None) -> list[Path]
     with tempfile.TemporaryDirectory(prefix=".download-", dir=directory) as temporary:
         complete = Path(temporary) / "complete"
         complete.mkdir()
-        _download(jars, Path(temporary) / "maven", complete, console or Console(stderr=True))
+        _download(jars, Path(temporary) / "maven", complete, console or Console(stderr=True, markup=False))
         if home.exists() and not all(path.exists() for path in paths):
             shutil.rmtree(home)
         with contextlib.suppress(OSError):
@@ -90,7 +90,12 @@ def fetch_jars(directory: Path, *, console: Console | None = None) -> list[Path]
 def _download(jars: tuple[Jar, ...], repository: Path, target: Path, console: Console) -> None:
     import requests  # noqa: PLC0415 - needed once; each command would wait for it
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(
             f"Apache Kafka {jars[0].version} (once)", total=sum(jar.size for jar in jars)

@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, TextIO
 import msgspec
 import structlog
 
+from streams.model.text import one_line, visible
+
 LogFormat = Literal["auto", "json", "console"]
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -51,28 +53,43 @@ def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -
     if level not in LEVELS:
         raise ValueError(f"log level {level!r} is none of {', '.join(LEVELS)}")
     as_json = log_format == "json" or (log_format == "auto" and not stream.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(serializer=_to_json)
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.JSONRenderer(serializer=_to_json)]
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        else [_shown, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
     )
     lines = _Lines(stream)
     handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *_SHARED],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     # Libraries chatter below warnings; what matters of theirs at info level is an occurrence of ours.
     logging.basicConfig(handlers=[handler], level=max(LEVELS[level], LEVELS["warning"]), force=True)
     return structlog.wrap_logger(
         lines,
-        processors=[*_SHARED, renderer],
+        processors=[*_SHARED, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         stage=stage,
     ).bind()
 
 
+def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Return an event in which no value reaches the terminal as a command to it, or passes for another line.
+
+    A traceback keeps its lines.
+    """
+    return {
+        name: value
+        if not isinstance(value, str)
+        else visible(value)
+        if name in ("exception", "stack")
+        else one_line(value)
+        for name, value in event.items()
+    }
+
+
 def _to_json(event: object, **_: object) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+    return visible(msgspec.json.encode(event, enc_hook=str).decode())

@@ -1,7 +1,9 @@
 """The interface: the hand-worked figures, the right refusals, nothing leaked."""
 
+import base64
 import csv
 import io
+import json
 
 import polars as pl
 import pytest
@@ -186,3 +188,39 @@ def test_proofs_over_http(client: Running, tokens) -> None:
         assert merkle.inclusion_holds(leaf, proof["leaf"], proof["size"], hashes, root)
     missing = client.get(f"{API}/outages/none/revisions/1/proof", headers=bearer(tokens["auditor"]))
     assert missing.status_code == 404
+
+
+CURSORS = [
+    '[1, "\\ud800"]',
+    '[1, "\\udfff x"]',
+    '[1, "\\u0000"]',
+    "[" * 400,
+    "[1, 2]",
+    '["1", "x"]',
+    "[true, null]",
+    "[1e400, 1]",
+    '[99999999999999999999, "x"]',
+    '{"a": 1, "b": 2}',
+    '"ab"',
+    "null",
+    "\x00\x01\x02",
+]
+
+
+@pytest.mark.parametrize("said", CURSORS)
+@pytest.mark.parametrize("path", [f"{API}/outages?", f"{API}/incidents?", "/link?link=hcmc-npd&", "/report?"])
+def test_a_cursor_that_no_page_gave(client: Running, tokens, path: str, said: str) -> None:
+    """Whatever a cursor decodes to, it is refused as no cursor, and never an internal error."""
+    cursor = base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+    address = f"{path}month={month.MONTH}&after={cursor}"
+    assert client.get(address, headers=bearer(tokens["viewer"])).status_code == 422
+
+
+@pytest.mark.parametrize("field", ["link", "reason"])
+def test_half_a_surrogate_in_an_exclusion(client: Running, tokens, excluded, field: str) -> None:
+    """A body whose text is no text in any encoding is refused, and nothing is published."""
+    said = {"link": month.LINK, "reason": "x", "kind": "exclusion"} | {field: "x\ud800"}
+    body = json.dumps(said | {"from": "2025-05-02T08:00", "to": "2025-05-02T09:00"})
+    headers = bearer(tokens["operator"]) | {"Content-Type": "application/json"}
+    answer = client.post(f"{API}/exclusions", content=body, headers=headers)
+    assert (answer.status_code, excluded) == (422, [])

@@ -90,6 +90,47 @@ def test_only_the_command_line_prints():
     assert printing == []
 
 
+def printed_as_markup(tree: ast.Module) -> list[str]:
+    """Return every place in a module where a string could be read as Rich markup."""
+    places = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            markup = [ast.literal_eval(word.value) for word in node.keywords if word.arg == "markup"]
+            if name in {"Console", "TextColumn"} and markup != [False]:
+                places.append(f"{node.lineno}: {name} without markup=False")
+            if name == "print" and markup not in ([], [False]):
+                places.append(f"{node.lineno}: markup is turned on")
+            if name == "from_markup" or (
+                name == "status" and node.args and isinstance(node.args[0], ast.Name)
+            ):
+                places.append(f"{node.lineno}: {name} of data")
+        elif isinstance(node, ast.Constant) and re.search(r"\[/[a-z]*\]", str(node.value)):
+            places.append(f"{node.lineno}: {node.value!r} is markup")
+    return places
+
+
+def test_no_file_prints_data_as_markup():
+    """Every console and column takes strings as data, and no string of the program is markup."""
+    assert {m.path: found for m in modules("streams") if (found := printed_as_markup(m.tree))} == {}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "Console().print(name)",
+        "Progress(TextColumn('{task.description}'))",
+        "Text.from_markup(name)",
+        "say(f'[red]{name}[/]')",
+        "notes.print(name, markup=True)",
+        "notes.status(name)",
+    ],
+)
+def test_data_printed_as_markup_is_found(planted):
+    """Each way to print data as markup is found where it is planted."""
+    assert printed_as_markup(ast.parse(planted))
+
+
 def test_every_test_states_its_property():
     """Each test's docstring is one sentence, with a full stop."""
     wrong = []
