@@ -162,7 +162,7 @@ def revisions() -> list[Outage]:
             revision=2,
             supersedes=1,
             status="retracted",
-            reason="duplicate",
+            reason="late",
             detected_at_ms=at(11, 10, 20),
         )
     )
