@@ -15,6 +15,7 @@ from streams.cli.outcome import fail, notes, print_json, refuse, results
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.topics import Topics
 from streams.ledger.read.histories import all_exclusions
+from streams.ledger.read.names import require_link
 from streams.model.exclusion import Exclusion, checked, new_exclusion, withdraw
 from streams.model.times import TimeTextError, parse_time_ms
 from streams.record.send import send_exclusion
@@ -40,11 +41,15 @@ def add(
         bool, typer.Option("--maintenance", help="Announced maintenance, not an exclusion after the fact.")
     ] = False,
     author: Author = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Take a link that the ledger does not know yet.")
+    ] = False,
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
+    ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Exclude a time from a link's figures."""
+    """Exclude a time from a link's figures; the ledger must know the link."""
     try:
         exclusion = checked(
             new_exclusion(
@@ -59,6 +64,9 @@ def add(
         )
     except (TimeTextError, ValidationError, ValueError) as error:
         refuse(error)
+    if not force:
+        with read(ledger) as connection:
+            require_link(connection, link)
     _send(exclusion, suffix, bootstrap_servers)
     _tell(exclusion, "added", as_json=as_json)
 
@@ -102,6 +110,8 @@ def list_command(
     except TimeTextError as error:
         refuse(error)
     with read(ledger) as connection:
+        if link is not None:
+            require_link(connection, link)
         found = [one for one in all_exclusions(connection, as_of_ms) if link is None or one.touches(link)]
     if as_json:
         print_json([exclusion_answer(one) for one in found])

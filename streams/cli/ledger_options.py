@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from streams.cli.outcome import fail, refuse
 from streams.ledger.read.figures import Question
+from streams.ledger.read.names import UnknownNameError
 from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
 from streams.model.times import parse_month_ms, parse_time_ms
 from streams.servers import paths
@@ -61,6 +62,8 @@ def opened(address: str | None, *, create: bool = False) -> Iterator[sa.Engine]:
         refuse(error)
     try:
         yield engine
+    except UnknownNameError as error:
+        refuse(error)
     except SQLAlchemyError as error:
         fail(f"the ledger does not answer: {getattr(error, 'orig', None) or error}")
     finally:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from streams.ledger.proof.heads import latest_head, stored_heads
 from streams.ledger.proof.proofs import growth_proof, proof_of
 from streams.ledger.read.histories import all_exclusions
+from streams.ledger.read.names import require_link
 from streams.ledger.read.summary import (
     Cursor,
     Narrowing,
@@ -117,6 +118,7 @@ class NewExclusion(BaseModel):
     to: Annotated[str, Field(pattern=TIME)]
     kind: Literal["maintenance", "exclusion"]
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    force: Annotated[bool, Field(description="Take a link that the ledger does not know yet.")] = False
 
 
 class Withdrawal(BaseModel):
@@ -144,7 +146,7 @@ def links(request: Request, _: Viewer) -> Response:
     return answered(request, {"links": rows}, rows)
 
 
-@router.get("/summary", responses=_tables() | USUAL)
+@router.get("/summary", responses=_tables() | USUAL | _refusals(404))
 def summary(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
     """Return availability of each link and of all together, with method, numerator and denominator."""
     with reading(services(request).ledger) as connection:
@@ -152,7 +154,7 @@ def summary(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Re
     return answered(request, answer, [{"link": "*"} | answer["total"], *answer["links"]])
 
 
-@router.get("/coverage", responses=_tables() | USUAL)
+@router.get("/coverage", responses=_tables() | USUAL | _refusals(404))
 def coverage(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
     """Return how much of the agreed time was observed, by link."""
     with reading(services(request).ledger) as connection:
@@ -161,7 +163,7 @@ def coverage(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> R
     return answered(request, {"question": answer["question"], "links": rows}, rows)
 
 
-@router.get("/outages", responses=_tables() | USUAL)
+@router.get("/outages", responses=_tables() | USUAL | _refusals(404))
 def outages(request: Request, _: Viewer, asked: Annotated[OutagePage, Query()]) -> Response:
     """Return the outages of a period by start; `next` is the cursor of the next page."""
     narrowing = Narrowing(asked.kind, round(asked.min_seconds * 1000), asked.retracted, asked.incident)
@@ -213,7 +215,7 @@ def inclusion(
     return answered(request, to_builtins(proof))
 
 
-@router.get("/incidents", responses=_tables() | USUAL)
+@router.get("/incidents", responses=_tables() | USUAL | _refusals(404))
 def incidents(request: Request, _: Viewer, asked: Annotated[Page, Query()]) -> Response:
     """Return outages that belong together, told as one: flapping, and faults shared by several links."""
     with reading(services(request).ledger) as connection:
@@ -223,7 +225,7 @@ def incidents(request: Request, _: Viewer, asked: Annotated[Page, Query()]) -> R
     return _page(request, "incidents", rows, asked.limit, lambda row: (row["start_ms"], row["incident_id"]))
 
 
-@router.get("/exclusions", responses=_tables() | USUAL)
+@router.get("/exclusions", responses=_tables() | USUAL | _refusals(404))
 def exclusions(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
     """Return the exclusions that touch a period, with author and reason, withdrawn ones too."""
     with reading(services(request).ledger) as connection:
@@ -235,10 +237,13 @@ def exclusions(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) ->
 @router.post(
     "/exclusions",
     status_code=202,
-    responses=PUBLISHED | _refusals(401, 403, 422, 429, 503),
+    responses=PUBLISHED | _refusals(401, 403, 404, 422, 429, 503),
 )
 async def add_exclusion(request: Request, caller: Operator, body: NewExclusion) -> JSONResponse:
     """Exclude a time from a link's figures; the author is the token's name."""
+    if not body.force:
+        with reading(services(request).ledger) as connection:
+            require_link(connection, body.link)
     try:
         exclusion = checked(
             new_exclusion(

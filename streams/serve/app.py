@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from streams import __version__, telemetry
+from streams.ledger.read.names import UnknownNameError
 from streams.model.exclusion import Exclusion
 from streams.serve import api, pages
 from streams.serve.access import Access, Caller
@@ -62,6 +63,7 @@ def create_app(
     app.include_router(api.router)
     app.include_router(pages.router)
     app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(UnknownNameError, _on_unknown_name)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_failure)
@@ -114,6 +116,11 @@ def _refused(request: Request, status: int, title: str, detail: str, headers: di
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return _refused(request, error.status, error.title, error.detail, error.headers)
+
+
+async def _on_unknown_name(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UnknownNameError)
+    return _refused(request, 404, "Not found", error.detail, {})
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -26,7 +26,6 @@ from streams.ledger.read.summary import (
     summarise_links,
 )
 from streams.ledger.store.database import reading
-from streams.ledger.store.days import link_lives
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.schema import window_days
 from streams.model.calendar import MINUTE_MS, day_start_ms, local_date, month_of, to_local
@@ -93,8 +92,8 @@ def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -
     with reading(services(request).ledger) as connection:
         until_ms = known_until(connection)
         question = _until_known(asked.question(until_ms), until_ms)
-        if question.link not in link_lives(connection):
-            raise Problem(404, "Not found", "there is no such link")
+        if question.link is None:
+            raise Problem(422, "Unprocessable", "`link` names the link to show")
         answer = summary_answer(summarise_links(connection, question))
         found = list_outages(
             connection,

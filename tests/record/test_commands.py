@@ -44,7 +44,7 @@ def test_exclude_rebuild_check_sign_verify(run, suffix: str, tmp_path) -> None:
     """An exclusion is published, the ledger is made of the topics, equals another rebuild, and verifies."""
     added = run(
         exclusions_app, "add", month.LINK, "--from", "2025-04-03T09:00", "--to", "2025-04-03T09:10",
-        "--reason", "Cáp đứt", "--author", "ops", "--suffix", suffix, "--json",
+        "--reason", "Cáp đứt", "--author", "ops", "--suffix", suffix, "--force", "--json",
     )  # fmt: skip
     exclusion_id = json.loads(added.stdout)["exclusion_id"]
     run(ledger_app, "rebuild", "--suffix", suffix)

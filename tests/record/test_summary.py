@@ -62,7 +62,6 @@ def test_narrowing(month_ledger: sa.Engine) -> None:
         assert ids(Narrowing(min_duration_ms=3 * 3_600_000)) == "o3 o4"
         assert ids(agency="thu-duc") == "o1"
         assert ids(service="cu-tru") == "o1 o3 o6 o8 o2 o5 o4"
-        assert ids(service="none") == ids(link="none") == ids(portal="hanoi") == ""
         assert ids(portal="hcmc") == ids()
         scoped = summarise_links(connection, question(agency="thu-duc")).total
         assert (scoped.figures.down_ms, scoped.outages.down_outages) == (1_890_000, 1)
@@ -100,7 +99,6 @@ def test_story_incidents_and_exclusions(month_ledger: sa.Engine) -> None:
         assert revisions_of(connection, "none") == []
         found = list_incidents(connection, question())
         assert [row["incident_id"][-2:] for row in found] == ["o1", "o3", "o6", "o8", "o2", "o5", "o4"]
-        assert list_incidents(connection, question(link="none")) == []
         assert [exclusion.withdrawn for exclusion in standing_exclusions(connection, question())] == [
             False,
             False,

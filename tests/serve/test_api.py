@@ -112,7 +112,7 @@ PARAMETERS = ["link", "month", "from", "as_of", "calendar", "after", "limit", "u
 def test_hostile_parameters(client: Running, tokens, name: str, value: str) -> None:
     """Whatever a parameter holds, the answer has no rows or is a refusal that repeats none of it."""
     answer = client.get(f"{API}/outages", params={name: value}, headers=bearer(tokens["viewer"]))
-    assert answer.status_code in (200, 422)
+    assert answer.status_code in (200, 404, 422)
     if answer.status_code == 200:
         assert answer.json() == {"outages": [], "next": None}
     else:

@@ -17,6 +17,7 @@ from streams.ledger.read.histories import (
     spans_between,
     unpacked_days,
 )
+from streams.ledger.read.names import require_known
 from streams.ledger.store.days import LinkLife, link_lives
 from streams.ledger.store.rows import select_in
 from streams.ledger.store.schema import (
@@ -73,6 +74,11 @@ class Question(Struct, frozen=True):
         return CALENDARS[self.calendar]
 
     @property
+    def names(self) -> dict[str, str | None]:
+        """What the question is narrowed to: the ledger must know each name that is given."""
+        return {"link": self.link, "portal": self.portal, "agency": self.agency, "service": self.service}
+
+    @property
     def scoped(self) -> bool:
         """Whether only outages that name an agency or a service are meant."""
         return self.agency is not None or self.service is not None
@@ -83,9 +89,14 @@ class Question(Struct, frozen=True):
 
 
 class Standing:
-    """What stood at the moment asked for: outages and exclusions, and the days on which that differs."""
+    """What stood at the moment asked for: outages and exclusions, and the days on which that differs.
+
+    Raises:
+        UnknownNameError: the question names what the ledger does not know.
+    """
 
     def __init__(self, connection: sa.Connection, question: Question) -> None:
+        require_known(connection, **question.names, as_of_ms=question.as_of_ms)
         self._connection = connection
         self._question = question
         self.lives = {link: life for link, life in link_lives(connection).items() if question.about(link)}

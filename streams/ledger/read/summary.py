@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from streams.ledger.read.figures import Question, Standing, link_figures
 from streams.ledger.read.histories import history, unpacked_days
+from streams.ledger.read.names import require_known
 from streams.ledger.read.reach import earliest_start_ms
 from streams.ledger.store.outage_years import sums_by_link, sums_of_years
 from streams.ledger.store.rows import outage_decoder
@@ -142,7 +143,12 @@ def revisions_of(connection: sa.Connection, outage_id: str) -> list[Outage]:
 def list_incidents(
     connection: sa.Connection, question: Question, *, after: Cursor | None = None, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return the incidents that touch the period and a link asked for, by start and id."""
+    """Return the incidents that touch the period and a link asked for, by start and id.
+
+    Raises:
+        UnknownNameError: the question names what the ledger does not know.
+    """
+    require_known(connection, **question.names, as_of_ms=question.as_of_ms)
     statement = (
         sa.select(incidents)
         .where(

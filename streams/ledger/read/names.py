@@ -1,0 +1,115 @@
+"""Which links, portals, agencies and services the ledger knows: a question about any other is refused.
+
+Availability of a misspelt name would be 100 %, as nothing of that name was ever down.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Literal
+
+import sqlalchemy as sa
+
+from streams.ledger.store.days import link_lives
+from streams.ledger.store.rows import exclusion_decoder, outage_decoder
+from streams.ledger.store.schema import exclusion_revisions, outage_revisions, outage_scopes, outages
+from streams.model.exclusion import EVERY_LINK
+from streams.model.incidents import ends_of
+
+Scope = Literal["link", "portal", "agency", "service"]
+
+
+class UnknownNameError(LookupError):
+    """A name that the ledger does not know.
+
+    The message says which, and the nearest one it knows; ``detail`` is the same without the name asked for,
+    which may be anything.
+    """
+
+    def __init__(self, scope: Scope, name: str, known: Iterable[str]) -> None:
+        near = _nearest(name, known)
+        hint = f"; the nearest it knows is {near!r}" if near is not None else ""
+        self.detail = f"the ledger knows no such {scope}{hint}"
+        super().__init__(f"the ledger knows no {scope} {name!r}{hint}")
+
+
+def require_known(
+    connection: sa.Connection,
+    *,
+    link: str | None = None,
+    portal: str | None = None,
+    agency: str | None = None,
+    service: str | None = None,
+    as_of_ms: int | None = None,
+) -> None:
+    """Return if the ledger knows every name given.
+
+    A link is known by its windows or outages, a portal by a link of its own, an agency and a service by an
+    outage that names it, or named it at ``as_of_ms``.
+
+    Raises:
+        UnknownNameError: it does not know one.
+    """
+    if link is not None and link not in link_lives(connection):
+        _require("link", link, _links(connection))
+    if portal is not None:
+        _require("portal", portal, {ends_of(known)[0] for known in _links(connection)} - {""})
+    for scope, name in (("agency", agency), ("service", service)):
+        if name is not None and not _is_named(connection, scope, name):
+            known = set(
+                connection.scalars(
+                    sa.select(outage_scopes.c.name).where(outage_scopes.c.scope == scope).distinct()
+                )
+            )
+            if as_of_ms is not None:
+                known |= _named_by(connection, scope, as_of_ms)
+            _require("agency" if scope == "agency" else "service", name, known)
+
+
+def require_link(connection: sa.Connection, link: str) -> None:
+    """Return if an exclusion may name the link: every link, one that is known, or one that another named.
+
+    Raises:
+        UnknownNameError: it is none of these.
+    """
+    if link == EVERY_LINK or link in link_lives(connection):
+        return
+    named = map(exclusion_decoder.decode, connection.scalars(sa.select(exclusion_revisions.c.body)))
+    _require("link", link, _links(connection) | {exclusion.link for exclusion in named})
+
+
+def _require(scope: Scope, name: str, known: set[str]) -> None:
+    if name not in known:
+        raise UnknownNameError(scope, name, known)
+
+
+def _links(connection: sa.Connection) -> set[str]:
+    return {*link_lives(connection), *connection.scalars(sa.select(outages.c.link).distinct())}
+
+
+def _is_named(connection: sa.Connection, scope: str, name: str) -> bool:
+    if not name.isprintable():  # a driver may not take it; it is looked for among all names
+        return False
+    statement = sa.select(outage_scopes.c.outage_id).where(
+        outage_scopes.c.scope == scope, outage_scopes.c.name == name
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def _named_by(connection: sa.Connection, scope: str, as_of_ms: int) -> set[str]:
+    """Return what any revision published by a moment names; read only where the last ones do not name it."""
+    bodies = connection.scalars(
+        sa.select(outage_revisions.c.body).where(outage_revisions.c.detected_at_ms <= as_of_ms)
+    )
+    revisions = map(outage_decoder.decode, bodies)
+    return {name for one in revisions for name in (one.agencies if scope == "agency" else one.services)}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most alike, upper and lower case aside, or None where none is.
+
+    >>> _nearest("quan-l", ["quan-1", "thu-duc"]), _nearest("HCMC>npd", ["hcmc > npd"]), _nearest("x", ["q"])
+    ('quan-1', 'hcmc > npd', None)
+    """
+    by_folded = {one.casefold(): one for one in sorted(known, reverse=True)}
+    near = get_close_matches(name.casefold(), by_folded, n=1)
+    return by_folded[near[0]] if near else None
