@@ -20,6 +20,7 @@ from lab.histories import BACKGROUND, START_MS
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import save
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.model.events import LOOKUPS
 from streams.model.measurement import Alive, Asked, LinkCells, LinkSlot, Measurement, RecordCounts, Source
 from streams.model.settings import SLOT_MS, DetectSettings
@@ -49,7 +50,7 @@ def sizes(
     rate_per_s: float, days: float, every_days: float, outage_every: int = OUTAGE_EVERY
 ) -> Iterator[Size]:
     """Yield how large a link's state is after each ``every_days``; an outage comes each so many slots."""
-    detector = Detector(Rule(), DetectSettings(), [0])
+    detector = Detector(Rules(Rule()), DetectSettings(), [0])
     outages: set[str] = set()
     every = round(every_days * DAY_SLOTS)
     slots = round(days * DAY_SLOTS)

@@ -21,6 +21,7 @@ from lab.history_trials import KIND
 from lab.link_years import DAY_MS, MINUTE_MS, Fate, LinkYear
 from streams.detect.detector import Detector
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.model.canonical import final_outages
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
@@ -89,7 +90,7 @@ class ClassResult(Struct, frozen=True):
 
 def follow(measurements: Iterable[Measurement], rule: Rule) -> Found:
     """Return what the real detector makes of a link's measurements."""
-    detector, found = Detector(rule, DetectSettings(), [0]), Found()
+    detector, found = Detector(Rules(rule), DetectSettings(), [0]), Found()
     well = {"UNKNOWN": 0, "UP": MINUTE_MS, "DEGRADED": 0, "DOWN": 0}
     for measurement in measurements:
         for output in detector.apply(measurement).output.values():

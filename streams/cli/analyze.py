@@ -22,7 +22,8 @@ def analyze_log(
     ],
     *,
     rule: Annotated[
-        Path | None, typer.Option(help="Rule file: JSON, TOML or YAML [default: the built-in rule].")
+        Path | None,
+        typer.Option(help="Rule file: JSON, TOML or YAML [default: built-in, and the log's own]."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for measurements, windows and outages as NDJSON.")
@@ -37,7 +38,7 @@ def analyze_log(
         refuse(f"{file}: no such file")
     try:
         analysis = analyze_with_progress(
-            file, Rule() if rule is None else read_rule(rule), outages_only=out is None
+            file, None if rule is None else read_rule(rule), outages_only=out is None
         )
     except (LogFileError, RuleFileError) as error:
         refuse(error)
@@ -49,7 +50,7 @@ def analyze_log(
     _summarise(analysis)
 
 
-def analyze_with_progress(file: Path, rule: Rule, *, outages_only: bool) -> Analysis:
+def analyze_with_progress(file: Path, rule: Rule | None, *, outages_only: bool) -> Analysis:
     """Analyze a log file behind a progress bar; raise `LogFileError`.
 
     A process that meters it and fails is told of, and ends the command.

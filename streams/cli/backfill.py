@@ -8,7 +8,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemaining
 
 from streams.cli.analyze import analyze_with_progress
 from streams.cli.outcome import Words, fail, notes, print_json, refuse
-from streams.detect.rule.cusum import Rule
 from streams.logs.file import LogFileError
 from streams.model.calendar import to_local
 from streams.replay.rulefile import RuleFileError, read_rule
@@ -24,7 +23,8 @@ def backfill(
     out: Annotated[Path, typer.Option(help="Folder that gets openmetrics/ and blocks/.")] = Path("backfill"),
     step: Annotated[int, typer.Option(help="Seconds of event time between samples.", min=1, max=3_600)] = 60,
     rule: Annotated[
-        Path | None, typer.Option(help="Rule file: JSON, TOML or YAML [default: the built-in rule].")
+        Path | None,
+        typer.Option(help="Rule file: JSON, TOML or YAML [default: built-in, and the log's own]."),
     ] = None,
     blocks: Annotated[
         bool, typer.Option(help="Make Prometheus blocks, for which promtool is needed.")
@@ -38,7 +38,7 @@ def backfill(
     if not file.exists():
         refuse(f"{file}: no such file")
     try:
-        chosen = Rule() if rule is None else read_rule(rule)
+        chosen = None if rule is None else read_rule(rule)
         analysis = analyze_with_progress(file, chosen, outages_only=False)
     except (LogFileError, RuleFileError) as error:
         refuse(error)
@@ -51,7 +51,7 @@ def backfill(
             task = progress.add_task("writing OpenMetrics", total=len(analysis.measurements))
             written = write_openmetrics(
                 analysis.measurements,
-                chosen,
+                analysis.under(chosen),
                 out / "openmetrics",
                 step_seconds=step,
                 progress=lambda count: progress.advance(task, count),

@@ -28,7 +28,9 @@ def explain(
     ],
     log: Annotated[Path, typer.Option(help="The log in which it is: file or captured folder.")],
     *,
-    rule: Annotated[Path | None, typer.Option(help="Rule file [default: the built-in rule].")] = None,
+    rule: Annotated[
+        Path | None, typer.Option(help="Rule file [default: built-in, and the log's own].")
+    ] = None,
     svg: Annotated[Path | None, typer.Option(help="Draw the plot into this SVG file.")] = None,
     every_slot: Annotated[
         bool, typer.Option("--all", help="Show every slot, also where long stretches are alike.")

@@ -14,7 +14,6 @@ from typer.core import TyperGroup
 from streams import telemetry
 from streams.cli.outcome import fail
 from streams.detect import APP_ID
-from streams.detect.rule.cusum import Rule
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError, partitions_of
 from streams.kafka.topics import Topics
@@ -138,10 +137,7 @@ def detect(
         partitions = asyncio.run(partitions_of(connection, topics.measurements))
     except PublishError as error:
         fail(error)
-    rule = Rule()
-    telemetry.emit(telemetry.StageStarted({"rule": rule.version, "partitions": partitions}))
-    stage = make_app(
-        connection, partitions=partitions, topics=topics, rule=rule, app_id=app_id, web_port=web_port
-    )
+    telemetry.emit(telemetry.StageStarted({"partitions": partitions}))
+    stage = make_app(connection, partitions=partitions, topics=topics, app_id=app_id, web_port=web_port)
     worker = faust.Worker(stage, loglevel="warning", redirect_stdouts=False, override_logging=False)
     worker.execute_from_commandline()

@@ -22,6 +22,8 @@ from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
 from streams.detect.link.tracker import Output
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
+from streams.detect.rules_reader import RulesReader
 from streams.kafka.connection import kafka_connection
 from streams.kafka.publish import partitions_of
 from streams.kafka.topics import Topics
@@ -67,9 +69,9 @@ class Detect:
     """The stage: follows the partitions assigned to this worker."""
 
     def __init__(
-        self, app: Any, topics: Topics, rule: Rule, settings: DetectSettings, connection: dict[str, Any]
+        self, app: Any, topics: Topics, settings: DetectSettings, connection: dict[str, Any]
     ) -> None:
-        self._app, self._topics, self._rule, self._settings = app, topics, rule, settings
+        self._app, self._topics, self._settings = app, topics, settings
         self._connection = connection
         raw = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
         self._measurements = app.topic(topics.measurements, **raw)
@@ -79,9 +81,11 @@ class Detect:
         self._table = app.Table("links", key_type=bytes, value_type=bytes)
         self._followers: dict[int, Follower] = {}
         self._turn = asyncio.Lock()
+        self._rules = RulesReader(connection, topics.rules, Rules(Rule(), settings.rule_lead_ms))
         app.agent(self._measurements, name="detect")(self._follow)
         app.on_partitions_assigned.connect(self._forget_others)
         app.on_rebalance_complete.connect(self._rewind)
+        app.on_before_shutdown.connect(self._close)
 
     async def _follow(self, stream: Any) -> None:
         """Take in measurements in the order of their partition.
@@ -141,6 +145,7 @@ class Detect:
                 where = self._topics.measurements, partition, position
                 telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, str(error)))
             return
+        await self._rules.read_for(measurement.watermark_ms)
         clock_ms = follower.detector.clock_ms
         applied = follower.detector.apply(measurement, position)
         if said:
@@ -185,6 +190,7 @@ class Detect:
 
     async def _save(self, follower: Follower, partition: int) -> None:
         """Confirm what was sent, write the states, confirm those, then acknowledge."""
+        await self._rules.read()
         await follower.confirm()
         saved = save(follower.detector, follower.next_position)
         known = self._own(partition)
@@ -207,7 +213,8 @@ class Detect:
             reader.assign([source])
             published_until = await reader.committed(source) or 0
         source_partitions = await partitions_of(self._connection, self._topics.lookups)
-        detector = Detector(self._rule, self._settings, range(source_partitions))
+        await self._rules.read()
+        detector = Detector(self._rules.rules, self._settings, range(source_partitions))
         own = {key: self._table[name] for key, name in self._own(partition).items()}
         follower = Follower(detector, load(detector, own) or 0, published_until)
         if follower.next_position < published_until:
@@ -244,6 +251,10 @@ class Detect:
             if source.topic == self._topics.measurements and not committed:
                 await consumer.seek(source, 0)
 
+    async def _close(self, _app: Any, **_: Any) -> None:
+        """Let go of what Faust does not know of."""
+        await self._rules.close()
+
     async def _forget_others(self, _app: Any, assigned: set[Any], **_: Any) -> None:
         """Drop the followers of partitions that are another worker's now, which goes on from the table."""
         kept = {source.partition for source in assigned if source.topic == self._topics.measurements}
@@ -259,7 +270,6 @@ def make_app(
     *,
     partitions: int,
     topics: Topics | None = None,
-    rule: Rule | None = None,
     settings: DetectSettings | None = None,
     app_id: str = APP_ID,
     web_port: int | None = None,
@@ -288,7 +298,7 @@ def make_app(
         web_bind="127.0.0.1",
         web_host="127.0.0.1",
     )
-    detect = Detect(app, topics or Topics(), rule or Rule(), settings or DetectSettings(), connection)
+    detect = Detect(app, topics or Topics(), settings or DetectSettings(), connection)
     app.page("/links/")(detect.page)
     return app
 

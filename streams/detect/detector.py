@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from streams.detect.link.history import PACK_AFTER_MS
 from streams.detect.link.minute import MINUTE_MS
 from streams.detect.link.tracker import Late, LinkTracker, Output
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.model import events
 from streams.model.digest import combine
 from streams.model.measurement import Measurement, Source
@@ -70,8 +70,9 @@ class Applied(NamedTuple):
 
 
 class Detector:
-    """Follows the links of one partition of `link.measurements`.
+    """Follows the links of one partition of `link.measurements`, each under its own rules.
 
+    A revision of a rule may be given to ``rules`` at any time before the clock reaches its own.
     ``partitions`` are the source partitions whose watermarks make the clock; the clock stands until each
     has been heard. With ``outages_only`` no windows are made; the outages are the same. Where nobody waits
     for what is found the clock may be ``unhurried``: it goes in steps of `STEP_MS`, and at last by
@@ -80,14 +81,14 @@ class Detector:
 
     def __init__(
         self,
-        rule: Rule,
+        rules: Rules,
         settings: DetectSettings,
         partitions: Iterable[int],
         *,
         outages_only: bool = False,
         unhurried: bool = False,
     ) -> None:
-        self.rule, self.settings = rule, settings
+        self.rules, self.settings = rules, settings
         self._unhurried = unhurried
         self._step_ms = STEP_MS if unhurried else settings.slot_ms
         self._next_ms = NOT_YET
@@ -184,7 +185,7 @@ class Detector:
         """Return the tracker of a link, new if the link is."""
         tracker = self.trackers.get(link)
         if tracker is None:
-            tracker = LinkTracker(link, self.rule, self.settings, self._evidence)
+            tracker = LinkTracker(link, self.rules.of(link), self.settings, self._evidence)
             tracker.windows.wanted = not self._outages_only
             self.trackers[link] = tracker
             if self._unhurried:

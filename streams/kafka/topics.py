@@ -43,6 +43,7 @@ class Topics:
     outages: str = "link.outages"
     outages_latest: str = "link.outages.latest"
     exclusions: str = "link.exclusions"
+    rules: str = "link.rules"
     dead_letters: str = "pipeline.dead_letters"
 
     def suffixed(self, suffix: str) -> Self:

@@ -23,10 +23,15 @@ class MeasureSettings(Struct, frozen=True):
 
 
 class DetectSettings(Struct, frozen=True):
-    """How `detect` keeps history: a record later than ``allowed_lateness_ms`` no longer corrects."""
+    """How `detect` keeps history: a record later than ``allowed_lateness_ms`` no longer corrects.
+
+    A rule takes effect no earlier than ``rule_lead_ms`` after the broker took it, so that every worker knows
+    it by then: more than events may be ahead of the broker's clock.
+    """
 
     slot_ms: int = SLOT_MS
     window_ms: int = 60_000
     allowed_lateness_ms: int = 6 * 3_600_000
     lookup_timeout_ms: int = 30_000
     out_of_orderness_ms: int = 5_000
+    rule_lead_ms: int = 120_000

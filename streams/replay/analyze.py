@@ -10,11 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import RULES_TOPIC, Rules
+from streams.detect.rule.rules import decode as decode_rule
 from streams.logs.file import chunked, read_partitions, seldom_collected
 from streams.measure.meter import DeadLetter
 from streams.model import events
 from streams.model.canonical import encode, final_outages
+from streams.model.digest import Entry
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
 from streams.model.record import Record, by_partition
@@ -36,7 +41,8 @@ class Analysis:
 
     ``records`` counts how each record ended; ``pending`` those after the last cut of their partition, which
     a broker run would not have measured yet either; ``ignored`` those of topics that carry no events.
-    ``partitions`` are those of `npd.lookups`.
+    ``partitions`` are those of `npd.lookups`,
+    ``rules`` what `link.rules` says.
     """
 
     found_windows: Sequence[Window] = ()
@@ -48,6 +54,7 @@ class Analysis:
     ignored: int = 0
     packed: dict[tuple[str, int], Packed[Measurement]] = field(default_factory=dict)
     outages_only: bool = False
+    rules: Rules = field(default_factory=lambda: Rules(Rule()))
 
     @property
     def measurements(self) -> Sequence[Measurement]:
@@ -73,8 +80,8 @@ class Analysis:
         if self.outages_only:
             raise ValueError("this analysis was asked for outages only")
 
-    def take(self, batch: Batch) -> None:
-        """Take in what some records gave."""
+    def take(self, batch: Batch) -> list[int]:
+        """Take in what some records gave; return the times of the rules that became known by it."""
         for block in batch.blocks:
             source = block.topic, block.partition
             self.packed.setdefault(source, Packed(Measurement)).add(block.data, block.rows)
@@ -84,6 +91,26 @@ class Analysis:
         self.dead_letters += batch.dead_letters
         if batch.partitions is not None:
             self.partitions = batch.partitions
+        return [at_ms for partition, entry in batch.rules for at_ms in self._take_rule(partition, entry)]
+
+    def _take_rule(self, partition: int, entry: Entry) -> list[int]:
+        offset, logged_at_ms, key, value = entry
+        try:
+            effective_ms = self.rules.take(decode_rule(value), logged_at_ms)
+        except (msgspec.DecodeError, ValueError) as error:
+            letter = DeadLetter(offset, logged_at_ms, "wrong_shape", str(error), key, value)
+            self.dead_letters.append((RULES_TOPIC, partition, letter))
+            self.records.dead_letter += 1
+            return []
+        if effective_ms is None:
+            self.records.duplicate += 1
+            return []
+        self.records.applied += 1
+        return [effective_ms]
+
+    def under(self, rule: Rule | None) -> Rules:
+        """Return what judges the log where a rule, or none, is given; see `analyze`."""
+        return self.rules if rule is None else Rules(rule)
 
     def final(self) -> list[Outage]:
         """Return the last revision of each outage that stands."""
@@ -115,12 +142,15 @@ def analyze(
 ) -> Analysis:
     """Run the pipeline over a log file, or over records in log order.
 
+    Without a ``rule`` the built-in one and the log's own `link.rules` judge, as `detect` does; with one it
+    alone.
+
     ``progress`` is called with the number of records read since its last call. A file is metered in a process
     ``beside`` this one (None: where that is worth it), which changes no result. With ``outages_only`` windows
     are not made, nor measurements of submissions, at about half the cost. Raise `LogFileError` where the file
     cannot be read, `WorkerError` where that process fails.
     """
-    measure, detect, rule = measure or MeasureSettings(), detect or DetectSettings(), rule or Rule()
+    measure, detect = measure or MeasureSettings(), detect or DetectSettings()
     with seldom_collected():
         if not isinstance(log, Path):
             batches = metered(map(by_partition, chunked(log)), measure, lookups_only=outages_only)
@@ -128,11 +158,12 @@ def analyze(
             batches = metered_beside(log, measure, lookups_only=outages_only)
         else:
             batches = metered(read_partitions(log), measure, lookups_only=outages_only)
-        return _judged(Analysis(outages_only=outages_only), batches, rule, detect, progress)
+        analysis = Analysis(outages_only=outages_only, rules=Rules(Rule(), detect.rule_lead_ms))
+        return _judged(analysis, batches, rule, detect, progress)
 
 
-def judge(analysis: Analysis, rule: Rule, settings: DetectSettings | None = None) -> None:
-    """Find the windows and outages of what was measured, in place of any found before."""
+def judge(analysis: Analysis, rule: Rule | None, settings: DetectSettings | None = None) -> None:
+    """Find the windows and outages of what was measured, in place of any found before; see `analyze`."""
     judging = _begin(analysis, rule, settings or DetectSettings(), analysis.partitions)
     analysis.found_windows, analysis.outages = judging.finish()
 
@@ -140,24 +171,24 @@ def judge(analysis: Analysis, rule: Rule, settings: DetectSettings | None = None
 def _judged(
     analysis: Analysis,
     batches: Iterable[Batch],
-    rule: Rule,
+    rule: Rule | None,
     settings: DetectSettings,
     progress: Callable[[int], None] | None,
 ) -> Analysis:
     """Judge what was measured while it comes.
 
-    Where a source partition turns up too late for that, all is judged again.
+    Where something turns up too late for that (a source partition, a rule), all is judged again.
     """
     judging: Judging | None = None
     in_turn, read = True, 0
     for batch in batches:
-        analysis.take(batch)
+        changed_ms = analysis.take(batch)
         read += batch.read
         if judging is not None:
             blocks = [
                 (block.partition, block.data) for block in batch.blocks if block.topic == events.LOOKUPS
             ]
-            in_turn = in_turn and judging.go_on(blocks)
+            in_turn = in_turn and judging.go_on(blocks, () if rule is not None else changed_ms)
         elif read >= JUDGE_FROM_RECORDS:
             judging = _begin(analysis, rule, settings, [p for t, p in analysis.packed if t == events.LOOKUPS])
         if progress is not None:
@@ -170,9 +201,11 @@ def _judged(
     return analysis
 
 
-def _begin(analysis: Analysis, rule: Rule, settings: DetectSettings, partitions: Iterable[int]) -> Judging:
+def _begin(
+    analysis: Analysis, rule: Rule | None, settings: DetectSettings, partitions: Iterable[int]
+) -> Judging:
     """Return the judging of all that was measured so far."""
-    judging = Judging(rule, settings, partitions, outages_only=analysis.outages_only)
+    judging = Judging(analysis.under(rule), settings, partitions, outages_only=analysis.outages_only)
     judging.go_on(
         (partition, block)
         for partition in judging.partitions

@@ -27,6 +27,7 @@ from streams.detect.rule.cusum import (
     weigh,
 )
 from streams.detect.rule.normal import slow_answers
+from streams.detect.rule.rules import LinkRules, Rules
 from streams.model.measurement import LinkSlot, Measurement
 from streams.model.outage import Outage
 from streams.model.settings import DetectSettings
@@ -104,18 +105,18 @@ def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanati
 
     Raises `LogFileError` where the log cannot be read, `UnknownOutageError` where it has no such outage.
     """
-    rule = rule or Rule()
     analysis = analyze(Path(log), rule, outages_only=True)
     revisions = _revisions(outage, analysis.outages)
     last = revisions[-1]
     end_ms = last.end_ms
-    steps = trace(last.link, analysis.lookup_measurements, rule)
+    rules = analysis.under(rule)
+    steps = trace(last.link, analysis.lookup_measurements, rules)
     first_ms = min(revision.start_ms for revision in revisions) - LEAD_MS
     last_ms = max(revision.detected_at_ms for revision in revisions)
     if end_ms is not None:
         last_ms = max([end_ms, last_ms, *(step.end_ms for step in steps if step.edge_ms == end_ms)])
     shown = [step for step in steps if first_ms <= step.end_ms and step.start_ms <= last_ms + LEAD_MS]
-    return Explanation(last, revisions, rule, shown)
+    return Explanation(last, revisions, rules.of(last.link).at(last.start_ms), shown)
 
 
 def _revisions(wanted: str, outages: Iterable[Outage]) -> list[Outage]:
@@ -134,11 +135,11 @@ def _revisions(wanted: str, outages: Iterable[Outage]) -> list[Outage]:
     raise UnknownOutageError(f"{what} {wanted} in this log; it has {listed or 'none at all'}")
 
 
-def trace(link: str, measurements: Iterable[Measurement], rule: Rule) -> list[Step]:
+def trace(link: str, measurements: Iterable[Measurement], rules: Rules) -> list[Step]:
     """Return every step of the rule for a link; a slot judged again stands as last judged."""
     lookups = sorted(measurements, key=lambda item: (item.watermark_ms, item.source))
     partitions = sorted({item.source.partition for item in lookups})
-    detector = _TracingDetector(rule, DetectSettings(), partitions, link)
+    detector = _TracingDetector(rules, DetectSettings(), partitions, link)
     for measurement in lookups:
         detector.apply(measurement)
     return [detector.steps[start_ms] for start_ms in sorted(detector.steps)]
@@ -147,8 +148,8 @@ def trace(link: str, measurements: Iterable[Measurement], rule: Rule) -> list[St
 class _TracingDetector(Detector):
     """Detects as ever, and notes the steps of one link."""
 
-    def __init__(self, rule: Rule, settings: DetectSettings, partitions: list[int], link: str) -> None:
-        super().__init__(rule, settings, partitions, outages_only=True)
+    def __init__(self, rules: Rules, settings: DetectSettings, partitions: list[int], link: str) -> None:
+        super().__init__(rules, settings, partitions, outages_only=True)
         self.steps: dict[int, Step] = {}
         self._traced = link
 
@@ -158,7 +159,7 @@ class _TracingDetector(Detector):
         tracker = super().tracker(link)
         if fresh and link == self._traced:
             lookback_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
-            history = _TracingHistory(self.rule, self.settings, lookback_ms, self.steps)
+            history = _TracingHistory(tracker.rules, self.settings, lookback_ms, self.steps)
             tracker.history = tracker.windows.history = history
             history.watched = tracker.windows.watched
         return tracker
@@ -168,9 +169,9 @@ class _TracingHistory(History):
     """Judges as ever, and notes each step by the start of its slot."""
 
     def __init__(
-        self, rule: Rule, settings: DetectSettings, lookback_ms: int, steps: dict[int, Step]
+        self, rules: LinkRules, settings: DetectSettings, lookback_ms: int, steps: dict[int, Step]
     ) -> None:
-        super().__init__(rule, settings, lookback_ms)
+        super().__init__(rules, settings, lookback_ms)
         self._steps = steps
 
     def _judge(
@@ -210,7 +211,7 @@ def _step(
     decided: Decided | None,
     history: _TracingHistory,
 ) -> Step:
-    rule, names = history.rule, TRANSITIONS[before.condition]
+    rule, names = history.rules.at(slot.start_ms), TRANSITIONS[before.condition]
     # The sums as they stood when the verdict fell: with it they begin anew.
     tests = weigh(before, slot.start_ms, counts, rule, normal).tests
     bars = [

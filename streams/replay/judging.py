@@ -1,7 +1,8 @@
 """Measurements judged while they come, block by block, the partitions kept together in time.
 
 Which partition's come first changes no result, as the clock is the least watermark of all; so a block of the
-partition that is furthest behind is next.
+partition that is furthest behind is next. A revision of a rule must be known before the clock reaches its
+time.
 """
 
 from collections import deque
@@ -9,7 +10,7 @@ from collections.abc import Iterable
 
 from streams.detect.detector import Detector
 from streams.detect.link.tracker import Output
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.model.canonical import ordered_outages
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
@@ -24,9 +25,9 @@ class Judging:
     """
 
     def __init__(
-        self, rule: Rule, settings: DetectSettings, partitions: Iterable[int], *, outages_only: bool = False
+        self, rules: Rules, settings: DetectSettings, partitions: Iterable[int], *, outages_only: bool = False
     ) -> None:
-        self._detector = Detector(rule, settings, partitions, outages_only=outages_only, unhurried=True)
+        self._detector = Detector(rules, settings, partitions, outages_only=outages_only, unhurried=True)
         self._unpack = unpacker(Measurement)
         self._blocks: dict[int, deque[bytes]] = {at: deque() for at in self._detector.watermarks}
         self._ended = False
@@ -38,11 +39,14 @@ class Judging:
         """The source partitions whose least watermark is the clock."""
         return set(self._blocks)
 
-    def go_on(self, blocks: Iterable[tuple[int, bytes]]) -> bool:
+    def go_on(self, blocks: Iterable[tuple[int, bytes]], changed_ms: Iterable[int] = ()) -> bool:
         """Take in packed measurements of partitions, each partition's in order.
 
-        Return False where one is of a partition not known: then all that is found from here on is worthless.
+        ``changed_ms`` are the times of rules that became known since the last call. Return False where one
+        has passed already, or a block is of a partition not known: all that is found then is worthless.
         """
+        if any(at_ms < self._detector.clock_ms for at_ms in changed_ms):
+            return False
         for partition, block in blocks:
             if partition not in self._blocks:
                 return False

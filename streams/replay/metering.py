@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, field
 
+from streams.detect.rule.rules import RULES_TOPIC
 from streams.measure.decode import DECODERS
 from streams.measure.meter import DeadLetter, Meter, SubmissionCounter
 from streams.model import events
+from streams.model.digest import Entry
 from streams.model.measurement import RecordCounts
 from streams.model.record import ByPartition
 from streams.model.settings import MeasureSettings
@@ -29,8 +31,8 @@ class Batch(Struct, array_like=True, tag="batch"):
     """What some consecutive records of a log gave.
 
     ``read`` counts the records, ``ignored`` those of topics that carry no events, ``records`` how those of
-    the measurements ended. The last batch has in ``partitions`` those of `npd.lookups`, and in ``pending``
-    the records after the last cuts.
+    the measurements ended. ``rules`` are the records of `link.rules`. The last batch has in ``partitions``
+    those of `npd.lookups`, and in ``pending`` the records after the last cuts.
     """
 
     read: int
@@ -38,6 +40,7 @@ class Batch(Struct, array_like=True, tag="batch"):
     records: RecordCounts = field(default_factory=RecordCounts)
     blocks: list[Block] = field(default_factory=list)
     dead_letters: list[tuple[str, int, DeadLetter]] = field(default_factory=list)
+    rules: list[tuple[int, Entry]] = field(default_factory=list)
     pending: int = 0
     partitions: list[int] | None = None
 
@@ -53,7 +56,9 @@ def metered(
     for chunk in chunks:
         batch = Batch(sum(map(len, chunk.values())))
         for (topic, partition), entries in chunk.items():
-            if topic not in DECODERS:
+            if topic == RULES_TOPIC:
+                batch.rules += [(partition, entry) for entry in entries]
+            elif topic not in DECODERS:
                 batch.ignored += len(entries)
             else:
                 meter = meters.get((topic, partition))

@@ -25,6 +25,7 @@ from streams.telemetry.detecting import (
     MeasurementApplied,
     MeasurementDuplicate,
     OutagePublished,
+    RuleLearned,
     SlotFinalised,
     WindowPublished,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "RecordsMetered",
     "RecordsRead",
     "RequestServed",
+    "RuleLearned",
     "SlotFinalised",
     "StageFailed",
     "StageStarted",

@@ -251,6 +251,25 @@ class OutagePublished:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleLearned:
+    """A revision of a rule was read; it judges from ``effective_ms`` on."""
+
+    name: ClassVar[str] = "rule_learned"
+    level: ClassVar[Level] = "info"
+    version: str
+    withdrawn: bool
+    effective_ms: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return which rule and revision it is, and from when on it judges."""
+        return {"rule": self.version, "withdrawn": self.withdrawn, "effective_ms": self.effective_ms}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the record among those read."""
+        store.add(RECORDS, (stage, "applied"))
+
+
+@dataclass(frozen=True, slots=True)
 class LinkRestored:
     """After a start or an assignment this process goes on with a link as it was left.
 

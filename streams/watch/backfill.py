@@ -13,7 +13,7 @@ from typing import Final
 
 from streams import telemetry
 from streams.detect.detector import NOT_YET, Detector
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.model import events
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
@@ -39,7 +39,7 @@ class Backfilled:
 
 def write_openmetrics(
     measurements: Iterable[Measurement],
-    rule: Rule,
+    rules: Rules,
     out: Path,
     *,
     step_seconds: int = 60,
@@ -52,7 +52,7 @@ def write_openmetrics(
     history = _History(out, step_seconds * 1000)
     ordered = sorted(measurements, key=lambda one: (one.watermark_ms, one.source))
     lookups = sorted({m.source.partition for m in ordered if m.source.topic == events.LOOKUPS})
-    detector = Detector(rule, DetectSettings(), lookups)
+    detector = Detector(rules, DetectSettings(), lookups)
     for measurement in ordered:
         history.reach(measurement.watermark_ms)
         for stage, occurrence in _told(measurement, detector):

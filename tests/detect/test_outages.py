@@ -10,6 +10,7 @@ from small_logs import START_MS, Fault, Told, by_watermark, detect, draw_log, me
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.settings import DetectSettings
 
@@ -129,7 +130,7 @@ def test_a_restored_state_goes_on_as_the_one_it_was_taken_from(cut):
     half = int(len(order) * cut)
     first = detect(measurements, order=order[:half])
     saved = save(first.detector, half)
-    second = Detector(Rule(), DetectSettings(), sorted(measurements))
+    second = Detector(Rules(Rule()), DetectSettings(), sorted(measurements))
     assert load(second, saved) == half
     for position, measurement in enumerate(order[half:], start=half):
         take(first, second.apply(measurement, position).output)

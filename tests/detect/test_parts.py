@@ -17,6 +17,7 @@ from streams.detect.rule.cusum import QUIET, Rule
 from streams.detect.rule.edges import onset_ms, recovery_ms, slow_seconds
 from streams.detect.rule.expected import HOUR_MS, HOURS_A_WEEK, Expected
 from streams.detect.rule.normal import LADDER_MS, Block, block_of, coarse, normal_after, slow_answers
+from streams.detect.rule.rules import LinkRules
 from streams.model.measurement import Asked, LinkSlot
 from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_of
@@ -115,7 +116,7 @@ def test_late_facts_leave_the_past_as_if_they_had_come_in_time(told, pack_after)
         )
         for at, _, of in told
     ]
-    in_time, corrected = (History(Rule(), DetectSettings(), 40_000) for _ in range(2))
+    in_time, corrected = (History(LinkRules(Rule()), DetectSettings(), 40_000) for _ in range(2))
     corrected.pack_after_ms = pack_after * MINUTE_MS
     for at in sorted({slot.start_ms for slot in facts}):
         in_time.add(reduce(merged, [slot for slot in facts if slot.start_ms == at]))

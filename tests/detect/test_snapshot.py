@@ -10,6 +10,7 @@ from small_logs import Fault, Result, Told, by_watermark, draw_log, measure, tak
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.model.canonical import encode
 from streams.model.settings import DetectSettings
 
@@ -25,7 +26,7 @@ def revisions(result):
 
 def fresh(measurements):
     """Return a detector that has seen nothing."""
-    return Detector(Rule(), DetectSettings(), sorted(measurements))
+    return Detector(Rules(Rule()), DetectSettings(), sorted(measurements))
 
 
 def busy_measurements():

@@ -8,6 +8,7 @@ import msgspec
 
 from streams.detect.detector import Detector
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.measure.meter import Meter
 from streams.model.canonical import final_outages
 from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, LookupRequested
@@ -145,7 +146,7 @@ def measure(log, settings=None):
 def detect(measurements, *, order=None, rule=None, settings=None, unhurried=False):
     """Return what comes of measurements, read in ``order`` (by default that of their watermarks)."""
     detector = Detector(
-        rule or Rule(), settings or DetectSettings(), sorted(measurements), unhurried=unhurried
+        Rules(rule or Rule()), settings or DetectSettings(), sorted(measurements), unhurried=unhurried
     )
     result = Result(detector=detector)
     for measurement in order or by_watermark(measurements):

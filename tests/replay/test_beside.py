@@ -12,6 +12,7 @@ from replay_logs import T0, make_log, submissions
 from lab.histories import draw
 from streams.detect.detector import Detector
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
 from streams.logs.file import LogFileError, log_writer
 from streams.measure.meter import Meter
 from streams.model.canonical import encode, ordered_outages, ordered_windows
@@ -63,7 +64,7 @@ def plainly(records):
             meter.feed(those)
             cuts += meter.measurements
             partitions.append(partition)
-    detector = Detector(Rule(), DetectSettings(), sorted(partitions))
+    detector = Detector(Rules(Rule()), DetectSettings(), sorted(partitions))
     in_order = sorted(cuts, key=lambda cut: (cut.watermark_ms, cut.source))
     outputs = [detector.apply(cut).output for cut in in_order]
     windows = [window for output in outputs for published in output.values() for window in published.windows]
@@ -102,7 +103,8 @@ def test_a_process_beside_changes_nothing(file):
     alone, with_another = analyze(file, beside=False), analyze(file, beside=True)
     assert judged(with_another) == judged(alone)
     assert list(with_another.measurements) == list(alone.measurements)
-    told = {field.name for field in fields(alone)} - {"found_windows", "packed"}
+    assert with_another.rules.revisions == alone.rules.revisions
+    told = {field.name for field in fields(alone)} - {"found_windows", "packed", "rules"}
     assert {name: getattr(with_another, name) for name in told} == {
         name: getattr(alone, name) for name in told
     }

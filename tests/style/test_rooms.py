@@ -20,6 +20,7 @@ MAY_IMPORT = {
 SHELLS = {
     "streams/__main__.py": "starts the command line",
     "streams/detect/app.py": "the Faust worker",
+    "streams/detect/rules_reader.py": "reads the rules",
     "streams/ingest/xroad/files.py": "reads the files of X-Road",
     "streams/ledger/store/database.py": "opens the database",
     "streams/ledger/proof/heads.py": "reads and makes the key file",

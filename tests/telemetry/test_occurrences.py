@@ -88,6 +88,7 @@ EVERY_OCCURRENCE = [
     telemetry.ConsumerLag({("npd.lookups", 0): 12}),
     telemetry.RecordsRead("applied", 5),
     telemetry.RecordRejected("schema", "link.measurements", 0, 7, "source missing"),
+    telemetry.RuleLearned("strict@2", withdrawn=False, effective_ms=1_700_000_400_000),
     telemetry.RecordsMetered("npd.lookups", 3, MEASUREMENT.records),
     telemetry.MeasurementCut(MEASUREMENT),
     telemetry.PartitionRebuilt("npd.lookups", 0, 50, 90),

@@ -22,7 +22,7 @@ from streams.detect.link.placing import (
     first_edge_ms,
     settled_edge_ms,
 )
-from streams.detect.rule.cusum import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
+from streams.detect.rule.cusum import QUIET, Counts, Normal, RuleState, Verdict, step
 from streams.detect.rule.normal import (
     BLOCK_MS,
     BLOCKS,
@@ -35,6 +35,7 @@ from streams.detect.rule.normal import (
     slow_answers,
     usual_of,
 )
+from streams.detect.rule.rules import EVER, LinkRules
 from streams.model.events import NO_RESPONSE
 from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
@@ -48,8 +49,8 @@ BLOCKS_IN_HAND: Final = 4
 class History:
     """Facts and verdicts of one link."""
 
-    def __init__(self, rule: Rule, settings: DetectSettings, lookback_ms: int) -> None:
-        self.rule, self.settings = rule, settings
+    def __init__(self, rules: LinkRules, settings: DetectSettings, lookback_ms: int) -> None:
+        self.rules, self.settings = rules, settings
         self.minutes: dict[int, Minute] = {}
         self.past: list[Decided] = []
         """Verdicts whose minutes are forgotten already."""
@@ -60,8 +61,9 @@ class History:
         self._unpacked: deque[int] = deque()
         self._deciding: list[int] = []
         self._normals: dict[int, Normal] = {}
-        self._recent = list[Block](), normal_after([], rule, settings.slot_ms)
-        """The blocks that were last asked what is normal after them, and that."""
+        first = rules.at(EVER)
+        self._recent = list[Block](), first, normal_after([], first, settings.slot_ms)
+        """The blocks that were last asked what is normal after them, under which rule, and that."""
         self._usual: dict[int, dict[int, Usual]] = {}
         self._lookback_ms = lookback_ms
         self.pack_after_ms = PACK_AFTER_MS
@@ -146,9 +148,10 @@ class History:
             if known_ms > now_ms:
                 pending.append(known_ms)
             elif at in self.minutes:
-                normal = self.normal_at(decided.decided_ms - self.settings.slot_ms)
+                slot_ms = decided.decided_ms - self.settings.slot_ms
+                normal, rule = self.normal_at(slot_ms), self.rules.at(slot_ms)
                 settled_ms = settled_edge_ms(
-                    decided, before, after, known_ms, self._slots, self._lookback_ms, self.rule, normal
+                    decided, before, after, known_ms, self._slots, self._lookback_ms, rule, normal
                 )
                 minute = self.minutes[at]
                 settled = replace(decided, settled_ms=settled_ms)
@@ -184,9 +187,10 @@ class History:
         if known is None:
             end = bisect_left(self.blocks, block_ms, key=_start)
             blocks = self.blocks[max(end - BLOCKS, 0) : end]
-            if blocks != self._recent[0]:  # on a quiet link most blocks say nothing, and the last ones stay
-                self._recent = blocks, normal_after(blocks, self.rule, self.settings.slot_ms)
-            known = self._normals[block_ms] = self._recent[1]
+            rule = self.rules.at(block_ms)
+            if (blocks, rule) != self._recent[:2]:  # on a quiet link the last blocks often stay
+                self._recent = blocks, rule, normal_after(blocks, rule, self.settings.slot_ms)
+            known = self._normals[block_ms] = self._recent[2]
         return known
 
     def volume_before(self, at_ms: int) -> int | None:
@@ -245,22 +249,23 @@ class History:
         slow = slow_answers(slot.latency, normal.slow_ms)
         if failed <= 0 and slow <= 0 and state == QUIET:
             return state, None
-        end_ms = slot.start_ms + self.settings.slot_ms
+        end_ms, rule = start_ms + self.settings.slot_ms, self.rules.at(start_ms)
         counts = Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
 
         def holds(verdict: Verdict) -> bool:
             return self._confirmed(verdict, state, end_ms, earlier)
 
-        after, verdict = step(state, slot.start_ms, end_ms, counts, self.rule, normal, holds)
+        after, verdict = step(state, slot.start_ms, end_ms, counts, rule, normal, holds)
         if verdict is None:
             return after, None
-        edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, self.rule, normal)
+        edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
         return after, Decided(end_ms, verdict, edge_ms, slow)
 
     def _confirmed(self, verdict: Verdict, state: RuleState, end_ms: int, earlier: list[Decided]) -> bool:
         """Say whether a verdict holds by the time of asking; ``earlier`` are those of its minute."""
-        slots, rule, normal = self._slots, self.rule, self.normal_at(end_ms - self.settings.slot_ms)
+        slot_ms = end_ms - self.settings.slot_ms
+        slots, rule, normal = self._slots, self.rules.at(slot_ms), self.normal_at(slot_ms)
         if verdict.condition == "UP":
             edge_ms = first_edge_ms(state, verdict, end_ms, slots, self._lookback_ms, rule, normal)
             return confirmed_recovery(edge_ms, end_ms, slots, rule, normal)
@@ -362,7 +367,7 @@ class History:
             attempts = sum(minute.attempts for minute in minutes)
             failures = sum(minute.failures for minute in minutes)
             latencies = self._usual_in(block_ms) if attempts >= LEAST_ATTEMPTS else []
-            block = block_of(block_ms, attempts, max(failures, 0), latencies, self.rule)
+            block = block_of(block_ms, attempts, max(failures, 0), latencies, self.rules.at(block_ms))
         at = bisect_left(self.blocks, block_ms, key=_start)
         there = at < len(self.blocks) and self.blocks[at].start_ms == block_ms
         known = self.blocks[at] if there else None

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from streams.detect.link.minute import Decided
 from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import LinkRules
 
 
 class TroubleSpell(Struct, array_like=True):
@@ -32,10 +33,11 @@ class TroubleSpell(Struct, array_like=True):
     down: bool = False
 
 
-def spells_of(verdicts: Iterable[Decided], rule: Rule) -> list[TroubleSpell]:
-    """Return the spells that verdicts, in order of decision, speak of."""
+def spells_of(verdicts: Iterable[Decided], rules: LinkRules) -> list[TroubleSpell]:
+    """Return the spells that verdicts, in order of decision, speak of; each by the rule of its slot."""
     spells: list[TroubleSpell] = []
     for decided in verdicts:
+        rule = rules.at(decided.decided_ms - 1)
         last = spells[-1] if spells else None
         if last is not None and last.end_ms is None:
             _go_on(spells, decided, rule)

@@ -32,8 +32,8 @@ from streams.detect.link.outages import (
 from streams.detect.link.sight import GRACE_MS, Sight
 from streams.detect.link.spells import TroubleSpell, spells_of
 from streams.detect.link.windows import FAR, STATE_OF, Trouble, Windows, changed_minutes, minutes_of
-from streams.detect.rule.cusum import Rule
 from streams.detect.rule.expected import HOUR_MS
+from streams.detect.rule.rules import LinkRules
 from streams.model.intervals import Interval, length_ms
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import LinkStateName, Outage, Reason, Window
@@ -62,18 +62,20 @@ class Output(NamedTuple):
 class LinkTracker:
     """Follows one link."""
 
-    def __init__(self, link: str, rule: Rule, settings: DetectSettings, evidence_of: EvidenceOf) -> None:
-        self.link, self.rule, self.settings = link, rule, settings
+    def __init__(
+        self, link: str, rules: LinkRules, settings: DetectSettings, evidence_of: EvidenceOf
+    ) -> None:
+        self.link, self.rules, self.settings = link, rules, settings
         self._slot_ms = settings.slot_ms
         lookback_ms = settings.lookup_timeout_ms + 2 * settings.slot_ms
-        self.history = History(rule, settings, lookback_ms)
+        self.history = History(rules, settings, lookback_ms)
         self.published: dict[str, Outage] = {}
         """The last revision of each outage that facts may still revise."""
         self.too_late = 0
         self._evidence_of = evidence_of
         self.open: dict[int, LinkSlot] = {}
         self.late: list[Late] = []
-        self.windows = Windows(link, rule, settings, self.history)
+        self.windows = Windows(link, rules, settings, self.history)
         self.finals: list[int] = []
         self.spells: list[TroubleSpell] = []
         self.trouble: list[Trouble] = []
@@ -154,7 +156,7 @@ class LinkTracker:
                 for minute_ms, minute in forgotten:
                     if spell.start_ms - MINUTE_MS < minute_ms <= end_ms + self.settings.lookup_timeout_ms:
                         carried.add(minute_ms, minute, spell.start_ms, end_ms)
-        self._drop_old_spells(before_ms - self.rule.flap_gap_ms)
+        self._drop_old_spells(before_ms - self.rules.flap_gap_ms)
         self.windows.prune(before_ms)
 
     def _drop_old_spells(self, before_ms: int) -> None:
@@ -258,7 +260,7 @@ class LinkTracker:
         for settles_ms in self.history.settle(now_ms):
             if settles_ms not in self.finals:
                 insort(self.finals, settles_ms)
-        self.spells = spells_of(self.history.verdicts, self.rule)
+        self.spells = spells_of(self.history.verdicts, self.rules)
         unmatched = {outage.outage_id: outage for outage in self._standing()}
         for spell in self.spells:
             match = matching(spell, unmatched.values(), now_ms)
@@ -303,7 +305,7 @@ class LinkTracker:
         end_ms = FAR if spell.end_ms is None else spell.end_ms
         totals = totals_of(minutes, spell.start_ms, end_ms, self.carried.get(spell.start_ms))
         slow_ms = self.history.normal_at(spell.start_ms).slow_ms
-        drafted = draft(self.link, spell, totals, self.rule, slow_ms, now_ms)
+        drafted = draft(self.link, spell, totals, self.rules.at(spell.opened_ms - 1), slow_ms, now_ms)
         if match is None:
             evidence = self._evidence(spell.start_ms, now_ms)
             fresh = self._fresh_id(drafted)

@@ -19,9 +19,9 @@ from streams.detect.link.facts import add_counts
 from streams.detect.link.history import History
 from streams.detect.link.minute import MINUTE_MS, Minute
 from streams.detect.link.sight import GRACE_MS, Sight
-from streams.detect.rule.cusum import Rule
 from streams.detect.rule.expected import Expected
 from streams.detect.rule.normal import BLOCK_MS
+from streams.detect.rule.rules import LinkRules
 from streams.model.intervals import Intervals, clip, intersection, length_ms, union
 from streams.model.measurement import Histogram, LinkSlot
 from streams.model.outage import Kind, LinkStateName, Window
@@ -43,8 +43,8 @@ _pack: Final = msgspec.msgpack.Encoder().encode
 class Windows:
     """The windows of one link: which are due, and what was published of each."""
 
-    def __init__(self, link: str, rule: Rule, settings: DetectSettings, history: History) -> None:
-        self.link, self.rule, self.settings, self.history = link, rule, settings, history
+    def __init__(self, link: str, rules: LinkRules, settings: DetectSettings, history: History) -> None:
+        self.link, self.rules, self.settings, self.history = link, rules, settings, history
         self.sight = Sight()
         history.watched = self.watched
         self.expected = Expected()
@@ -133,7 +133,7 @@ class Windows:
         return until_ms
 
     def _vouches_until_ms(self, slot_start_ms: int) -> int:
-        slot_ms, ttl_ms = self.settings.slot_ms, self.rule.evidence_ttl_ms
+        slot_ms, ttl_ms = self.settings.slot_ms, self.rules.at(slot_start_ms).evidence_ttl_ms
         volume = self.history.volume_before(slot_start_ms)
         recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
         silence_ms = self.expected.silence_ms(slot_start_ms, recent)
@@ -235,7 +235,7 @@ class Windows:
 
     def prune(self, before_ms: int) -> None:
         """Forget what no record may correct any more."""
-        self.sight.prune(before_ms - self.rule.evidence_ttl_ms)
+        self.sight.prune(before_ms - self.rules.evidence_ttl_ms)
         old = max(bisect_left(self.evident, before_ms) - 1, 0)
         del self.evident[:old], self.vouched[:old]
         while self.published and (oldest_ms := next(iter(self.published))) < before_ms:
