@@ -15,7 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from streams.cli.ledger_options import AsJson, KeyFile, LedgerAddress, key_path, opened, read
 from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, say, styled
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
-from streams.kafka.read import RereadError, ledger_batches
+from streams.kafka.read import RereadError
 from streams.kafka.topics import Topics
 from streams.ledger.proof.compare import differing_tables
 from streams.ledger.proof.heads import (
@@ -34,6 +34,7 @@ from streams.ledger.store.rows import chunks
 from streams.ledger.store.schema import positions
 from streams.logs.file import LogFileError, read_log
 from streams.model.record import Record
+from streams.record.reread import ledger_batches
 from streams.serve.access import Role, new_token
 
 app = typer.Typer(no_args_is_help=True, help="The auditors' ledger: make, rebuild, sign, verify.")

@@ -15,9 +15,10 @@ from streams import telemetry
 from streams.cli.outcome import fail
 from streams.detect import APP_ID
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.loop import StageStoppedError
 from streams.kafka.publish import PublishError, partitions_of
 from streams.kafka.topics import Topics
-from streams.measure.stage import GROUP, Measure, StageStoppedError
+from streams.measure.stage import GROUP, Measure
 from streams.model.settings import MeasureSettings
 
 
@@ -95,6 +96,15 @@ def measure(
     *,
     max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 500,
     group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
+    dead_letter_limit: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Stop when more than this share of a source partition's records of a minute cannot be used; "
+            "1 never stops.",
+        ),
+    ] = 0.5,
     suffix: Suffix = "",
     events_suffix: EventsSuffix = None,
     metrics_port: MetricsPort = 0,
@@ -105,7 +115,12 @@ def measure(
     settings = MeasureSettings()
     telemetry.emit(telemetry.StageStarted({"max_records": max_records, "slot_ms": settings.slot_ms}))
     stage = Measure(
-        connection, settings, topics=topics_for(suffix, events_suffix), group=group, max_records=max_records
+        connection,
+        settings,
+        topics=topics_for(suffix, events_suffix),
+        group=group,
+        max_records=max_records,
+        dead_letter_share=dead_letter_limit,
     )
     try:
         run_until_stopped(stage.run())

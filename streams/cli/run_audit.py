@@ -11,6 +11,7 @@ from streams.cli.ledger_options import KeyFile, LedgerAddress, key_path, ledger_
 from streams.cli.outcome import fail, notes, refuse
 from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.loop import StageStoppedError
 from streams.ledger.proof.heads import KeyFileError, load_or_make_key
 from streams.record.stage import GROUP, RecordSettings, RecordStage, append_to
 from streams.serve.access import Access, Role, TokensFileError, read_tokens
@@ -56,6 +57,8 @@ def record(
 
         try:
             run_until_stopped(work())
+        except StageStoppedError as error:
+            fail(error)
         except SQLAlchemyError as error:
             telemetry.emit(telemetry.StageFailed(f"the ledger does not answer: {type(error).__name__}"))
             fail(f"the ledger at {ledger_address(ledger)} does not answer: {error}")

@@ -1,4 +1,4 @@
-"""Reading the broker without joining a group: whole topics for a rebuild, ranges for evidence."""
+"""Reading a stretch of a partition, from one offset to another, without joining a group."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -7,71 +7,78 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import OffsetOutOfRangeError
 
-from streams.kafka.topics import Topics
+from streams.logs.line import original_ms
 from streams.model.record import Record
-from streams.record.stage import FETCH_BYTES, declared_names, record_of
 
 SILENCE_SECONDS: Final = 30.0
+"""A broker that gives nothing for so long, though there is something to read, is given up."""
 POLL_RECORDS: Final = 20_000
+FETCH_BYTES: Final = 8 * 1024 * 1024
 
 
 class RereadError(RuntimeError):
     """Records that cannot be read again; the message says which and why."""
 
 
-async def ledger_batches(
-    connection: Mapping[str, Any],
-    topics: Topics | None = None,
-    until: Mapping[tuple[str, int], int] | None = None,
-) -> AsyncIterator[list[Record]]:
-    """Yield everything on the ledger's topics, each partition's in order, under the declared names.
-
-    ``until`` names the offsets to stop before, by declared topic and partition; else the present ends do.
-    """
-    declared = declared_names(topics or Topics())
-    async with _consumer(connection) as consumer:
-        sources = await _partitions(connection, sorted(declared))
-        ends = await consumer.end_offsets(sources)
-        begins = await consumer.beginning_offsets(sources)
-        for source in sources:
-            name = (declared[source.topic], source.partition)
-            end = ends[source] if until is None else until.get(name, 0)
-            if begins[source] > 0:
-                raise RereadError(
-                    f"{source.topic}/{source.partition} begins at offset {begins[source]}: "
-                    "what came before is gone, so the ledger cannot be made from it"
-                )
-            if end > ends[source]:
-                raise RereadError(f"{source.topic}/{source.partition} ends at {ends[source]}, before {end}")
-            async for messages in _range(consumer, source, 0, end):
-                yield [record_of(message, declared[source.topic]) for message in messages]
-
-
-async def topic_batches(connection: Mapping[str, Any], topics: list[str]) -> AsyncIterator[list[Record]]:
-    """Yield all records of topics from their first offset to their present ends, partition by partition."""
-    async with _consumer(connection) as consumer:
-        sources = await _partitions(connection, topics)
-        ends = await consumer.end_offsets(sources)
-        begins = await consumer.beginning_offsets(sources)
-        for source in sources:
-            async for messages in _range(consumer, source, begins[source], ends[source]):
-                yield [record_of(message, source.topic) for message in messages]
-
-
 @asynccontextmanager
-async def _consumer(connection: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_reader(connection: Mapping[str, Any], **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """Hold a started consumer of no group."""
-    consumer = AIOKafkaConsumer(enable_auto_commit=False, max_partition_fetch_bytes=FETCH_BYTES, **connection)
+    consumer = AIOKafkaConsumer(
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        **options,
+        **connection,
+    )
     try:
         await consumer.start()
+        await asyncio.sleep(0)  # stopped before its tasks have begun, aiokafka's consumer raises CancelledError
         yield consumer
     finally:
         await consumer.stop()
 
 
-async def _partitions(connection: Mapping[str, Any], topics: list[str]) -> list[TopicPartition]:
-    """Return the partitions of topics; raise RereadError naming those that the broker lacks."""
+async def read_range(
+    reader: AIOKafkaConsumer,
+    source: TopicPartition,
+    first: int,
+    end: int,
+    *,
+    silence_seconds: float = SILENCE_SECONDS,
+) -> AsyncIterator[list[Any]]:
+    """Yield the records at the offsets ``[first, end)`` of one partition, in order, poll by poll.
+
+    Offsets that hold no record (of transactions, or compacted away) are passed over. Raises `RereadError`
+    where the stretch is gone or nothing comes for ``silence_seconds``, aiokafka's `KafkaError` where the
+    broker refuses.
+    """
+    if first >= end:
+        return
+    name = f"{source.topic}/{source.partition}"
+    reader.assign([source])
+    reader.seek(source, first)
+    now = asyncio.get_running_loop().time
+    deadline, position = now() + silence_seconds, first
+    while position < end:
+        try:
+            got = await reader.getmany(source, timeout_ms=500, max_records=POLL_RECORDS)
+        except OffsetOutOfRangeError as error:
+            raise RereadError(f"{name}: offset {position} is not there any more") from error
+        reached = await reader.position(source)
+        if reached > position:
+            position, deadline = reached, now() + silence_seconds
+        elif now() > deadline:
+            raise RereadError(
+                f"{name}: the broker gave nothing from offset {position} on for {silence_seconds:g} s"
+            )
+        if messages := [message for message in got.get(source, ()) if message.offset < end]:
+            yield messages
+
+
+async def partitions_on(connection: Mapping[str, Any], topics: list[str]) -> list[TopicPartition]:
+    """Return the partitions of topics; raise `RereadError` naming those that the broker lacks."""
     admin = AIOKafkaAdminClient(**connection)
     try:
         await admin.start()
@@ -88,21 +95,18 @@ async def _partitions(connection: Mapping[str, Any], topics: list[str]) -> list[
     )
 
 
-async def _range(
-    consumer: AIOKafkaConsumer, source: TopicPartition, first: int, end: int
-) -> AsyncIterator[list[Any]]:
-    if first >= end:
-        return
-    consumer.assign([source])
-    consumer.seek(source, first)
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + SILENCE_SECONDS
-    while await consumer.position(source) < end:
-        got = await consumer.getmany(source, timeout_ms=500, max_records=POLL_RECORDS)
-        messages = [message for message in got.get(source, ()) if message.offset < end]
-        if got:
-            deadline = loop.time() + SILENCE_SECONDS
-        elif loop.time() > deadline:
-            raise RereadError(f"{source.topic}/{source.partition}: nothing came for {SILENCE_SECONDS:g} s")
-        if messages:
-            yield messages
+async def topic_batches(connection: Mapping[str, Any], topics: list[str]) -> AsyncIterator[list[Record]]:
+    """Yield all records of topics from their first offset to their present ends, partition by partition."""
+    async with open_reader(connection) as reader:
+        sources = await partitions_on(connection, topics)
+        ends = await reader.end_offsets(sources)
+        begins = await reader.beginning_offsets(sources)
+        for source in sources:
+            async for messages in read_range(reader, source, begins[source], ends[source]):
+                yield [record_of(message, source.topic) for message in messages]
+
+
+def record_of(message: Any, topic: str) -> Record:
+    """Return a consumer's record under its topic's declared name."""
+    logged_at_ms = original_ms(message.headers, message.timestamp)
+    return Record(topic, message.partition, message.offset, logged_at_ms, message.key, message.value or b"")

@@ -1,5 +1,6 @@
 """From bytes to events, or to the reason why not. Every reason is one of a closed set."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -18,8 +19,12 @@ REASONS: Final = (
     "clock_skew",
     "key_mismatch",
     "too_many_links",
+    "control_character",
 )
 """Why a record goes to ``pipeline.dead_letters``."""
+
+CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""The control characters of ASCII and of Latin-1. Within JSON they are escaped, or begin with the byte C2."""
 
 Decoder = Callable[[bytes], LookupEvent | SubmissionEvent]
 
@@ -35,8 +40,23 @@ def reason_for(value: bytes | None, error: Exception | None, max_bytes: int) -> 
         return "empty", "the record has no value"
     if len(value) > max_bytes:
         return "too_large", f"{len(value)} bytes; at most {max_bytes} are accepted"
+    if isinstance(error, RecursionError):
+        return "not_json", "nested too deep"
     if isinstance(error, msgspec.ValidationError):
         return "wrong_shape", str(error)
     if isinstance(error, UnicodeDecodeError):
         return "not_utf8", f"invalid UTF-8 at byte {error.start}"
     return "not_json", "not a JSON object" if error is None else str(error)
+
+
+def control_in(event: LookupEvent | SubmissionEvent) -> str | None:
+    """Return the field of an event that holds a control character, None where none does.
+
+    Names reach terminals, logs and databases, where such characters move cursors, end lines or are refused.
+    """
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        for text in value if isinstance(value, list) else (value,):
+            if isinstance(text, str) and CONTROL.search(text):
+                return name
+    return None

@@ -25,7 +25,9 @@ from streams.model.settings import MeasureSettings
 _CARRIED: Final = ANSWERED | CLIENT_FAULTS
 """Outcomes that show the link carried the question and an answer."""
 LINK_SETS: Final = 16
-"""How many sets of links that heartbeats list are kept in hand, sorted; there are hardly ever more."""
+"""How many different sets of links from heartbeats are kept sorted; there are hardly ever more."""
+MOST_NAME_BYTES: Final = 2 * 1024 * 1024
+"""Bytes of link names that the heartbeats of one range may list: a measurement has to fit into a record."""
 
 Drained = tuple[list[LinkCells], list[PortalCells], list[Alive]]
 """What a measurement says of links, of portals, and of observers."""
@@ -44,6 +46,8 @@ class LookupSums:
         self._portal, self._all = self._pairings["portal"], tuple(self._pairings.values())
         self._cells: dict[tuple[str, int], LinkCell] = {}
         self._links: Remembered[bool] = Remembered()
+        self._listed: set[tuple[str, ...]] = set()
+        """Sets of links that are admitted in this generation."""
         self._watching = Watching(settings.slot_ms)
 
     @property
@@ -57,6 +61,21 @@ class LookupSums:
         if link not in links.old and len(links.young.keys() | links.old.keys()) >= self._max_links:
             return False
         links.young[link] = True
+        return True
+
+    def admits_all(self, listed: list[str]) -> bool:
+        """Take up the links that a heartbeat lists, or return False if they are beyond a bound."""
+        named = tuple(listed)
+        if named in self._listed:
+            return self._watching.has_room
+        young = self._links.young
+        fresh = young.keys() | self._links.old.keys() | set(listed)
+        if len(fresh) > self._max_links or not self._watching.has_room:
+            return False
+        young.update(dict.fromkeys(listed, True))
+        if len(self._listed) >= LINK_SETS:
+            self._listed.clear()
+        self._listed.add(named)
         return True
 
     def apply(self, accepted: Iterable[LookupEvent]) -> None:
@@ -129,6 +148,7 @@ class LookupSums:
         for pairing in self._pairings.values():
             pairing.rotate()
         self._links.rotate()
+        self._listed.clear()
 
     def drain(self, closed_before_ms: int) -> Drained:
         """Return and forget all that was collected; slots ended by ``closed_before_ms`` are late."""
@@ -214,19 +234,29 @@ class Watching:
     def __init__(self, slot_ms: int) -> None:
         self._slot_ms = slot_ms
         self._spans: dict[tuple[str, tuple[str, ...], int], tuple[int, int]] = {}
-        self._sorted: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._sorted: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {}
+        self._room = MOST_NAME_BYTES
+
+    @property
+    def has_room(self) -> bool:
+        """Whether this range can hold more names of links; how many it can hold bounds a measurement."""
+        return self._room > 0
 
     def beat(self, beat: Heartbeat) -> None:
         """Take in a heartbeat: it vouches for the time until the next one is due."""
         listed = tuple(beat.links)
-        links = self._sorted.get(listed)
-        if links is None:
+        known = self._sorted.get(listed)
+        if known is None:
             if len(self._sorted) >= LINK_SETS:
                 self._sorted.clear()
-            links = self._sorted[listed] = tuple(sorted(set(listed)))
+            links = tuple(sorted(set(listed)))
+            known = self._sorted[listed] = links, sum(len(link.encode()) for link in links)
+        links, size = known
         start_ms, end_ms = beat.occurred_at_ms, beat.occurred_at_ms + beat.interval_ms
         key = (beat.observer, links, start_ms // self._slot_ms)
         span = self._spans.get(key)
+        if span is None:
+            self._room -= size
         self._spans[key] = (
             (start_ms, end_ms) if span is None else (min(span[0], start_ms), max(span[1], end_ms))
         )
@@ -235,6 +265,7 @@ class Watching:
         """Return and forget what was seen since the last cut, in canonical order."""
         if not self._spans:
             return []
+        self._room = MOST_NAME_BYTES
         if len(self._spans) == 1:
             (((observer, links, _), span),) = self._spans.items()
             self._spans = {}

@@ -19,12 +19,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from streams.measure.decode import DECODERS, reason_for
+from streams.measure.decode import DECODERS, control_in, reason_for
 from streams.measure.lookups import LookupSums
 from streams.measure.submissions import SubmissionSums, Unsummed
 from streams.model import events
 from streams.model.digest import BLOCK_RECORDS, Entry, RangeDigest, digest_of_block
-from streams.model.events import Heartbeat, LookupEvent, SubmissionEvent
+from streams.model.events import FAILURES, Heartbeat, LookupCompleted, LookupEvent, SubmissionEvent
 from streams.model.measurement import Measurement, RecordCounts, Source
 from streams.model.settings import MeasureSettings
 
@@ -58,6 +58,10 @@ class Meter:
     `KeyError` for a topic that carries no events. Feed records with `feed`; collect what it
     appended to `measurements` and `dead_letters` and clear those lists. `checkpoint` belongs to the last
     measurement emitted, and `next_offset` is where that measurement's range ended.
+
+    Each range begins where the one before it ended, whatever offsets the log leaves out (those of
+    transactions or compaction). So a range that does not follow its predecessor tells that records are
+    missing. ``incarnation`` counts how often the log began again under the same name.
     """
 
     def __init__(
@@ -66,13 +70,14 @@ class Meter:
         partition: int,
         settings: MeasureSettings,
         checkpoint: Checkpoint | None = None,
+        incarnation: int = 0,
     ) -> None:
         if settings.lookup_timeout_ms % settings.slot_ms:
             raise ValueError("lookup_timeout_ms must be a multiple of slot_ms")
         self.settings = settings
         self.measurements: list[Measurement] = []
         self.dead_letters: list[DeadLetter] = []
-        self._topic, self._partition = topic, partition
+        self._topic, self._partition, self._incarnation = topic, partition, incarnation
         self._slot_ms, self._lateness_ms = settings.slot_ms, settings.out_of_orderness_ms
         self._decode = DECODERS[topic]
         self._sums: LookupSums | SubmissionSums
@@ -82,11 +87,18 @@ class Meter:
         self._next_cut_ms = NOTHING_SEEN_MS
         self._closed_ms = NOTHING_SEEN_MS
         self._schedule()
-        self._young: set[str] = set()
-        self._old: set[str] = set()
+        self._young: dict[str, str | None] = {}
+        self._old: dict[str, str | None] = {}
+        """Event ids with the outcome that came under them, None where it was no completion."""
+        self._position = 0
         self._generation_ends_ms = self._end_of_generation()
         self._generation_starts = [start, start, start]
         self.next_offset: int | None = None
+        self._range_begins = start.rebuild_offset or None
+        """Where the range begins; None at the beginning of a log, where the first record says it."""
+        self.conflicts = 0
+        """Failures that came under an event id that had stood for something else before. Such a failure is
+        taken in: an answer sent early under a stolen id must not hide it."""
         self._done = RecordCounts()
         self._empty_range()
 
@@ -134,7 +146,7 @@ class Meter:
             _, logged_at_ms, key, value = entry
             try:
                 event = decode(value)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, RecursionError) as error:
                 self._refuse(entry, *reason_for(value, error, max_bytes))
                 continue
             event_ms, event_id = event.occurred_at_ms, event.event_id
@@ -143,15 +155,21 @@ class Meter:
                 not earliest_ms <= event_ms <= logged_at_ms + skew_ms
                 or len(value) > max_bytes
                 or not (is_beat or key is None or key == event.dossier_id.encode())
+                or ((b"\\" in value or b"\xc2" in value) and control_in(event))
             ):
                 self._refuse(entry, *self._implausible(event, entry))
                 continue
             if event_id is not None:
-                if event_id in young or event_id in old:
+                outcome = event.outcome if type(event) is LookupCompleted else None
+                if (event_id in young or event_id in old) and not self._overrules(event_id, outcome):
                     counts.duplicate += 1
                     continue
-                young.add(event_id)
-            if not (known is None or is_beat or event.link in known or sums.admits(event.link)):
+                young[event_id] = outcome
+            if not (
+                sums.admits_all(event.links)
+                if is_beat
+                else known is None or event.link in known or sums.admits(event.link)
+            ):
                 self._refuse(entry, "too_many_links", f"more than {settings.max_links} links")
                 continue
             accepted.append(event)
@@ -170,8 +188,38 @@ class Meter:
                 counts.late += 1
                 sums.mark_late(event)
         self._max_event_ms = max_event_ms
+        if entries:
+            self._position = entries[-1][0] + 1
         sums.apply(accepted)
         self._hold(entries[start:] if start else entries)
+
+    def _overrules(self, event_id: str, outcome: str | None) -> bool:
+        """Say whether an outcome counts although its event id is known: a failure under an id of another."""
+        if outcome not in FAILURES or (self._young.get(event_id) or self._old.get(event_id)) in FAILURES:
+            return False
+        self.conflicts += 1
+        return True
+
+    def end_range(self, next_offset: int) -> None:
+        """Cut now, before a stretch of records that are gone; the next range begins behind it.
+
+        ``next_offset`` is the first offset that is still there. Call it between two calls of `feed`.
+        """
+        if self.pending_records:
+            self._cut(self._position)
+        self._begin_range(next_offset)
+
+    def restart_range(self, next_offset: int, reached_ms: int) -> None:
+        """Begin a range here, without what has been read since the last cut: others have said it before.
+
+        ``reached_ms`` is the greatest event time that they had seen. For a state that could be rebuilt in
+        part only.
+        """
+        self._max_event_ms = max(self._max_event_ms, reached_ms)
+        self._schedule()
+        self._sums.close(self._closed_ms)
+        self._sums.drain(self._closed_ms)
+        self._begin_range(next_offset)
 
     def _cut(self, next_offset: int) -> None:
         """Emit the measurement of everything since the last cut, up to ``next_offset``."""
@@ -194,7 +242,7 @@ class Meter:
     def _turn_generation(self, next_offset: int) -> None:
         """Forget the older generation, now that the watermark has entered a new one."""
         self._generation_ends_ms = self._end_of_generation()
-        self._old, self._young = self._young, set()
+        self._old, self._young = self._young, {}
         self._sums.rotate()
         here = Checkpoint(next_offset, self._max_event_ms)
         self._generation_starts = [*self._generation_starts[1:], here]
@@ -206,7 +254,7 @@ class Meter:
 
     def _begin_range(self, offset: int) -> None:
         """Begin the range from an offset on, in the next generation if that has begun."""
-        self.next_offset = offset
+        self.next_offset = self._range_begins = offset
         self._empty_range()
         if self._closed_ms >= self._generation_ends_ms:
             self._turn_generation(offset)
@@ -239,7 +287,9 @@ class Meter:
             if block:
                 self._digest.add_block(block)
             first_offset, digest = self._first_offset, self._digest.hexdigest()
-        return Source(self._topic, self._partition, first_offset, next_offset, digest)
+        if self._range_begins is not None:
+            first_offset = self._range_begins
+        return Source(self._topic, self._partition, first_offset, next_offset, digest, self._incarnation)
 
     def _hold(self, entries: Sequence[Entry]) -> None:
         """Add records to the range; its digest goes over blocks of a fixed size, whatever comes at once."""
@@ -267,6 +317,8 @@ class Meter:
             return "absurd_time", f"occurred_at_ms is {event.occurred_at_ms}"
         if ahead_ms > self.settings.max_clock_skew_ms:
             return "clock_skew", f"occurred_at_ms is {ahead_ms} ms ahead of the broker's time"
+        if name := control_in(event):
+            return "control_character", f"`{name}` holds a control character"
         return "key_mismatch", "the record's key is not the event's dossier_id"
 
 

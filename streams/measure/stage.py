@@ -1,29 +1,33 @@
 """`measure` as a process: raw batches from Kafka through the meters, measurements back to Kafka.
 
-Order of effects: measurements are acknowledged by the broker before the offsets they cover are committed.
-A crash in between sends them again, the same to the byte, and `detect` drops them by their offsets. On
-assignment a partition is read again, quietly, from the rebuild offset that travels in the commit's
-metadata: no changelog, no local store.
+The loop (`streams.kafka.loop`) keeps the order of effects: measurements are acknowledged by the broker before
+the offsets they cover are committed. A crash in between sends them again, the same to the byte, and `detect`
+drops them by their offsets. On assignment a partition is read again, quietly, from the rebuild offset that
+travels in the commit's metadata: there is no changelog and no local store.
+
+Records that are gone from a source are told: by a log line, by a metric, and by a range that does not follow
+the one before it, from which `detect` knows which time is unknown.
 """
 
-import asyncio
 import gc
-import time
-from base64 import b64encode
-from collections import deque
-from collections.abc import Iterable, Mapping
+from asyncio import Future, get_running_loop
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
+from zlib import crc32
 
-import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka import TopicPartition
+from msgspec.structs import replace
 
 from streams import telemetry
+from streams.kafka.clients import KafkaConsumer, KafkaProducer, refusal
+from streams.kafka.limit import DeadLetterLimit
+from streams.kafka.loop import LoopSettings, Place, Session, StageLoop, StageStoppedError
+from streams.kafka.ports import Batches, Bounds, Commit
 from streams.kafka.topics import Topics
 from streams.logs.line import original_ms
-from streams.measure.meter import Checkpoint, DeadLetter, Meter
+from streams.measure.letters import encode_letter, letter_key, told_until
+from streams.measure.source import Progress, SourceChangedError, SourcePartition, progress_in
 from streams.model import events
 from streams.model.canonical import encode, split
 from streams.model.digest import Entry
@@ -31,87 +35,244 @@ from streams.model.measurement import Measurement, RecordCounts
 from streams.model.settings import MeasureSettings
 
 GROUP: Final = "portallink-measure"
-COMMIT_EVERY_SECONDS: Final = 1.0
 ALIGN_MS: Final = 300_000
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
+MOST_MEASUREMENT_BYTES: Final = MAX_REQUEST_BYTES - 64 * 1024
+"""Of a greater measurement only its range and its counts are sent: see `Measurement.incomplete`."""
 BATCH_BYTES: Final = 256 * 1024
 """Sent at once: with a full batch on its way the next measurement waits, and reading with it."""
 FETCH_BYTES: Final = 1024 * 1024
-"""Of each partition at once. A greater record comes all the same, alone; more would only fill memory."""
+"""Fetched of each partition at once. A greater record comes all the same, alone."""
 GC_THRESHOLDS: Final = (50_000, 20, 20)
 """Records make many objects and no cycles; by default the collector would look for some twice a poll."""
-_metadata: Final = msgspec.json.Decoder(Checkpoint)
 
 
-class StageStoppedError(Exception):
-    """The stage stopped itself: the message says why and what to do."""
+class MeasureWorker:
+    """What `measure` does with records, one `SourcePartition` for each partition assigned."""
+
+    def __init__(
+        self,
+        session: Session,
+        settings: MeasureSettings,
+        topics: Topics,
+        *,
+        dead_letter_share: float = 0.5,
+    ) -> None:
+        self._consumer, self._producer, self._outbox = session.consumer, session.producer, session.outbox
+        self._settings, self._names, self._share = settings, topics, dead_letter_share
+        self._declared = {topics.lookups: events.LOOKUPS, topics.submissions: events.SUBMISSIONS}
+        self.topics: Sequence[str] = list(self._declared)
+        self._sources: dict[TopicPartition, SourcePartition] = {}
+        self._limits: dict[TopicPartition, DeadLetterLimit] = {}
+        self._letters_from: dict[TopicPartition, int] = {}
+        self._partitions = self._letter_partitions = 0
+
+    async def assign(
+        self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
+    ) -> None:
+        """Begin each partition at the rebuild offset that its last commit names."""
+        self._partitions = await self._spread(commits)
+        self._letter_partitions = await self._producer.partitions_of(self._names.dead_letters)
+        for partition, place in places.items():
+            await self._begin(partition, place)
+
+    async def _spread(self, commits: Mapping[TopicPartition, Commit]) -> int:
+        """Return over how many partitions of `link.measurements` the links are spread.
+
+        It stays what it was when the group began: where partitions were added, a link's measurements must
+        not move away from the state that `detect` keeps for it.
+        """
+        present = await self._producer.partitions_of(self._names.measurements)
+        known = max((progress_in(commit.metadata).partitions for commit in commits.values()), default=0)
+        if known > present:
+            raise StageStoppedError(
+                f"{self._names.measurements} has {present} partitions, and links are spread over {known}: "
+                "the topic was made again with fewer. Make it with as many as before, or give `--group` a "
+                "new name to measure everything again"
+            )
+        if 0 < known < present and not self._partitions:
+            telemetry.emit(telemetry.PartitionsNotUsed(self._names.measurements, known, present))
+        return known or present
+
+    async def _begin(self, partition: TopicPartition, place: Place) -> None:
+        commit, bounds = place.commit, place.bounds
+        progress = None if commit is None else progress_in(commit.metadata)
+        told = await self._told_until(partition, progress)
+        source = SourcePartition(
+            self._declared[partition.topic],
+            partition.partition,
+            self._settings,
+            progress=replace(progress or Progress(bounds.beginning), told_until=told),
+            committed=None if commit is None else commit.offset,
+            beginning=bounds.beginning,
+        )
+        self._sources[partition] = source
+        self._limits[partition] = DeadLetterLimit(self._share)
+        if commit is None:
+            return
+        if commit.offset > bounds.end:
+            await self._begin_again(partition, bounds)
+            return
+        if source.lost is not None:
+            telemetry.emit(telemetry.RecordsLost(partition.topic, partition.partition, *source.lost))
+        elif source.partial:
+            telemetry.emit(telemetry.PartiallyRebuilt(partition.topic, partition.partition, bounds.beginning))
+        if source.rebuilt_from is not None:
+            rebuilt = partition.topic, partition.partition, source.next_offset, source.quiet_until
+            telemetry.emit(telemetry.PartitionRebuilt(*rebuilt))
+
+    async def _told_until(self, partition: TopicPartition, progress: Progress | None) -> int:
+        """Return the offset before which all dead letters of a partition are published.
+
+        The commit may be older than they are: a process may have died between the two.
+        """
+        key = letter_key(partition.topic, partition.partition)
+        at = TopicPartition(self._names.dead_letters, crc32(key) % self._letter_partitions)
+        bounds = (await self._consumer.bounds([at]))[at]
+        first = max(progress.letters_from if progress else 0, bounds.beginning)
+        self._letters_from[partition] = bounds.end
+        values = await self._consumer.read(at, first, bounds.end, key)
+        return max(
+            progress.told_until if progress else 0, told_until(partition.topic, partition.partition, values)
+        )
+
+    async def _begin_again(self, partition: TopicPartition, bounds: Bounds) -> None:
+        """Go on in a log that is not the one that was read: made again, or with its end cut off.
+
+        What is new in it is what the broker logged after the last record that was measured.
+        """
+        source = self._sources[partition]
+        before = source.next_offset
+        first = await self._consumer.offset_after(partition, source.progress.logged_ms)
+        source.begin_again(bounds.end if first is None else first)
+        telemetry.emit(
+            telemetry.LogBeganAgain(partition.topic, partition.partition, before, source.next_offset)
+        )
+
+    async def revoke(self, partitions: Sequence[TopicPartition]) -> None:
+        """Forget partitions."""
+        for partition in partitions:
+            self._sources.pop(partition, None)
+
+    async def work(self, batches: Batches) -> None:
+        """Meter the records of each partition and send what that gives."""
+        for partition, records in batches.items():
+            source = self._sources[partition]
+            try:
+                source.feed(_entries(records))
+            except SourceChangedError:
+                bounds = (await self._consumer.bounds([partition]))[partition]
+                await self._begin_again(partition, bounds)
+                self._consumer.seek(partition, source.next_offset)
+                continue
+            await self._publish(partition, source, records)
+
+    async def out_of_range(self, partition: TopicPartition, bounds: Bounds) -> None:
+        """Go on behind records that were deleted, or in a log that began again."""
+        source = self._sources[partition]
+        if source.next_offset > bounds.end:
+            await self._begin_again(partition, bounds)
+            return
+        gone = source.next_offset, bounds.beginning
+        source.skip_to(bounds.beginning)
+        telemetry.emit(telemetry.RecordsLost(partition.topic, partition.partition, *gone))
+        await self._publish(partition, source, ())
+
+    async def rest(self) -> None:
+        """Nothing is due by time alone."""
+
+    def next_offset(self, partition: TopicPartition) -> int:
+        """Return the next offset to meter."""
+        return self._sources[partition].next_offset
+
+    def held(self) -> set[TopicPartition]:
+        """Return the partitions that have run ahead in event time of others that have records to read.
+
+        In catch-up partitions drain unevenly, and all that runs ahead has to wait, in memory, in `detect`.
+        """
+        behind = [
+            source.meter.watermark_ms
+            for partition, source in self._sources.items()
+            if (self._consumer.end_seen(partition) or 0) > max(source.next_offset, source.quiet_until)
+        ]
+        limit_ms = min(behind, default=1 << 62) + ALIGN_MS
+        return {one for one, source in self._sources.items() if source.meter.watermark_ms > limit_ms}
+
+    def progress(self) -> Mapping[TopicPartition, Commit]:
+        """Return the offsets up to which measurements were sent, with what a restart needs to know."""
+        offered = {one: source.to_commit for one, source in self._sources.items()}
+        return {one: Commit(*commit) for one, commit in offered.items() if commit is not None}
+
+    def committed(self, offsets: Mapping[TopicPartition, Commit]) -> None:
+        """Note what was committed."""
+        for partition, commit in offsets.items():
+            source = self._sources[partition]
+            source.note_committed()
+            rebuild_offset = source.progress.rebuild_offset
+            telemetry.emit(
+                telemetry.CommitDone(partition.topic, partition.partition, commit.offset, rebuild_offset)
+            )
+
+    async def _publish(
+        self, partition: TopicPartition, source: SourcePartition, records: Sequence[Any]
+    ) -> None:
+        """Send what a source has to say, and note that it is on its way."""
+        conflicts = source.meter.conflicts
+        measurements, letters, counts = source.take()
+        for measurement in measurements:
+            await self._send_measurement(measurement)
+        topic, number = partition
+        key = letter_key(topic, number)
+        for letter in letters:
+            target = crc32(key) % self._letter_partitions
+            value = encode_letter(topic, number, letter)
+            sent = await self._outbox.send(self._names.dead_letters, value, key=key, partition=target)
+            sent.add_done_callback(lambda done: self._note_letter(partition, done))
+            telemetry.emit(telemetry.DeadLettered(letter.reason, topic, number, letter.offset))
+        last = measurements[-1] if measurements else None
+        logged_ms = _logged_ms(records, last.source.next_offset) if last is not None else -1
+        source.published(last, logged_ms, self._letters_from[partition], self._partitions)
+        if conflicts:
+            source.meter.conflicts = 0
+            telemetry.emit(telemetry.EventIdsConflict(topic, number, conflicts))
+        self._count(partition, counts)
+
+    async def _send_measurement(self, measurement: Measurement) -> None:
+        key = letter_key(measurement.source.topic, measurement.source.partition)
+        for target, piece in split(measurement, self._partitions).items():
+            value = encode(piece)
+            if len(value) > MOST_MEASUREMENT_BYTES:
+                telemetry.emit(telemetry.MeasurementTooLarge(measurement.source, len(value)))
+                value = encode(replace(piece, links=[], portals=[], alive=[], incomplete="too_large"))
+            await self._outbox.send(self._names.measurements, value, key=key, partition=target)
+        telemetry.emit(telemetry.MeasurementCut(measurement))
+
+    def _note_letter(self, partition: TopicPartition, done: "Future[int]") -> None:
+        if not done.cancelled() and done.exception() is None:
+            self._letters_from[partition] = max(self._letters_from.get(partition, 0), done.result() + 1)
+
+    def _count(self, partition: TopicPartition, counts: RecordCounts) -> None:
+        """Count the poll's records in the metrics and against the dead-letter limit."""
+        topic, number = partition
+        telemetry.emit(telemetry.RecordsMetered(topic, number, counts))
+        records = counts.applied + counts.duplicate + counts.late + counts.dead_letter
+        limit = self._limits[partition]
+        if limit.add(get_running_loop().time(), records, counts.dead_letter):
+            telemetry.emit(
+                telemetry.DeadLetterLimitReached(
+                    topic, number, limit.records, limit.dead_letters, limit.share
+                )
+            )
+            raise StageStoppedError(
+                f"{limit.dead_letters} of the last minute's {limit.records} records of {topic}-{number} "
+                "could not be used: this looks like a wrong deploy. Their reasons are in "
+                f"{self._names.dead_letters}, see `portallink dead-letters list`. A restart goes on behind "
+                "them; with `--dead-letter-limit 1` nothing stops the stage"
+            )
 
 
-class Brake:
-    """Stops the stage when too large a share of the last minute's records were dead letters.
-
-    A wrong deploy sends nothing but records that cannot be read; going on would bury the dead-letter topic.
-    """
-
-    def __init__(self, share: float, least_records: int = 1_000, minute_seconds: float = 60.0) -> None:
-        self.share, self._least, self._minute = share, least_records, minute_seconds
-        self._polls: deque[tuple[float, int, int]] = deque()
-        self.records = self.dead_letters = 0
-
-    def add(self, now_seconds: float, records: int, dead_letters: int) -> bool:
-        """Take in a poll; return True when the stage has to stop."""
-        self._polls.append((now_seconds, records, dead_letters))
-        self.records += records
-        self.dead_letters += dead_letters
-        while self._polls[0][0] < now_seconds - self._minute:
-            _, old_records, old_dead = self._polls.popleft()
-            self.records -= old_records
-            self.dead_letters -= old_dead
-        return self.records >= self._least and self.dead_letters > self.share * self.records
-
-
-class _Source:
-    """One assigned partition: its meter, what to read next, up to which offset it is only being rebuilt."""
-
-    def __init__(self, meter: Meter, next_offset: int, quiet_until: int) -> None:
-        self.meter = meter
-        self.next_offset = next_offset
-        self.quiet_until = quiet_until
-        self.committed = quiet_until
-        self.counted = RecordCounts()
-
-    def feed(self, entries: list[Entry]) -> None:
-        """Meter a batch. What lies before ``quiet_until`` only rebuilds: it was said and counted before."""
-        meter = self.meter
-        self.next_offset = entries[-1][0] + 1
-        if entries[0][0] < self.quiet_until:
-            meter.feed([entry for entry in entries if entry[0] < self.quiet_until])
-            meter.measurements.clear()
-            meter.dead_letters.clear()
-            self.counted = meter.totals()
-            entries = [entry for entry in entries if entry[0] >= self.quiet_until]
-        if entries:
-            meter.feed(entries)
-
-    @property
-    def read_until(self) -> int:
-        """The offset up to which the partition's records have counted, in this run or before."""
-        return max(self.next_offset, self.quiet_until)
-
-    def newly_counted(self) -> RecordCounts:
-        """Return how the records since the last call ended."""
-        totals = self.meter.totals()
-        fresh, self.counted = totals - self.counted, totals
-        return fresh
-
-
-class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """The stage. `run` works until cancelled or until the brake stops it.
-
-    The consumer revokes partitions while a poll is being metered or a commit is on its way. So that no
-    offset is committed whose measurements are not acknowledged, one of them at a time has its hands on the
-    sources (``_hands``).
-    """
+class Measure:
+    """The stage. `run` works until cancelled, or until it stops itself with a `StageStoppedError`."""
 
     def __init__(
         self,
@@ -123,223 +284,32 @@ class Measure(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ship
         max_records: int = 500,
         dead_letter_share: float = 0.5,
     ) -> None:
-        self._connection, self._settings = dict(connection), settings
-        self._topics = topics or Topics()
-        self._group, self._max_records = group, max_records
-        self._declared = {self._topics.lookups: events.LOOKUPS, self._topics.submissions: events.SUBMISSIONS}
-        self._sources: dict[TopicPartition, _Source] = {}
-        self._sent: list[asyncio.Future[Any]] = []
-        self._brake = Brake(dead_letter_share)
-        self._partitions = 1
-        self._hands = asyncio.Lock()
-        self._assignments = 0
-        self._consumer: Any = None
-        self._producer: Any = None
+        self._connection, self._settings = connection, settings
+        self._topics, self._group = topics or Topics(), group
+        self._max_records, self._share = max_records, dead_letter_share
 
     async def run(self) -> None:
-        """Read, meter, publish, commit; raise `StageStoppedError` when the brake is applied."""
+        """Read, meter, publish, commit."""
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        self._producer = AIOKafkaProducer(
-            enable_idempotence=True,
+        await StageLoop(
+            self._connect,
+            lambda session: MeasureWorker(
+                session, self._settings, self._topics, dead_letter_share=self._share
+            ),
+            LoopSettings(max_records=self._max_records),
+            refusal=lambda: refusal(self._connection),
+        ).run()
+
+    def _connect(self) -> Session:
+        producer = KafkaProducer(
+            self._connection,
             compression_type="zstd",
             linger_ms=20,
             max_batch_size=BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
-            **self._connection,
         )
-        self._consumer = AIOKafkaConsumer(
-            group_id=self._group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=FETCH_BYTES,
-            **self._connection,
-        )
-        await self._producer.start()
-        try:
-            self._partitions = len(await self._producer.partitions_for(self._topics.measurements))
-            await self._consumer.start()
-            self._consumer.subscribe(list(self._declared), listener=self)
-            await self._work()
-        finally:
-            await self._stop()
-
-    async def _work(self) -> None:
-        commit_at = time.monotonic() + COMMIT_EVERY_SECONDS
-        while True:
-            assignment = self._assignments
-            batches = await self._consumer.getmany(timeout_ms=200, max_records=self._max_records)
-            async with self._hands:
-                if assignment == self._assignments:
-                    for partition, records in batches.items():
-                        source = self._sources.get(partition)
-                        if source is not None:  # else it is being assigned, and will be sought
-                            source.feed(_entries(records))
-                            await self._publish(partition, source)
-                    self._align()
-                else:
-                    self._fetch_again(batches)
-                if time.monotonic() >= commit_at:
-                    await self._commit()
-                    commit_at = time.monotonic() + COMMIT_EVERY_SECONDS
-            await asyncio.sleep(0)  # polls of what is fetched already never pause; the sender needs its turns
-
-    def _fetch_again(self, batches: Iterable[TopicPartition]) -> None:
-        """Read a poll again that straddled a change of assignment: no telling from which offset it came."""
-        for partition in batches:
-            if partition in self._sources:
-                self._consumer.seek(partition, self._sources[partition].next_offset)
-
-    def _align(self) -> None:
-        """Hold back partitions that have run ahead in event time, while others still have records to read.
-
-        In catch-up partitions drain unevenly, and all that runs ahead has to wait, in memory, in `detect`.
-        """
-        behind = [
-            source.meter.watermark_ms
-            for partition, source in self._sources.items()
-            if (self._consumer.highwater(partition) or 0) > source.read_until
-        ]
-        limit_ms = min(behind, default=1 << 62) + ALIGN_MS
-        ahead = {tp for tp, source in self._sources.items() if source.meter.watermark_ms > limit_ms}
-        paused = set(self._consumer.paused())
-        if ahead - paused:
-            self._consumer.pause(*(ahead - paused))
-        if paused - ahead:
-            self._consumer.resume(*(paused - ahead))
-
-    async def _stop(self) -> None:
-        try:
-            await self._commit()
-        except KafkaError as error:
-            telemetry.emit(
-                telemetry.StageFailed(f"the last commit failed, its records will be read again: {error!r}")
-            )
-        finally:
-            await self._consumer.stop()
-            await self._producer.stop()
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Commit what is done and forget the partitions: their next reader rebuilds."""
-        async with self._hands:
-            await self._commit()
-            gone = sorted(set(revoked) & set(self._sources))
-            for partition in gone:
-                del self._sources[partition]
-            self._assignments += 1
-        telemetry.emit(telemetry.PartitionsRevoked(tuple(gone), len(self._sources)))
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Start a meter for each partition at the rebuild offset that its last commit names.
-
-        Every partition is sought by offset, even to where it stands: while the commits are asked for, the
-        consumer already fetches, and what such a poll brings has to come again.
-        """
-        new = sorted(set(assigned) - set(self._sources))
-        commits = await self._commits()
-        uncommitted = [partition for partition in new if _committed(commits.get(partition)) is None]
-        beginnings = await self._consumer.beginning_offsets(uncommitted) if uncommitted else {}
-        async with self._hands:
-            for partition in new:
-                self._begin(partition, commits.get(partition), beginnings.get(partition, 0))
-            self._assignments += 1
-        telemetry.emit(telemetry.PartitionsAssigned(tuple(new), len(self._sources)))
-
-    def _begin(self, partition: TopicPartition, commit: OffsetAndMetadata | None, beginning: int) -> None:
-        """Start a partition's meter, and read from where it needs to."""
-        checkpoint, committed = _checkpoint(commit), _committed(commit)
-        next_offset = beginning if committed is None else committed
-        if checkpoint is not None:
-            next_offset = checkpoint.rebuild_offset
-        meter = Meter(self._declared[partition.topic], partition.partition, self._settings, checkpoint)
-        self._sources[partition] = _Source(meter, next_offset, quiet_until=committed or 0)
-        self._consumer.seek(partition, next_offset)
-        if checkpoint is not None:
-            telemetry.emit(
-                telemetry.PartitionRebuilt(partition.topic, partition.partition, next_offset, committed or 0)
-            )
-
-    async def _commits(self) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Return the group's commits with their metadata, which the consumer itself does not give."""
-        admin = AIOKafkaAdminClient(**self._connection)
-        await admin.start()
-        try:
-            commits: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
-                self._group
-            )
-            return commits
-        finally:
-            await admin.close()
-
-    async def _publish(self, partition: TopicPartition, source: _Source) -> None:
-        """Send what the meter has to say."""
-        meter, topics = source.meter, self._topics
-        for measurement in meter.measurements:
-            await self._send_measurement(measurement)
-        for letter in meter.dead_letters:
-            await self._send(topics.dead_letters, None, partition, _dead_letter(partition, letter))
-            telemetry.emit(
-                telemetry.DeadLettered(letter.reason, partition.topic, partition.partition, letter.offset)
-            )
-        meter.measurements.clear()
-        meter.dead_letters.clear()
-        self._count(partition, source)
-
-    async def _send_measurement(self, measurement: Measurement) -> None:
-        source = TopicPartition(measurement.source.topic, measurement.source.partition)
-        for target, piece in split(measurement, self._partitions).items():
-            await self._send(self._topics.measurements, target, source, encode(piece))
-        telemetry.emit(telemetry.MeasurementCut(measurement))
-
-    async def _send(self, topic: str, target: int | None, source: TopicPartition, value: bytes) -> None:
-        key = f"{source.topic}/{source.partition}".encode()
-        self._sent.append(await self._producer.send(topic, value, key=key, partition=target))
-
-    def _count(self, partition: TopicPartition, source: _Source) -> None:
-        """Count the poll's records in the metrics and for the brake."""
-        fresh = source.newly_counted()
-        telemetry.emit(telemetry.RecordsMetered(partition.topic, partition.partition, fresh))
-        records = fresh.applied + fresh.duplicate + fresh.late + fresh.dead_letter
-        if self._brake.add(time.monotonic(), records, fresh.dead_letter):
-            brake = self._brake
-            telemetry.emit(telemetry.BrakeApplied(brake.records, brake.dead_letters, brake.share))
-            raise StageStoppedError(
-                f"{brake.dead_letters} of the last minute's {brake.records} records could not be used: this "
-                f"looks like a wrong deploy. See the reasons in {self._topics.dead_letters}"
-            )
-
-    async def _commit(self) -> None:
-        """Wait until all that was sent is acknowledged, then commit the offsets it covers."""
-        sent, self._sent = self._sent, []
-        await asyncio.gather(*sent)
-        offsets: dict[TopicPartition, OffsetAndMetadata] = {}
-        for partition, source in self._sources.items():
-            next_offset = source.meter.next_offset
-            if next_offset is not None and next_offset > source.committed:
-                metadata = encode(source.meter.checkpoint).decode()
-                offsets[partition] = OffsetAndMetadata(next_offset, metadata)
-        self._tell_lag()
-        if not offsets:
-            return
-        try:
-            await self._consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError):
-            return  # the partitions have moved on: their new reader rebuilds and sends the same again
-        for partition, commit in offsets.items():
-            source = self._sources[partition]
-            source.committed = commit.offset
-            rebuild_offset = source.meter.checkpoint.rebuild_offset
-            telemetry.emit(
-                telemetry.CommitDone(partition.topic, partition.partition, commit.offset, rebuild_offset)
-            )
-
-    def _tell_lag(self) -> None:
-        lags = {}
-        for partition, source in self._sources.items():
-            end_offset = self._consumer.highwater(partition)
-            if end_offset is not None:
-                lags[tuple(partition)] = max(end_offset - source.read_until, 0)
-        telemetry.emit(telemetry.ConsumerLag(lags))
+        return Session(KafkaConsumer(self._connection, self._group, fetch_bytes=FETCH_BYTES), producer)
 
 
 def _entries(records: Iterable[Any]) -> list[Entry]:
@@ -355,29 +325,7 @@ def _entries(records: Iterable[Any]) -> list[Entry]:
     ]
 
 
-def _committed(commit: OffsetAndMetadata | None) -> int | None:
-    """Return the committed offset, None where the group has none."""
-    return commit.offset if commit is not None and commit.offset >= 0 else None
-
-
-def _checkpoint(commit: OffsetAndMetadata | None) -> Checkpoint | None:
-    """Return the checkpoint in a commit's metadata; None where there is none, or not one of ours."""
-    if commit is None or _committed(commit) is None or not commit.metadata:
-        return None
-    try:
-        return _metadata.decode(commit.metadata)
-    except msgspec.DecodeError:
-        return Checkpoint(0)
-
-
-def _dead_letter(partition: TopicPartition, letter: DeadLetter) -> bytes:
-    return encode(
-        {
-            "source": {"topic": partition.topic, "partition": partition.partition, "offset": letter.offset},
-            "reason": letter.reason,
-            "detail": letter.detail,
-            "logged_at_ms": letter.logged_at_ms,
-            "key_base64": None if letter.key is None else b64encode(letter.key).decode(),
-            "value_base64": b64encode(letter.value).decode(),
-        }
-    )
+def _logged_ms(records: Sequence[Any], next_offset: int) -> int:
+    """Return the broker's time of the last record before an offset, -1 where a poll holds none."""
+    at = bisect_left(records, next_offset, key=lambda record: record.offset)
+    return records[at - 1].timestamp if at else -1

@@ -39,10 +39,15 @@ class SubmissionSums:
         self._cells: dict[tuple[str, int], _Cell] = {}
         self._received: Remembered[int] = Remembered()
         self._watching = Watching(settings.slot_ms)
+        self._max_links = settings.max_links
 
     def admits(self, _link: str) -> bool:
         """Submissions name no link that needs admission."""
         return True
+
+    def admits_all(self, listed: list[str]) -> bool:
+        """Return whether a heartbeat lists no more links than are admitted, and the range has room."""
+        return len(listed) <= self._max_links and self._watching.has_room
 
     def apply(self, accepted: Iterable[SubmissionEvent]) -> None:
         """Take in events, none a duplicate."""

@@ -15,10 +15,12 @@ Histogram = dict[int, int]
 """Latency bucket (``streams.model.sketch``) to count."""
 
 
-class Source(Struct, frozen=True, order=True, gc=False):
+class Source(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     """Where a measurement came from: records ``[first_offset, next_offset)`` of one partition.
 
-    ``digest`` is the SHA-256 (hex) over offset, key and value of every record in the range.
+    ``digest`` is the SHA-256 (hex) over offset, key and value of every record in the range. ``incarnation``
+    counts how often the partition began again: its topic was made again under the same name, or its end
+    was cut off. Offsets compare within one incarnation only.
     """
 
     topic: str
@@ -26,6 +28,7 @@ class Source(Struct, frozen=True, order=True, gc=False):
     first_offset: int
     next_offset: int
     digest: str
+    incarnation: int = 0
 
 
 class Asked(Struct, array_like=True, gc=False):
@@ -134,7 +137,11 @@ class RecordCounts(Struct, omit_defaults=True, gc=False):
 
 
 class Measurement(Struct, omit_defaults=True, gc=False):
-    """One deterministic cut of one source partition."""
+    """One deterministic cut of one source partition.
+
+    ``incomplete`` says why the records of the range are counted and nothing else of them is here: then the
+    time that the range covers is unknown.
+    """
 
     source: Source
     watermark_ms: int
@@ -142,4 +149,5 @@ class Measurement(Struct, omit_defaults=True, gc=False):
     links: list[LinkCells] = field(default_factory=list)
     portals: list[PortalCells] = field(default_factory=list)
     alive: list[Alive] = field(default_factory=list)
+    incomplete: str = ""
     schema: Annotated[int, Meta(ge=1)] = 1

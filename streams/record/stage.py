@@ -1,4 +1,4 @@
-"""`record` as a process: the three topics into the ledger, in batches, each one transaction.
+"""`record` as a process: the topics of results into the ledger, in batches, each one transaction.
 
 The ledger itself holds how far each partition was read, in the transaction that holds what was read: on
 assignment reading goes on there, whatever Kafka's own commit says. That commit only serves whoever watches
@@ -7,27 +7,31 @@ the lag. Whenever history grew, a tree head is signed, so that what was recorded
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka import TopicPartition
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from streams import telemetry
+from streams.kafka.clients import KafkaConsumer, KafkaProducer, refusal
+from streams.kafka.loop import LoopSettings, Place, RetryLaterError, Session, StageLoop
+from streams.kafka.ports import Batches, Bounds, Commit
+from streams.kafka.read import record_of
 from streams.kafka.topics import Topics
 from streams.ledger.proof.heads import SignedHead, sign_head
-from streams.ledger.store.apply import EXCLUSIONS, OUTAGES, WINDOWS, Applied, apply_records
+from streams.ledger.store.apply import EXCLUSIONS, OUTAGES, WINDOWS, Applied, apply_records, move_position
 from streams.ledger.store.database import reading, writing
 from streams.ledger.store.schema import positions
 from streams.ledger.store.settle import settle_after_upgrade
-from streams.logs.line import original_ms
 from streams.model.record import Record
 
+T = TypeVar("T")
 GROUP: Final = "portallink-record"
 FETCH_BYTES: Final = 8 * 1024 * 1024
 
@@ -44,7 +48,182 @@ class RecordSettings(Struct, frozen=True):
     idle_head_seconds: float = 3_600.0
 
 
-class RecordStage(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+class LedgerPort(Protocol):
+    """What the worker needs of a ledger. Every call may raise `RetryLaterError`."""
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        """Return how far each partition was read, by declared topic."""
+
+    async def move_position(self, topic: str, partition: int, next_offset: int) -> None:
+        """Go on elsewhere in a partition."""
+
+    async def apply(self, records: list[Record]) -> Applied:
+        """Write records in one transaction."""
+
+    async def sign_when_due(self) -> None:
+        """Sign a head where one is due."""
+
+
+class RecordWorker:
+    """What `record` does with records: each poll is one transaction, which also moves the read positions."""
+
+    def __init__(
+        self,
+        session: Session,
+        ledger: LedgerPort,
+        topics: Topics,
+    ) -> None:
+        self._ledger, self._outbox = ledger, session.outbox
+        self._declared = declared_names(topics)
+        self.topics: Sequence[str] = list(self._declared)
+        self._read_until: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+
+    async def assign(
+        self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
+    ) -> None:
+        """Go on in each partition where the ledger's own position stands."""
+        del commits
+        known = await self._ledger.positions()
+        for partition, place in places.items():
+            at = known.get((self._declared[partition.topic], partition.partition), 0)
+            self._read_until[partition] = at
+            if not place.bounds.beginning <= at <= place.bounds.end:
+                await self.out_of_range(partition, place.bounds)
+
+    async def revoke(self, partitions: Sequence[TopicPartition]) -> None:
+        """Forget partitions: their next reader asks the ledger where to go on."""
+        for partition in partitions:
+            self._read_until.pop(partition, None)
+            self._committed.pop(partition, None)
+
+    async def work(self, batches: Batches) -> None:
+        """Write a poll into the ledger. Raises `RetryLaterError` while the database does not answer."""
+        records = [
+            record_of(message, self._declared[partition.topic])
+            for partition, messages in sorted(batches.items())
+            for message in messages
+        ]
+        applied = await self._ledger.apply(records)
+        self._read_until |= {partition: messages[-1].offset + 1 for partition, messages in batches.items()}
+        self._tell(applied)
+
+    async def out_of_range(self, partition: TopicPartition, bounds: Bounds) -> None:
+        """Go on behind records that were deleted, or from the beginning of a log that began again.
+
+        What a log that began again repeats of the ledger changes nothing there: revisions and windows are
+        known by what they say.
+        """
+        at, declared = self._read_until[partition], self._declared[partition.topic]
+        if at > bounds.end:
+            telemetry.emit(
+                telemetry.LogBeganAgain(partition.topic, partition.partition, at, bounds.beginning)
+            )
+        else:
+            telemetry.emit(telemetry.RecordsLost(partition.topic, partition.partition, at, bounds.beginning))
+        await self._ledger.move_position(declared, partition.partition, bounds.beginning)
+        self._read_until[partition] = bounds.beginning
+
+    async def rest(self) -> None:
+        """Sign a head when one is due."""
+        await self._ledger.sign_when_due()
+
+    def next_offset(self, partition: TopicPartition) -> int:
+        """Return the next offset to read."""
+        return self._read_until[partition]
+
+    def held(self) -> set[TopicPartition]:
+        """Return nothing: the order of reading does not matter."""
+        return set()
+
+    def progress(self) -> Mapping[TopicPartition, Commit]:
+        """Return how far the ledger has read: only for whoever watches the lag."""
+        return {one: Commit(at) for one, at in self._read_until.items() if self._committed.get(one, 0) != at}
+
+    def committed(self, offsets: Mapping[TopicPartition, Commit]) -> None:
+        """Note what was committed."""
+        self._committed |= {one: commit.offset for one, commit in offsets.items()}
+
+    def _tell(self, applied: Applied) -> None:
+        telemetry.emit(telemetry.RecordsRead("applied", applied.applied))
+        telemetry.emit(telemetry.RecordsRead("duplicate", applied.duplicate))
+        for refused in applied.refused:
+            where = refused.topic, refused.partition, refused.offset
+            telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, refused.reason))
+        telemetry.emit(telemetry.LedgerWritten(applied.rows))
+
+
+class Ledger:
+    """The ledger as the worker needs it: its calls block, so each runs in a thread.
+
+    ``publish`` is called with every head signed.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        key: Ed25519PrivateKey,
+        settings: RecordSettings,
+        publish: Callable[[SignedHead], None],
+    ) -> None:
+        self._engine, self._key, self._publish = engine, key, publish
+        self._settings = settings
+        self._grown = self._moved = self._settled = False
+        self._signed_at = float("-inf")
+
+    async def positions(self) -> dict[tuple[str, int], int]:
+        """Return how far each partition was read, by declared topic, once an older ledger is settled."""
+        if not self._settled:
+            await self._call(self._settle)
+        return await self._call(self._positions)
+
+    async def move_position(self, topic: str, partition: int, next_offset: int) -> None:
+        """Go on elsewhere in a partition, whose records in between are gone."""
+        await self._call(lambda: move_position(self._engine, topic, partition, next_offset))
+
+    async def apply(self, records: list[Record]) -> Applied:
+        """Write records in one transaction."""
+        applied = await self._call(lambda: apply_records(self._engine, records))
+        self._moved = True
+        self._grown = self._grown or bool(applied.rows.keys() - {"windows"})
+        return applied
+
+    async def sign_when_due(self) -> None:
+        """Sign a head where history has grown and the last head is old enough."""
+        wait_seconds = self._settings.head_seconds if self._grown else self._settings.idle_head_seconds
+        if self._moved and time.monotonic() - self._signed_at >= wait_seconds:
+            await self._call(self._sign)
+
+    def finish(self) -> None:
+        """Sign what has grown since the last head."""
+        if self._grown:
+            self._sign()
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(function)
+        except (OperationalError, InterfaceError) as error:
+            raise RetryLaterError(f"the ledger does not answer: {type(error.orig).__name__}") from error
+
+    def _sign(self) -> None:
+        with writing(self._engine) as connection:
+            head = sign_head(connection, self._key, int(time.time() * 1000))
+        self._publish(head)
+        self._grown = self._moved = False
+        self._signed_at = time.monotonic()
+
+    def _settle(self) -> None:
+        with writing(self._engine) as connection:
+            settle_after_upgrade(connection)
+        self._settled = True
+
+    def _positions(self) -> dict[tuple[str, int], int]:
+        with reading(self._engine) as connection:
+            rows = connection.execute(sa.select(positions)).all()
+        return {(row.topic, row.partition): row.next_offset for row in rows}
+
+
+class RecordStage:
     """The stage. `run` works until cancelled; what was read by then is in the ledger, or will be read again.
 
     ``publish`` is called with every head signed.
@@ -61,117 +240,30 @@ class RecordStage(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         group: str = GROUP,
         publish: Callable[[SignedHead], None] = lambda _: None,
     ) -> None:
-        self._ledger, self._key, self._publish = ledger, key, publish
+        self._connection, self._topics, self._group = connection, topics or Topics(), group
         self._settings = settings or RecordSettings()
-        self._declared = declared_names(topics or Topics())
-        self._assigned: set[TopicPartition] = set()
-        self._read_until: dict[TopicPartition, int] = {}
-        self._grown = self._moved = False
-        self._signed_at = float("-inf")
-        self._consumer = AIOKafkaConsumer(
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=FETCH_BYTES,
-            **connection,
-        )
+        self._ledger = Ledger(ledger, key, self._settings, publish)
 
     async def run(self) -> None:
         """Read, write, sign."""
-        await asyncio.to_thread(self._upgrade)
         try:
-            await self._consumer.start()
-            self._consumer.subscribe(list(self._declared), listener=self)
-            while True:
-                batches = await self._consumer.getmany(timeout_ms=500, max_records=self._settings.max_records)
-                if batches:
-                    await self._apply(batches)
-                await self._sign_when_due()
+            await StageLoop(
+                self._connect,
+                lambda session: RecordWorker(session, self._ledger, self._topics),
+                LoopSettings(max_records=self._settings.max_records, poll_ms=500),
+                refusal=lambda: refusal(self._connection),
+            ).run()
         finally:
-            await self._consumer.stop()
-            if self._grown:
-                self._sign()
+            self._ledger.finish()
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Forget the partitions: their next reader asks the ledger where to go on."""
-        gone = sorted(self._assigned & set(revoked))
-        self._assigned -= set(gone)
-        telemetry.emit(telemetry.PartitionsRevoked(tuple(map(tuple, gone)), len(self._assigned)))
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Go on in each partition where the ledger's own position stands."""
-        known = await asyncio.to_thread(self._positions)
-        new = sorted(set(assigned) - self._assigned)
-        for partition in new:
-            source = (self._declared[partition.topic], partition.partition)
-            self._consumer.seek(partition, known.get(source, 0))
-        self._assigned |= set(new)
-        telemetry.emit(telemetry.PartitionsAssigned(tuple(map(tuple, new)), len(self._assigned)))
-
-    async def _apply(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
-        records = [
-            record_of(message, self._declared[partition.topic])
-            for partition, messages in sorted(batches.items())
-            for message in messages
-        ]
-        applied = await asyncio.to_thread(apply_records, self._ledger, records)
-        self._read_until |= {partition: messages[-1].offset + 1 for partition, messages in batches.items()}
-        self._tell(applied)
-        self._moved = True
-        self._grown = self._grown or bool(applied.rows.keys() - {"windows"})
-        try:
-            await self._consumer.commit()
-        except (CommitFailedError, IllegalStateError):
-            return  # the partitions have moved on: their new reader asks the ledger
-
-    async def _sign_when_due(self) -> None:
-        wait_seconds = self._settings.head_seconds if self._grown else self._settings.idle_head_seconds
-        if self._moved and time.monotonic() - self._signed_at >= wait_seconds:
-            await asyncio.to_thread(self._sign)
-
-    def _sign(self) -> None:
-        with writing(self._ledger) as connection:
-            head = sign_head(connection, self._key, int(time.time() * 1000))
-        self._publish(head)
-        self._grown = self._moved = False
-        self._signed_at = time.monotonic()
-
-    def _upgrade(self) -> None:
-        with writing(self._ledger) as connection:
-            settle_after_upgrade(connection)
-
-    def _positions(self) -> dict[tuple[str, int], int]:
-        with reading(self._ledger) as connection:
-            rows = connection.execute(sa.select(positions)).all()
-        return {(row.topic, row.partition): row.next_offset for row in rows}
-
-    def _tell(self, applied: Applied) -> None:
-        telemetry.emit(telemetry.RecordsRead("applied", applied.applied))
-        telemetry.emit(telemetry.RecordsRead("duplicate", applied.duplicate))
-        for refusal in applied.refused:
-            telemetry.emit(
-                telemetry.RecordRejected(
-                    "wrong_shape", refusal.topic, refusal.partition, refusal.offset, refusal.reason
-                )
-            )
-        telemetry.emit(telemetry.LedgerWritten(applied.rows))
-        lags = {
-            tuple(partition): max(end_offset - self._read_until[partition], 0)
-            for partition in self._assigned & self._read_until.keys()
-            if (end_offset := self._consumer.highwater(partition)) is not None
-        }
-        telemetry.emit(telemetry.ConsumerLag(lags))
+    def _connect(self) -> Session:
+        consumer = KafkaConsumer(self._connection, self._group, fetch_bytes=FETCH_BYTES)
+        return Session(consumer, KafkaProducer(self._connection))
 
 
 def declared_names(topics: Topics) -> dict[str, str]:
     """Map the names in use of the topics that the ledger reads to the declared ones."""
     return {topics.outages: OUTAGES, topics.windows: WINDOWS, topics.exclusions: EXCLUSIONS}
-
-
-def record_of(message: Any, topic: str) -> Record:
-    """Return a consumer's record under its topic's declared name."""
-    logged_at_ms = original_ms(message.headers, message.timestamp)
-    return Record(topic, message.partition, message.offset, logged_at_ms, message.key, message.value or b"")
 
 
 def append_to(path: Path) -> Callable[[SignedHead], None]:

@@ -7,10 +7,15 @@ from typing import ClassVar
 from streams.telemetry.contract import (
     CONSUMER_LAG,
     DEAD_LETTERS,
+    LOGS_BEGAN_AGAIN,
     PARTITIONS_ASSIGNED,
     RECORDS,
+    RECORDS_LOST,
+    STAGE_PROGRESS_AGE,
+    STAGE_READY,
     WATERMARK_LAG,
 )
+from streams.telemetry.health import Health
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
 
@@ -70,6 +75,164 @@ class StageFailed(Quiet):
     def fields(self) -> Mapping[str, object]:
         """Return the error."""
         return {"error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class StageReady:
+    """Whether the stage can work: it is connected and has its partitions."""
+
+    name: ClassVar[str] = "stage_ready"
+    level: ClassVar[Level] = "debug"
+    ready: bool
+
+    def fields(self) -> Mapping[str, object]:
+        """Return whether it is ready."""
+        return {"ready": self.ready}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Set the gauge, and what `/readyz` answers."""
+        store.ledger(Health).ready = self.ready
+        store.set(STAGE_READY, (stage,), int(self.ready))
+
+
+@dataclass(frozen=True, slots=True)
+class StageMoved:
+    """The stage took in records, or has none to take in."""
+
+    name: ClassVar[str] = "stage_moved"
+    level: ClassVar[Level] = "debug"
+
+    def fields(self) -> Mapping[str, object]:
+        """Return nothing."""
+        return {}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Begin the age of its progress again, and what `/healthz` answers."""
+        store.ledger(Health).moved()
+        store.set(STAGE_PROGRESS_AGE, (stage,), store.now_ms())
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAway(Quiet):
+    """The broker cannot be reached; the stage waits for it. Told once, until it is back."""
+
+    name: ClassVar[str] = "broker_away"
+    level: ClassVar[Level] = "warning"
+    error: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return what the client said."""
+        return {"error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerBack(Quiet):
+    """The broker answers again; the stage goes on from its last commit."""
+
+    name: ClassVar[str] = "broker_back"
+
+    def fields(self) -> Mapping[str, object]:
+        """Return nothing."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class StageBlocked(Quiet):
+    """The stage cannot go on with its records now, and tries again; nothing is committed meanwhile."""
+
+    name: ClassVar[str] = "stage_blocked"
+    level: ClassVar[Level] = "warning"
+    reason: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return what it waits for."""
+        return {"reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class StageUnblocked(Quiet):
+    """What the stage waited for is back."""
+
+    name: ClassVar[str] = "stage_unblocked"
+
+    def fields(self) -> Mapping[str, object]:
+        """Return nothing."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class StageStalled(Quiet):
+    """Nothing has moved for a long time although there are records to read: the stage ends."""
+
+    name: ClassVar[str] = "stage_stalled"
+    level: ClassVar[Level] = "error"
+    idle_seconds: float
+
+    def fields(self) -> Mapping[str, object]:
+        """Return for how long."""
+        return {"idle_seconds": round(self.idle_seconds, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class LastCommitFailed(Quiet):
+    """The commit on the way out failed: what it covers is read again, and nothing is lost."""
+
+    name: ClassVar[str] = "last_commit_failed"
+    level: ClassVar[Level] = "warning"
+    error: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the error."""
+        return {"error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsLost:
+    """The records ``[first_offset, next_offset)`` were gone from a source before they were read."""
+
+    name: ClassVar[str] = "records_lost"
+    level: ClassVar[Level] = "error"
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the stretch."""
+        return {
+            "source": partition_label(self.topic, self.partition),
+            "first_offset": self.first_offset,
+            "next_offset": self.next_offset,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the records."""
+        lost = max(self.next_offset - self.first_offset, 0)
+        store.add(RECORDS_LOST, (stage, partition_label(self.topic, self.partition)), lost)
+
+
+@dataclass(frozen=True, slots=True)
+class LogBeganAgain:
+    """A source partition no longer holds what was read of it: it was made again, or its end was cut off."""
+
+    name: ClassVar[str] = "log_began_again"
+    level: ClassVar[Level] = "error"
+    topic: str
+    partition: int
+    read_until: int
+    next_offset: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return how far it had been read, and where reading goes on."""
+        return {
+            "source": partition_label(self.topic, self.partition),
+            "read_until": self.read_until,
+            "next_offset": self.next_offset,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count it."""
+        store.add(LOGS_BEGAN_AGAIN, (stage, partition_label(self.topic, self.partition)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,23 @@ RECORDS_REREAD: Final = Metric(
     "portallink_records_reread_total", "counter", "records", ("stage",),
     "Records read again to rebuild state after an assignment; not in records_total.", MEASURE,
 )  # fmt: skip
+RECORDS_LOST: Final = Metric(
+    "portallink_records_lost_total", "counter", "records", ("stage", "partition"),
+    "Records that were deleted from a source before this stage had read them.", READERS,
+)  # fmt: skip
+LOGS_BEGAN_AGAIN: Final = Metric(
+    "portallink_logs_began_again_total", "counter", "logs", ("stage", "partition"),
+    "Times a source partition was found made again, or with its end cut off.", READERS,
+)  # fmt: skip
+STAGE_READY: Final = Metric(
+    "portallink_stage_ready", "gauge", "1", ("stage",),
+    "1 while the stage has its partitions and can work, 0 while it waits for the broker or its group.",
+    READERS,
+)  # fmt: skip
+STAGE_PROGRESS_AGE: Final = Metric(
+    "portallink_stage_progress_age_seconds", "age", "seconds", ("stage",),
+    "Time since the stage last moved, or had nothing to read.", READERS,
+)  # fmt: skip
 
 LOOKUPS: Final = Metric(
     "portallink_lookups_total", "counter", "lookups", ("link", "outcome"),
@@ -143,6 +160,14 @@ ACCEPTANCE: Final = Metric(
     "portallink_submission_acceptance_seconds", "histogram", "seconds", ("portal",),
     "Time from a submission's receipt to its acceptance.", MEASURE,
     ACCEPTANCE_BUCKETS,
+)  # fmt: skip
+EVENT_ID_CONFLICTS: Final = Metric(
+    "portallink_event_id_conflicts_total", "counter", "events", ("partition",),
+    "Failed lookups that came under an event id used for something else before; each is counted.", MEASURE,
+)  # fmt: skip
+MEASUREMENTS_INCOMPLETE: Final = Metric(
+    "portallink_measurements_incomplete_total", "counter", "measurements", ("partition",),
+    "Measurements too large for a record, sent without their sums; their time is unknown.", MEASURE,
 )  # fmt: skip
 
 LINK_STATE: Final = Metric(

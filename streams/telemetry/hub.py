@@ -13,7 +13,15 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.exposition import choose_encoder
 
 from streams import __version__
-from streams.telemetry.contract import BUILD_INFO, LABEL_LIMITS, OCCURRENCES, RECORDS, RECORDS_REREAD, RESULTS
+from streams.telemetry.contract import (
+    BUILD_INFO,
+    LABEL_LIMITS,
+    OCCURRENCES,
+    RECORDS,
+    RECORDS_REREAD,
+    RESULTS,
+)
+from streams.telemetry.health import Health
 from streams.telemetry.logs import LEVELS, LogFormat, make_logger
 from streams.telemetry.store import Store
 
@@ -83,9 +91,10 @@ class Telemetry:
         return own + encode(self._registry), content_type
 
     def start_http(self, port: int = 0, host: str = "127.0.0.1") -> int:
-        """Serve ``/metrics`` and ``/healthz`` from a thread; return the port (0 asks for a free one).
+        """Serve ``/metrics``, ``/healthz`` and ``/readyz`` from a thread; return the port.
 
-        Raises OSError if the port is taken, RuntimeError if this process already serves.
+        Port 0 asks for a free one. Raises OSError if the port is taken, RuntimeError if this process serves
+        already.
         """
         if self._server is not None:
             raise RuntimeError(f"{self.stage} already serves its metrics on port {self._server.server_port}")
@@ -117,10 +126,14 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/metrics":
             body, content_type = self.owner.render(self.headers.get("Accept", ""))
             self._answer(200, content_type, body)
-        elif path == "/healthz":
-            self._answer(200, "text/plain; charset=utf-8", b"ok\n")
+        elif path in {"/healthz", "/readyz"}:
+            health = self.owner.store.ledger(Health)
+            fault = health.stalled() if path == "/healthz" else health.unready()
+            text = f"{fault or 'ok'}\n".encode()
+            self._answer(503 if fault else 200, "text/plain; charset=utf-8", text)
         else:
-            self._answer(404, "text/plain; charset=utf-8", b"only /metrics and /healthz are served here\n")
+            text = b"only /metrics, /healthz and /readyz are served here\n"
+            self._answer(404, "text/plain; charset=utf-8", text)
 
     def _answer(self, status: int, content_type: str, body: bytes) -> None:
         # A scraper that has given up is its own loss; Prometheus counts it there.

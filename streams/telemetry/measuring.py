@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from streams.model.events import OUTCOMES, SUBMISSION_TYPES
-from streams.model.measurement import LinkCells, Measurement, PortalCells, RecordCounts
+from streams.model.measurement import LinkCells, Measurement, PortalCells, RecordCounts, Source
 from streams.telemetry.common import Quiet, partition_label
 from streams.telemetry.contract import (
     ACCEPTANCE,
     DEAD_LETTERS,
+    EVENT_ID_CONFLICTS,
     FAILED_BY_AGENCY,
     FAILED_BY_SERVICE,
     LOOKUP_LATENCY,
     LOOKUPS,
     LOOKUPS_REQUESTED,
+    MEASUREMENTS_INCOMPLETE,
     PROVIDER_LATENCY,
     RECORDS,
     RECORDS_REREAD,
@@ -181,22 +183,101 @@ class DeadLettered:
 
 
 @dataclass(frozen=True, slots=True)
-class BrakeApplied(Quiet):
-    """Too large a share of the records of a minute were dead letters: a wrong deploy, so the stage stops."""
+class DeadLetterLimitReached(Quiet):
+    """Too large a share of a source's records of a minute were dead letters, so the stage stops."""
 
-    name: ClassVar[str] = "brake_applied"
+    name: ClassVar[str] = "dead_letter_limit_reached"
     level: ClassVar[Level] = "error"
+    topic: str
+    partition: int
     records: int
     dead_letters: int
     limit_share: float
 
     def fields(self) -> Mapping[str, object]:
-        """Return the counts and the limit they passed."""
+        """Return the source, the counts and the limit they passed."""
         return {
+            "source": partition_label(self.topic, self.partition),
             "records": self.records,
             "dead_letters": self.dead_letters,
             "limit_share": self.limit_share,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class PartiallyRebuilt(Quiet):
+    """A partition's state could be rebuilt in part only, as records before ``from_offset`` are deleted.
+
+    Answers whose request was among them count without it, and copies of them count as new.
+    """
+
+    name: ClassVar[str] = "partially_rebuilt"
+    level: ClassVar[Level] = "warning"
+    topic: str
+    partition: int
+    from_offset: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source and from where it could be rebuilt."""
+        return {"source": partition_label(self.topic, self.partition), "from_offset": self.from_offset}
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsNotUsed(Quiet):
+    """A topic has more partitions than links are spread over: the added ones stay empty."""
+
+    name: ClassVar[str] = "partitions_not_used"
+    level: ClassVar[Level] = "warning"
+    topic: str
+    used: int
+    present: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return both counts."""
+        return {"topic": self.topic, "used": self.used, "present": self.present}
+
+
+@dataclass(frozen=True, slots=True)
+class EventIdsConflict:
+    """Failed lookups came under event ids that had stood for something else; each is counted as a failure."""
+
+    name: ClassVar[str] = "event_ids_conflict"
+    level: ClassVar[Level] = "warning"
+    topic: str
+    partition: int
+    count: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source and how many."""
+        return {"source": partition_label(self.topic, self.partition), "count": self.count}
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Count them."""
+        store.add(EVENT_ID_CONFLICTS, (partition_label(self.topic, self.partition),), self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementTooLarge:
+    """A measurement did not fit into a record: its range is sent without its sums, so its time is unknown."""
+
+    name: ClassVar[str] = "measurement_too_large"
+    level: ClassVar[Level] = "error"
+    source: Source
+    size_bytes: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the range and the size."""
+        return {
+            "source": partition_label(self.source.topic, self.source.partition),
+            "first_offset": self.source.first_offset,
+            "next_offset": self.source.next_offset,
+            "size_bytes": self.size_bytes,
+        }
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Count it."""
+        label = partition_label(self.source.topic, self.source.partition)
+        store.add(MEASUREMENTS_INCOMPLETE, (label,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,10 @@ class Store:
         self._histograms: dict[Metric, dict[Labels, _Histogram]] = {}
         self._ledgers: dict[type, object] = {}
 
+    def now_ms(self) -> float:
+        """Return the wall-clock time in epoch milliseconds."""
+        return self._clock_ms()
+
     def ledger(self, kind: type[Ledger]) -> Ledger:
         """Return this process's one ledger of a kind: what occurrences must remember of earlier ones."""
         found = self._ledgers.get(kind)

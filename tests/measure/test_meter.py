@@ -181,6 +181,13 @@ REFUSED = {
     "absurd_time_ahead": _spoilt(occurred_at_ms=T0 + 400 * 86_400_000),
     "clock_skew": _spoilt(occurred_at_ms=T0 + 120_000),
     "key_mismatch": (b"d-other", _spoilt()[1]),
+    "not_json_but_depth": (
+        b"d-q",
+        _spoilt()[1].replace(b"{", b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b",", 1),
+    ),
+    "control_character_escaped": _spoilt(service="birth\x1b[31m"),
+    "control_character_nul": _spoilt(link="np\0d"),
+    "control_character_of_latin_1": (b"d-q", _spoilt()[1].replace(b"birth", "\x9b31m".encode())),
 }
 
 

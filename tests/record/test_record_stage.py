@@ -11,13 +11,14 @@ from ledgers import contents
 
 from streams import telemetry
 from streams.kafka.publish import publish
-from streams.kafka.read import RereadError, ledger_batches, topic_batches
+from streams.kafka.read import RereadError, topic_batches
 from streams.kafka.topics import Topics, create_topics
 from streams.ledger.proof.heads import stored_heads
 from streams.ledger.proof.verify import verify_ledger
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import reading
 from streams.ledger.store.schema import positions
+from streams.record.reread import ledger_batches
 from streams.record.stage import RecordSettings, RecordStage
 
 KEY = Ed25519PrivateKey.generate()

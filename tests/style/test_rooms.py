@@ -25,6 +25,7 @@ SHELLS = {
     "streams/ledger/store/database.py": "opens the database",
     "streams/ledger/proof/heads.py": "reads and makes the key file",
     "streams/measure/stage.py": "consumes and produces",
+    "streams/record/reread.py": "reads topics again",
     "streams/record/send.py": "sends an exclusion",
     "streams/record/stage.py": "consumes into the ledger",
     "streams/replay/analyze.py": "reads a log, writes results",

@@ -76,6 +76,15 @@ def apply_records(engine: sa.Engine, records: Iterable[Record]) -> Applied:
         return batch.result
 
 
+def move_position(engine: sa.Engine, topic: str, partition: int, next_offset: int) -> None:
+    """Go on elsewhere in a partition, whose records in between are gone; its chain goes on as it is."""
+    with writing(engine) as connection:
+        at = (positions.c.topic == topic) & (positions.c.partition == partition)
+        chain = connection.scalar(sa.select(positions.c.chain).where(at))
+        row = {"topic": topic, "partition": partition, "next_offset": next_offset}
+        upsert(connection, positions, [row | {"chain": CHAIN_START if chain is None else bytes(chain)}])
+
+
 def chained(chain: bytes, record: Record) -> bytes:
     """Return the partition's chain after one more record."""
     key = b"" if record.key is None else record.key

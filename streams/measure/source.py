@@ -1,0 +1,242 @@
+"""One source partition of `measure`: its meter, and how much of what the meter says is published.
+
+What was read before lies in three stretches of offsets. Up to ``quiet_until`` everything was published and
+committed: those records only rebuild the meter's state. Up to ``told_until`` their dead letters were
+published and their counts were added as well, though no measurement covers them yet. What follows is new.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from streams.measure.meter import NOTHING_SEEN_MS, Checkpoint, DeadLetter, Meter
+from streams.model.canonical import encode
+from streams.model.digest import Entry, digest_of
+from streams.model.measurement import Measurement, RecordCounts, Source
+from streams.model.settings import MeasureSettings
+
+
+class Progress(Struct, frozen=True, omit_defaults=True):
+    """What a commit of a source partition carries beside its offset.
+
+    ``rebuild_offset`` is from where the state has to be rebuilt, and ``max_event_ms`` the greatest event time
+    before it. The others describe the commit: ``reached_ms`` is the greatest event time that had been
+    measured, ``logged_ms`` the broker's time of the last record measured, ``digest`` and ``range_begins`` the
+    last range. Dead letters of records before ``told_until`` are published; those after it can only stand in
+    the dead-letter partition from ``letters_from`` on. ``partitions`` is over how many partitions of
+    `link.measurements` the links are spread.
+    """
+
+    rebuild_offset: int
+    max_event_ms: int = NOTHING_SEEN_MS
+    reached_ms: int = NOTHING_SEEN_MS
+    logged_ms: int = -1
+    range_begins: int = -1
+    digest: str = ""
+    incarnation: int = 0
+    told_until: int = 0
+    letters_from: int = 0
+    partitions: int = 0
+
+
+_progress: Final = msgspec.json.Decoder(Progress)
+
+
+def progress_in(metadata: str) -> Progress:
+    """Return the progress in a commit's metadata; without a valid one, everything has to be rebuilt."""
+    try:
+        return _progress.decode(metadata)
+    except (msgspec.DecodeError, RecursionError):
+        return Progress(0)
+
+
+class SourceChangedError(Exception):
+    """The records before the commit are not those that were read then: the log has begun again."""
+
+
+class SourcePartition:
+    """One assigned partition. Feed it, publish what `take` returns, then call `published`.
+
+    ``committed`` is the group's commit, None without one; ``beginning`` the first offset that is still there.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        settings: MeasureSettings,
+        *,
+        progress: Progress | None = None,
+        committed: int | None = None,
+        beginning: int = 0,
+    ) -> None:
+        self._settings, self._topic, self._partition = settings, topic, partition
+        self.progress = progress or Progress(beginning)
+        self.quiet_until = committed or 0
+        self.told_until = max(self.progress.told_until, self.quiet_until)
+        self.lost: tuple[int, int] | None = None
+        self.rebuilt_from: int | None = None
+        self.partial = False
+        first = beginning
+        checkpoint = Checkpoint(beginning)
+        if committed is not None:
+            first = max(self.progress.rebuild_offset, beginning)
+            checkpoint = Checkpoint(first, self.progress.max_event_ms)
+            self.rebuilt_from = first
+            self.partial = first > self.progress.rebuild_offset
+            if beginning > committed:
+                self.lost = committed, beginning
+                checkpoint = Checkpoint(beginning, self.progress.reached_ms)
+                self.quiet_until = beginning
+        self.next_offset = first
+        self.meter = Meter(topic, partition, settings, checkpoint, self.progress.incarnation)
+        self._counted = RecordCounts()
+        self._last: Source | None = None
+        self._tail: list[Entry] = []
+        """The records of the last range committed, as they are now."""
+        self._rebuilding = first < self.quiet_until
+        self.commit_offset = committed if committed is not None else beginning
+        self.committed: tuple[int, Progress] | None = None
+        if self.lost is not None:
+            self.commit_offset = beginning
+            reached_ms = self.progress.reached_ms
+            self.progress = replace(
+                self.progress, rebuild_offset=beginning, max_event_ms=reached_ms, digest="", range_begins=-1
+            )
+
+    def begin_again(self, first: int) -> None:
+        """Go on in a log that began again under the same name, from an offset on."""
+        meter, reached_ms = self.meter, self.progress.reached_ms
+        incarnation = self.progress.incarnation + 1
+        if meter.next_offset is not None:
+            reached_ms = max(reached_ms, meter.watermark_ms + self._settings.out_of_orderness_ms)
+        self.progress = replace(
+            self.progress,
+            rebuild_offset=first,
+            max_event_ms=reached_ms,
+            reached_ms=reached_ms,
+            digest="",
+            range_begins=-1,
+            incarnation=incarnation,
+            told_until=first,
+        )
+        self.meter = Meter(
+            self._topic, self._partition, self._settings, Checkpoint(first, reached_ms), incarnation
+        )
+        self.next_offset = self.quiet_until = self.told_until = self.commit_offset = first
+        self._counted, self._rebuilding = RecordCounts(), False
+
+    def skip_to(self, first: int) -> None:
+        """Go on at an offset, as the records before it are gone: what was read so far becomes a range."""
+        if self._rebuilding:
+            self.partial = True
+            if first < self.quiet_until:
+                self.next_offset = first
+                return
+            self._finish_rebuilding(self.quiet_until)
+        self.meter.end_range(first)
+        self.next_offset = first
+        self.told_until = max(self.told_until, first)
+
+    def feed(self, entries: Sequence[Entry]) -> None:
+        """Take in records in offset order. Raises `SourceChangedError` when the rebuilt state is another."""
+        if self._rebuilding:
+            old = [entry for entry in entries if entry[0] < self.quiet_until]
+            self._rebuild(old)
+            entries = entries[len(old) :]
+            if entries or self.next_offset >= self.quiet_until:
+                self._finish_rebuilding(self.quiet_until)
+        if entries and entries[0][0] < self.told_until:
+            told = [entry for entry in entries if entry[0] < self.told_until]
+            self.meter.feed(told)
+            self.meter.dead_letters.clear()
+            self._counted = self.meter.totals()
+            self.next_offset = told[-1][0] + 1
+            entries = entries[len(told) :]
+        if entries:
+            self.meter.feed(entries)
+            self.next_offset = entries[-1][0] + 1
+
+    def _rebuild(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        meter = self.meter
+        meter.feed(entries)
+        if meter.measurements:
+            self._last = meter.measurements[-1].source
+        if self.progress.digest:
+            self._tail += [entry for entry in entries if entry[0] >= self.progress.range_begins]
+        meter.measurements.clear()
+        meter.dead_letters.clear()
+        self._counted = meter.totals()
+        self.next_offset = entries[-1][0] + 1
+
+    def _finish_rebuilding(self, until: int) -> None:
+        """Hold the state that was rebuilt against the commit, and go on from it."""
+        if not self._rebuilding:
+            return
+        self._rebuilding = False
+        meter, last, known, tail = self.meter, self._last, self.progress, self._tail
+        self._tail = []
+        if known.digest and not self.partial and digest_of(tail) != known.digest:
+            raise SourceChangedError
+        if last is None or last.next_offset != self.quiet_until:
+            # Rebuilt in part, or by another version that cuts elsewhere: the range in between was published.
+            meter.restart_range(until, known.reached_ms)
+            meter.measurements.clear()
+            meter.dead_letters.clear()
+            self._counted = meter.totals()
+
+    def take(self) -> tuple[list[Measurement], list[DeadLetter], RecordCounts]:
+        """Return what is to be published, and how the new records ended."""
+        meter = self.meter
+        measurements, letters = list(meter.measurements), list(meter.dead_letters)
+        meter.measurements.clear()
+        meter.dead_letters.clear()
+        totals = meter.totals()
+        fresh, self._counted = totals - self._counted, totals
+        return measurements, letters, fresh
+
+    def published(self, last: Measurement | None, logged_ms: int, letters_from: int, partitions: int) -> None:
+        """Note that everything taken is on its way; ``last`` is the last measurement, if there was any.
+
+        ``logged_ms`` is the broker's time of that measurement's last record.
+        """
+        told_until = max(self.told_until, self.next_offset)
+        changed: dict[str, int | str] = {
+            "told_until": told_until,
+            "letters_from": letters_from,
+            "partitions": partitions,
+        }
+        measured_until = self.meter.next_offset
+        if measured_until is not None and measured_until > self.commit_offset:
+            checkpoint = self.meter.checkpoint
+            self.commit_offset = measured_until
+            changed |= {
+                "rebuild_offset": checkpoint.rebuild_offset,
+                "max_event_ms": checkpoint.max_event_ms,
+                "range_begins": -1,
+                "digest": "",
+            }
+            if last is not None and last.source.next_offset == measured_until:
+                changed |= {
+                    "reached_ms": last.watermark_ms + self._settings.out_of_orderness_ms,
+                    "logged_ms": logged_ms,
+                    "range_begins": last.source.first_offset,
+                    "digest": last.source.digest,
+                }
+        self.progress = replace(self.progress, **changed)
+
+    @property
+    def to_commit(self) -> tuple[int, str] | None:
+        """Offset and metadata of the progress so far, None where they are committed already."""
+        if self.committed == (self.commit_offset, self.progress):
+            return None
+        return self.commit_offset, encode(self.progress).decode()
+
+    def note_committed(self) -> None:
+        """Note that `to_commit` is committed."""
+        self.committed = self.commit_offset, self.progress
