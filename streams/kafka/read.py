@@ -34,7 +34,9 @@ async def open_reader(connection: Mapping[str, Any], **options: Any) -> AsyncIte
     )
     try:
         await consumer.start()
-        await asyncio.sleep(0)  # stopped before its tasks have begun, aiokafka's consumer raises CancelledError
+        await asyncio.sleep(
+            0
+        )  # stopped before its tasks have begun, aiokafka's consumer raises CancelledError
         yield consumer
     finally:
         await consumer.stop()

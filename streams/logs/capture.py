@@ -5,7 +5,6 @@ goes on after its last whole segment when it is run again. A record that was its
 original broker time in a header, and that is what is captured. A value of null is captured as an empty one.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.kafka.read import RereadError, read_range, record_of
 from streams.logs.folder import (
     FORMAT,
     MANIFEST,
@@ -25,14 +25,11 @@ from streams.logs.folder import (
     write_manifest,
     write_segment,
 )
-from streams.logs.line import original_ms
 from streams.logs.pseudonym import Pseudonymiser
 from streams.model.record import Record
 
 SEGMENT_RECORDS: Final = 50_000
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
-POLL_RECORDS: Final = 5_000
-SILENCE_SECONDS: Final = 30.0
 
 
 class CaptureError(RuntimeError):
@@ -213,34 +210,16 @@ async def _segments(consumer: AIOKafkaConsumer, wanted: Range) -> AsyncIterator[
     source = TopicPartition(wanted.topic, wanted.partition)
     if wanted.next_offset >= wanted.end_offset:
         return
-    consumer.assign([source])
-    consumer.seek(source, wanted.next_offset)
     records: list[Record] = []
-    size, deadline = 0, asyncio.get_running_loop().time() + SILENCE_SECONDS
-    while (position := await consumer.position(source)) < wanted.end_offset:
-        got = await consumer.getmany(source, timeout_ms=500, max_records=POLL_RECORDS)
-        now = asyncio.get_running_loop().time()
-        if await consumer.position(source) > position:
-            deadline = now + SILENCE_SECONDS
-        elif now > deadline:
-            raise CaptureError(
-                f"{wanted.topic}/{wanted.partition}: the broker gave nothing from offset {position} on "
-                f"for {SILENCE_SECONDS:g} s"
-            )
-        for message in got.get(source, ()):
-            if message.offset >= wanted.end_offset:
-                yield records, wanted.end_offset
-                return
-            records.append(_record(message))
-            size += len(records[-1].value)
-            if len(records) >= SEGMENT_RECORDS or size >= SEGMENT_BYTES:
-                yield records, message.offset + 1
-                records, size = [], 0
+    size = 0
+    try:
+        async for messages in read_range(consumer, source, wanted.next_offset, wanted.end_offset):
+            for message in messages:
+                records.append(record_of(message, message.topic))
+                size += len(records[-1].value)
+                if len(records) >= SEGMENT_RECORDS or size >= SEGMENT_BYTES:
+                    yield records, message.offset + 1
+                    records, size = [], 0
+    except RereadError as error:
+        raise CaptureError(str(error)) from error
     yield records, wanted.end_offset
-
-
-def _record(message: Any) -> Record:
-    logged_at_ms = original_ms(message.headers, message.timestamp)
-    return Record(
-        message.topic, message.partition, message.offset, logged_at_ms, message.key, message.value or b""
-    )

@@ -190,6 +190,58 @@ PIPELINE = Board(
                 description="Records a second written to each topic.",
             ),
         ),
+        "Completeness": (
+            _events(
+                "portallink_records_lost_total",
+                "partition",
+                title="Records lost",
+                description="Records a second that were deleted from a source before a stage had read them.",
+            ),
+            _events(
+                "portallink_logs_began_again_total",
+                "partition",
+                title="Logs that began again",
+                description="Sources found made again, or with their end cut off.",
+            ),
+            _events(
+                "portallink_measurements_incomplete_total",
+                "partition",
+                title="Incomplete measurements",
+                description="Measurements too large for a record; the time they cover is unknown.",
+            ),
+            _events(
+                "portallink_event_id_conflicts_total",
+                "partition",
+                title="Event id conflicts",
+                description="Failed lookups a second that came under an event id used for something else.",
+            ),
+            Panel(
+                title="Ready",
+                description="1 while a stage has its partitions and can work.",
+                shape="timeseries",
+                unit="short",
+                queries=(
+                    Query(
+                        f"min by (stage, instance) ({scraped('portallink_stage_ready')})",
+                        "{{stage}} {{instance}}",
+                    ),
+                ),
+                width=8,
+            ),
+            Panel(
+                title="Time without progress",
+                description="Time since each stage last moved, or had nothing to read.",
+                shape="timeseries",
+                unit="s",
+                queries=(
+                    Query(
+                        f"max by (stage) ({scraped('portallink_stage_progress_age_seconds')})",
+                        "{{stage}}",
+                    ),
+                ),
+                width=8,
+            ),
+        ),
         "Results": (
             _events(
                 "portallink_windows_total",
