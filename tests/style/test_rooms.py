@@ -44,6 +44,7 @@ SHELLS = {
     "streams/serve/context.py": "answers requests, now",
     "streams/serve/pages.py": "answers requests, now",
     "streams/serve/pdf.py": "reads fonts",
+    "streams/serve/runbooks.py": "reads its package's runbooks, answers requests",
     "streams/serve/shell.py": "runs the server",
     "streams/serve/texts.py": "reads its package's texts",
     "streams/serve/trail.py": "writes who asked what",
