@@ -21,7 +21,7 @@ SHELLS = {
     "streams/__main__.py": "starts the command line",
     "streams/detect/app.py": "the Faust worker",
     "streams/detect/rules_reader.py": "reads the rules",
-    "streams/ingest/xroad/files.py": "reads the files of X-Road",
+    "streams/ingest/intake/shell.py": "opens what someone hands over",
     "streams/ledger/store/database.py": "opens the database",
     "streams/ledger/proof/heads.py": "reads and makes the key file",
     "streams/measure/stage.py": "consumes and produces",
