@@ -7,12 +7,11 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from streams import telemetry
-from streams.cli.ledger_options import KeyFile, LedgerAddress, key_path, ledger_address, opened
+from streams.cli.ledger_options import KeyFile, LedgerAddress, ledger_address, opened, signing_key
 from streams.cli.outcome import fail, notes, refuse
 from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.loop import StageStoppedError
-from streams.ledger.proof.heads import KeyFileError, load_or_make_key
 from streams.record.stage import GROUP, RecordSettings, RecordStage, append_to
 from streams.serve.access import Access, Role, TokensFileError, read_tokens
 from streams.serve.context import Contact
@@ -39,10 +38,7 @@ def record(
     """Write outages, windows and exclusions into the ledger, and sign what it holds."""
     connection = begin("record", metrics_port, metrics_host)
     settings = RecordSettings(max_records=max_records)
-    try:
-        signing_key = load_or_make_key(key_path(key))
-    except KeyFileError as error:
-        refuse(error)
+    private = signing_key(key)
     with opened(ledger, create=True) as engine:
         telemetry.emit(telemetry.StageStarted({"max_records": max_records}))
 
@@ -50,7 +46,7 @@ def record(
             await RecordStage(
                 connection,
                 engine,
-                signing_key,
+                private,
                 settings=settings,
                 topics=topics_for(suffix, None),
                 group=group,
