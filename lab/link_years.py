@@ -9,10 +9,10 @@ Everything follows from the seed.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
@@ -91,13 +91,40 @@ def draw_troubles(rng: Random, link: str, rate_per_s: float, days: float) -> lis
         at_ms = until_ms
 
 
-class LinkYear:
-    """One link over some days: its troubles, and its measurements, which can be had once.
+class Conduct(NamedTuple):
+    """How a link does outside trouble, by times ascending, the first of them the beginning.
 
-    ``fates`` says of each trouble what became of its attempts; it is complete when all measurements are made.
+    From ``at_ms[n]`` on a share of ``shares[n]`` of the attempts fails, and answers take ``slower[n]`` times
+    as long as usual; a share of ``heavy[n]`` of them takes `HEAVY_MS` more.
     """
 
-    def __init__(self, seed: int, link: str, rate_per_s: float, days: float) -> None:
+    at_ms: Sequence[int] = (0,)
+    shares: Sequence[float] = (BACKGROUND,)
+    slower: Sequence[float] = (1.0,)
+    heavy: Sequence[float] = (0.0,)
+
+
+USUAL: Final = Conduct()
+HEAVY_MS: Final = 40_000
+"""As if the lookup timeout were longer than that: a request waits for its answer."""
+
+
+class LinkYear:
+    """One link over some days: its troubles, and its measurements, which are made once.
+
+    ``fates`` says of each trouble what became of its attempts; it is complete when all measurements are made.
+    By default troubles are drawn by `draw_troubles`.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        link: str,
+        rate_per_s: float,
+        days: float,
+        conduct: Conduct = USUAL,
+        troubles: Sequence[Trouble] | None = None,
+    ) -> None:
         import numpy as np  # noqa: PLC0415 - wanted for trials alone
 
         rng = Random(f"{seed}/{link}")  # noqa: S311 - a history, no secret
@@ -105,7 +132,11 @@ class LinkYear:
         self._rng: Any = np.random.default_rng(rng.getrandbits(64))
         self.link, self.rate_per_s, self.days = link, rate_per_s, days
         self.start_ms, self.end_ms = START_MS, START_MS + round(days * DAY_MS)
-        self.troubles = draw_troubles(rng, link, rate_per_s, days)
+        self.troubles = list(troubles or ())
+        if troubles is None:
+            self.troubles = draw_troubles(rng, link, rate_per_s, days)
+        self._from = np.array(conduct.at_ms, dtype=np.int64)
+        self._conduct = [np.array(part, dtype=float) for part in conduct[1:]]
         self.fates = [Fate() for _ in self.troubles]
         self.attempts = 0
         self.blind: Intervals = union((t.start_ms, t.end_ms) for t in self.troubles if t.what == "blind")
@@ -150,8 +181,11 @@ class LinkYear:
         np, rng = self._np, self._rng
         number = int(rng.poisson(self.rate_per_s * (to_ms - from_ms) / 1000))
         asked = np.sort(rng.integers(from_ms, to_ms, number))
-        latency = rng.lognormal(self._usual, 0.5, number).astype(np.int64)
-        code = np.where(rng.random(number) < BACKGROUND, rng.choice(NOISE, number), 0)
+        step = np.maximum(np.searchsorted(self._from, asked, side="right") - 1, 0)
+        shares, slower, heavy = (part[step] for part in self._conduct)
+        latency = (rng.lognormal(self._usual, 0.5, number) * slower).astype(np.int64)
+        latency += np.where(rng.random(number) < heavy, HEAVY_MS, 0)
+        code = np.where(rng.random(number) < shares, rng.choice(NOISE, number), 0)
         at = np.searchsorted(self._starts, asked, side="right") - 1
         inside = (at >= 0) & (asked < self._ends[at]) if len(self._ends) else np.zeros(number, dtype=bool)
         trouble = np.where(inside, self._of[at] if len(self._of) else 0, -1)

@@ -6,13 +6,15 @@ as it runs, slot by slot, with nothing in between but what is normal, which is l
 `detect` learns it. Slots in which nothing is suspected and nothing failed change nothing and are passed over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from msgspec import Struct
 
-from streams.detect.rule.cusum import QUIET, Counts, Normal, Rule, RuleState, Verdict, step
-from streams.detect.rule.normal import BLOCK_MS, BLOCKS, WEEK_MS, Block, block_of, normal_after
+from streams.detect.link.habits import Habits
+from streams.detect.rule.cusum import QUIET, Condition, Counts, Normal, Rule, RuleState, Verdict, step
+from streams.detect.rule.normal import BLOCK_MS, BLOCKS, WEEK_MS, Block, block_of
+from streams.detect.rule.rules import LinkRules
 from streams.model.settings import SLOT_MS
 
 WEEK_SLOTS: Final = WEEK_MS // SLOT_MS
@@ -41,8 +43,16 @@ class Trial(Struct, frozen=True):
 def normal_of(rate_per_s: float, rule: Rule) -> Normal:
     """Return what `streams.detect.rule.normal` comes to know of a link of steady rate."""
     attempts = round(rate_per_s * BLOCK_MS / 1000)
-    blocks = [Block(at * BLOCK_MS, attempts, rule.normal_failure_share, None) for at in range(BLOCKS)]
-    return normal_after(blocks, rule, SLOT_MS)
+    blocks = (Block(at * BLOCK_MS, attempts, rule.normal_failure_share, None) for at in range(BLOCKS))
+    return _normal_after(blocks, rule)
+
+
+def _normal_after(blocks: Iterable[Block | None], rule: Rule) -> Normal:
+    habits = Habits(LinkRules(rule), SLOT_MS)
+    for block in blocks:
+        if block is not None:
+            habits.put(block.start_ms, block)
+    return habits.normal_at(BLOCKS * BLOCK_MS)
 
 
 class _Learned:
@@ -52,20 +62,18 @@ class _Learned:
         self.rule = rule
         self.troubled: set[int] = set()
         self._sums = list(zip(attempts.tolist(), failed.tolist(), strict=True))
-        self._blocks: list[Block] = []
+        self._habits = Habits(LinkRules(rule), SLOT_MS)
         self._next = 0
-        self._normal = normal_after([], rule, SLOT_MS)
 
     def at(self, block: int) -> Normal:
         """Return what is normal in a block, not before one asked for already."""
         if block > self._next:
             for number in range(self._next, block):
-                known = block_of(number * BLOCK_MS, *self._sums[number], (), self.rule)
-                if known is not None and number not in self.troubled:
-                    self._blocks.append(known)
+                condition: Condition = "DEGRADED" if number in self.troubled else "UP"
+                known = block_of(number * BLOCK_MS, *self._sums[number], (), self.rule, condition)
+                self._habits.put(number * BLOCK_MS, known)
             self._next = block
-            self._normal = normal_after(self._blocks[-BLOCKS:], self.rule, SLOT_MS)
-        return self._normal
+        return self._habits.normal_at(block * BLOCK_MS)
 
 
 def false_outages(rule: Rule, rate_per_s: float, weeks: int, background: float, seed: int) -> int:
@@ -93,7 +101,9 @@ def _verdicts(
     at = -1
     while True:
         at += 1
-        if state == QUIET:
+        block = at // BLOCK_SLOTS
+        normal = learned if isinstance(learned, Normal) else learned.at(block)
+        if state == QUIET and normal.known:
             at = next((slot for slot in suspicious if slot >= at), len(bad))
         if at >= len(bad):
             return
@@ -113,8 +123,7 @@ def _drawn_normal(rng: Any, rule: Rule, rate_per_s: float, background: float) ->
     attempts = rng.poisson(rate_per_s * BLOCK_MS / 1000, BLOCKS)
     failed = rng.binomial(attempts, background)
     pairs = enumerate(zip(attempts.tolist(), failed.tolist(), strict=True))
-    blocks = (block_of(number * BLOCK_MS, *sums, (), rule) for number, sums in pairs)
-    return normal_after([block for block in blocks if block is not None], rule, SLOT_MS)
+    return _normal_after((block_of(number * BLOCK_MS, *sums, (), rule) for number, sums in pairs), rule)
 
 
 def delays(

@@ -1,6 +1,6 @@
 """``python -m tools.watch_files [--check]``: write the generated files, from the root of a checkout.
 
-``portallink watch rules`` writes rules and routing alone, for people who run the pipeline; this one
+Rules and routing alone, for whoever runs the pipeline, are written by ``portallink watch rules``; this one
 also makes the dashboards and the metrics' documentation, for which it needs the development dependencies.
 """
 
@@ -8,8 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from streams.serve.runbooks import as_markdown, runbooks
-from streams.watch.rules import alertmanager_files, rule_files
+from streams.watch.rules import alertmanager_file, rule_files
 from streams.watch.settings import load_settings
 from tools.dashboards.build import BOARDS, dashboard_files
 from tools.metric_docs import metrics_document
@@ -22,12 +21,8 @@ def generated(root: Path) -> dict[Path, str]:
     dashboards = root / "grafana" / "dashboards"
     return {
         **{root / "deploy" / "prometheus" / "rules" / name: text for name, text in rules.items()},
-        **{
-            root / "deploy" / "alertmanager" / name: text
-            for name, text in alertmanager_files(settings).items()
-        },
+        root / "deploy" / "alertmanager" / "alertmanager.yml": alertmanager_file(settings),
         **{dashboards / name: text for name, text in dashboard_files(settings.urls).items()},
-        **{root / "docs" / "runbooks" / f"{name}.md": as_markdown(name) for name in runbooks()},
         root / "docs" / "metrics.md": metrics_document(BOARDS, rules),
     }
 

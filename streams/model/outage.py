@@ -9,7 +9,7 @@ from streams.model.measurement import Source
 Kind = Literal["down", "degraded"]
 Status = Literal["open", "closed", "retracted"]
 FaultDomain = Literal["link", "provider", "client"]
-Reason = Literal["opened", "closed", "late"]
+Reason = Literal["opened", "closed", "late", "normal"]
 LinkStateName = Literal["UNKNOWN", "UP", "DEGRADED", "DOWN"]
 
 

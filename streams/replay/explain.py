@@ -16,6 +16,7 @@ from streams.detect.link.history import History
 from streams.detect.link.minute import Decided
 from streams.detect.link.tracker import LinkTracker
 from streams.detect.rule.cusum import (
+    IDLE,
     TRANSITIONS,
     Condition,
     Counts,
@@ -24,10 +25,11 @@ from streams.detect.rule.cusum import (
     RuleState,
     TestName,
     decisive_evidence,
+    normal_share,
     weigh,
 )
-from streams.detect.rule.normal import slow_answers
 from streams.detect.rule.rules import LinkRules, Rules
+from streams.detect.rule.slowness import slow_answers
 from streams.model.measurement import LinkSlot, Measurement
 from streams.model.outage import Outage
 from streams.model.settings import DetectSettings
@@ -44,6 +46,7 @@ MEANINGS: Final[dict[TestName, str]] = {
     "recovery": "attempts succeed as is normal for this link",
     "worse": "at least half of the attempts fail now",
     "better": "fewer than half of the attempts fail now",
+    "normal": "trouble has stayed at one level for so long that it is normal for this link now",
 }
 
 
@@ -214,18 +217,21 @@ def _step(
     rule, names = history.rules.at(slot.start_ms), TRANSITIONS[before.condition]
     # The sums as they stood when the verdict fell: with it they begin anew.
     tests = weigh(before, slot.start_ms, counts, rule, normal).tests
+    end_ms = slot.start_ms + history.settings.slot_ms
+    lasted_ms = end_ms - before.spell.since_ms if before.spell else 0
+    needed = {name: decisive_evidence(name, rule, normal, lasted_ms) for name in names}
     bars = [
-        Bar(name, round(test.total, 3), round(decisive_evidence(name, rule, normal), 3), test.since_ms)
+        Bar(name, round(test.total, 3), round(needed[name], 3), test.since_ms)
         for name, test in zip(names, tests, strict=True)
         if test.total > 0
     ]
     return Step(
         start_ms=slot.start_ms,
-        end_ms=slot.start_ms + history.settings.slot_ms,
+        end_ms=end_ms,
         answered=counts.ok,
         failed=counts.failed,
         slow=counts.slow,
-        normal_share=normal.failure_share,
+        normal_share=normal_share("total", IDLE, before, rule, normal),
         slow_ms=normal.slow_ms,
         bars=bars,
         condition=after.condition,
@@ -238,6 +244,8 @@ def _sentences(step: Step, outage: Outage) -> list[str]:
     """Return what a step decided, in words; times are left as epoch milliseconds' local time."""
     if step.verdict is None:
         return []
+    if step.verdict == "normal":
+        return [f"{local_time(step.end_ms)}: {MEANINGS[step.verdict]}. The outage ends there."]
     bar = next(bar for bar in step.bars if bar.test == step.verdict)
     decided = (
         f"{local_time(step.end_ms)}: test `{bar.test}` reached {bar.total:g} of {bar.threshold:g} nats "

@@ -37,7 +37,7 @@ DURATION_CLASSES: Final = (
 
 
 class Quantiles(Struct, frozen=True):
-    """Median and 95th percentile (nearest rank) of absolute values; None if there are no values."""
+    """Median and 95th percentile (nearest rank) of absolute values; None where there is none."""
 
     count: int
     p50: float | None

@@ -1,4 +1,4 @@
-"""Errors of third-party servers; each message says what to do."""
+"""What goes wrong with a third-party part, told so that a person knows what to do."""
 
 
 class PartError(RuntimeError):

@@ -12,6 +12,7 @@ from streams.detect.link.outages import Totals, kind_of
 from streams.detect.link.placing import settled_edge_ms
 from streams.detect.link.spells import TroubleSpell, spells_of
 from streams.detect.rule.cusum import Normal, Rule, Verdict
+from streams.detect.rule.rules import LinkRules
 from streams.model.events import Heartbeat
 from streams.model.measurement import Asked, LinkSlot
 
@@ -154,7 +155,7 @@ def test_what_returns_otherwise_is_another_outage_unless_it_flaps(conditions, sp
         test = "total" if condition == "DOWN" else "partial"
         verdicts.append(Decided(at_ms + 10_000, Verdict(test, condition, at_ms), at_ms))
         verdicts.append(Decided(at_ms + 70_000, Verdict("recovery", "UP", at_ms + 60_000), at_ms + 60_000))
-    assert len(spells_of(verdicts, Rule())) == spells
+    assert len(spells_of(verdicts, LinkRules(Rule()))) == spells
 
 
 @settings(max_examples=15, deadline=None)

@@ -16,8 +16,9 @@ from streams.detect.link.windows import state_ms
 from streams.detect.rule.cusum import QUIET, Rule
 from streams.detect.rule.edges import onset_ms, recovery_ms, slow_seconds
 from streams.detect.rule.expected import HOUR_MS, HOURS_A_WEEK, Expected
-from streams.detect.rule.normal import LADDER_MS, Block, block_of, coarse, normal_after, slow_answers
+from streams.detect.rule.normal import Block, block_of, normal_after
 from streams.detect.rule.rules import LinkRules
+from streams.detect.rule.slowness import LADDER_MS, coarse, slow_answers, usual_of
 from streams.model.measurement import Asked, LinkSlot
 from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_of
@@ -126,7 +127,7 @@ def test_late_facts_leave_the_past_as_if_they_had_come_in_time(told, pack_after)
     for slot in facts:
         if on_time.get(slot.start_ms) is not slot:
             corrected.correct([slot])
-    assert corrected.blocks == in_time.blocks
+    assert corrected.habits.past == in_time.habits.past
     for at, minute in in_time.between(0, 400 * SLOT_MS):
         assert corrected.minutes[at].latencies() == minute.latencies()
         assert corrected.minutes[at].attempts == minute.attempts
@@ -253,13 +254,15 @@ def test_slowness_of_less_than_half_a_block_does_not_pass_for_usual(answers, slo
     """The mark from which an answer is slow is that of a block's better half, at any volume that tells it."""
     minutes = [{bucket_of(200): answers} for _ in range(10 - slow_minutes)]
     minutes[3:3] = [{bucket_of(4000): answers} for _ in range(slow_minutes)]
-    block = block_of(0, 10 * answers, 0, minutes, Rule())
+    block = block_of(0, 10 * answers, 0, map(usual_of, minutes), Rule())
     assert block is not None
     assert (block.slow_ms < 1_000) == usual
 
 
 def test_few_answers_in_a_block_are_read_together():
     """A block in which no minute tells a percentile of its own has that of all its answers."""
-    block = block_of(0, 12, 0, [{bucket_of(200): 1} for _ in range(11)] + [{bucket_of(900): 1}], Rule())
+    minutes = [{bucket_of(200): 1} for _ in range(11)] + [{bucket_of(900): 1}]
+    block = block_of(0, 12, 0, map(usual_of, minutes), Rule())
     assert block is not None
-    assert block.slow_ms == block_of(0, 12, 0, [{bucket_of(200): 11, bucket_of(900): 1}], Rule()).slow_ms
+    together = usual_of({bucket_of(200): 11, bucket_of(900): 1})
+    assert block.slow_ms == block_of(0, 12, 0, [together], Rule()).slow_ms

@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from streams.detect.link.habits import Habits, Past
 from streams.detect.link.minute import MINUTE_MS, Decided, Minute
 from streams.detect.link.placing import (
     REACH_MS,
@@ -22,20 +23,11 @@ from streams.detect.link.placing import (
     first_edge_ms,
     settled_edge_ms,
 )
-from streams.detect.rule.cusum import QUIET, Counts, Normal, RuleState, Verdict, step
-from streams.detect.rule.normal import (
-    BLOCK_MS,
-    BLOCKS,
-    LEAST_ATTEMPTS,
-    Block,
-    Usual,
-    block_of,
-    coarse_volume,
-    normal_after,
-    slow_answers,
-    usual_of,
-)
-from streams.detect.rule.rules import EVER, LinkRules
+from streams.detect.rule.cusum import QUIET, Condition, Counts, Normal, RuleState, Verdict, step
+from streams.detect.rule.level import LEAST_ATTEMPTS
+from streams.detect.rule.normal import BLOCK_MS, block_of
+from streams.detect.rule.rules import LinkRules
+from streams.detect.rule.slowness import Usual, slow_answers, usual_of
 from streams.model.events import NO_RESPONSE
 from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
@@ -55,15 +47,11 @@ class History:
         self.past: list[Decided] = []
         """Verdicts whose minutes are forgotten already."""
         self.state = QUIET
-        self.blocks: list[Block] = []
+        self.habits = Habits(rules, settings.slot_ms)
         self._order: list[int] = []
         self._untrimmed: deque[int] = deque()
         self._unpacked: deque[int] = deque()
         self._deciding: list[int] = []
-        self._normals: dict[int, Normal] = {}
-        first = rules.at(EVER)
-        self._recent = list[Block](), first, normal_after([], first, settings.slot_ms)
-        """The blocks that were last asked what is normal after them, under which rule, and that."""
         self._usual: dict[int, dict[int, Usual]] = {}
         self._lookback_ms = lookback_ms
         self.pack_after_ms = PACK_AFTER_MS
@@ -77,11 +65,9 @@ class History:
         """Return the verdicts that are still of interest, in order of decision."""
         return self.past + [decided for at in self._deciding for decided in self.minutes[at].verdicts]
 
-    def restore(
-        self, minutes: dict[int, Minute], past: list[Decided], state: RuleState, blocks: list[Block]
-    ) -> None:
+    def restore(self, minutes: dict[int, Minute], past: list[Decided], state: RuleState, usual: Past) -> None:
         """Go on, fresh from the constructor, where another history stood."""
-        self.minutes, self.past, self.state, self.blocks = minutes, past, state, blocks
+        self.minutes, self.past, self.state, self.habits.past = minutes, past, state, usual
         self._order = sorted(minutes)
         self._unpacked.extend(at for at in self._order if minutes[at].packed is None)
         self._untrimmed.extend(self._unpacked)
@@ -149,7 +135,7 @@ class History:
                 pending.append(known_ms)
             elif at in self.minutes:
                 slot_ms = decided.decided_ms - self.settings.slot_ms
-                normal, rule = self.normal_at(slot_ms), self.rules.at(slot_ms)
+                normal, rule = self._normal_of(decided.verdict, slot_ms), self.rules.at(slot_ms)
                 settled_ms = settled_edge_ms(
                     decided, before, after, known_ms, self._slots, self._lookback_ms, rule, normal
                 )
@@ -166,6 +152,8 @@ class History:
 
     def prune(self, before_ms: int) -> list[tuple[int, Minute]]:
         """Forget, and return, the minutes before ``before_ms``; their verdicts are kept in `past`."""
+        if self._order and self._order[-1] < before_ms:  # nothing came after them that had them summed up
+            self._sum_up(self._order[-1] // BLOCK_MS * BLOCK_MS)
         gone = bisect_left(self._order, before_ms)
         forgotten = [(start_ms, self.minutes.pop(start_ms)) for start_ms in self._order[:gone]]
         del self._order[:gone]
@@ -173,40 +161,22 @@ class History:
             self._unpacked.popleft()
         self._deciding = [at for at in self._deciding if at >= before_ms]
         self.past += [decided for _, minute in forgotten for decided in minute.verdicts]
-        old = bisect_left(self.blocks, before_ms - BLOCK_MS, key=_start)
-        if old > 2 * BLOCKS:
-            del self.blocks[: old - BLOCKS]
-        if len(self._normals) > 4 * BLOCKS:
-            self._normals = {at: normal for at, normal in self._normals.items() if at >= before_ms - BLOCK_MS}
+        self.habits.prune(before_ms)
         return forgotten
 
     def normal_at(self, at_ms: int) -> Normal:
         """Return what was normal for the link at a time."""
-        block_ms = at_ms // BLOCK_MS * BLOCK_MS
-        known = self._normals.get(block_ms)
-        if known is None:
-            end = bisect_left(self.blocks, block_ms, key=_start)
-            blocks = self.blocks[max(end - BLOCKS, 0) : end]
-            rule = self.rules.at(block_ms)
-            if (blocks, rule) != self._recent[:2]:  # on a quiet link the last blocks often stay
-                self._recent = blocks, rule, normal_after(blocks, rule, self.settings.slot_ms)
-            known = self._normals[block_ms] = self._recent[2]
-        return known
+        return self.habits.normal_at(at_ms)
 
-    def volume_before(self, at_ms: int) -> int | None:
-        """Return the attempts, rounded up, of the last quiet block before a time, if one is known."""
-        blocks, block_ms = self.blocks, at_ms // BLOCK_MS * BLOCK_MS
-        if blocks and blocks[-1].start_ms < block_ms:
-            return coarse_volume(blocks[-1].attempts)
-        end = bisect_left(blocks, block_ms, key=_start)
-        return coarse_volume(blocks[end - 1].attempts) if end else None
+    def _normal_of(self, verdict: Verdict, at_ms: int) -> Normal:
+        """Return what was normal for the link at a time as a verdict of then had it."""
+        return self.normal_at(at_ms)._replace(failure_share=verdict.normal_share)
 
     def take_resummed(self) -> list[tuple[int, int]]:
         """Return, once, the spans before which the last quiet block says another volume since corrected."""
         spans = []
         for block_ms in sorted(self._resummed):
-            following = bisect_left(self.blocks, block_ms + BLOCK_MS, key=_start)
-            last_ms = self.blocks[following].start_ms if following < len(self.blocks) else self._order[-1]
+            last_ms = self.habits.next_telling_ms(block_ms + BLOCK_MS) or self._order[-1]
             spans.append((block_ms + BLOCK_MS, last_ms + BLOCK_MS))
         self._resummed.clear()
         return spans
@@ -245,9 +215,9 @@ class History:
         if (ok <= 0 and failed <= 0) or (failed > 0 and self._unseen(slot)):
             return state, None
         start_ms = slot.start_ms
-        normal = self._normals.get(start_ms - start_ms % BLOCK_MS) or self.normal_at(start_ms)
+        normal = self.habits.in_block(start_ms - start_ms % BLOCK_MS) or self.normal_at(start_ms)
         slow = slow_answers(slot.latency, normal.slow_ms)
-        if failed <= 0 and slow <= 0 and state == QUIET:
+        if failed <= 0 and slow <= 0 and state == QUIET and normal.known:
             return state, None
         end_ms, rule = start_ms + self.settings.slot_ms, self.rules.at(start_ms)
         counts = Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
@@ -258,17 +228,20 @@ class History:
         after, verdict = step(state, slot.start_ms, end_ms, counts, rule, normal, holds)
         if verdict is None:
             return after, None
+        normal = self._normal_of(verdict, start_ms)
         edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
         return after, Decided(end_ms, verdict, edge_ms, slow)
 
     def _confirmed(self, verdict: Verdict, state: RuleState, end_ms: int, earlier: list[Decided]) -> bool:
         """Say whether a verdict holds by the time of asking; ``earlier`` are those of its minute."""
+        if verdict.test == "normal":
+            return True
         slot_ms = end_ms - self.settings.slot_ms
-        slots, rule, normal = self._slots, self.rules.at(slot_ms), self.normal_at(slot_ms)
+        slots, rule, normal = self._slots, self.rules.at(slot_ms), self._normal_of(verdict, slot_ms)
         if verdict.condition == "UP":
             edge_ms = first_edge_ms(state, verdict, end_ms, slots, self._lookback_ms, rule, normal)
-            return confirmed_recovery(edge_ms, end_ms, slots, rule, normal)
+            return confirmed_recovery(state, edge_ms, end_ms, slots, rule, normal)
         last = earlier[-1] if earlier else self._last_before(end_ms - self.settings.slot_ms)
         from_ms = verdict.since_ms - self._lookback_ms
         if last is not None:
@@ -347,37 +320,26 @@ class History:
 
     def _moved_by(self, block_ms: int) -> list[int]:
         """Sum a block up again, if it was; return the minutes whose normal that moves."""
-        volume = self.volume_before(block_ms + BLOCK_MS)
+        habits = self.habits
+        volume = habits.volume_before(block_ms + BLOCK_MS)
         if self._order[-1] // BLOCK_MS * BLOCK_MS <= block_ms or not self._sum_up(block_ms):
             return []
-        if self.volume_before(block_ms + BLOCK_MS) != volume:
+        if habits.volume_before(block_ms + BLOCK_MS) != volume:
             self._resummed.add(block_ms)
-        moved = []
-        for later in sorted(at for at in self._normals if at > block_ms):
-            before = self._normals.pop(later)
-            if self.normal_at(later) != before:
-                moved += [at for at, _ in self.between(later, later + BLOCK_MS)]
-        return moved
+        moved = habits.moved_since(block_ms)
+        return [at for later in moved for at, _ in self.between(later, later + BLOCK_MS)]
 
     def _sum_up(self, block_ms: int) -> bool:
         """Sum up a block of ten minutes; say whether that says something new."""
         minutes = [minute for _, minute in self.between(block_ms, block_ms + BLOCK_MS)]
-        block = None
-        if not any(minute.verdicts or minute.before.condition != "UP" for minute in minutes):
-            attempts = sum(minute.attempts for minute in minutes)
-            failures = sum(minute.failures for minute in minutes)
-            latencies = self._usual_in(block_ms) if attempts >= LEAST_ATTEMPTS else []
-            block = block_of(block_ms, attempts, max(failures, 0), latencies, self.rules.at(block_ms))
-        at = bisect_left(self.blocks, block_ms, key=_start)
-        there = at < len(self.blocks) and self.blocks[at].start_ms == block_ms
-        known = self.blocks[at] if there else None
-        if known == block:
-            return False
-        self.blocks[at : at + there] = [] if block is None else [block]
-        return True
+        attempts = sum(minute.attempts for minute in minutes)
+        failures = max(sum(minute.failures for minute in minutes), 0)
+        latencies = self._usual_in(block_ms) if attempts >= LEAST_ATTEMPTS else []
+        block = block_of(block_ms, attempts, failures, latencies, self.rules.at(block_ms), _worst(minutes))
+        return self.habits.put(block_ms, block)
 
     def _usual_in(self, block_ms: int) -> list[Usual]:
-        """Return what is usual in each minute of a block; a few blocks are in hand for late facts."""
+        """Return what is usual in each minute of a block; a few blocks are kept for late facts."""
         usual = self._usual.get(block_ms)
         if usual is None:
             minutes = self.between(block_ms, block_ms + BLOCK_MS)
@@ -392,5 +354,8 @@ def _unsettled(decided: Decided) -> Decided:
     return replace(decided, settled_ms=None)
 
 
-def _start(block: Block) -> int:
-    return block.start_ms
+def _worst(minutes: Iterable[Minute]) -> Condition:
+    """Return the worst condition that a link was in during some minutes."""
+    met = {minute.before.condition for minute in minutes}
+    met.update(decided.verdict.condition for minute in minutes for decided in minute.verdicts)
+    return "DOWN" if "DOWN" in met else "DEGRADED" if "DEGRADED" in met else "UP"

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from streams.detect.link.facts import add_counts, merged
 from streams.detect.rule.cusum import RuleState, Verdict
-from streams.detect.rule.normal import coarse
+from streams.detect.rule.slowness import coarse
 from streams.model.measurement import Histogram, LinkSlot
 from streams.model.zstd import compress, plain
 

@@ -11,9 +11,6 @@ from streams.detect.rule.cusum import (
     RuleState,
     Verdict,
     decisive_evidence,
-    is_well,
-    partial_share,
-    spell_share,
 )
 from streams.detect.rule.edges import (
     likeliest_onset_ms,
@@ -23,6 +20,7 @@ from streams.detect.rule.edges import (
     shown,
     slow_seconds,
 )
+from streams.detect.rule.shares import is_well, partial_share, spell_share
 from streams.model.measurement import Asked, LinkSlot
 
 SlotsOf = Callable[[int, int], Iterable[LinkSlot]]
@@ -60,7 +58,9 @@ def confirmed(
     return shown(seconds, _least(verdict, rule, normal), normal.failure_share) >= enough
 
 
-def confirmed_recovery(edge_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal) -> bool:
+def confirmed_recovery(
+    state: RuleState, edge_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal
+) -> bool:
     """Say whether what was asked since a recovery's edge is well, not only better.
 
     What an outage swallowed becomes known up to half a minute after it ended, among the first answers, so
@@ -68,7 +68,9 @@ def confirmed_recovery(edge_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule,
     """
     seconds = seconds_of(slots_of(edge_ms - MINUTE_MS, end_ms), edge_ms)
     failures = sum(one.failed for one in seconds)
-    return is_well(sum(one.ok for one in seconds) + failures, failures, rule, normal)
+    attempts, spell, share0 = sum(one.ok for one in seconds) + failures, state.spell, normal.failure_share
+    share = 0.9 if spell is None or spell.slow else spell_share(spell.attempts, spell.failures, share0)
+    return is_well(attempts, failures, rule, share0, share)
 
 
 def first_edge_ms(
@@ -81,17 +83,17 @@ def first_edge_ms(
     normal: Normal,
 ) -> int:
     """Return where a spell began or ended, as known when that is decided, at ``end_ms``."""
-    if verdict.whole:
+    if verdict.whole or verdict.test == "normal":
         return verdict.since_ms
     since_ms, spell = verdict.since_ms, state.spell
     found: int | None
     if verdict.test == "slow":
         slow = slow_seconds(slots_of(since_ms, end_ms), normal.slow_ms, latest=True)
-        found = onset_ms(slow, rule.slow_share, rule.slow_normal_share)
+        found = onset_ms(slow, rule.slow_share, normal.slow_share)
     elif verdict.test == "recovery" and spell is not None and spell.slow:
         slots = slots_of(max(spell.since_ms, since_ms - SLOW_LOOKBACK_MS), end_ms)
         slow = slow_seconds(slots, normal.slow_ms, latest=False)
-        found = recovery_ms(slow, rule.slow_share, rule.slow_normal_share)
+        found = recovery_ms(slow, rule.slow_share, normal.slow_share)
     else:
         seconds = seconds_of(slots_of(since_ms - lookback_ms, end_ms), since_ms - lookback_ms)
         found = _edge_ms(verdict, state, seconds, rule, normal)
@@ -104,7 +106,7 @@ def _edge_ms(
     share0, spell = normal.failure_share, state.spell
     if verdict.test == "recovery":
         assert spell is not None
-        return recovery_ms(seconds, spell_share(spell.attempts, spell.failures, rule, share0), share0)
+        return recovery_ms(seconds, spell_share(spell.attempts, spell.failures, share0), share0)
     if verdict.test == "worse":
         return onset_ms(seconds, rule.worse_share, rule.better_share)
     if verdict.test == "better":

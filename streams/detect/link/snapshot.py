@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.detect.detector import Cuts, Detector, source_key
+from streams.detect.link.habits import Past
 from streams.detect.link.minute import Decided, Minute
 from streams.detect.link.outages import Totals
 from streams.detect.link.sight import Sight
@@ -20,7 +21,6 @@ from streams.detect.link.tracker import Late, LinkTracker
 from streams.detect.link.windows import Trouble
 from streams.detect.rule.cusum import RuleState
 from streams.detect.rule.expected import Expected
-from streams.detect.rule.normal import Block
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
@@ -53,7 +53,7 @@ class LinkState(Struct, array_like=True):
     minutes: dict[int, Minute]
     past: list[Decided]
     state: RuleState
-    blocks: list[Block]
+    usual: Past
     hour: tuple[int, int, int]
     expected: Expected
     sight: Sight
@@ -176,7 +176,7 @@ def snapshot(
         minutes=history.minutes,
         past=history.past,
         state=history.state,
-        blocks=history.blocks,
+        usual=history.habits.past,
         hour=tracker.hour,
         expected=tracker.windows.expected,
         sight=tracker.sight,
@@ -198,7 +198,7 @@ def snapshot(
 
 def restore(tracker: LinkTracker, state: LinkState) -> None:
     """Put a tracker, fresh from its constructor, into a state."""
-    tracker.history.restore(state.minutes, state.past, state.state, state.blocks)
+    tracker.history.restore(state.minutes, state.past, state.state, state.usual)
     tracker.hour, tracker.too_late = state.hour, state.too_late
     windows = tracker.windows
     windows.expected, windows.sight, windows.published = state.expected, state.sight, state.windows

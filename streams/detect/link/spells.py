@@ -21,7 +21,7 @@ class TroubleSpell(Struct, array_like=True):
 
     ``opened_ms`` and ``closed_ms`` are the event times of the decisions; ``changes`` counts how often it
     ended and came back; ``slow`` says that latency alone gave it away, ``down`` that it is so by the last
-    verdict on it.
+    verdict on it, ``normal`` that it ended by becoming normal.
     """
 
     start_ms: int
@@ -31,6 +31,7 @@ class TroubleSpell(Struct, array_like=True):
     closed_ms: int | None = None
     changes: int = 0
     down: bool = False
+    normal: bool = False
 
 
 def spells_of(verdicts: Iterable[Decided], rules: LinkRules) -> list[TroubleSpell]:
@@ -65,6 +66,7 @@ def _go_on(spells: list[TroubleSpell], decided: Decided, rule: Rule) -> None:
             _join(spells, rule)
             return
     last.end_ms, last.closed_ms = max(edge_ms, last.start_ms + 1), decided.decided_ms
+    last.normal = decided.verdict.test == "normal"
     if condition != "UP":
         spells.append(_fresh(last.end_ms, decided))
 
@@ -77,7 +79,7 @@ def _join(spells: list[TroubleSpell], rule: Rule) -> None:
     assert before.end_ms is not None
     soon = last.start_ms - before.end_ms < rule.flap_gap_ms
     flapping = before.changes > 0  # bursts look now like this, now like that: still one incident
-    if soon and before.slow == last.slow and (flapping or before.down == last.down):
+    if soon and not before.normal and before.slow == last.slow and (flapping or before.down == last.down):
         spells.pop()
         before.end_ms = before.closed_ms = None
         before.changes += last.changes + 2

@@ -313,7 +313,7 @@ class LinkTracker:
         both_open = drafted.status == match.status == "open"
         if (both_open and alike(match, drafted)) or says_the_same(match, drafted):
             return None
-        reason: Reason = cause or ("closed" if drafted.status == "closed" else "opened")
+        reason: Reason = cause or (_closing(spell) if drafted.status == "closed" else "opened")
         return next_revision(match, drafted, reason, self._evidence(spell.start_ms, now_ms))
 
     def _evidence(self, start_ms: int, now_ms: int) -> list[Source]:
@@ -346,3 +346,7 @@ class LinkTracker:
             if outage is not None:
                 trouble.append((spell.start_ms, spell.end_ms, outage.kind))
         return trouble
+
+
+def _closing(spell: TroubleSpell) -> Reason:
+    return "normal" if spell.normal else "closed"

@@ -134,7 +134,7 @@ class Windows:
 
     def _vouches_until_ms(self, slot_start_ms: int) -> int:
         slot_ms, ttl_ms = self.settings.slot_ms, self.rules.at(slot_start_ms).evidence_ttl_ms
-        volume = self.history.volume_before(slot_start_ms)
+        volume = self.history.habits.volume_before(slot_start_ms)
         recent = None if volume is None else volume / 4 / (BLOCK_MS / 1000)
         silence_ms = self.expected.silence_ms(slot_start_ms, recent)
         if silence_ms is not None and silence_ms < ttl_ms:

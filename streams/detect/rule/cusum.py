@@ -12,23 +12,29 @@ where N is the number of slots a week in which anything becomes known, so at mos
 
 Which test runs in which condition, and where it leads, stands in `TRANSITIONS` alone. While UP: *total*
 (most attempts fail), *half* (at least half), *partial* (beyond normal) and *slow* (answers far slower than
-normal). While in trouble: *recovery* (back to normal), and *worse* or *better* (degraded to down, down to
-degraded). ``docs/detection.md`` derives every number.
+normal). While in trouble: *recovery* (back to normal), *worse* or *better* (degraded to down, down to
+degraded), and *normal* (the trouble has stayed at one level for so long that it is the link's normal by now).
+
+What is normal is learned from the link's past (``normal.py``, ``level.py``). Until there is enough of it
+the rule goes by what it has *seen* since the history began: full outages are tested against the mean of
+that, partial failure against the most it may be, so that a link which has always failed a little is not
+in trouble for it. ``docs/detection.md`` derives every number.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from math import log, sqrt
 from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
+from streams.detect.rule.shares import NOTHING, Seen, evidence, is_down, partial_share, spell_share
+
 Condition = Literal["UP", "DEGRADED", "DOWN"]
-TestName = Literal["total", "half", "partial", "slow", "recovery", "worse", "better"]
+TestName = Literal["total", "half", "partial", "slow", "recovery", "worse", "better", "normal"]
 
 TRANSITIONS: Final[dict[Condition, dict[TestName, Condition]]] = {
     "UP": {"total": "DOWN", "half": "DOWN", "partial": "DEGRADED", "slow": "DEGRADED"},
-    "DEGRADED": {"recovery": "UP", "worse": "DOWN"},
+    "DEGRADED": {"recovery": "UP", "worse": "DOWN", "normal": "UP"},
     "DOWN": {"recovery": "UP", "better": "DEGRADED"},
 }
 """The tests that run in each condition, in order of precedence, and the condition each leads to."""
@@ -37,6 +43,7 @@ TRANSITIONS: Final[dict[Condition, dict[TestName, Condition]]] = {
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Evidence = Annotated[float, Meta(gt=0, le=1000)]
 Duration = Annotated[int, Meta(ge=0, le=86_400_000)]
+LongDuration = Annotated[int, Meta(ge=86_400_000, le=31 * 86_400_000)]
 
 
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +73,7 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     settle_ms: Duration = 60_000
     flap_gap_ms: Duration = 120_000
     evidence_ttl_ms: Duration = 300_000
+    normal_after_ms: LongDuration = 604_800_000
 
     def __post_init__(self) -> None:
         for lesser, greater in _ORDERED:
@@ -86,15 +94,21 @@ _ORDERED: Final = (
 
 
 class Normal(NamedTuple):
-    """A link's own normal, learned from its recent past by ``normal.py``.
+    """A link's own normal, learned from its past by ``normal.py``.
 
     ``slots_per_week`` are those in which an outcome becomes known, at most; an excursion may begin with each.
-    ``slow_ms`` is the latency from which an answer counts as slow; None while too little is known.
+    ``slow_ms`` is the latency from which an answer counts as slow, None while too little is known, and
+    ``slow_share`` how many of them are so normally.
+    ``known`` says whether the past is long enough to tell the failure share; until it is, the rule goes by
+    what its state has seen. ``stays`` says that trouble has stayed at one level for ``normal_after_ms``.
     """
 
     failure_share: float
     slots_per_week: float
     slow_ms: int | None
+    known: bool = True
+    stays: bool = False
+    slow_share: float = 0.03
 
 
 class Counts(NamedTuple):
@@ -126,6 +140,10 @@ class Spell(NamedTuple):
     failures: int
 
 
+LONG_SPELL_MS: Final = 3_600_000
+"""Trouble that lasts longer than this must recover by more evidence: chance has more slots to begin in."""
+
+
 class RuleState(NamedTuple):
     """Everything the rule remembers of a link; equal states decide alike ever after."""
 
@@ -133,6 +151,8 @@ class RuleState(NamedTuple):
     tests: tuple[Cusum, ...] = (IDLE, IDLE, IDLE, IDLE)
     """One for each entry of ``TRANSITIONS[condition]``, in its order."""
     spell: Spell | None = None
+    seen: Seen = NOTHING
+    """Nothing once the past tells what is normal."""
 
 
 QUIET: Final = RuleState()
@@ -142,53 +162,20 @@ QUIET: Final = RuleState()
 class Verdict(NamedTuple):
     """A change of condition, decided at a slot's end: which test, and the slot in which it began.
 
-    ``whole`` says that the spell under way is of the new kind from its start.
+    ``whole`` says that the spell under way is of the new kind from its start; ``normal_share`` is how often
+    attempts failed in normal conditions, as far as was known.
     """
 
     test: TestName
     condition: Condition
     since_ms: int
     whole: bool = False
+    normal_share: float = 0.03
 
 
 def threshold(rule: Rule, normal: Normal) -> float:
     """Return h, the evidence (in nats) at which trouble is declared."""
     return log(normal.slots_per_week / rule.false_outages_per_week)
-
-
-def evidence(ok: int, failed: int, share: float, against: float) -> float:
-    """Return the log-likelihood ratio of failure share ``share`` over ``against``.
-
-    >>> round(evidence(ok=0, failed=4, share=0.95, against=0.03), 2)
-    13.82
-    """
-    a_failure, an_answer = _weights(share, against)
-    return failed * a_failure + ok * an_answer
-
-
-@lru_cache(maxsize=1024)
-def _weights(share: float, against: float) -> tuple[float, float]:
-    """Return the evidence of one failure and of one answer; a rule uses few pairs, so they are kept."""
-    return log(share / against), log((1 - share) / (1 - against))
-
-
-TOLERANCE: Final = 0.05
-"""How far below one half a share may be seen and still be taken for one half."""
-
-
-def is_down(attempts: int, failures: int) -> bool:
-    """Say whether at least half of the attempts fail, as far as can be told from what was seen.
-
-    A share of one half is seen as less half of the time, so one standard error is allowed for, but no more
-    than five points: of ten attempts four would do otherwise, and of those three in ten often look so.
-
-    >>> is_down(10, 10), is_down(600, 300), is_down(600, 290), is_down(600, 240), is_down(10, 4)
-    (True, True, True, False, False)
-    """
-    if attempts <= 0:
-        return False
-    share = failures / attempts
-    return share + min(sqrt(max(share * (1 - share), 0.0) / attempts), TOLERANCE) >= 0.5
 
 
 def step(
@@ -206,8 +193,12 @@ def step(
     """
     state = weigh(state, slot_ms, counts, rule, normal)
     for name, test in zip(TRANSITIONS[state.condition], state.tests, strict=True):
-        if test.total > 0 and _decides(name, test, state.spell, end_ms, rule, normal):
-            after, verdict = _enter(state, name, test, rule)
+        if name == "normal":
+            test = test._replace(since_ms=slot_ms)  # noqa: PLW2901 - it gathers no evidence, it is told
+        elif test.total <= 0:
+            continue
+        if _decides(name, test, state, end_ms, rule, normal):
+            after, verdict = _enter(state, name, test, rule, normal)
             if holds(verdict):
                 return after, verdict
     return state, None
@@ -215,27 +206,50 @@ def step(
 
 def weigh(state: RuleState, slot_ms: int, counts: Counts, rule: Rule, normal: Normal) -> RuleState:
     """Return the state with a slot's evidence added to its tests, before any of them decides."""
-    spell = state.spell
+    spell, seen = state.spell, state.seen
     if spell is not None:
         spell = spell._replace(
             attempts=spell.attempts + counts.ok + counts.failed, failures=spell.failures + counts.failed
         )
+    elif normal.known:
+        seen = NOTHING
+    else:
+        seen = Seen(seen.attempts + counts.ok + counts.failed, seen.failures + counts.failed)
     names = TRANSITIONS[state.condition]
     ceiling = 2 * threshold(rule, normal)
     tests = tuple(
-        _grow(test, _gain(name, test, counts, state.spell, rule, normal), slot_ms, counts, ceiling)
+        _grow(test, _gain(name, test, counts, state, rule, normal), slot_ms, counts, ceiling)
         for name, test in zip(names, state.tests, strict=True)
     )
-    if state.condition == "UP" and tests == QUIET.tests:
+    if state.condition == "UP" and tests == QUIET.tests and seen == NOTHING:
         return QUIET  # the same object: a link keeps the states of hundreds of minutes
-    return RuleState(state.condition, tests, spell)
+    return RuleState(state.condition, tests, spell, seen)
 
 
-def decisive_evidence(name: TestName, rule: Rule, normal: Normal) -> float:
-    """Return the evidence, in nats, at which a test decides once it has also lasted long enough."""
+def decisive_evidence(name: TestName, rule: Rule, normal: Normal, lasted_ms: int = 0) -> float:
+    """Return the evidence, in nats, at which a test decides once it has also lasted long enough.
+
+    ``lasted_ms`` is for how long there has been trouble. A recovery by chance may begin with each of its
+    slots, so by Wald's bound the evidence grows with the logarithm of their number.
+    """
     if name == "recovery":
-        return rule.recovery_evidence
+        return rule.recovery_evidence + log(max(1.0, lasted_ms / LONG_SPELL_MS))
     return rule.shift_evidence if name in {"worse", "better"} else threshold(rule, normal)
+
+
+def normal_share(name: TestName, test: Cusum, state: RuleState, rule: Rule, normal: Normal) -> float:
+    """Return the failure share that a test holds to be normal.
+
+    While the past does not tell it, it is what was seen before the test's evidence began: its mean, or for
+    a partial failure the most it may be. So what a link has always done is never trouble, and five failures
+    in a row are, from the first minute on.
+    """
+    if normal.known:
+        return normal.failure_share
+    if state.condition != "UP":
+        return state.seen.mean_share(rule)
+    seen = state.seen.without(test.attempts, test.failures)
+    return seen.most_share(rule) if name == "partial" else seen.mean_share(rule)
 
 
 def _grow(test: Cusum, gain: float, slot_ms: int, counts: Counts, ceiling: float) -> Cusum:
@@ -248,53 +262,44 @@ def _grow(test: Cusum, gain: float, slot_ms: int, counts: Counts, ceiling: float
     return Cusum(min(total, ceiling), since_ms, attempts, test.failures + counts.failed)
 
 
-def _gain(
-    name: TestName, test: Cusum, counts: Counts, spell: Spell | None, rule: Rule, normal: Normal
-) -> float:
+def _gain(name: TestName, test: Cusum, counts: Counts, state: RuleState, rule: Rule, normal: Normal) -> float:
     """Return what a slot adds to one test."""
     ok, failed, slow = counts
-    p0 = normal.failure_share
+    if name == "slow":
+        return evidence(ok - slow, slow, rule.slow_share, normal.slow_share)
+    if name == "worse":
+        return evidence(ok, failed, rule.worse_share, rule.better_share)
+    if name == "better":
+        return evidence(ok, failed, rule.better_share, rule.worse_share)
+    if name == "normal":
+        return 0.0
+    p0 = normal_share(name, test, state, rule, normal)
     if name == "total":
         return evidence(ok, failed, rule.total_share, p0)
     if name == "half":
         return evidence(ok, failed, rule.half_share, p0)
     if name == "partial":
         return evidence(ok, failed, partial_share(rule, p0), p0)
-    if name == "slow":
-        return evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share)
-    if name == "worse":
-        return evidence(ok, failed, rule.worse_share, rule.better_share)
-    if name == "better":
-        return evidence(ok, failed, rule.better_share, rule.worse_share)
+    spell = state.spell
     assert spell is not None
     # What the recovery test has seen is left out: answers since do not dilute how much failed.
-    share = spell_share(spell.attempts - test.attempts, spell.failures - test.failures, rule, p0)
+    share = spell_share(spell.attempts - test.attempts, spell.failures - test.failures, p0)
     gain = -evidence(ok, failed, share, p0)
     if spell.slow:
-        gain = min(gain, 0.0) - evidence(ok - slow, slow, rule.slow_share, rule.slow_normal_share)
+        gain = min(gain, 0.0) - evidence(ok - slow, slow, rule.slow_share, normal.slow_share)
     return gain
 
 
-def partial_share(rule: Rule, p0: float) -> float:
-    """Return the least failing share that is clearly beyond a normal one of ``p0``."""
-    return max(rule.partial_share, 3 * p0)
-
-
-def spell_share(attempts: int, failures: int, rule: Rule, p0: float) -> float:
-    """Return how often attempts fail in a spell, kept where a recovery can be told from it."""
-    return min(max((failures + 1) / (attempts + 2), partial_share(rule, p0)), 0.9)
-
-
-def _decides(
-    name: TestName, test: Cusum, spell: Spell | None, end_ms: int, rule: Rule, normal: Normal
-) -> bool:
+def _decides(name: TestName, test: Cusum, state: RuleState, end_ms: int, rule: Rule, normal: Normal) -> bool:
     """Say whether a test has both evidence and duration enough."""
-    lasted_ms = end_ms - test.since_ms
-    enough = test.total >= decisive_evidence(name, rule, normal)
+    if name == "normal":
+        return normal.stays
+    lasted_ms, spell = end_ms - test.since_ms, state.spell
+    enough = test.total >= decisive_evidence(name, rule, normal, end_ms - spell.since_ms if spell else 0)
     if name == "recovery":
         return enough and lasted_ms >= rule.min_recovery_ms
     if name == "worse" and spell is not None and enough and lasted_ms >= rule.min_duration_ms:
-        return lasted_ms >= rule.settle_ms or _is_total(test, spell, rule, normal)
+        return lasted_ms >= rule.settle_ms or _is_total(test, state, rule, normal)
     if name == "better":
         return enough and lasted_ms >= rule.settle_ms
     if name in {"total", "half"} and is_down(test.attempts, test.failures):
@@ -302,47 +307,42 @@ def _decides(
     return enough and name in {"partial", "slow"} and lasted_ms >= rule.min_degraded_ms
 
 
-def is_well(attempts: int, failures: int, rule: Rule, normal: Normal) -> bool:
-    """Say whether normal explains what followed on trouble better than a degradation does.
-
-    After a full outage a link that fails a quarter of its attempts looks far more like normal than like the
-    outage. It is better, not well: the test of that name will say so.
-
-    >>> normal = Normal(0.03, 120_960.0, None)
-    >>> is_well(5, 0, Rule(), normal), is_well(30, 3, Rule(), normal), is_well(30, 6, Rule(), normal)
-    (True, True, False)
-    """
-    p0 = normal.failure_share
-    degraded = max(rule.better_share, partial_share(rule, p0))
-    return evidence(attempts - failures, failures, degraded, p0) <= 0
-
-
-def _is_total(test: Cusum, spell: Spell, rule: Rule, normal: Normal) -> bool:
+def _is_total(test: Cusum, state: RuleState, rule: Rule, normal: Normal) -> bool:
     """Say whether a full outage within a degradation is as sure as one in normal conditions must be.
 
     It is told from how often attempts failed before, so it need not last until a change of kind has settled.
     """
-    p0 = normal.failure_share
-    before = spell_share(spell.attempts - test.attempts, spell.failures - test.failures, rule, p0)
+    spell = state.spell
+    assert spell is not None
+    p0 = normal_share("worse", test, state, rule, normal)
+    before = spell_share(spell.attempts - test.attempts, spell.failures - test.failures, p0)
+    before = max(before, partial_share(rule, p0))
     answered = test.attempts - test.failures
     return evidence(answered, test.failures, rule.total_share, before) >= threshold(rule, normal)
 
 
-def _enter(state: RuleState, name: TestName, test: Cusum, rule: Rule) -> tuple[RuleState, Verdict]:
+def _enter(
+    state: RuleState, name: TestName, test: Cusum, rule: Rule, normal: Normal
+) -> tuple[RuleState, Verdict]:
     """Return the state after a verdict, and the verdict."""
     condition = TRANSITIONS[state.condition][name]
-    since_ms, spell = test.since_ms, state.spell
+    since_ms, spell, seen = test.since_ms, state.spell, state.seen
+    p0 = normal_share(name, test, state, rule, normal)
     if condition == "UP":
-        return QUIET, Verdict(name, condition, since_ms)
+        after = QUIET if name == "normal" or seen == NOTHING else QUIET._replace(seen=seen)
+        return after, Verdict(name, condition, since_ms, normal_share=p0)
     entered = Spell(since_ms, name == "slow", test.attempts, test.failures)
     whole = False
-    if spell is not None:
+    if spell is None:
+        seen = seen.without(test.attempts, test.failures) if seen != NOTHING else seen
+    else:
         attempts, failures = spell.attempts - test.attempts, spell.failures - test.failures
         young = since_ms - spell.since_ms <= rule.settle_ms
         whole = not spell.slow and (young or _fits(attempts, failures, condition))
         if whole:  # the first impression was wrong
             entered = Spell(spell.since_ms, slow=False, attempts=spell.attempts, failures=spell.failures)
-    return RuleState(condition, (IDLE, IDLE), entered), Verdict(name, condition, entered.since_ms, whole)
+    idle = (IDLE,) * len(TRANSITIONS[condition])
+    return RuleState(condition, idle, entered, seen), Verdict(name, condition, entered.since_ms, whole, p0)
 
 
 def _fits(attempts: int, failures: int, condition: Condition) -> bool:

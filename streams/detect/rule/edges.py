@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from math import log
 from typing import Final
 
-from streams.detect.rule.cusum import evidence
-from streams.detect.rule.normal import slow_answers
+from streams.detect.rule.shares import evidence
+from streams.detect.rule.slowness import slow_answers
 from streams.model.measurement import Asked, LinkSlot
 
 SHARES: Final = (0.25, 0.5, 0.75, 0.95)

@@ -1,7 +1,8 @@
-"""A link's own normal, learned from its recent past with trouble left out.
+"""A link's own normal, learned from its past with trouble left out.
 
-The past is kept in blocks of ten minutes. What holds in a block comes from the blocks before it alone,
-by medians and means: robust against an odd block, and a late record can only move what comes after it.
+The past is kept in blocks of ten minutes, and summed by hours (`level.py`). What holds in a block comes from
+the hours before its own, and while there are too few of them from the blocks before it, by medians and means:
+robust against an odd block, and a late record can only move what comes after it.
 What is made of the blocks is rounded (the volume up to the steps of `VOLUMES`, the failure share to half
 percents, latency to the steps of `LADDER_MS`), so that one record more or less rarely changes anything.
 
@@ -13,36 +14,36 @@ the same for all links from about one attempt a slot up.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from statistics import median
+from operator import mul
+from statistics import median_low
 from typing import Final
 
 from msgspec import Struct
 
-from streams.detect.link.facts import add_counts
-from streams.detect.rule.cusum import Normal, Rule
-from streams.model.measurement import Histogram
-from streams.model.sketch import BUCKET_LOWER_MS, bucket_of, quantiles_ms
+from streams.detect.rule.cusum import Condition, Normal, Rule
+from streams.detect.rule.level import (
+    LEAST_ATTEMPTS,
+    UNKNOWN,
+    Level,
+    Sums,
+    normal_failure_share,
+    normal_slow_share,
+    usual_share,
+)
+from streams.detect.rule.slowness import Usual, beyond, slow_from_ms, tail_of
 
 BLOCK_MS: Final = 600_000
 WEEK_MS: Final = 7 * 86_400_000
 BLOCKS_A_WEEK: Final = WEEK_MS // BLOCK_MS
 FIRST_GUESS_ATTEMPTS: Final = 64
 """Attempts a block assumed of a link of which no block is known yet: about one in ten seconds."""
-LEAST_ATTEMPTS: Final = 10
-"""Attempts from which a block says anything."""
-LEAST_ANSWERS: Final = 20
-"""Answers from which a 95th percentile can be told."""
 LEAST_BLOCKS: Final = 3
+LEAST_KNOWN: Final = 1_000
+"""Attempts from which the blocks tell a failure share."""
 BLOCKS: Final = 36
-"""How many quiet blocks make a normal: six hours of them."""
+"""How many quiet blocks (six hours) tell the volume, and what is normal until the hours do."""
 BLOCKS_AN_HOUR: Final = 6
 LEAST_VOLUME: Final = 16
-SHARE_STEPS: Final = 200
-"""A normal share is rounded to half percents."""
-
-
-Usual = float | Histogram
-"""What is usual in a minute: the 95th percentile of its latencies in ms, or the few there are."""
 
 
 def _volumes() -> tuple[int, ...]:
@@ -55,84 +56,86 @@ def _volumes() -> tuple[int, ...]:
 VOLUMES: Final = _volumes()
 """Attempts a block, in steps of a tenth at most (of one where that is more)."""
 
-LADDER_MS: Final = tuple(round(300 * 2 ** (step / 2)) for step in range(15))
-"""Where an answer may begin to be slow: from 0.3 s to 38 s in steps of 41 %."""
-_BARS: Final = tuple(bucket_of(ms) for ms in LADDER_MS)
-_STEP_OF: Final = tuple(
-    max((bar + 1 for bar in _BARS if bar < bucket), default=0) for bucket in range(len(BUCKET_LOWER_MS))
-)
-"""From a bucket to the one that stands for its step of the ladder."""
-
 
 class Block(Struct, frozen=True, array_like=True):
-    """What ten quiet minutes of a link were like: attempts, failure share, slow from."""
+    """What ten minutes of a link were like: attempts, how many failed, slow from, and the worst condition.
+
+    ``tail`` says how many of its answers took longer than each step of the ladder, see `tail_of`.
+    """
 
     start_ms: int
     attempts: int
     share: float
     slow_ms: int | None
+    condition: Condition = "UP"
+    tail: bytes = b""
+
+    @property
+    def failures(self) -> int:
+        """How many attempts failed."""
+        return round(self.share * self.attempts)
+
+    @property
+    def telling(self) -> bool:
+        """Whether the block tells what is normal."""
+        return self.condition == "UP" and self.attempts >= LEAST_ATTEMPTS
 
 
 def block_of(
-    start_ms: int, attempts: int, failures: int, latencies: Iterable[Usual], rule: Rule
+    start_ms: int,
+    attempts: int,
+    failures: int,
+    latencies: Iterable[Usual],
+    rule: Rule,
+    condition: Condition = "UP",
 ) -> Block | None:
-    """Return what a quiet block says, or None where too little was asked in it.
+    """Return what a block says, or None where nothing was asked in it.
 
     ``latencies`` are those of its minutes, ascending, as `usual_of` has them.
     """
-    if attempts < LEAST_ATTEMPTS:
+    if attempts <= 0:
         return None
-    share = max(failures / attempts, rule.normal_failure_share)
-    return Block(start_ms, attempts, share, _slow_from_ms(latencies, rule))
+    minutes = list(latencies)
+    slow_ms = slow_from_ms(minutes, rule)
+    return Block(start_ms, attempts, failures / attempts, slow_ms, condition, tail_of(minutes))
 
 
-def usual_of(latency: Histogram) -> Usual:
-    """Return the 95th percentile of a minute's latencies, or all of them where they are too few for one."""
-    if sum(latency.values()) < LEAST_ANSWERS:
-        return dict(latency)
-    p95 = quantiles_ms(latency, (0.95,))
-    assert p95 is not None
-    return p95[0]
+def sums_of(blocks: Iterable[Block], condition: Condition) -> Sums:
+    """Return the sums over the blocks that were in a condition."""
+    chosen = [block for block in blocks if block.condition == condition]
+    return Sums(
+        sum(block.attempts for block in chosen), sum(block.failures for block in chosen), *_tails(chosen)
+    )
 
 
-def _slow_from_ms(minutes: Iterable[Usual], rule: Rule) -> int | None:
-    """Return from when on an answer is slow, by what was usual in some minutes.
+def _tails(blocks: Iterable[Block]) -> tuple[int | None, bytes]:
+    """Return from when an answer is slow by some blocks, and the tail of all their answers."""
+    told = [block for block in blocks if block.slow_ms is not None]
+    counts = [block.attempts - block.failures for block in told]
+    if sum(counts) <= 0:
+        return None, b""
+    columns = zip(*(block.tail for block in told), strict=True)
+    means = (-(-sum(map(mul, counts, column)) // sum(counts)) for column in columns)
+    return median_low(block.slow_ms for block in told if block.slow_ms is not None), bytes(means)
 
-    The block is cut into parts of answers enough each, and the median of their 95th percentiles (the lower of
-    two) counts: a block is not quiet because nobody knew yet that it was slow, and what was so for less
-    than half of it does not pass for usual.
+
+def normal_after(blocks: Sequence[Block], rule: Rule, slot_ms: int, level: Level = UNKNOWN) -> Normal:
+    """Return what is normal after ``blocks`` (ascending, telling, all of them in the past).
+
+    ``level`` is that of the hours before.
     """
-    usual: list[float] = []
-    few: Histogram = {}
-    for latency in minutes:
-        if isinstance(latency, float):
-            usual.append(latency)
-            continue
-        add_counts(few, latency)
-        part = usual_of(few)
-        if isinstance(part, float):
-            usual.append(part)
-            few = {}
-    if not usual:
-        usual = quantiles_ms(few, (0.95,)) or []
-    if not usual:
-        return None
-    return _ladder_ms(max(rule.slow_floor_ms, rule.slow_factor * sorted(usual)[(len(usual) - 1) // 2]))
-
-
-def normal_after(blocks: Sequence[Block], rule: Rule, slot_ms: int) -> Normal:
-    """Return what is normal after ``blocks`` (ascending, all of them in the past)."""
     recent = blocks[-BLOCKS:]
-    share = rule.normal_failure_share
-    if len(recent) >= LEAST_BLOCKS:
-        share = round(SHARE_STEPS * median(block.share for block in recent)) / SHARE_STEPS
-        share = min(max(share, rule.normal_failure_share), rule.worst_normal_share)
-    bars = sorted(block.slow_ms for block in recent if block.slow_ms is not None)
-    slow_ms = (
-        bars[(len(bars) - 1) // 2] if bars else None
-    )  # of two blocks, slowness may just have begun in one
+    share, slow_ms, slow = level.failure_share, level.slow_ms, level.slow_share
+    enough = len(recent) >= LEAST_BLOCKS and sum(block.attempts for block in recent) >= LEAST_KNOWN
+    known = share is not None or enough
+    if share is None:
+        share = usual_share(one.share for one in recent) if enough else rule.normal_failure_share
+    if slow_ms is None:
+        slow_ms, tail = _tails(recent)
+        slow = beyond(tail, slow_ms)
     slots = min(present_volume(recent) * BLOCKS_A_WEEK, WEEK_MS // slot_ms)
-    return Normal(share, float(slots), slow_ms)
+    share, slow = normal_failure_share(share, rule), normal_slow_share(slow, rule)
+    return Normal(share, float(slots), slow_ms, known, slow_share=slow)
 
 
 def present_volume(recent: Sequence[Block]) -> int:
@@ -159,29 +162,3 @@ def coarse_volume(attempts: int) -> int:
     while volume < attempts:
         volume *= 4
     return volume
-
-
-def slow_answers(latency: Histogram, slow_ms: int | None) -> int:
-    """Return how many answers took longer than ``slow_ms``."""
-    if slow_ms is None or not latency:
-        return 0
-    bar = bucket_of(slow_ms)
-    return sum(count for bucket, count in latency.items() if bucket > bar)
-
-
-def coarse(latency: Histogram) -> Histogram:
-    """Return a histogram that tells no more than how many answers lie above each step of the ladder.
-
-    >>> fine = {bucket_of(120): 90, bucket_of(350): 7, bucket_of(390): 2, bucket_of(5000): 1}
-    >>> [slow_answers(coarse(fine), ms) == slow_answers(fine, ms) for ms in LADDER_MS[:4]]
-    [True, True, True, True]
-    """
-    steps: Histogram = {}
-    for bucket, count in latency.items():
-        step = _STEP_OF[bucket]
-        steps[step] = steps.get(step, 0) + count
-    return {bucket: count for bucket, count in steps.items() if count}
-
-
-def _ladder_ms(at_least_ms: float) -> int:
-    return next((ms for ms in LADDER_MS if ms >= at_least_ms), LADDER_MS[-1])

@@ -156,6 +156,11 @@ class LinkRules:
         """The longest time, under any of the rules, for which evidence holds."""
         return max(rule.evidence_ttl_ms for _, rule in self.changes)
 
+    @property
+    def normal_after_ms(self) -> int:
+        """The longest time, under any of the rules, after which trouble that stays is normal."""
+        return max(rule.normal_after_ms for _, rule in self.changes)
+
 
 class Rules:
     """All revisions known of all rules, and which rule each link has when.

@@ -1,0 +1,138 @@
+"""What a link usually does, kept as blocks and hours: from them follows what is normal at any time.
+
+Blocks of ten minutes are summed up when they end, and again when a late record changed one; the hour they
+belong to, and the levels of the hours after it, follow. What is normal in a block hangs on the blocks and
+hours before it, so summing up tells which later blocks have another normal now.
+"""
+
+from bisect import bisect_left
+
+from msgspec import Struct, field
+
+from streams.detect.rule.cusum import Normal
+from streams.detect.rule.expected import HOUR_MS
+from streams.detect.rule.level import UNKNOWN, Hour, Level, levelled, needed
+from streams.detect.rule.normal import BLOCK_MS, BLOCKS, Block, coarse_volume, normal_after, sums_of
+from streams.detect.rule.rules import EVER, LinkRules
+
+
+class Past(Struct, array_like=True):
+    """What is kept: the blocks of the last hours, the last that tell what is normal, and the hours."""
+
+    blocks: list[Block] = field(default_factory=list)
+    telling: list[Block] = field(default_factory=list)
+    hours: list[Hour] = field(default_factory=list)
+
+
+class Habits:
+    """The blocks and hours of one link."""
+
+    def __init__(self, rules: LinkRules, slot_ms: int) -> None:
+        self.rules, self._slot_ms = rules, slot_ms
+        self.past = Past()
+        self._normals: dict[int, Normal] = {}
+        self._recent = list[Block](), UNKNOWN, rules.at(EVER), normal_after([], rules.at(EVER), slot_ms)
+        """The blocks and level last asked what is normal after them, under which rule, and that."""
+
+    def in_block(self, block_ms: int) -> Normal | None:
+        """Return what is normal in the block that begins at a time, if that was asked before."""
+        return self._normals.get(block_ms)
+
+    def normal_at(self, at_ms: int) -> Normal:
+        """Return what was normal for the link at a time."""
+        block_ms = at_ms // BLOCK_MS * BLOCK_MS
+        known = self._normals.get(block_ms)
+        if known is None:
+            telling = self.past.telling
+            end = bisect_left(telling, block_ms, key=_start)
+            blocks, level = telling[max(end - BLOCKS, 0) : end], self.level_at(block_ms)
+            rule = self.rules.at(block_ms)
+            if (blocks, level, rule) != self._recent[:3]:  # on a quiet link most blocks say nothing
+                normal = normal_after(blocks, rule, self._slot_ms, level)
+                self._recent = blocks, level, rule, normal
+            known = self._recent[3]
+            if level.stays and level.until_ms == block_ms // HOUR_MS * HOUR_MS:
+                known = known._replace(stays=True)
+            self._normals[block_ms] = known
+        return known
+
+    def level_at(self, at_ms: int) -> Level:
+        """Return the level after the last hour that ended by a time."""
+        hours = self.past.hours
+        end = bisect_left(hours, at_ms // HOUR_MS * HOUR_MS, key=_start_of_hour)
+        return hours[end - 1].level if end else UNKNOWN
+
+    def volume_before(self, at_ms: int) -> int | None:
+        """Return the attempts, rounded up, of the last telling block before a time, if one is known."""
+        telling, block_ms = self.past.telling, at_ms // BLOCK_MS * BLOCK_MS
+        if telling and telling[-1].start_ms < block_ms:
+            return coarse_volume(telling[-1].attempts)
+        end = bisect_left(telling, block_ms, key=_start)
+        return coarse_volume(telling[end - 1].attempts) if end else None
+
+    def next_telling_ms(self, at_ms: int) -> int | None:
+        """Return when the first telling block from a time on begins, if there is one."""
+        following = bisect_left(self.past.telling, at_ms, key=_start)
+        return self.past.telling[following].start_ms if following < len(self.past.telling) else None
+
+    def put(self, block_ms: int, block: Block | None) -> bool:
+        """Keep what a block says, None for nothing; return whether that is news."""
+        if not _put(self.past.blocks, block_ms, block):
+            return False
+        _put(self.past.telling, block_ms, block if block is not None and block.telling else None)
+        self._sum_hour(block_ms // HOUR_MS * HOUR_MS)
+        return True
+
+    def moved_since(self, block_ms: int) -> list[int]:
+        """Return the later blocks in which something else is normal than when that was asked."""
+        moved = []
+        for later in sorted(at for at in self._normals if at > block_ms):
+            before = self._normals.pop(later)
+            if self.normal_at(later) != before:
+                moved.append(later)
+        return moved
+
+    def prune(self, before_ms: int) -> None:
+        """Forget the blocks of hours that no late record may change, and the hours that count no more."""
+        past = self.past
+        hour_ms = before_ms // HOUR_MS * HOUR_MS
+        del past.blocks[: bisect_left(past.blocks, hour_ms, key=_start)]
+        old = bisect_left(past.telling, hour_ms, key=_start)
+        if old > 2 * BLOCKS:
+            del past.telling[: old - BLOCKS]
+        past.hours = needed(past.hours, hour_ms, self.rules.normal_after_ms)
+        if len(self._normals) > 4 * BLOCKS:
+            self._normals = {at: normal for at, normal in self._normals.items() if at >= before_ms - BLOCK_MS}
+
+    def _sum_hour(self, hour_ms: int) -> None:
+        """Sum up an hour from its blocks, and the levels from it on."""
+        past, hours = self.past, self.past.hours
+        first = bisect_left(past.blocks, hour_ms, key=_start)
+        last = bisect_left(past.blocks, hour_ms + HOUR_MS, key=_start)
+        blocks = past.blocks[first:last]
+        at = bisect_left(hours, hour_ms, key=_start_of_hour)
+        there = at < len(hours) and hours[at].start_ms == hour_ms
+        hours[at : at + there] = (
+            [Hour(hour_ms, sums_of(blocks, "UP"), sums_of(blocks, "DEGRADED"))] if blocks else []
+        )
+        for later in range(at, len(hours)):
+            before = hours[later - 1].level if later else UNKNOWN
+            hours[later] = levelled(hours[: later + 1], before, self.rules.at(hours[later].start_ms))
+
+
+def _put(blocks: list[Block], block_ms: int, block: Block | None) -> bool:
+    at = bisect_left(blocks, block_ms, key=_start)
+    there = at < len(blocks) and blocks[at].start_ms == block_ms
+    known = blocks[at] if there else None
+    if known == block:
+        return False
+    blocks[at : at + there] = [] if block is None else [block]
+    return True
+
+
+def _start(block: Block) -> int:
+    return block.start_ms
+
+
+def _start_of_hour(hour: Hour) -> int:
+    return hour.start_ms
