@@ -27,6 +27,8 @@ THOUSAND: Final = {"link": 1_000, "portal": 20, "service": 2_000, "agency": 1_00
 """Sizes for which the number of series is stated: the simulated city, and the bound of links."""
 
 _CLOSED: Final = {
+    "incident_id": 1,  # a link is in one open incident at a time
+    "common_cause": 1,
     "outcome": len(OUTCOMES),
     "type": len(SUBMISSION_TYPES),
     "state": len(LINK_STATE_CODES),
@@ -67,7 +69,8 @@ def usage(boards: Iterable[Board], rule_texts: Mapping[str, str]) -> dict[str, l
         note(names_in(" ".join(texts)), board.title.partition("· ")[2])
     for text in rule_texts.values():
         for rule in _rules(text):
-            note(names_in(rule["expr"]), f"`{rule.get('alert') or rule['record']}`")
+            texts = [rule["expr"], *rule.get("annotations", {}).values()]
+            note(names_in(" ".join(texts)), f"`{rule.get('alert') or rule['record']}`")
     return used
 
 

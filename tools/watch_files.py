@@ -1,6 +1,6 @@
 """``python -m tools.watch_files [--check]``: write the generated files, from the root of a checkout.
 
-Rules and routing alone, for whoever runs the pipeline, are written by ``portallink watch rules``; this one
+``portallink watch rules`` writes rules and routing alone, for people who run the pipeline; this one
 also makes the dashboards and the metrics' documentation, for which it needs the development dependencies.
 """
 
@@ -8,7 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from streams.watch.rules import alertmanager_file, rule_files
+from streams.serve.runbooks import as_markdown, runbooks
+from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import load_settings
 from tools.dashboards.build import BOARDS, dashboard_files
 from tools.metric_docs import metrics_document
@@ -21,8 +22,12 @@ def generated(root: Path) -> dict[Path, str]:
     dashboards = root / "grafana" / "dashboards"
     return {
         **{root / "deploy" / "prometheus" / "rules" / name: text for name, text in rules.items()},
-        root / "deploy" / "alertmanager" / "alertmanager.yml": alertmanager_file(settings),
+        **{
+            root / "deploy" / "alertmanager" / name: text
+            for name, text in alertmanager_files(settings).items()
+        },
         **{dashboards / name: text for name, text in dashboard_files(settings.urls).items()},
+        **{root / "docs" / "runbooks" / f"{name}.md": as_markdown(name) for name in runbooks()},
         root / "docs" / "metrics.md": metrics_document(BOARDS, rules),
     }
 

@@ -2,7 +2,7 @@
 
 The application answers over a real socket; the client asks one question after the other, each kind several
 times about random links and months, after one answer that does not count. Nothing is kept between two
-answers but what production keeps, and no question carries an ETag, so every answer is counted anew. Times
+answers but what production keeps, and no question carries an ETag, so every answer is computed again. Times
 are whole requests: p50, p95 and greatest, in milliseconds. CPU time compares on a machine that does other
 work as well: of the server (the client's thread taken off), mean and p95, and the mean of the sessions of a
 database server on this machine.

@@ -1,8 +1,7 @@
 """One subject of the benchmark in a process of its own: `python -m streams.bench.subject JOB`.
 
 ``JOB`` is a `Job` as JSON. The number of records to read comes as a line on stdin once it is known; the
-`Reading` goes to stdout as one line of JSON. When stdin ends, so does the process: it never outlives whoever
-started it.
+`Reading` goes to stdout as one line of JSON. The process ends when its stdin does, and so with its parent.
 """
 
 import asyncio
@@ -136,7 +135,7 @@ AS_WORKER: Final[dict[str, Callable[[Job, Goal], None]]] = {
 
 
 def write(reading: Reading) -> None:
-    """Write the result where whoever started this process reads it."""
+    """Write the result to the process that started this one."""
     os.write(RESULT_FD, msgspec.json.encode(reading) + b"\n")
 
 
@@ -147,7 +146,7 @@ def keep_stdout() -> None:
 
 
 def listen(goal: Goal) -> None:
-    """Take the goal from stdin; end the process with it, from whatever it is at."""
+    """Take the goal from stdin; end the process when stdin ends."""
     for line in sys.stdin:
         goal.records = int(line)
     os._exit(0)

@@ -18,7 +18,10 @@ from streams.replay.rulefile import RuleFileError, read_rule
 
 def analyze_log(
     file: Annotated[
-        Path, typer.Argument(help="A log file (NDJSON, .zst if so named, Parquet) or a captured folder.")
+        Path,
+        typer.Argument(
+            help="A log file, packed or not (NDJSON, kcat's envelopes, Parquet), or a captured folder."
+        ),
     ],
     *,
     rule: Annotated[
@@ -31,8 +34,9 @@ def analyze_log(
 ) -> None:
     """Print the final outages of a log as NDJSON, one a line; what is said about them goes to stderr.
 
-    The result is what the brokered pipeline gives for the same log, byte for byte. Without --out only
-    outages are made, which takes about half as long.
+    Where no link could be judged, the reason is given and the exit code is 2. The result is what the
+    brokered pipeline gives for the same log, byte for byte. Without --out only outages are made, which
+    takes about half as long.
     """
     if not file.exists():
         refuse(f"{file}: no such file")
@@ -48,6 +52,8 @@ def analyze_log(
         sys.stdout.buffer.write(encode(outage) + b"\n")
     sys.stdout.flush()
     _summarise(analysis)
+    if reason := analysis.why_nothing_was_judged():
+        refuse(f"{file}: nothing was judged: {reason}")
 
 
 def analyze_with_progress(file: Path, rule: Rule | None, *, outages_only: bool) -> Analysis:
@@ -75,14 +81,15 @@ def _summarise(analysis: Analysis) -> None:
     notes.print(
         f"{total + analysis.pending:,} records: {records.applied:,} applied, "
         f"{records.duplicate:,} duplicate, "
-        f"{records.late:,} late, {records.dead_letter:,} dead letters, "
-        f"{analysis.pending:,} after the last cut"
+        f"{records.late:,} late, {records.dead_letter + analysis.pending_dead_letters:,} dead letters, "
+        f"{analysis.pending - analysis.pending_dead_letters:,} after the last cut"
         + (f"; {analysis.ignored:,} of other topics ignored" if analysis.ignored else ""),
+        soft_wrap=True,
     )
     for topic, partition, letter in analysis.dead_letters[:10]:
         notes.print(
             f"dead letter {topic}/{partition} offset {letter.offset}: {letter.reason}: {letter.detail}",
-            markup=False,
+            soft_wrap=True,
         )
     if len(analysis.dead_letters) > 10:
         notes.print(f"... and {len(analysis.dead_letters) - 10:,} more")

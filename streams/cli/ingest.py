@@ -14,21 +14,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
+from streams.cli.rejects import Rejects
+from streams.ingest.intake.shell import opened
 from streams.ingest.xroad.calls import Call, pair_records
 from streams.ingest.xroad.events import DEFAULT_PARTITIONS, lookup_records
-from streams.ingest.xroad.files import Reject, XRoadFileError, read_xroad
+from streams.ingest.xroad.files import XRoadFileError, read_xroad
 from streams.ingest.xroad.record import XRoadRecord
 from streams.ingest.xroad.summary import ImportSummary, NetworkTimes, summarise
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError, partitions_of, publish
-from streams.logs.file import log_writer
+from streams.logs.write import LogNameError, log_writer
 from streams.model.events import LOOKUPS
 from streams.model.record import Record
+from streams.model.settings import MeasureSettings
 
 app = typer.Typer(help="Bring in records of other systems.", no_args_is_help=True)
 
 LOCAL_TIME = ZoneInfo("Asia/Ho_Chi_Minh")
-REJECTS_SHOWN = 20
 CHUNK_RECORDS = 5_000
 
 
@@ -41,7 +43,10 @@ def ingest() -> None:
 def xroad(
     files: Annotated[list[str], typer.Argument(help="Files in any of the shapes; - for standard input.")],
     out: Annotated[
-        Path | None, typer.Option(help="Log file to write (.zst compresses); without it, to Kafka.")
+        Path | None,
+        typer.Option(
+            help="Log file to write: .ndjson, .ndjson.zst, .ndjson.gz or .parquet; without it, to Kafka."
+        ),
     ] = None,
     partitions: Annotated[
         int | None, typer.Option(help="Partitions of the log file [default: 4]; Kafka says its own.", min=1)
@@ -52,59 +57,78 @@ def xroad(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Import X-Road operational-monitoring records: JSON arrays, {"records": [...]}, NDJSON, gzip of each.
+    """Import X-Road operational-monitoring records from whatever holds them.
 
-    All files together become one log in event time, so give what belongs together at once: records arrive
-    hours late and out of order. Importing the same record again gives the same event ids. Personal fields
-    are dropped before anything is stored.
+    What a file is shows in its content. Read are JSON in any arrangement, CSV with a header, a security
+    server's multipart answer, in UTF-8 or UTF-16, packed or not, and archives of these. All files together
+    become one log in event time, so give what belongs together at once: records arrive hours late and out
+    of order. Importing the same record again gives the same event ids. Personal fields are dropped before
+    anything is stored. A file of which less than half can be used ends the import.
     """
     topic = f"{LOOKUPS}-{suffix}" if suffix else LOOKUPS
     if out is not None and str(out) in files:
         refuse(f"{out} is an input file as well")
-    records, rejected = _read(files)
+    try:
+        with Rejects(rejects) as rejected:
+            records = _read(files, rejected)
+    except OSError as error:
+        refuse(error)
     book = pair_records(records)
-    summary = summarise(book, records=len(records) + len(rejected), rejected=len(rejected))
+    summary = summarise(book, records=len(records) + rejected.count, rejected=rejected.count)
     del records
-    if rejects is not None:
-        _write_rejects(rejects, rejected)
     if out is not None:
         events = _to_file(out, lookup_records(book.calls, partitions=partitions or DEFAULT_PARTITIONS))
     else:
         events = _to_kafka(book.calls, partitions, topic)
-    summary = msgspec.structs.replace(summary, events=events, rejects=[] if rejects else rejected)
+    summary = msgspec.structs.replace(
+        summary, events=events, reasons=rejected.reasons, rejects=[] if rejects else rejected.first
+    )
     if as_json:
         print_json(msgspec.to_builtins(summary))
     else:
-        _print(summary, rejected, f"{out}" if out else f"topic {topic}", rejects)
+        _print(summary, f"{out}" if out else f"topic {topic}")
+        rejected.show()
+    _warn(summary)
 
 
-def _read(files: list[str]) -> tuple[list[XRoadRecord], list[Reject]]:
+def _warn(summary: ImportSummary) -> None:
+    """Say what will not be judged as one may think."""
+    bound = MeasureSettings().max_links
+    if len(summary.links) > bound:
+        notes.print(
+            f"warning: {len(summary.links):,} links, and measure and analyze judge the first {bound:,} of a "
+            "partition; events of the others become dead letters (too_many_links). Raise max_links in the "
+            "settings, or import fewer consumers at once",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if summary.request_ids_reused:
+        notes.print(
+            f"warning: {summary.request_ids_reused:,} request ids stand for more than one call; each call "
+            "counts, and the time of its request is added to its lookup_id",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+def _read(files: list[str], rejected: Rejects) -> list[XRoadRecord]:
     records: list[XRoadRecord] = []
-    rejected: list[Reject] = []
     columns = (Words("reading"), BarColumn(), MofNCompleteColumn(), Words("{task.description}"))
     with Progress(*columns, TimeElapsedColumn(), console=notes, transient=True) as progress:
         task = progress.add_task("", total=len(files))
         for name in files:
             try:
-                for entry in read_xroad(name):
-                    if isinstance(entry, Reject):
-                        rejected.append(entry)
-                    else:
-                        records.append(entry)
+                with opened(name) as parts:
+                    for record in read_xroad(name, parts, rejected.add):
+                        records.append(record)
                         if len(records) % CHUNK_RECORDS == 0:
                             progress.update(task, description=f"{len(records):,} records")
             except XRoadFileError as error:
                 refuse(error)
+            except OSError as error:
+                refuse(f"{name}: not readable: {error.strerror or error}")
             progress.advance(task)
-    return records, rejected
-
-
-def _write_rejects(path: Path, rejected: list[Reject]) -> None:
-    try:
-        with path.open("wb") as file:
-            file.writelines(msgspec.json.encode(reject) + b"\n" for reject in rejected)
-    except OSError as error:
-        refuse(error)
+    return records
 
 
 def _to_file(out: Path, records: Iterator[Record]) -> int:
@@ -114,6 +138,8 @@ def _to_file(out: Path, records: Iterator[Record]) -> int:
             while chunk := list(islice(records, CHUNK_RECORDS)):
                 writer.write(chunk)
                 count += len(chunk)
+    except LogNameError as error:
+        refuse(error)
     except OSError as error:
         fail(f"{out}: {error}")
     return count
@@ -137,7 +163,7 @@ def _to_kafka(calls: list[Call], partitions: int | None, topic: str) -> int:
         fail(error)
 
 
-def _print(summary: ImportSummary, rejected: list[Reject], target: str, rejects: Path | None) -> None:
+def _print(summary: ImportSummary, target: str) -> None:
     table = Table("X-Road import", "", show_header=False)
     for name in ("records", "pairs", "singles", "duplicates", "rejected", "events"):
         table.add_row(name, f"{getattr(summary, name):,}")
@@ -157,11 +183,6 @@ def _print(summary: ImportSummary, rejected: list[Reject], target: str, rejects:
         table.add_row("to", _local(summary.last_ms))
     results.print(table)
     results.print(f"written to {target}")
-    for reject in rejected[:REJECTS_SHOWN]:
-        notes.print(f"rejected: {reject}", soft_wrap=True)
-    if len(rejected) > REJECTS_SHOWN:
-        where = rejects or "--json or --rejects FILE"
-        notes.print(f"and {len(rejected) - REJECTS_SHOWN:,} more; see {where}")
 
 
 def _times(times: NetworkTimes) -> str:

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import sqlalchemy as sa
 import typer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.exc import SQLAlchemyError
 
-from streams.cli.outcome import fail, refuse
+from streams.cli.outcome import fail, notes, refuse
+from streams.ledger.proof.heads import KeyFileError, load_or_make_key
 from streams.ledger.read.figures import Question
 from streams.ledger.read.names import UnknownNameError
 from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
@@ -51,6 +53,19 @@ def ledger_address(address: str | None) -> str:
 def key_path(path: Path | None) -> Path:
     """Return where the signing key is, or will be."""
     return path or paths.data_dir() / "ledger-key.pem"
+
+
+def signing_key(path: Path | None) -> Ed25519PrivateKey:
+    """Return the signing key; say so where it had to be made."""
+    file = key_path(path)
+    made = not file.exists()
+    try:
+        found = load_or_make_key(file)
+    except (KeyFileError, OSError) as error:
+        refuse(error)
+    if made:
+        notes.print(f"made a signing key: {file}")
+    return found
 
 
 @contextmanager

@@ -33,7 +33,8 @@ from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches
 from streams.ledger.proof.proofs import LeafProof, proof_of
 from streams.ledger.read.summary import Narrowing, list_outages, revisions_of, summarise_links
-from streams.logs.file import LogFileError, log_writer, read_log
+from streams.logs.file import LogFileError, read_log
+from streams.logs.write import log_writer
 from streams.model import events
 from streams.model.outage import Outage
 from streams.model.record import Record

@@ -7,15 +7,16 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from streams import telemetry
-from streams.cli.ledger_options import KeyFile, LedgerAddress, key_path, ledger_address, opened
+from streams.cli.ledger_options import KeyFile, LedgerAddress, ledger_address, opened, signing_key
 from streams.cli.outcome import fail, notes, refuse
 from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.loop import StageStoppedError
-from streams.ledger.proof.heads import KeyFileError, load_or_make_key
 from streams.record.stage import GROUP, RecordSettings, RecordStage, append_to
 from streams.serve.access import Access, Role, TokensFileError, read_tokens
+from streams.serve.context import Contact
 from streams.serve.shell import serve as serve_pages
+from streams.watch.settings import SettingsError, load_settings
 
 app = typer.Typer()
 
@@ -37,10 +38,7 @@ def record(
     """Write outages, windows and exclusions into the ledger, and sign what it holds."""
     connection = begin("record", metrics_port, metrics_host)
     settings = RecordSettings(max_records=max_records)
-    try:
-        signing_key = load_or_make_key(key_path(key))
-    except KeyFileError as error:
-        refuse(error)
+    private = signing_key(key)
     with opened(ledger, create=True) as engine:
         telemetry.emit(telemetry.StageStarted({"max_records": max_records}))
 
@@ -48,7 +46,7 @@ def record(
             await RecordStage(
                 connection,
                 engine,
-                signing_key,
+                private,
                 settings=settings,
                 topics=topics_for(suffix, None),
                 group=group,
@@ -75,6 +73,10 @@ def serve(
     anonymous: Annotated[
         Role | None, typer.Option(help="Role of who shows no token [default: none is let in].")
     ] = None,
+    slo: Annotated[
+        Path | None,
+        typer.Option(envvar="PORTALLINK_SLO", help="Alerting settings, whose contacts the runbooks show."),
+    ] = None,
     suffix: Suffix = "",
     ledger: LedgerAddress = None,
     metrics_port: MetricsPort = 0,
@@ -86,7 +88,8 @@ def serve(
     telemetry.emit(telemetry.AddressServed("metrics", f"http://{metrics_host}:{metrics}/metrics"))
     try:
         access = Access(read_tokens(tokens) if tokens is not None else [], anonymous)
-    except TokensFileError as error:
+        contacts = [] if slo is None else load_settings(slo).notify.contacts
+    except (TokensFileError, SettingsError) as error:
         refuse(error)
     if tokens is None and anonymous is None:
         notes.print("nobody is let in: name a tokens file with --tokens, or a role with --anonymous")
@@ -104,6 +107,7 @@ def serve(
                 host=host,
                 connection=connection,
                 topics=topics_for(suffix, None),
+                contacts=[Contact(one.who, one.when, one.how) for one in contacts],
                 started=lambda bound: telemetry.emit(
                     telemetry.AddressServed("page", f"http://{host}:{bound}/")
                 ),

@@ -14,6 +14,7 @@ from rich.table import Table
 from streams.cli.outcome import FAILED, Words, fail, notes, print_json, refuse, results, styled
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError
+from streams.logs.write import LogNameError
 from streams.model.calendar import to_local
 from streams.simulate.city import Catalogue, Scenario
 from streams.simulate.generate import Run
@@ -42,7 +43,10 @@ def simulate(
         float, typer.Option(help="Size: 1 is the city as reported.", min=0.00001, max=100)
     ] = 1.0,
     out: Annotated[
-        Path | None, typer.Option(help="Log file to write (.zst compresses); without it, to Kafka.")
+        Path | None,
+        typer.Option(
+            help="Log file to write: .ndjson, .ndjson.zst, .ndjson.gz or .parquet; without it, to Kafka."
+        ),
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Where the ground truth goes [default: beside the log].")
@@ -108,6 +112,8 @@ def _simulate(
         try:
             with _progress(run) as reached:
                 result = write_log(run, out, reached, truth)
+        except LogNameError as error:
+            refuse(error)
         except OSError as error:
             fail(f"{out}: {error}")
         return result, f"{out}, truth in {truth or truth_path(out)}"

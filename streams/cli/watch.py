@@ -8,7 +8,7 @@ import typer
 
 from streams.cli.outcome import fail, notes, print_json, refuse
 from streams.resources import resource_folder
-from streams.watch.rules import alertmanager_file, rule_files
+from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import SettingsError, load_settings
 
 EXPORTED: Final = ("deploy", "grafana", "schemas")
@@ -32,14 +32,14 @@ def rules(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Write prometheus/rules/*.yml and alertmanager/alertmanager.yml."""
+    """Write prometheus/rules/*.yml, alertmanager/alertmanager.yml and the notifications' template."""
     slo = slo or _default_settings()
     try:
         settings = load_settings(slo)
     except SettingsError as error:
         refuse(error)
     texts = {out / "prometheus" / "rules" / name: text for name, text in rule_files(settings).items()}
-    texts[out / "alertmanager" / "alertmanager.yml"] = alertmanager_file(settings)
+    texts |= {out / "alertmanager" / name: text for name, text in alertmanager_files(settings).items()}
     changed = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
     if not check:
         try:
@@ -48,8 +48,16 @@ def rules(
                 path.write_text(texts[path], "utf-8")
         except OSError as error:
             fail(error)
+    for warning in settings.warnings:
+        notes.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
     if as_json:
-        print_json({"files": [str(path) for path in texts], "changed": [str(path) for path in changed]})
+        print_json(
+            {
+                "files": [str(path) for path in texts],
+                "changed": [str(path) for path in changed],
+                "warnings": settings.warnings,
+            }
+        )
     if check and changed:
         fail(f"not as {slo} makes them: {', '.join(map(str, changed))}; run `portallink watch rules`")
     if not as_json:

@@ -1,29 +1,50 @@
-"""Log files on disk: NDJSON, compressed with Zstandard where the name ends in ``.zst``.
+"""Log files read: NDJSON, in whatever it is packed.
 
-A folder is a captured log, see `logfolder`.
+What a file is shows in its content: `streams.ingest.intake` unpacks it. A file whose first line is no
+record of ours is read as JSON in any arrangement, of our records or of kcat's envelopes. A folder is a
+captured log, see `folder`.
 """
 
 import gc
-import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from operator import lt
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-import zstandard
+import msgspec
 
-from streams.logs.line import LogLineError, decode_line, decode_lines, decode_partitions, encode_line
+from streams.ingest.intake.errors import IntakeError
+from streams.ingest.intake.kinds import HEAD_BYTES, Kind, kind_of
+from streams.ingest.intake.parts import Part
+from streams.ingest.intake.shell import opened
+from streams.ingest.intake.split import Damage, documents
+from streams.logs.line import (
+    LogLineError,
+    decode_line,
+    decode_lines,
+    decode_partitions,
+    decode_record,
+)
 from streams.model.record import ByPartition, Record, by_partition
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    pass
 
 Chunk = TypeVar("Chunk")
 
 CHUNK_RECORDS = 2048
 BLOCK_BYTES = 1 << 18
 """Of lines decoded at once: a thousand records, so that what is made of them stays in a processor's cache."""
+MAX_LINE_BYTES: Final = 1 << 26
+"""A line of a log is a record; Kafka's own bound on one is a tenth of this."""
+Form = Literal["plain", "zst", "gz", "parquet"]
+FORMS: Final[dict[str, Form]] = {".zst": "zst", ".gz": "gz", ".parquet": "parquet"}
+"""The forms of a log file, by the end of their names."""
+PARQUET_MAGIC: Final = b"PAR1"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class LogFileError(Exception):
@@ -32,47 +53,6 @@ class LogFileError(Exception):
     def __init__(self, path: Path, line: int, reason: str) -> None:
         self.path, self.line, self.reason = path, line, reason
         super().__init__(f"{path}:{line}: {reason}")
-
-
-@contextmanager
-def open_lines(path: Path) -> Iterator[BinaryIO]:
-    """Open a log file for reading lines, decompressing as its name says."""
-    with path.open("rb") as raw:
-        if path.suffix != ".zst":
-            yield raw
-            return
-        yield io.BufferedReader(_Decompressed(raw), 1 << 20)
-
-
-class _Decompressed(io.RawIOBase):
-    """The content of Zstandard frames; unlike the library's reader it notices a frame that is cut off."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._within = False
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "Buffer", /) -> int:
-        target = memoryview(buffer).cast("B")
-        while not self._ready:
-            packed = self._frame.unused_data if self._frame.eof else b""
-            packed = packed or self._raw.read(1 << 17)
-            if not packed:
-                if self._within:
-                    raise EOFError("the file is cut off in the middle of a compressed frame")
-                return 0
-            if self._frame.eof:
-                self._frame = zstandard.ZstdDecompressor().decompressobj()
-            self._ready = memoryview(self._frame.decompress(packed))
-            self._within = not self._frame.eof
-        count = min(len(target), len(self._ready))
-        target[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
 
 
 def read_log(path: Path) -> Iterator[Record]:
@@ -97,30 +77,108 @@ def _read(
     gathered: Callable[[list[Record]], Chunk],
 ) -> Iterator[Chunk]:
     """Yield some thousand records at once, as ``decode`` makes them of lines and ``gathered`` of records."""
-    if path.is_dir() or path.suffix == ".parquet":
+    if path.is_dir() or form_in(path) == "parquet":
         from streams.logs import folder as logfolder  # noqa: PLC0415 - it is built on this module
 
         records = logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path)
         yield from map(gathered, chunked(records))
         return
     next_offsets: dict[tuple[str, int], int] = {}
-    before = 0
+    here = _Place(path)
     try:
-        with open_lines(path) as lines:
-            for block in _blocks(lines):
-                count = block.count(b"\n") + (not block.endswith(b"\n"))
-                try:
-                    chunk = decode(block)
-                    in_order = _ascend(sorted_out(chunk), count, next_offsets)
-                except LogLineError:
-                    in_order = False
-                if in_order:
-                    yield chunk
-                else:  # something is odd: line by line it is found, and named
-                    yield from map(gathered, chunked(_line_by_line(path, block, before, next_offsets)))
-                before += count
-    except (zstandard.ZstdError, EOFError) as error:
-        raise LogFileError(path, before + 1, str(error)) from error
+        with opened(str(path)) as parts:
+            for part in parts:
+                here.path, here.lines = Path(part.name), 0
+                yield from _part(part, here, next_offsets, decode, sorted_out, gathered)
+    except IntakeError as error:
+        raise LogFileError(here.path, error.line or here.lines + 1, error.reason) from error
+
+
+@dataclass
+class _Place:
+    """Which text is being read, and how many lines of it have been."""
+
+    path: Path
+    lines: int = 0
+
+
+def _part(
+    part: Part,
+    here: "_Place",
+    next_offsets: dict[tuple[str, int], int],
+    decode: Callable[[bytes], Chunk],
+    sorted_out: Callable[[Chunk], ByPartition],
+    gathered: Callable[[list[Record]], Chunk],
+) -> Iterator[Chunk]:
+    """Yield the records of one text; ``here`` is kept at its name and the number of lines read."""
+    blocks = _blocks(part.chunks)
+    first = next(blocks, b"")
+    if not _is_ours(first):
+        yield from map(gathered, chunked(_any_records(here.path, chain([first], blocks), next_offsets)))
+        return
+    before = 0
+    for block in chain([first] if first else [], blocks):
+        count = block.count(b"\n") + (not block.endswith(b"\n"))
+        try:
+            chunk = decode(block)
+            in_order = _ascend(sorted_out(chunk), count, next_offsets)
+        except LogLineError:
+            in_order = False
+        if in_order:
+            yield chunk
+        else:  # something is odd: line by line it is found, and named
+            yield from map(gathered, chunked(_line_by_line(here.path, block, before, next_offsets)))
+        before += count
+        here.lines = before
+
+
+def form_in(path: Path) -> Form:
+    """Return the form of a file by its first bytes; `plain` where they are of no other that is written."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head.startswith(PARQUET_MAGIC):
+        return "parquet"
+    kinds: dict[Kind, Form] = {Kind.ZSTD: "zst", Kind.GZIP: "gz"}
+    return kinds.get(kind_of(head), "plain")
+
+
+def first_line(path: Path) -> bytes:
+    """Return the first line of a file that is not empty; raise `LogFileError` where it cannot be unpacked."""
+    try:
+        with opened(str(path)) as parts:
+            for part in parts:
+                if (block := next(_blocks(part.chunks), b"")).strip():
+                    return block.removeprefix(BYTE_ORDER_MARK).lstrip().split(b"\n", 1)[0]
+    except IntakeError as error:
+        raise LogFileError(path, 1, error.reason) from error
+    return b""
+
+
+def _is_ours(block: bytes) -> bool:
+    """Say whether a text is read line by line: its first line is a record of ours, or there is none."""
+    line = block.removeprefix(BYTE_ORDER_MARK).lstrip().split(b"\n", 1)[0]
+    if not line:
+        return True
+    try:
+        decode_line(line)
+    except LogLineError:
+        return False
+    return True
+
+
+def _any_records(
+    path: Path, chunks: Iterable[bytes], next_offsets: dict[tuple[str, int], int]
+) -> Iterator[Record]:
+    """Yield the records of JSON in any arrangement, ours or in envelopes."""
+    for entry in documents(chunks, containers=()):
+        if isinstance(entry, Damage):
+            raise LogFileError(path, entry.line, entry.reason)
+        try:
+            record = decode_record(entry.data)
+        except LogLineError as error:
+            raise LogFileError(path, entry.line, str(error)) from error
+        _in_order(path, entry.line, record, next_offsets)
+        yield record
 
 
 def chunked(records: Iterable[Record]) -> Iterator[list[Record]]:
@@ -138,7 +196,7 @@ def chunked(records: Iterable[Record]) -> Iterator[list[Record]]:
     yield chunk
 
 
-def _blocks(lines: BinaryIO) -> Iterator[bytes]:
+def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield blocks of whole lines, only the last perhaps without its line break.
 
     Those before a fault come as well, and then the fault.
@@ -146,7 +204,7 @@ def _blocks(lines: BinaryIO) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
     try:
-        while part := lines.read1(BLOCK_BYTES):  # type: ignore[attr-defined] # every reader here is buffered
+        for part in chunks:
             parts.append(part)
             size += len(part)
             if size >= BLOCK_BYTES and (end := part.rfind(b"\n") + 1):
@@ -154,13 +212,20 @@ def _blocks(lines: BinaryIO) -> Iterator[bytes]:
                 parts[-1] = part[:end]
                 yield b"".join(parts)
                 parts, size = [rest], len(rest)
-    except (zstandard.ZstdError, EOFError):
+            elif size > MAX_LINE_BYTES:
+                _refuse_line(parts)
+    except IntakeError:
         whole = b"".join(parts)
         if end := whole.rfind(b"\n") + 1:
             yield whole[:end]
         raise
     if size:
         yield b"".join(parts)
+
+
+def _refuse_line(parts: list[bytes]) -> None:
+    parts.clear()
+    raise IntakeError(f"a line longer than {MAX_LINE_BYTES >> 20} MiB: no log of records")
 
 
 def _ascend(partitions: ByPartition, count: int, next_offsets: dict[tuple[str, int], int]) -> bool:
@@ -182,24 +247,39 @@ def _line_by_line(
     path: Path, block: bytes, before: int, next_offsets: dict[tuple[str, int], int]
 ) -> Iterator[Record]:
     """Yield the records of a block, `before` lines standing before it, up to one that is wrong."""
-    for number, line in enumerate(io.BytesIO(block), start=before + 1):
-        if line.isspace():
+    for number, line in enumerate(block.split(b"\n"), start=before + 1):
+        said = line.removeprefix(BYTE_ORDER_MARK)
+        if not said or said.isspace():
             continue
         try:
-            record = decode_line(line)
+            record = decode_line(said)
         except LogLineError as error:
-            cut_off = not line.endswith(b"\n")
+            cut_off = number == before + block.count(b"\n") + 1 and not _is_whole(said)
             reason = "the file is cut off in the middle of a record" if cut_off else str(error)
             raise LogFileError(path, number, reason) from error
-        source = record[:2]
-        if record.offset < next_offsets.get(source, 0):
-            reason = (
-                f"offset {record.offset} of {record.topic}/{record.partition} stands after "
-                f"offset {next_offsets[source] - 1}: the records are out of order or repeated"
-            )
-            raise LogFileError(path, number, reason)
-        next_offsets[source] = record.offset + 1
+        _in_order(path, number, record, next_offsets)
         yield record
+
+
+def _is_whole(line: bytes) -> bool:
+    """Say whether a line is JSON from beginning to end."""
+    try:
+        msgspec.json.decode(line, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _in_order(path: Path, line: int, record: Record, next_offsets: dict[tuple[str, int], int]) -> None:
+    """Note where a record's partition goes on; raise `LogFileError` where it does not."""
+    source = record[:2]
+    if record.offset < next_offsets.get(source, 0):
+        reason = (
+            f"offset {record.offset} of {record.topic}/{record.partition} stands after "
+            f"offset {next_offsets[source] - 1}: the records are out of order or repeated"
+        )
+        raise LogFileError(path, line, reason)
+    next_offsets[source] = record.offset + 1
 
 
 @contextmanager
@@ -211,35 +291,3 @@ def seldom_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-@contextmanager
-def log_writer(path: Path) -> Iterator["LogWriter"]:
-    """Write a log file; it appears under its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as raw:
-        if path.suffix == ".zst":
-            with zstandard.ZstdCompressor(level=1).stream_writer(raw, closefd=False) as stream:
-                yield LogWriter(stream)
-        else:
-            yield LogWriter(raw)
-    partial.replace(path)
-
-
-class LogWriter:
-    """Appends records to an open log file."""
-
-    def __init__(self, stream: "BinaryIO | zstandard.ZstdCompressionWriter") -> None:
-        self._stream = stream
-
-    def write(self, records: Iterable[Record]) -> None:
-        """Append records in the order given."""
-        self._stream.write(b"".join([encode_line(record) + b"\n" for record in records]))
-
-    def write_lines(self, lines: Iterable[bytes]) -> None:
-        """Append lines that are records already, each with its line break.
-
-        For who makes the values and need not have each one checked: `encode_line` reads every value again.
-        """
-        self._stream.write(b"".join(lines))

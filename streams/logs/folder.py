@@ -19,7 +19,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct, field
 
-from streams.logs.file import LogFileError, log_writer, read_log
+from streams.logs.file import LogFileError, read_log
+from streams.logs.write import log_writer
 from streams.model.digest import digest_of
 from streams.model.record import Record
 

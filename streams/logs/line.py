@@ -53,8 +53,53 @@ class _Line(Struct, omit_defaults=True, gc=False):
     value_base64: str | None = None
 
 
+class _Envelope(Struct, gc=False):
+    """A record as `kcat -J` prints it; ``ts`` is -1 where the record has no time."""
+
+    topic: str
+    partition: int
+    offset: int
+    ts: int
+    headers: list[str | None] = field(default_factory=list)
+    key: str | None = None
+    payload: str | None = None
+
+
 _decoder: Final = msgspec.json.Decoder(_Line)
+_envelope: Final = msgspec.json.Decoder(_Envelope)
 _encoder: Final = msgspec.json.Encoder()
+TOMBSTONE: Final = b""
+"""The value of a record that has none, as `streams.logs.capture` writes it."""
+
+
+def decode_record(document: bytes) -> Record:
+    """Return the record of a JSON object, ours or an envelope of kcat; raise `LogLineError` if it is neither.
+
+    >>> decode_record(b'{"topic": "t", "partition": 0, "offset": 7, "ts": 5, "key": null, "payload": "{}"}')
+    Record(topic='t', partition=0, offset=7, logged_at_ms=5, key=None, value=b'{}')
+    """
+    try:
+        return decode_line(document)
+    except LogLineError as error:
+        try:
+            envelope = _envelope.decode(document)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise LogLineError(
+                f"no record of a log: {error}; expected are topic, partition, offset, logged_at_ms, key and "
+                "value, or what kcat -J prints"
+            ) from error
+    if envelope.partition < 0 or envelope.offset < 0:
+        raise LogLineError("`partition` and `offset` must not be negative")
+    names, values = envelope.headers[::2], envelope.headers[1::2]
+    headers = [(name or "", (value or "").encode()) for name, value in zip(names, values, strict=False)]
+    return Record(
+        envelope.topic,
+        envelope.partition,
+        envelope.offset,
+        original_ms(headers, envelope.ts),
+        None if envelope.key is None else envelope.key.encode(),
+        TOMBSTONE if envelope.payload is None else envelope.payload.encode(),
+    )
 
 
 def decode_line(line: bytes) -> Record:

@@ -7,7 +7,7 @@ costs counts as much as each event does: empty parts are neither made nor summed
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from streams.model.events import FAILURES, LookupCompleted, LookupRequested
+from streams.model.events import CANCELLED, FAILURES, LookupCompleted, LookupRequested
 from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot
 from streams.model.sketch import BUCKET_OF_MS, TOP_MS, bucket_of, dossier_hash, trim
 
@@ -84,7 +84,7 @@ def _add_signed(slot: LinkSlot, signed: Iterable[Signed]) -> None:
                 _add(slot.failed_services, event.service, sign)
                 _add(slot.failed_agencies, event.agency, sign)
                 _add(slot.failed_dossiers, dossier_hash(event.dossier_id), sign)
-        else:
+        elif outcome not in CANCELLED:  # how long a client had patience is no word about the link
             add_answered(seconds, asked_ms, sign)
             if latency_ms is not None:
                 _add(latency, bucket_of(latency_ms), sign)

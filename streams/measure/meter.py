@@ -312,6 +312,8 @@ class Meter:
         _, logged_at_ms, _, value = entry
         if len(value) > self.settings.max_value_bytes:
             return reason_for(value, None, self.settings.max_value_bytes)
+        if logged_at_ms < self.settings.earliest_event_ms <= event.occurred_at_ms:
+            return "absurd_time", f"logged_at_ms, the broker's time, is {logged_at_ms}"
         ahead_ms = event.occurred_at_ms - logged_at_ms
         if event.occurred_at_ms < self.settings.earliest_event_ms or ahead_ms > ABSURD_AHEAD_MS:
             return "absurd_time", f"occurred_at_ms is {event.occurred_at_ms}"

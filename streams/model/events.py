@@ -33,6 +33,7 @@ Outcome = Literal[
     "throttled",
     "provider_error",
     "denied",
+    "cancelled",
 ]
 
 NO_RESPONSE: Final = "no_response"
@@ -44,10 +45,18 @@ LINK_FAULTS: Final = frozenset(
 )
 PROVIDER_FAULTS: Final = frozenset({"throttled", "provider_error"})
 CLIENT_FAULTS: Final = frozenset({"denied"})
+CANCELLED: Final = frozenset({"cancelled"})
+"""The client went away before its answer: nobody's fault, and evidence neither for nor against the link."""
 FAILURES: Final = LINK_FAULTS | PROVIDER_FAULTS
 """What counts against a link. "Citizen not found" and "denied" never do: the link carried an answer."""
 
-OUTCOMES: Final = (*sorted(ANSWERED), *sorted(LINK_FAULTS), *sorted(PROVIDER_FAULTS), *sorted(CLIENT_FAULTS))
+OUTCOMES: Final = (
+    *sorted(ANSWERED),
+    *sorted(LINK_FAULTS),
+    *sorted(PROVIDER_FAULTS),
+    *sorted(CLIENT_FAULTS),
+    *sorted(CANCELLED),
+)
 
 
 class LookupRequested(Struct, tag_field=type_tag, tag="lookup.requested", gc=False):
@@ -147,8 +156,8 @@ submission_decoder: Final = msgspec.json.Decoder(SubmissionEvent)
 def fault_domain_of(outcome: str) -> Literal["link", "provider", "client"] | None:
     """Return whose fault an outcome is, or None where it is nobody's.
 
-    >>> fault_domain_of("timeout"), fault_domain_of("throttled"), fault_domain_of("not_found")
-    ('link', 'provider', None)
+    >>> [fault_domain_of(outcome) for outcome in ("timeout", "throttled", "not_found", "cancelled")]
+    ['link', 'provider', None, None]
     """
     if outcome in LINK_FAULTS:
         return "link"

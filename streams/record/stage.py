@@ -25,6 +25,7 @@ from streams.kafka.ports import Batches, Bounds, Commit
 from streams.kafka.read import record_of
 from streams.kafka.topics import Topics
 from streams.ledger.proof.heads import SignedHead, sign_head
+from streams.ledger.read.incidents import open_shared_incidents
 from streams.ledger.store.apply import EXCLUSIONS, OUTAGES, WINDOWS, Applied, apply_records, move_position
 from streams.ledger.store.database import reading, writing
 from streams.ledger.store.schema import positions
@@ -186,6 +187,8 @@ class Ledger:
         applied = await self._call(lambda: apply_records(self._engine, records))
         self._moved = True
         self._grown = self._grown or bool(applied.rows.keys() - {"windows"})
+        if "outages" in applied.rows:
+            await self._call(self._show_incidents)
         return applied
 
     async def sign_when_due(self) -> None:
@@ -216,6 +219,12 @@ class Ledger:
         with writing(self._engine) as connection:
             settle_after_upgrade(connection)
         self._settled = True
+        self._show_incidents()
+
+    def _show_incidents(self) -> None:
+        """Show which links went down together, and are still down."""
+        with reading(self._engine) as connection:
+            telemetry.emit(telemetry.SharedIncidents(open_shared_incidents(connection)))
 
     def _positions(self) -> dict[tuple[str, int], int]:
         with reading(self._engine) as connection:

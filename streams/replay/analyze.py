@@ -5,6 +5,7 @@ watermarks, so that little waits. What `detect` makes of them does not depend on
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,16 @@ from streams.replay.packed import Packed
 
 JUDGE_FROM_RECORDS: Final = 20_000
 """Records of a log by which its partitions are taken to have been seen all."""
+HINTS: Final = {
+    ("wrong_shape", "Expected `object`, got `str`"): (
+        ". The value is text that holds JSON; jq -c '.value |= fromjson' FILE mends it"
+    ),
+    ("clock_skew", ""): (
+        ". The events are later than the broker that logged them: its clock, or theirs, is wrong, or "
+        "logged_at_ms is"
+    ),
+}
+"""What can be done about a reason for which all of a log was refused, by reason and detail."""
 WORTH_A_PROCESS_BYTES: Final = 4_000_000
 """Size of a log from which it is metered in a process beside, as far as there is a second processor."""
 
@@ -41,8 +52,9 @@ class Analysis:
 
     ``records`` counts how each record ended; ``pending`` those after the last cut of their partition, which
     a broker run would not have measured yet either; ``ignored`` those of topics that carry no events.
-    ``partitions`` are those of `npd.lookups`,
-    ``rules`` what `link.rules` says.
+    ``pending_dead_letters`` are those of them that were refused. ``lookups`` counts the records of
+    `npd.lookups` that were applied: where there are none, nothing was judged, and `why_nothing_was_judged`
+    says why. ``partitions`` are those of `npd.lookups`, ``rules`` what `link.rules` says.
     """
 
     found_windows: Sequence[Window] = ()
@@ -51,6 +63,8 @@ class Analysis:
     records: RecordCounts = field(default_factory=RecordCounts)
     partitions: list[int] = field(default_factory=list)
     pending: int = 0
+    pending_dead_letters: int = 0
+    lookups: int = 0
     ignored: int = 0
     packed: dict[tuple[str, int], Packed[Measurement]] = field(default_factory=dict)
     outages_only: bool = False
@@ -88,6 +102,8 @@ class Analysis:
         self.records += batch.records
         self.ignored += batch.ignored
         self.pending += batch.pending
+        self.pending_dead_letters += batch.pending_dead_letters
+        self.lookups += batch.lookups
         self.dead_letters += batch.dead_letters
         if batch.partitions is not None:
             self.partitions = batch.partitions
@@ -111,6 +127,36 @@ class Analysis:
     def under(self, rule: Rule | None) -> Rules:
         """Return what judges the log where a rule, or none, is given; see `analyze`."""
         return self.rules if rule is None else Rules(rule)
+
+    def why_nothing_was_judged(self) -> str | None:
+        """Return why no link was judged, None where one was."""
+        if self.lookups:
+            return None
+        counts = self.records
+        read = (
+            counts.applied + counts.duplicate + counts.late + counts.dead_letter + self.pending + self.ignored
+        )
+        if not read:
+            return "the log holds no records"
+        if not self.partitions:
+            return f"none of the {read:,} records is of topic {events.LOOKUPS}"
+        refused = Counter(
+            (letter.reason, letter.detail)
+            for topic, _, letter in self.dead_letters
+            if topic == events.LOOKUPS
+        )
+        unread = self.pending - self.pending_dead_letters
+        if refused and not unread:
+            (reason, detail), count = refused.most_common(1)[0]
+            hint = HINTS.get((reason, detail)) or HINTS.get((reason, ""), "")
+            return (
+                f"all {refused.total():,} records of {events.LOOKUPS} are dead letters, {count:,} for "
+                f"this reason: {reason}: {detail}{hint}"
+            )
+        return (
+            f"no slot was closed by the {unread:,} records that can be read: the log must reach 10 s beyond "
+            "an outcome, as the heartbeats of an observer do"
+        )
 
     def final(self) -> list[Outage]:
         """Return the last revision of each outage that stands."""

@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from streams.detect.rule.cusum import Rule
-from streams.logs.file import log_writer, read_log
+from streams.logs.file import read_log
+from streams.logs.write import log_writer
 from streams.model.canonical import encode
 from streams.model.outage import Outage
 from streams.replay.analyze import analyze

@@ -31,8 +31,10 @@ class Batch(Struct, array_like=True, tag="batch"):
     """What some consecutive records of a log gave.
 
     ``read`` counts the records, ``ignored`` those of topics that carry no events, ``records`` how those of
-    the measurements ended. ``rules`` are the records of `link.rules`. The last batch has in ``partitions``
-    those of `npd.lookups`, and in ``pending`` the records after the last cuts.
+    the measurements ended. ``rules`` are the records of `link.rules`, ``lookups`` counts the records of
+    `npd.lookups` that were applied, so that something can be judged by them. The last batch has in
+    ``partitions`` those of `npd.lookups`, in ``pending`` the records after the last cuts, and in
+    ``pending_dead_letters`` how many of these were refused.
     """
 
     read: int
@@ -42,6 +44,8 @@ class Batch(Struct, array_like=True, tag="batch"):
     dead_letters: list[tuple[str, int, DeadLetter]] = field(default_factory=list)
     rules: list[tuple[int, Entry]] = field(default_factory=list)
     pending: int = 0
+    pending_dead_letters: int = 0
+    lookups: int = 0
     partitions: list[int] | None = None
 
 
@@ -72,12 +76,18 @@ def metered(
                     meters[topic, partition] = meter
                 before = meter.cut_totals
                 meter.feed(entries)
-                batch.records += meter.cut_totals - before
+                ended = meter.cut_totals - before
+                batch.records += ended
+                if topic == events.LOOKUPS:
+                    batch.lookups += ended.applied + ended.late
                 _collect(batch, topic, partition, meter)
         yield batch
     yield Batch(
         0,
         pending=sum(meter.pending_records for meter in meters.values()),
+        pending_dead_letters=sum(
+            (meter.totals() - meter.cut_totals).dead_letter for meter in meters.values()
+        ),
         partitions=sorted(partition for topic, partition in meters if topic == events.LOOKUPS),
     )
 

@@ -4,8 +4,8 @@ A log offers the tables `records`, `lookups`, `submissions` and `heartbeats`; re
 `windows`, `outages` and `final_outages`. Their columns are listed in `docs/replay.md`, held to by a test.
 
 `logged_at` and `occurred_at` are moments in Asia/Ho_Chi_Minh. A log's tables are there if a log is among
-the files (NDJSON, `.zst`, Parquet or a captured folder), a result's if a result folder or file is. Nothing
-is copied: the views read the files.
+the files (NDJSON, packed with Zstandard or gzip or not, Parquet, or a captured folder), a result's if a
+result folder or file is. Nothing is copied: the views read the files.
 """
 
 # ruff: noqa: S608 - the statements are made of names in this file and of quoted paths
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from streams.logs.file import LogFileError, open_lines
-from streams.logs.folder import SUFFIXES, read_manifest
+from streams.logs.file import Form, LogFileError, first_line, form_in
+from streams.logs.folder import read_manifest
 from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.replay.results import FILES, ResultFileError, kind_of
 
@@ -106,7 +106,7 @@ def _sort(files: Iterable[Path]) -> tuple[list[Path], dict[str, list[Path]]]:
                 logs += [path / segment.file for segment in read_manifest(path).segments]
             except LogFileError as error:
                 raise QueryError(f"{path} is neither a captured log nor results ({error})") from error
-        elif path.suffix == ".parquet" or _is_log(path):
+        elif _is_log(path):
             logs.append(path)
         else:
             try:
@@ -118,26 +118,30 @@ def _sort(files: Iterable[Path]) -> tuple[list[Path], dict[str, list[Path]]]:
 
 def _is_log(path: Path) -> bool:
     try:
-        with open_lines(path) as lines:
-            first = next((line for line in lines if not line.isspace()), b"")
+        if form_in(path) == "parquet":
+            return True
+        first = first_line(path)
         return not first or "logged_at_ms" in msgspec.json.decode(first, type=dict[str, msgspec.Raw])
-    except (OSError, EOFError, ValueError) as error:
+    except LogFileError as error:
+        raise QueryError(str(error)) from error
+    except (OSError, ValueError) as error:
         raise QueryError(f"{path}: {error}") from error
 
 
 def _create_log_views(database: "duckdb.DuckDBPyConnection", logs: Sequence[Path]) -> None:
-    parquet = [path for path in logs if path.suffix == SUFFIXES["parquet"]]
-    packed = [path for path in logs if path.suffix == ".zst"]
-    plain = [path for path in logs if path not in parquet and path not in packed]
+    forms: dict[Form, list[Path]] = {}
+    for path in logs:
+        forms.setdefault(form_in(path), []).append(path)
+    compressions: dict[Form, str] = {"plain": "uncompressed", "zst": "zstd", "gz": "gzip"}
     parts = []
-    for paths, compression in ((plain, "uncompressed"), (packed, "zstd")):
-        if paths:
+    for form, compression in compressions.items():
+        if paths := forms.get(form):
             parts.append(
                 'SELECT topic, partition, "offset", logged_at_ms, key, value FROM read_json('
                 f"[{_quoted(paths)}], format='newline_delimited', compression='{compression}', "
                 f"columns={LINE_TYPES}, maximum_object_size=16777216)"
             )
-    if parquet:
+    if parquet := forms.get("parquet"):
         parts.append(
             'SELECT topic, partition, "offset", logged_at_ms, try(decode(key)) AS key, '
             f"try(decode(value)::JSON) AS value FROM read_parquet([{_quoted(parquet)}])"

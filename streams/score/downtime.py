@@ -35,7 +35,7 @@ class Down(NamedTuple):
 class Together(NamedTuple):
     """True times down and outages found down that belong together.
 
-    ``matched`` says that both sides hold something, be it of another kind.
+    ``matched`` says that both sides hold an outage, possibly of different kinds.
     """
 
     true: Sequence[Down]

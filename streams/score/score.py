@@ -37,7 +37,7 @@ DURATION_CLASSES: Final = (
 
 
 class Quantiles(Struct, frozen=True):
-    """Median and 95th percentile (nearest rank) of absolute values; None where there is none."""
+    """Median and 95th percentile (nearest rank) of absolute values; None if there are no values."""
 
     count: int
     p50: float | None

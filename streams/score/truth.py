@@ -1,4 +1,4 @@
-"""What the score needs of a ground-truth file; whatever else it holds is ignored."""
+"""What the score needs of a ground-truth file; other fields are ignored."""
 
 from typing import Literal
 

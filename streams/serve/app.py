@@ -1,7 +1,7 @@
 """The application: interface and page on one port, with refusals that say what is wrong and nothing else."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from streams import __version__, telemetry
 from streams.ledger.read.names import UnknownNameError
 from streams.model.exclusion import Exclusion
-from streams.serve import api, pages
+from streams.serve import api, pages, runbooks
 from streams.serve.access import Access, Caller
-from streams.serve.context import Problem, Services
+from streams.serve.context import Contact, Problem, Services
 from streams.serve.limit import RateLimit
 from streams.serve.render import prepare
 from streams.serve.trail import Entry, Trail
@@ -39,8 +39,12 @@ def create_app(
     *,
     limit: RateLimit | None = None,
     exclude: Callable[[Exclusion], Awaitable[None]] | None = None,
+    contacts: Sequence[Contact] = (),
 ) -> FastAPI:
-    """Return the application over a ledger; ``exclude`` publishes an exclusion, without it none is taken."""
+    """Return the application over a ledger.
+
+    ``exclude`` publishes an exclusion; without it none is accepted. ``contacts`` stand in every runbook.
+    """
     trail = Trail(ledger)
 
     @asynccontextmanager
@@ -59,9 +63,10 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
-    app.state.services = Services(ledger, access, limit or RateLimit(), trail, exclude)
+    app.state.services = Services(ledger, access, limit or RateLimit(), trail, exclude, contacts)
     app.include_router(api.router)
     app.include_router(pages.router)
+    app.include_router(runbooks.router)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(UnknownNameError, _on_unknown_name)
     app.add_exception_handler(HTTPException, _on_http)

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import polars as pl
@@ -48,6 +48,14 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
         super().__init__(title)
 
 
+class Contact(Struct, frozen=True):
+    """Whom to call, when, and how, from `notify.contacts` of the alerting settings."""
+
+    who: str
+    when: str
+    how: str
+
+
 class Services(Struct, frozen=True):
     """What the application works with."""
 
@@ -56,6 +64,7 @@ class Services(Struct, frozen=True):
     limit: RateLimit
     trail: Trail
     exclude: Callable[[Exclusion], Awaitable[None]] | None
+    contacts: Sequence[Contact] = ()
 
 
 class Asked(BaseModel):

@@ -42,12 +42,12 @@ from streams.serve.answers import (
 from streams.serve.api import CURSOR, cursor_after, cursor_in, known_until
 from streams.serve.command import reproducing
 from streams.serve.context import COOKIE, Asked, Name, Problem, Viewer, services, tagged
+from streams.serve.language import LANGUAGE_COOKIE, language_of
 from streams.serve.overview import overview, timeline
 from streams.serve.render import render
 from streams.serve.report import MEDIA_TYPES, ReportFormat, file_name, render_report
 from streams.serve.texts import Language, text, written_time
 
-LANGUAGE_COOKIE: Final = "portallink-language"
 MAX_OUTAGES: Final = 100
 """Outages on one page; the rest follow on further ones, and files hold all."""
 MAX_FORM_BYTES: Final = 4096
@@ -217,14 +217,6 @@ def choose_language(
     answer = RedirectResponse(_local(following), 303)
     answer.set_cookie(LANGUAGE_COOKIE, to, max_age=31_536_000, samesite="lax", path="/", httponly=True)
     return answer
-
-
-def language_of(request: Request) -> Language:
-    """Return the reader's language: chosen, else the browser's, else Vietnamese."""
-    chosen = request.cookies.get(LANGUAGE_COOKIE)
-    if chosen in ("en", "vi"):
-        return "en" if chosen == "en" else "vi"
-    return "en" if request.headers.get("accept-language", "").lower().startswith("en") else "vi"
 
 
 def refusal(request: Request, status: int, detail: str) -> str:

@@ -1,6 +1,6 @@
 """`serve` as a process: the application on one port of this host, until it is asked to stop."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from streams.model.exclusion import Exclusion
 from streams.record.send import send_exclusion
 from streams.serve.access import Access
 from streams.serve.app import create_app
+from streams.serve.context import Contact
 
 
 async def serve(
@@ -23,6 +24,7 @@ async def serve(
     connection: Mapping[str, Any] | None = None,
     topics: Topics | None = None,
     started: Callable[[int], None] = lambda _: None,
+    contacts: Sequence[Contact] = (),
 ) -> None:
     """Answer until cancelled or signalled; port 0 takes a free one, and ``started`` is told which.
 
@@ -31,7 +33,7 @@ async def serve(
     exclude: Callable[[Exclusion], Awaitable[None]] | None = None
     if connection is not None:
         exclude = partial(send_exclusion, connection, topics=topics)
-    app = create_app(ledger, access, exclude=exclude)
+    app = create_app(ledger, access, exclude=exclude, contacts=contacts)
     config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
     await _Server(config, started).serve()
 

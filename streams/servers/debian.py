@@ -96,7 +96,7 @@ _RELOCATED = {
 def find_program(name: str, *, console: Console | None = None) -> Program:
     """Return a program by its upstream name: on this machine, in the cache, or from Debian's packages.
 
-    Raises PartUnavailableError, saying how to get it, if it is to be had in none of these ways.
+    Raises PartUnavailableError, which says how to install it, if none of these has it.
     """
     source = _SOURCES[name]
     if found := _installed(source):
@@ -167,7 +167,7 @@ def _unpack(name: str, source: _Source, home: Path, console: Console) -> None:
                     apt.unpack(package, archives, root)
         except (subprocess.SubprocessError, OSError) as error:
             raise PartUnavailableError(
-                f"{name} is not on this machine and could not be had from Debian's packages "
+                f"{name} is not on this machine and could not be fetched from Debian's packages "
                 f"({trouble or _last_words(error)}): {advice}"
             ) from error
         if not any(root.glob(source.place)):

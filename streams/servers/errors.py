@@ -1,4 +1,4 @@
-"""What goes wrong with a third-party part, told so that a person knows what to do."""
+"""Errors of third-party servers; each message says what to do."""
 
 
 class PartError(RuntimeError):

@@ -16,8 +16,8 @@ START_TIMEOUT_SECONDS = 60.0
 class HttpServer(ABC):
     """A server on a free loopback port, its files in `directory`; it ends with the process that started it.
 
-    Entering the context starts it and waits until it is ready: PartUnavailableError if the program is not
-    to be had, PartError with the tail of its log if it does not get ready.
+    Entering the context starts it and waits until it is ready: PartUnavailableError if the program is
+    unavailable, PartError with the tail of its log if it does not become ready.
     """
 
     program: ClassVar[str]

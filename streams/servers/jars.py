@@ -1,7 +1,7 @@
 """The jars of the embedded Kafka: pinned by version and digest, fetched once, kept in the cache.
 
 `kafka_jars.txt` lists every jar with its SHA-256 and size, as resolved by jgo from Kafka's published
-dependencies. Fetching goes by that list alone, so that a machine runs what was tested, byte for byte, and
+dependencies. Only files on that list are fetched, so a machine runs what was tested, byte for byte, and
 no dependency is resolved again. `python -m streams.servers.jars VERSION` rewrites the list.
 """
 

@@ -27,7 +27,7 @@ class Postgres:
 
     PostgreSQL refuses to run as root: started by root it runs as user "nobody", with the one capability
     that lets it reach its own files wherever `directory` is. `settings` are server settings by name.
-    Entering the context starts it: PartUnavailableError if it is not to be had, PartError with the tail of
+    Entering the context starts it: PartUnavailableError if it is unavailable, PartError with the tail of
     its log if it does not get ready.
     """
 

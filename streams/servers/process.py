@@ -24,7 +24,7 @@ TAIL_LINES = 25
 def free_port(preferred: int | None = None) -> int:
     """Return a TCP port free on the loopback interface: the preferred one if it is, else any.
 
-    The port is only looked up, not held: whoever binds it must cope with losing the race.
+    The port is only looked up, not held: another process may take it before the caller binds it.
     """
     for port in (preferred, 0):
         if port is None:
@@ -49,7 +49,7 @@ def accepts_connections(port: int) -> bool:
 
 def answers_http(url: str) -> bool:
     """Tell whether a loopback server answers this address with success."""
-    # Whatever proxy the environment names is not for this machine's own servers.
+    # A proxy of the environment is not meant for this machine's own servers.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with contextlib.suppress(OSError, http.client.HTTPException), opener.open(url, timeout=5) as answer:
         return bool(200 <= answer.status < 300)
@@ -57,7 +57,7 @@ def answers_http(url: str) -> bool:
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """Return the last lines of a log, or a note that there is none."""
+    """Return the last lines of a log, or a note that the log is missing."""
     try:
         kept = log.read_text("utf-8", "replace").splitlines()[-lines:]
     except FileNotFoundError:

@@ -9,7 +9,7 @@ from streams.servers.http_server import HttpServer
 class Prometheus(HttpServer):
     """Prometheus with the given configuration file, its samples under `directory`.
 
-    It can be told to read its configuration anew (`POST /-/reload`). `extra_arguments` go on its command
+    It reloads its configuration on `POST /-/reload`. `extra_arguments` go on its command
     line.
     """
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from streams.kafka.publish import PublishError, partitions_of, publish
-from streams.logs.file import log_writer, seldom_collected
+from streams.logs.file import seldom_collected
+from streams.logs.write import log_writer
 from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
 from streams.simulate.check import check_catalogue, check_scenario

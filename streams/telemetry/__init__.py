@@ -39,7 +39,7 @@ from streams.telemetry.detecting import (
     SlotFinalised,
     WindowPublished,
 )
-from streams.telemetry.edges import LedgerWritten, RequestServed
+from streams.telemetry.edges import LedgerWritten, RequestServed, SharedIncidents
 from streams.telemetry.hub import Occurrence, Telemetry, configure, current, emit, start_http
 from streams.telemetry.measuring import (
     CommitDone,
@@ -85,6 +85,7 @@ __all__ = [
     "RecordsRead",
     "RequestServed",
     "RuleLearned",
+    "SharedIncidents",
     "SlotFinalised",
     "StageBlocked",
     "StageFailed",

@@ -24,7 +24,7 @@ LINK_STATE_CODES: Final = {"UNKNOWN": 0, "UP": 1, "DEGRADED": 2, "DOWN": 3}
 RESULTS: Final = ("applied", "duplicate", "late", "dead_letter")
 
 OTHER: Final = "other"
-"""The label value that gathers whatever comes after a label's limit is reached."""
+"""The label value for all values beyond a label's limit."""
 
 LABEL_LIMITS: Final = {
     "link": 1_000,
@@ -190,6 +190,10 @@ LINK_OUTAGE_ACTIVE: Final = Metric(
     "portallink_link_outage_active", "gauge", "1", ("link", "kind"),
     "1 while an outage of that kind is open on the link.", DETECT,
 )  # fmt: skip
+LINK_OUTAGE_START: Final = Metric(
+    "portallink_link_outage_start_timestamp_seconds", "gauge", "seconds", ("link",),
+    "Start of the outage that is open on the link, as a Unix time; absent without one.", DETECT,
+)  # fmt: skip
 LINK_DOWNTIME: Final = Metric(
     "portallink_link_downtime_seconds_total", "counter", "seconds", ("link",),
     "Event time inside outages of kind down, backdated to their start; the last minute of an open one counts"
@@ -201,7 +205,7 @@ LINK_DOSSIERS: Final = Metric(
 )  # fmt: skip
 OUTAGES: Final = Metric(
     "portallink_outages_total", "counter", "outages", ("link", "kind"),
-    "Outages found, each counted once whatever its revisions.", DETECT,
+    "Outages found, each counted once, not once per revision.", DETECT,
 )  # fmt: skip
 OUTAGE_REVISIONS: Final = Metric(
     "portallink_outage_revisions_total", "counter", "revisions", ("reason",),
@@ -215,6 +219,12 @@ DETECTION_DELAY: Final = Metric(
 WINDOWS: Final = Metric(
     "portallink_windows_total", "counter", "windows", ("kind",),
     "One-minute windows published: first results and revisions of them.", DETECT,
+)  # fmt: skip
+
+INCIDENT_LINK: Final = Metric(
+    "portallink_incident_link", "gauge", "1", ("incident_id", "common_cause", "link"),
+    "1 for each link of an open incident of several links: their outages began together.",
+    ("record",),
 )  # fmt: skip
 
 LEDGER_ROWS: Final = Metric(

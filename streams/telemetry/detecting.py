@@ -19,6 +19,7 @@ from streams.telemetry.contract import (
     LINK_DOWNTIME,
     LINK_OBSERVED,
     LINK_OUTAGE_ACTIVE,
+    LINK_OUTAGE_START,
     LINK_STATE,
     LINK_STATE_CHANGES,
     LINK_STATE_CODES,
@@ -104,6 +105,10 @@ def _show_open(store: Store, link: str, outage: Outage | None) -> None:
     for kind in KINDS:
         store.set(LINK_OUTAGE_ACTIVE, (link, kind), int(outage is not None and outage.kind == kind))
     store.set(LINK_DOSSIERS, (link,), outage.dossiers_affected if outage else 0)
+    if outage is None:
+        store.forget(LINK_OUTAGE_START, (link,))
+    else:
+        store.set(LINK_OUTAGE_START, (link,), outage.start_ms / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +326,7 @@ class LinkReleased:
     def move(self, store: Store, _stage: str, /) -> None:
         """Drop the link's gauges; its counters stay, as they tell what this process has counted."""
         store.ledger(OutageLedger).open.pop(self.link, None)
-        for metric in (LINK_STATE, LINK_OBSERVED, LINK_DOSSIERS):
+        for metric in (LINK_STATE, LINK_OBSERVED, LINK_DOSSIERS, LINK_OUTAGE_START):
             store.forget(metric, (self.link,))
         for kind in KINDS:
             store.forget(LINK_OUTAGE_ACTIVE, (self.link, kind))

@@ -1,10 +1,11 @@
 """Occurrences at the pipeline's end: the ledger and its readers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from streams.telemetry.contract import HTTP_REQUESTS, HTTP_SECONDS, LEDGER_ROWS
+from streams.model.incidents import Incident
+from streams.telemetry.contract import HTTP_REQUESTS, HTTP_SECONDS, INCIDENT_LINK, LEDGER_ROWS
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
 
@@ -25,6 +26,40 @@ class LedgerWritten:
         """Count the rows."""
         for table, count in self.rows.items():
             store.add(LEDGER_ROWS, (table,), count)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedIncidents:
+    """The open incidents of several links, as the ledger groups them now; those no longer open are gone."""
+
+    name: ClassVar[str] = "shared_incidents"
+    incidents: Sequence[Incident]
+
+    @property
+    def level(self) -> Level:
+        """Warn while links are down together."""
+        return "warning" if self.incidents else "info"
+
+    def fields(self) -> Mapping[str, object]:
+        """Return each incident's cause and links."""
+        return {
+            "incidents": {
+                one.incident_id: {"common_cause": one.common_cause, "links": one.links}
+                for one in self.incidents
+            }
+        }
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Show each link of each incident, and nothing of those that ended."""
+        shown = {
+            (one.incident_id, one.common_cause or "unknown", link)
+            for one in self.incidents
+            for link in one.links
+        }
+        for labels in store.labels(INCIDENT_LINK) - shown:
+            store.forget(INCIDENT_LINK, labels)
+        for labels in shown:
+            store.set(INCIDENT_LINK, labels, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -
     Raises ValueError for an unknown level.
     """
     if level not in LEVELS:
-        raise ValueError(f"log level {level!r} is none of {', '.join(LEVELS)}")
+        raise ValueError(f"log level {level!r} must be one of {', '.join(LEVELS)}")
     as_json = log_format == "json" or (log_format == "auto" and not stream.isatty())
     renderers: list[structlog.typing.Processor] = (
         [structlog.processors.JSONRenderer(serializer=_to_json)]

@@ -129,8 +129,12 @@ class Store:
         series.total = total
 
     def forget(self, metric: Metric, labels: Labels) -> None:
-        """Drop one series, which another process now exposes; harmless if there is none."""
+        """Drop one series, which another process now exposes; does nothing if the series does not exist."""
         self._scalars.get(metric, {}).pop(labels, None)
+
+    def labels(self, metric: Metric) -> frozenset[Labels]:
+        """Return the label values of every series that a counter or gauge has now."""
+        return frozenset(self._scalars.get(metric, {}))
 
     def value(self, metric: Metric, labels: Labels) -> float | None:
         """Return what a counter or gauge shows, or None if there is no such series."""

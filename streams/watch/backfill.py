@@ -130,7 +130,7 @@ class _History:
             self._step()
 
     def finish(self) -> None:
-        """Write the values once more after the last change, and the last day."""
+        """Write the final values after the last change, and the last day."""
         if self.written.first_ms is not None:
             self._step()
             self._close_day()

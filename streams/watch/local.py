@@ -18,7 +18,7 @@ from streams.servers.alertmanager import Alertmanager
 from streams.servers.prometheus import Prometheus
 from streams.watch.api import AlertmanagerApi, PrometheusApi
 from streams.watch.promql import span_at
-from streams.watch.rules import alertmanager_file, rule_files
+from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import WatchSettings
 
 SCRAPE_SECONDS = 15
@@ -120,8 +120,8 @@ class LocalWatch:
 
     def _write(self, targets: Mapping[str, Sequence[int]]) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._alertmanager_config.write_text(alertmanager_file(self._settings, self._pace), "utf-8")
-        for name, text in rule_files(self._settings, self._pace).items():
+        written = alertmanager_files(self._settings, self._pace) | rule_files(self._settings, self._pace)
+        for name, text in written.items():
             (self._directory / name).write_text(text, "utf-8")
         self.retarget(targets)
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from streams.model.events import CLIENT_FAULTS, FAILURES
+from streams.model.events import CANCELLED, CLIENT_FAULTS, FAILURES
 
 FAILURE_MATCH: Final = f'outcome=~"{"|".join(sorted(FAILURES))}"'
 """Lookups that count against a link."""
 
-ATTEMPT_MATCH: Final = f'outcome!~"{"|".join(sorted(CLIENT_FAULTS))}"'
+ATTEMPT_MATCH: Final = f'outcome!~"{"|".join(sorted(CANCELLED | CLIENT_FAULTS))}"'
 """Lookups that count at all: a client that may not ask says nothing about the link."""
 
 WINDOWS: Final = {

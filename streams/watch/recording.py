@@ -10,6 +10,7 @@ both, so that a link that is an hour old is not taken to have failed all day.
 
 from typing import Any
 
+from streams.model.calendar import UTC_OFFSET_MS
 from streams.watch.promql import ATTEMPT_MATCH, FAILURE_MATCH, WINDOWS, Span, any_of, quoted
 from streams.watch.settings import OfficeHours, WatchSettings
 
@@ -111,7 +112,7 @@ def hourly_rules(span: Span) -> list[Rule]:
 
 def office_hours(hours: OfficeHours) -> str:
     """Return an expression that is 1 during office hours and 0 outside, local time by a fixed offset."""
-    local = f"vector(time() + {hours.utc_offset_seconds})"
+    local = f"vector(time() + {UTC_OFFSET_MS // 1000})"
     minute = f"(hour({local}) * 60 + minute({local}))"
     days = " or ".join(f"(day_of_week({local}) == {day})" for day in sorted(set(hours.weekdays)))
     first, last = (_minute_of_day(text) for text in (hours.first, hours.last))

@@ -6,19 +6,21 @@ windows, waits and intervals. Production runs at 1; a demo or a test of a whole 
 
 from typing import Any, Final
 
-import yaml
-
-from streams.watch.alerts import link_alerts, pipeline_alerts, slo_alerts, submission_alerts
+from streams.model.holidays import YEARS
+from streams.watch.alerts.budgets import slo_alerts
+from streams.watch.alerts.links import link_alerts
+from streams.watch.alerts.pipeline import pipeline_alerts
+from streams.watch.alerts.submissions import submission_alerts
+from streams.watch.notification import template_file
 from streams.watch.promql import span_at
 from streams.watch.recording import Rule, hourly_rules, link_rules, slo_rules
+from streams.watch.routing import TEMPLATE_FILE, alertmanager_config, as_yaml
 from streams.watch.settings import WatchSettings
 
 MADE_BY: Final = "# Generated from deploy/slo.yaml by `portallink watch rules`; change that file instead.\n"
 
-GROUP_WAIT_SECONDS: Final = 30
-GROUP_INTERVAL_SECONDS: Final = 300
-REPEAT_SECONDS: Final = 4 * 3_600
-RESOLVE_SECONDS: Final = 300
+KNOWN_YEARS: Final = range(2026, YEARS.stop)
+"""The years whose holidays and worked Saturdays the routing lists by date."""
 
 
 def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
@@ -35,7 +37,8 @@ def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
         "pipeline-alerts": pipeline_alerts(settings, span),
     }
     return {
-        "recording.yml": _yaml(
+        "recording.yml": MADE_BY
+        + as_yaml(
             {
                 "groups": [
                     group("links", 15, link_rules(settings, span)),
@@ -44,10 +47,11 @@ def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
                 ]
             }
         ),
-        "alerts.yml": _yaml(
+        "alerts.yml": MADE_BY
+        + as_yaml(
             {
                 "groups": [
-                    group(name, 15, [rule for alert in some for rule in alert.rules(settings, span)])
+                    group(name, 15, [alert.rule(settings, span) for alert in some])
                     for name, some in alerts.items()
                 ]
             }
@@ -55,60 +59,7 @@ def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
     }
 
 
-def alertmanager_file(settings: WatchSettings, pace: float = 1) -> str:
-    """Return the Alertmanager configuration, as text.
-
-    An incident is one notification. What a link's outage causes is silent while its own alert stands: its
-    burn rates, its degraded and flapping alerts, the submissions it blocks. Many links down together silence
-    each link's own; a stage that is gone silences the lags that follow from it.
-    """
-    span = span_at(pace)
-    receivers = [
-        _receiver("page", settings.notify.page_webhook),
-        _receiver("ticket", settings.notify.ticket_webhook),
-    ]
-    caused_by_down = (
-        "PortallinkErrorBudgetBurnFast|PortallinkErrorBudgetBurnSlow|PortallinkLinkDegraded"
-        "|PortallinkLinkFlapping|PortallinkSubmissionsBlocked"
-    )
-    return _yaml(
-        {
-            "global": {"resolve_timeout": span(RESOLVE_SECONDS)},
-            "route": {
-                "receiver": "ticket",
-                "group_by": ["incident"],
-                "group_wait": span(GROUP_WAIT_SECONDS),
-                "group_interval": span(GROUP_INTERVAL_SECONDS),
-                "repeat_interval": span(REPEAT_SECONDS),
-                "routes": [{"matchers": ['severity="page"'], "receiver": "page"}],
-            },
-            "inhibit_rules": [
-                {
-                    "source_matchers": ['alertname="PortallinkLinkDown"'],
-                    "target_matchers": [f'alertname=~"{caused_by_down}"'],
-                    "equal": ["link"],
-                },
-                {
-                    "source_matchers": ['alertname="PortallinkSharedOutage"'],
-                    "target_matchers": ['alertname="PortallinkLinkDown"'],
-                },
-                {
-                    "source_matchers": ['alertname="PortallinkStageAbsent"'],
-                    "target_matchers": [
-                        'alertname=~"PortallinkWatermarkLag|PortallinkConsumerLag|PortallinkTargetDown"'
-                    ],
-                },
-            ],
-            "receivers": receivers,
-        }
-    )
-
-
-def _receiver(name: str, webhook: str | None) -> dict[str, Any]:
-    if webhook is None:
-        return {"name": name}
-    return {"name": name, "webhook_configs": [{"url": webhook, "send_resolved": True}]}
-
-
-def _yaml(document: dict[str, Any]) -> str:
-    return MADE_BY + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+def alertmanager_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
+    """Return Alertmanager's configuration and its template file by name, as text."""
+    config = alertmanager_config(settings, KNOWN_YEARS, pace=pace)
+    return {"alertmanager.yml": MADE_BY + as_yaml(config), TEMPLATE_FILE: template_file()}

@@ -1,11 +1,11 @@
 """What an SRE chooses: targets, thresholds, office hours and addresses, read from one YAML file.
 
 No law or published source gives a target for these links, so every number here is a starting point to be
-set by whoever answers for the service. The defaults below are what ``deploy/slo.yaml`` says.
+set by the people responsible for the service. The defaults below are what ``deploy/slo.yaml`` says.
 """
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -18,6 +18,7 @@ FAST_BURN: Final = 14.4
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Seconds = Annotated[int, Meta(gt=0)]
 Count = Annotated[int, Meta(gt=0)]
+Url = Annotated[str, Meta(pattern=r"^https?://\S+$")]
 ClockTime = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 Weekday = Annotated[int, Meta(ge=0, le=6)]
 
@@ -31,16 +32,15 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class OfficeHours(_Part, frozen=True):
-    """When a page goes out instead of a ticket: ``[first, last)`` local time; weekday 0 is Sunday.
+    """When the pager is called: ``[first, last)`` local time (Asia/Ho_Chi_Minh); weekday 0 is Sunday.
 
-    Viet Nam keeps no daylight saving time, so a fixed offset is exact. Holidays are not known here: on one
-    the worst case is a page too many.
+    Which days are worked comes from the service calendar: holidays are left out, Saturdays that are worked
+    for a day off are added. There is no lunch break: a link that is down at noon is down for everyone.
     """
 
     first: ClockTime = "07:30"
     last: ClockTime = "17:00"
     weekdays: tuple[Weekday, ...] = (1, 2, 3, 4, 5)
-    utc_offset_seconds: Annotated[int, Meta(ge=-50_400, le=50_400)] = 25_200
 
     def __post_init__(self) -> None:
         if self.first >= self.last:
@@ -93,7 +93,11 @@ class Submissions(_Part, frozen=True):
 
 
 class Links(_Part, frozen=True):
-    """When the state of a link is worth an alert of its own."""
+    """When the state of a link is worth an alert of its own.
+
+    Outages that the ledger groups as one incident are reported as shared, from ``shared_outage_links`` links
+    up.
+    """
 
     degraded_for_seconds: Seconds = 60
     blind_for_seconds: Seconds = 120
@@ -112,18 +116,83 @@ class Pipeline(_Part, frozen=True):
 
 
 class Urls(_Part, frozen=True):
-    """Where alerts and dashboards point to: Grafana, the auditors' page and the runbooks."""
+    """Where alerts and dashboards point to: Grafana, the page, and the runbooks that it serves."""
 
     grafana: str = "http://localhost:3000"
     page: str = "http://localhost:8080"
-    runbooks: str = "http://localhost:3000/public/runbooks"
+    runbooks: str = "http://localhost:8080/runbooks"
+
+
+class Email(_Part, frozen=True):
+    """Mail through an SMTP server; the password is read from a file on Alertmanager's machine."""
+
+    to: Annotated[str, Meta(min_length=3)]
+    smarthost: Annotated[str, Meta(pattern=r"^[^:/\s]+:\d+$")]
+    sender: Annotated[str, Meta(min_length=3)]
+    username: str | None = None
+    password_file: str | None = None
+
+
+class Slack(_Part, frozen=True):
+    """A Slack channel; the webhook's address is a secret and read from a file."""
+
+    channel: Annotated[str, Meta(min_length=2)]
+    api_url_file: Annotated[str, Meta(min_length=1)]
+
+
+class Telegram(_Part, frozen=True):
+    """A Telegram chat; the bot's token is read from a file (Alertmanager 0.26 or later)."""
+
+    chat_id: int
+    bot_token_file: Annotated[str, Meta(min_length=1)]
+
+
+class PagerDuty(_Part, frozen=True):
+    """A PagerDuty service (Events API v2); the routing key is read from a file."""
+
+    routing_key_file: Annotated[str, Meta(min_length=1)]
+
+
+class Receiver(_Part, frozen=True):
+    """Where notifications of one severity go; every list may be empty.
+
+    ``webhook`` also reaches Zalo, through a relay of one's own.
+    """
+
+    email: tuple[Email, ...] = ()
+    slack: tuple[Slack, ...] = ()
+    telegram: tuple[Telegram, ...] = ()
+    pagerduty: tuple[PagerDuty, ...] = ()
+    webhook: tuple[Url, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody would be told."""
+        return not (self.email or self.slack or self.telegram or self.pagerduty or self.webhook)
+
+
+class Contact(_Part, frozen=True):
+    """Whom to call, as the runbooks show it."""
+
+    who: Annotated[str, Meta(min_length=1)]
+    when: Annotated[str, Meta(min_length=1)]
+    how: Annotated[str, Meta(min_length=1)]
 
 
 class Notify(_Part, frozen=True):
-    """Webhooks that get pages and tickets; None keeps them in Alertmanager's own page and API."""
+    """Who is told what, and when.
 
-    page_webhook: str | None = None
-    ticket_webhook: str | None = None
+    ``page`` is called about what cannot wait; ``ticket`` gets everything, at any hour. ``pages`` says when
+    ``page`` is called. ``watchdog`` gets a sign of life every five minutes and should raise the alarm itself
+    when that stops coming.
+    """
+
+    language: Literal["vi", "en", "both"] = "both"
+    pages: Literal["office-hours", "always"] = "office-hours"
+    page: Receiver = Receiver()
+    ticket: Receiver = Receiver()
+    watchdog: Receiver = Receiver()
+    contacts: tuple[Contact, ...] = ()
 
 
 class WatchSettings(_Part, frozen=True):
@@ -136,6 +205,19 @@ class WatchSettings(_Part, frozen=True):
     pipeline: Pipeline = Pipeline()
     urls: Urls = Urls()
     notify: Notify = Notify()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know before relying on these settings, a sentence each."""
+        return [
+            f"notify.{name} has no receiver: {what}"
+            for name, receiver, what in (
+                ("page", self.notify.page, "nobody is called when a link is down"),
+                ("ticket", self.notify.ticket, "nobody is notified about anything else"),
+                ("watchdog", self.notify.watchdog, "nobody notices when the alerting itself stops"),
+            )
+            if receiver.empty
+        ]
 
 
 def load_settings(path: Path) -> WatchSettings:

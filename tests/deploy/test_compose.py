@@ -16,7 +16,7 @@ from streams.cli import app
 from streams.servers.debian import find_program
 from streams.servers.errors import PartUnavailableError
 from streams.servers.jars import kafka_version
-from streams.watch.rules import alertmanager_file
+from streams.watch.rules import alertmanager_files
 from streams.watch.settings import WatchSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,12 +184,11 @@ def test_grafana_finds_its_source_and_dashboards():
 
 
 def test_links_lead_to_published_pages():
-    """The addresses in the settings are ports that are published, the runbooks where Grafana serves them."""
+    """The addresses in the settings are ports that are published; `serve` has the runbooks."""
     urls = WatchSettings().urls
     published = {port.split(":")[1] for one in SERVICES.values() for port in one.get("ports", [])}
     assert {re.search(r":(\d+)", url)[1] for url in (urls.grafana, urls.page, urls.runbooks)} <= published
-    public = urls.runbooks.removeprefix(urls.grafana)
-    assert f"../docs/runbooks:/usr/share/grafana{public}:ro" in SERVICES["grafana"]["volumes"]
+    assert urls.runbooks == f"{urls.page}/runbooks"
 
 
 @pytest.mark.prometheus
@@ -221,7 +220,7 @@ def test_alertmanager_accepts_its_configuration(amtool):
     path = DEPLOY / "alertmanager" / "alertmanager.yml"
     result = amtool.run("check-config", path)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert path.read_text("utf-8") == alertmanager_file(WatchSettings())
+    assert path.read_text("utf-8") == alertmanager_files(WatchSettings())["alertmanager.yml"]
 
 
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8").replace("\\\n", " ")

@@ -1,11 +1,8 @@
 """What a fault code or a status says about the link."""
 
-import json
-
 import pytest
-from xroad_samples import client, producer
+from xroad_samples import client, parsed, producer
 
-from streams.ingest.xroad.record import parse_record
 from streams.model.events import fault_domain_of
 
 
@@ -32,7 +29,7 @@ from streams.model.events import fault_domain_of
 def test_fault_code_tells_whose_fault(code, outcome, domain):
     """The prefix of a fault code says whose fault it was, in the old field and in the new one."""
     for name in ("faultCode", "soapFaultCode"):
-        record = parse_record(json.dumps(client(succeeded=False, statusCode=500, **{name: code})).encode())
+        record = parsed(client(succeeded=False, statusCode=500, **{name: code}))
         assert record.outcome() == outcome
         assert fault_domain_of(outcome) == domain
 
@@ -53,7 +50,7 @@ def test_fault_code_tells_whose_fault(code, outcome, domain):
 )
 def test_rest_status_is_no_link_fault(status, outcome):
     """Without a fault code the status decides, and no status blames the link."""
-    record = parse_record(json.dumps(client(statusCode=status, succeeded=status < 400)).encode())
+    record = parsed(client(statusCode=status, succeeded=status < 400))
     assert record.outcome() == outcome
     assert fault_domain_of(outcome) != "link"
 
@@ -61,11 +58,7 @@ def test_rest_status_is_no_link_fault(status, outcome):
 def test_timeout_is_told_by_the_fault_text_which_is_not_kept():
     """A consumer's gateway that timed out gives `timeout`; the text itself is dropped."""
     text = "Read timed out for 079090001234"
-    record = parse_record(
-        json.dumps(
-            client(succeeded=False, faultCode="Server.ClientProxy.NetworkError", faultString=text)
-        ).encode()
-    )
+    record = parsed(client(succeeded=False, faultCode="Server.ClientProxy.NetworkError", faultString=text))
     assert record.outcome() == "timeout"
     assert "079090001234" not in repr(record)
 
@@ -73,9 +66,9 @@ def test_timeout_is_told_by_the_fault_text_which_is_not_kept():
 def test_failure_without_a_word_is_judged_by_what_came_back():
     """Unsuccessful, no code: nothing came back to the consumer is the link, an answer is the provider."""
     silent = {"succeeded": False, "statusCode": None}
-    gone = parse_record(json.dumps(client(responseInTs=None, **silent)).encode())
-    answered = parse_record(json.dumps(client(**silent)).encode())
-    provider = parse_record(json.dumps(producer(responseInTs=None, **silent)).encode())
+    gone = parsed(client(responseInTs=None, **silent))
+    answered = parsed(client(**silent))
+    provider = parsed(producer(responseInTs=None, **silent))
     assert [record.outcome() for record in (gone, answered, provider)] == [
         "unreachable",
         "provider_error",

@@ -5,11 +5,10 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from xroad_samples import T0, client, network_error, producer, request_id
+from xroad_samples import T0, client, network_error, parsed, producer, request_id
 
 from streams.ingest.xroad.calls import pair_records
 from streams.ingest.xroad.events import lookup_records
-from streams.ingest.xroad.record import parse_record
 from streams.ingest.xroad.summary import summarise
 from streams.model.events import Heartbeat, lookup_decoder
 
@@ -43,7 +42,7 @@ def documents_of(drawn):
 
 def imported(documents):
     """Return the calls and the log of some records."""
-    book = pair_records(parse_record(json.dumps(document).encode()) for document in documents)
+    book = pair_records(parsed(document) for document in documents)
     return book, list(lookup_records(book.calls))
 
 
@@ -91,7 +90,7 @@ def test_event_ids_do_not_depend_on_the_company(drawn, cut):
 @given(calls, st.integers(1, 12))
 def test_log_is_a_log(drawn, partitions):
     """Offsets ascend by one in each partition, a call stays in one partition, and times never go back."""
-    book = pair_records(parse_record(json.dumps(document).encode()) for document in documents_of(drawn))
+    book = pair_records(parsed(document) for document in documents_of(drawn))
     log = list(lookup_records(book.calls, partitions=partitions))
     homes = {}
     for partition in range(partitions):

@@ -13,7 +13,7 @@ T0 = 1_686_529_800_000
 SMALL = MeasureSettings(lookup_timeout_ms=10_000, generation_ms=40_000)
 """Settings under which a log of minutes passes several generations."""
 
-PORTAL_OUTCOMES = ("ok", "not_found", "timeout", "provider_error", "denied")
+PORTAL_OUTCOMES = ("ok", "not_found", "timeout", "provider_error", "denied", "cancelled")
 
 
 def encoded(event):

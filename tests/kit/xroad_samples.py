@@ -1,7 +1,10 @@
 """X-Road records as security servers write them, made by the tests."""
 
+import json
 import uuid
 from random import Random
+
+from streams.ingest.xroad.shapes import parse_records
 
 T0 = 1_686_531_600_000  # 2023-06-12 08:00 Asia/Ho_Chi_Minh
 PARTIES = {
@@ -68,6 +71,12 @@ def producer(at_ms=T0, request_id="", **changes):
 def network_error(at_ms, request_id):
     """Return the consumer's record of a call that found no way through."""
     return client(at_ms, request_id, responseInTs=None, statusCode=None, **NETWORK_ERROR)
+
+
+def parsed(document):
+    """Return the one record that a document holds."""
+    [record] = parse_records(json.dumps(document).encode())
+    return record
 
 
 def without_none(record):

@@ -13,7 +13,8 @@ from lab.histories import draw
 from streams.detect.detector import Detector
 from streams.detect.rule.cusum import Rule
 from streams.detect.rule.rules import Rules
-from streams.logs.file import LogFileError, log_writer
+from streams.logs.file import LogFileError
+from streams.logs.write import log_writer
 from streams.measure.meter import Meter
 from streams.model.canonical import encode, ordered_outages, ordered_windows
 from streams.model.events import LOOKUPS, SUBMISSIONS

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.logs.file import LogFileError, log_writer, read_log
+from streams.logs.file import LogFileError, read_log
 from streams.logs.folder import (
     FORMAT,
     MANIFEST,
@@ -21,6 +21,7 @@ from streams.logs.folder import (
     write_parquet,
     write_segment,
 )
+from streams.logs.write import log_writer
 from streams.model.record import Record
 
 T0 = 1_686_531_600_000

@@ -19,7 +19,7 @@ from streams.kafka.publish import publish
 from streams.kafka.topics import create_topics
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, sqlite_url
-from streams.logs.file import log_writer
+from streams.logs.write import log_writer
 from streams.model.canonical import encode
 from streams.model.events import LOOKUPS
 from streams.model.record import Record

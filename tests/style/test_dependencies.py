@@ -15,7 +15,6 @@ OWN = {"tools", "lab", "streams", "tests", *(path.stem for path in (ROOT / "test
 
 # Needed without being imported by name.
 RUNTIME_BY_NAME = {
-    "pyarrow": "polars hands tables to DuckDB through it",
     "psycopg": "SQLAlchemy's driver of PostgreSQL",
     "tzdata": "the zone of the office hours where the system has none",
 }

@@ -13,6 +13,7 @@ from hypothesis import given
 
 from streams import telemetry
 from streams.model.events import OUTCOMES
+from streams.model.incidents import Incident
 from streams.model.measurement import (
     LinkCells,
     LinkSlot,
@@ -117,6 +118,9 @@ EVERY_OCCURRENCE = [
     telemetry.LinkReleased("npd"),
     telemetry.WindowPublished(a_window()),
     telemetry.LedgerWritten({"outages": 2}),
+    telemetry.SharedIncidents(
+        [Incident("i-1", "shared", "provider", "down", 0, None, ["npd", "bhyt"], [], 0)]
+    ),
     telemetry.RequestServed("GET", "/v1/outages", 200, 0.012),
 ]
 
@@ -308,7 +312,7 @@ def test_console_lines_are_for_people():
 
 def test_an_unknown_level_is_refused_by_name():
     """A wrong level says which there are."""
-    with pytest.raises(ValueError, match="'loud' is none of debug, info, warning, error"):
+    with pytest.raises(ValueError, match="'loud' must be one of debug, info, warning, error"):
         telemetry.Telemetry("measure", "json", "loud")
 
 

@@ -37,6 +37,11 @@ def active(link: str, kind: str) -> str:
     return f'portallink_link_outage_active{{link="{link}",kind="{kind}"}}'
 
 
+def in_incident(incident_id: str, link: str) -> str:
+    """Return the name of the gauge of a link in an open incident."""
+    return f'portallink_incident_link{{incident_id="{incident_id}",common_cause="provider",link="{link}"}}'
+
+
 @dataclass
 class Case:
     """Series by name, and which alerts of the named ones stand at a time: label sets without fixed ones."""
@@ -60,6 +65,11 @@ def link_alert(link: str, severity: str = "page") -> dict[str, str]:
     return {"link": link, "severity": severity, "incident": f"link/{link}"}
 
 
+def down_alert(link: str) -> dict[str, str]:
+    """Return the labels of the alert of a link that is down."""
+    return {**link_alert(link), "group": "links-down"}
+
+
 def pipeline_alert(severity: str, **labels: str) -> dict[str, str]:
     """Return the labels of an alert on the pipeline."""
     return {**labels, "severity": severity, "incident": "pipeline"}
@@ -79,24 +89,21 @@ FAST, SLOW = "PortallinkErrorBudgetBurnFast", "PortallinkErrorBudgetBurnSlow"
 blocked_by_npd = {"portal": "hcmc", **link_alert("npd")}
 
 CASES = {
-    # Link down, and when it pages.
+    # Link down: one severity at every hour.
     "an open outage pages in office hours": Case(
-        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [link_alert("npd")]
+        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [down_alert("npd")]
     ),
-    "an open outage at night is a ticket": Case(
-        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [link_alert("npd", "ticket")], NIGHT
+    "and at night: who is called is routing": Case(
+        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [down_alert("npd")], NIGHT
     ),
-    "the minute before office hours is night": Case(
-        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [link_alert("npd", "ticket")], "29m"
+    "an outage over the end of office hours is one alert": Case(
+        "PortallinkLinkDown", {active("npd", "down"): "0x569 1x60 0x2400"}, [down_alert("npd")], "601m"
     ),
-    "the first minute of office hours is office hours": Case(
-        "PortallinkLinkDown", {active("npd", "down"): flat(1)}, [link_alert("npd")], "30m"
-    ),
-    "Saturday noon is no office hour": Case(
+    "a link that is down for weeks leaves another its own alert": Case(
         "PortallinkLinkDown",
-        {active("npd", "down"): flat(1, 4000)},
-        [link_alert("npd", "ticket")],
-        "3180m",
+        {active("paper", "down"): flat(1, 2000), active("npd", "down"): "0x1199 1x100"},
+        [down_alert("npd"), down_alert("paper")],
+        "1210m",
     ),
     "an outage that closed is over": Case("PortallinkLinkDown", {active("npd", "down"): "1x30 0x900"}),
     "a degraded link is not down": Case(
@@ -108,17 +115,34 @@ CASES = {
             'portallink_link_outage_active{link="npd",kind="down",instance="a"}': flat(1),
             'portallink_link_outage_active{link="npd",kind="down",instance="b"}': flat(0),
         },
-        [link_alert("npd")],
+        [down_alert("npd")],
     ),
     # Shared.
-    "two links failing together are a shared outage": Case(
+    "two links of one incident are a shared outage": Case(
         "PortallinkSharedOutage",
-        {active("npd", "down"): flat(1), active("bhxh", "down"): flat(1)},
-        [{"severity": "page", "incident": "shared"}],
+        {in_incident("i-1", "npd"): flat(1), in_incident("i-1", "bhxh"): flat(1)},
+        [
+            {
+                "incident_id": "i-1",
+                "common_cause": "provider",
+                "severity": "page",
+                "incident": "shared/i-1",
+                "group": "links-down",
+            }
+        ],
     ),
-    "one link down and one degraded are not": Case(
+    "links that are down at the same time, but began apart, are not": Case(
         "PortallinkSharedOutage",
-        {active("npd", "down"): flat(1), active("bhxh", "degraded"): flat(1)},
+        {
+            active("npd", "down"): flat(1),
+            active("bhxh", "down"): flat(1),
+            in_incident("i-1", "npd"): flat(1),
+            in_incident("i-2", "bhxh"): flat(1),
+        },
+    ),
+    # Maintenance and the sign of life.
+    "the watchdog always fires": Case(
+        "PortallinkWatchdog", {"up": flat(0)}, [{"severity": "none", "incident": "watchdog"}]
     ),
     # Degraded.
     "a degraded link is a ticket": Case(
@@ -312,7 +336,7 @@ def test_every_alert_has_a_case_that_fires_and_a_near_miss():
     ]
     names = {rule["alert"] for rule in rules}
     assert {case.alert for case in CASES.values() if case.firing} == names
-    assert {case.alert for case in CASES.values() if not case.firing} == names
+    assert {case.alert for case in CASES.values() if not case.firing} == names - {"PortallinkWatchdog"}
 
 
 @pytest.mark.prometheus

@@ -3,11 +3,24 @@
 import re
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from streams.cli.watch import app
-from streams.watch.rules import alertmanager_file, rule_files
-from streams.watch.settings import Lookups, Notify, SettingsError, WatchSettings, load_settings
+from streams.watch.routing import alertmanager_config
+from streams.watch.rules import alertmanager_files, rule_files
+from streams.watch.settings import (
+    Email,
+    Lookups,
+    Notify,
+    PagerDuty,
+    Receiver,
+    SettingsError,
+    Slack,
+    Telegram,
+    WatchSettings,
+    load_settings,
+)
 
 WRONG = {
     "lookups: {success_target: 1.5}": r"lookups\.success_target: Expected `float` < 1",
@@ -22,6 +35,10 @@ WRONG = {
     'office_hours: {first: "18:00"}': r"office_hours: `first` \(18:00\) must come before `last` \(17:00\)",
     "office_hours: {weekdays: [7]}": r"office_hours\.weekdays\[.*\]: Expected `int` <= 6",
     "office_hours: {weekdays: []}": r"office_hours: `weekdays` must name at least one day",
+    "notify: {page: {webhook: [ftp://x]}}": r"notify\.page\.webhook\[.*\]: Expected `str` matching regex",
+    "notify: {page: {slack: [{channel: '#a'}]}}": r"notify\.page\.slack\[.*\]:"
+    r" .*missing required field `api_url_file`",
+    "notify: {pages: sometimes}": r"notify\.pages: Invalid enum value 'sometimes'",
     "links: {shared_outage_links: 1}": r"links\.shared_outage_links: Expected `int` >= 2",
     "- 1": r"the file itself: Expected `object`, got `array`",
     "lookups: [": r"not YAML",
@@ -77,25 +94,66 @@ def test_a_target_of_one_link_leaves_the_others_at_the_default():
     assert '{link="a.b > npd"}) * 0.001' in budgets[1]
 
 
-@pytest.mark.prometheus
-def test_webhooks_reach_alertmanager(amtool, tmp_path):
-    """A webhook of the settings is in the configuration, which amtool accepts."""
-    settings = WatchSettings(notify=Notify(page_webhook="http://127.0.0.1:9/page"))
-    path = tmp_path / "alertmanager.yml"
-    path.write_text(alertmanager_file(settings), "utf-8")
-    result = amtool.run("check-config", path)
+EVERY_CHANNEL = Receiver(
+    email=(Email("sre@example.org", "smtp.example.org:587", "portallink@example.org", "me", "smtp"),),
+    slack=(Slack("#lgsp", "slack"),),
+    pagerduty=(PagerDuty("pagerduty"),),
+    webhook=("http://127.0.0.1:9/alerts",),
+)
+
+
+def checked(amtool, folder, settings: WatchSettings) -> dict:
+    """Write Alertmanager's files, have amtool accept them, and return the configuration."""
+    for name, text in alertmanager_files(settings).items():
+        (folder / name).write_text(text, "utf-8")
+    result = amtool.run("check-config", folder / "alertmanager.yml")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "http://127.0.0.1:9/page" in path.read_text("utf-8")
+    return yaml.safe_load((folder / "alertmanager.yml").read_text("utf-8"))
+
+
+@pytest.mark.prometheus
+@pytest.mark.parametrize("language", ["vi", "en", "both"])
+def test_every_channel_reaches_alertmanager(language, amtool, tmp_path):
+    """Each channel of the settings is in the configuration, which amtool accepts; PagerDuty is by link."""
+    notify = Notify(language=language, page=EVERY_CHANNEL, ticket=EVERY_CHANNEL)
+    config = checked(amtool, tmp_path, WatchSettings(notify=notify))
+    by_name = {receiver["name"]: set(receiver) - {"name"} for receiver in config["receivers"]}
+    assert by_name["ticket"] == {"email_configs", "slack_configs", "pagerduty_configs", "webhook_configs"}
+    assert by_name["page"] | by_name["pagerduty"] == by_name["ticket"]
+    assert by_name["page"] & by_name["pagerduty"] == set()
+
+
+def test_a_telegram_chat_is_written_as_alertmanager_documents_it():
+    """The chat, the token's file and plain text stand in the configuration (Debian's amtool is older)."""
+    notify = Notify(page=Receiver(telegram=(Telegram(-1001, "telegram"),)))
+    receivers = alertmanager_config(WatchSettings(notify=notify), range(2026, 2027))["receivers"]
+    (chat,) = next(one for one in receivers if one["name"] == "page")["telegram_configs"]
+    assert (chat["chat_id"], chat["bot_token_file"], chat["parse_mode"]) == (-1001, "telegram", "")
+
+
+def test_settings_without_a_receiver_are_warned_about(tmp_path):
+    """`watch rules` names each severity that reaches nobody, and is silent about those that do."""
+    (tmp_path / "slo.yaml").write_text("notify: {page: {webhook: ['http://127.0.0.1:9/a']}}", "utf-8")
+    arguments = ["rules", "--slo", str(tmp_path / "slo.yaml"), "--out", str(tmp_path)]
+    said = CliRunner().invoke(app, arguments).stderr.replace("\n", " ")
+    assert "warning: notify.ticket has no receiver" in said
+    assert "warning: notify.watchdog has no receiver" in said
+    assert "notify.page" not in said
 
 
 @pytest.mark.prometheus
 @pytest.mark.parametrize(
-    ("labels", "receiver"),
-    [(["severity=page"], "page"), (["severity=ticket"], "ticket"), ([], "ticket")],
+    ("labels", "receivers"),
+    [
+        (["severity=page", "incident=pipeline"], "page,ticket"),
+        (["severity=page", "group=links-down", "link=npd"], "page,ticket"),
+        (["severity=ticket", "link=npd"], "ticket"),
+        (["severity=none", "alertname=PortallinkWatchdog"], "watchdog"),
+        ([], "ticket"),
+    ],
 )
-def test_alerts_are_routed_by_severity(labels, receiver, amtool, tmp_path):
-    """Pages go to the page receiver, everything else to tickets."""
-    path = tmp_path / "alertmanager.yml"
-    path.write_text(alertmanager_file(WatchSettings()), "utf-8")
-    result = amtool.run("config", "routes", "test", f"--config.file={path}", *labels)
-    assert (result.returncode, result.stdout.strip()) == (0, receiver), result.stderr
+def test_alerts_are_routed_by_severity(labels, receivers, amtool, tmp_path):
+    """Tickets get everything, the pager what cannot wait, nobody what only mutes."""
+    checked(amtool, tmp_path, WatchSettings())
+    result = amtool.run("config", "routes", "test", f"--config.file={tmp_path / 'alertmanager.yml'}", *labels)
+    assert (result.returncode, result.stdout.strip()) == (0, receivers), result.stderr

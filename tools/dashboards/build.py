@@ -129,7 +129,7 @@ def _links(board: Board, urls: Urls) -> list[builders.DashboardLink]:
         .keep_time(True)
         .icon("dashboard")
     )
-    runbooks = [to(f"Runbook {name}", f"{urls.runbooks}/{name}.md") for name in board.runbooks]
+    runbooks = [to(f"Runbook {name}", f"{urls.runbooks}/{name}") for name in board.runbooks]
     return [others, to("Auditors' page", urls.page), *runbooks]
 
 

@@ -1,4 +1,4 @@
-"""Overview: every link at once, for whoever has just been called."""
+"""Overview: every link at once, for the engineer who has just been called."""
 
 from typing import Final
 
@@ -146,7 +146,7 @@ OVERVIEW = Board(
             ),
             Panel(
                 title="Outages found",
-                description="Outages that began within the range, each counted once whatever its revisions.",
+                description="Outages that began within the range, each counted once.",
                 shape="timeseries",
                 unit="short",
                 queries=(

@@ -12,7 +12,7 @@ from streams.detect.link.minute import MINUTE_MS, Minute, hash_limit
 from streams.detect.link.spells import TroubleSpell
 from streams.detect.rule.cusum import Rule
 from streams.detect.rule.shares import is_down
-from streams.model.events import ANSWERED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
+from streams.model.events import ANSWERED, CANCELLED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
 from streams.model.measurement import Asked, Histogram, LinkSlot, Source
 from streams.model.outage import FaultDomain, Kind, Outage, Reason
 from streams.model.sketch import distinct_of_union, quantiles_ms
@@ -72,7 +72,7 @@ class Totals(Struct, array_like=True):
                 self.provider_answers += count
             elif outcome in CLIENT_FAULTS:
                 self.provider_refusals += count
-            else:
+            elif outcome not in CANCELLED:
                 self.provider_troubles += count
 
     def _add_dossiers(self, dossiers: set[int], limit: int | None) -> None:

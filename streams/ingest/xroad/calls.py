@@ -2,27 +2,68 @@
 
 The result depends on the set of records alone, not on their order or on how files cut them up.
 
-1. Records with the same `xRequestId` are one call: the fullest record of each side stays, others repeat it.
-2. Records without one are the same where they say the same.
-3. What is still alone, with at least one `xRequestId` missing, is paired by `messageId`, parties and service,
+1. Records with the same `xRequestId` and side are one where they began in the same millisecond: the fullest
+   stays, others repeat it. Those that began at other times are calls of their own: an id may come twice.
+2. The two sides of one `xRequestId` are a call where the requests came within an hour and parties and
+   service do not contradict each other, nearest first.
+3. Records without an id are the same where they say the same.
+4. What is still alone, with at least one `xRequestId` missing, is paired by `messageId`, parties and service,
    nearest first, if the two requests came within a minute: callers reuse message ids.
-4. A record that does not name its side takes the one left over in its call; of two such the earlier is the
+5. A record that does not name its side takes the one left over in its call; of two such the earlier is the
    consumer's. Alone, it takes the side that all other records of its server have, else the consumer's.
+
+A party is named by member and subsystem, and by instance and class before them where its member code stands
+for members of several instances or classes among these records.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop
+from typing import Final
 
 from msgspec import Struct, structs
 
-from streams.ingest.xroad.record import METASERVICE_MARK, UNKNOWN, Side, XRoadRecord, is_metaservice
+from streams.ingest.xroad.record import (
+    METASERVICE_MARK,
+    NAME_LENGTH,
+    UNKNOWN,
+    Party,
+    Side,
+    XRoadRecord,
+    fit,
+    is_metaservice,
+)
 
-PAIRING_WINDOW_MS = 60_000
+PAIRING_WINDOW_MS: Final = 60_000
 """How far apart the requests of two sides may be; real clocks differ by tens of milliseconds."""
-NESTING_TOLERANCE_MS = 1_000
-NEIGHBOURS = 16
+SAME_ID_WINDOW_MS: Final = 3_600_000
+"""The same for two sides that share a request id: a clock may be wrong, a day apart are two calls."""
+NESTING_TOLERANCE_MS: Final = 1_000
+NEIGHBOURS: Final = 16
 """With one message id for everything, only so many followers in time are looked at."""
+
+
+class Names:
+    """What the parties of an import are called."""
+
+    def __init__(self, parties: Iterable[Party]) -> None:
+        instances: defaultdict[str, set[str]] = defaultdict(set)
+        classes: defaultdict[str, set[str]] = defaultdict(set)
+        for party in parties:
+            instances[party.member].add(party.instance)
+            classes[party.member].add(party.member_class)
+        self._several = {
+            member for known in (instances, classes) for member, seen in known.items() if len(seen - {""}) > 1
+        }
+        self._names: dict[Party, str] = {}
+
+    def of(self, party: Party) -> str:
+        """Return a party's name, `unknown` where nothing is known of it."""
+        name = self._names.get(party)
+        if name is None:
+            told = "/".join(filter(None, party)) if party.member in self._several else party.short
+            name = self._names[party] = fit(told, NAME_LENGTH)
+        return name
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -30,6 +71,8 @@ class Call(Struct, frozen=True, gc=False):
 
     client: XRoadRecord | None
     producer: XRoadRecord | None
+    names: Names
+    id_reused: bool = False
 
     @property
     def first(self) -> XRoadRecord:
@@ -41,28 +84,31 @@ class Call(Struct, frozen=True, gc=False):
     @property
     def link(self) -> str:
         """`consumer > provider`, X-Road's own services marked apart."""
-        consumer, provider = self._known("consumer"), self._known("provider")
+        provider = self._party("provider")
         mark = METASERVICE_MARK if is_metaservice(self.service) else ""
-        return f"{consumer} > {provider}{mark}"
+        return f"{self.consumer} > {provider}{mark}"
 
     @property
     def consumer(self) -> str:
         """Member and subsystem that asked."""
-        return self._known("consumer")
+        return self._party("consumer")
 
     @property
     def service(self) -> str:
         """Service and version that was asked for."""
-        return self._known("service")
+        service = self.first.service
+        return service if service != UNKNOWN or self.producer is None else self.producer.service
 
     def records(self) -> Iterator[XRoadRecord]:
         """Yield the record of each side there is, the consumer's first."""
         yield from (record for record in (self.client, self.producer) if record is not None)
 
-    def _known(self, name: str) -> str:
-        value: str = getattr(self.first, name)
+    def _party(self, name: str) -> str:
+        party: Party = getattr(self.first, name)
         # A call that failed early leaves fields out on one side.
-        return value if value != UNKNOWN or self.producer is None else getattr(self.producer, name)
+        if not party.member and self.producer is not None:
+            party = getattr(self.producer, name)
+        return self.names.of(party)
 
     def request_network_ms(self) -> int | None:
         """Return the request's time between the gateways; clock skew can make it negative."""
@@ -78,12 +124,16 @@ class Call(Struct, frozen=True, gc=False):
 
 
 class CallBook(Struct, frozen=True):
-    """The calls of an import, and how many records did not make one of their own."""
+    """The calls of an import, and how many records did not make one of their own.
+
+    ``ids_reused`` counts the request ids that stand for more than one call.
+    """
 
     calls: list[Call]
     duplicates: int
     sides_inferred: int
     paired_by_message_id: int
+    ids_reused: int
 
 
 def pair_records(records: Iterable[XRoadRecord]) -> CallBook:
@@ -92,9 +142,11 @@ def pair_records(records: Iterable[XRoadRecord]) -> CallBook:
     without: dict[bytes, XRoadRecord] = {}
     count = untyped = 0
     roles: defaultdict[str, Counter[Side]] = defaultdict(Counter)
+    parties: set[Party] = set()
     for record in records:
         count += 1
         untyped += record.side is None
+        parties |= {record.consumer, record.provider}
         if record.side is not None:
             roles[record.server][record.side] += 1
         if record.request_id:
@@ -103,96 +155,107 @@ def pair_records(records: Iterable[XRoadRecord]) -> CallBook:
             key = record.fingerprint(with_side=False)
             if key not in without or without[key].side is None:
                 without[key] = record
-    paired, alone = [], list(without.values())
-    for group in by_request.values():
-        kept = _sides_of(group)
-        if len(kept) == 2:
-            paired.append(Call(*kept))
-        else:
-            alone += kept
-    by_message = _pair_by_message(alone)
-    matched = {id(record) for call in by_message for record in call[1]}
-    calls = paired + [call for call, _ in by_message]
-    calls += [_single(record, roles) for record in alone if id(record) not in matched]
+    maker = _Maker(Names(parties), roles)
+    alone = list(without.values())
+    reused: set[str] = set()
+    for request_id, group in by_request.items():
+        kept = _distinct(group) if len(group) > 1 else group
+        pairs, left = maker.paired(kept, same_id=True)
+        if len(pairs) + len(left) > 1:
+            reused.add(request_id)
+        maker.calls += pairs
+        alone += left
+    by_message = 0
+    for group in _by_message(alone):
+        pairs, left = maker.paired(group, same_id=False)
+        by_message += len(pairs)
+        maker.calls += pairs
+        maker.calls += map(maker.single, left)
+    calls = maker.calls
+    if reused:
+        calls = [
+            structs.replace(call, id_reused=True) if call.first.request_id in reused else call
+            for call in calls
+        ]
     calls.sort(key=_order)
     used = sum(sum(1 for _ in call.records()) for call in calls)
-    return CallBook(calls, count - used, untyped, len(by_message))
+    return CallBook(calls, count - used, untyped, by_message, len(reused))
 
 
 def _order(call: Call) -> tuple[int, bytes]:
     return call.first.request_in_ms, call.first.fingerprint()
 
 
-def _sides_of(group: list[XRoadRecord]) -> list[XRoadRecord]:
-    """Return one record a side of the records with one request id: consumer's first."""
-    if len(group) == 1:
-        return group
+def _distinct(group: list[XRoadRecord]) -> list[XRoadRecord]:
+    """Return the records of one request id without those that repeat another."""
     group = sorted(group, key=lambda record: (-record.known_fields, record.fingerprint()))
-    sides: dict[Side, XRoadRecord] = {}
-    untyped: dict[bytes, XRoadRecord] = {}
+    typed: dict[tuple[Side, int], XRoadRecord] = {}
     for record in group:
         if record.side is not None:
-            sides.setdefault(record.side, record)
-    said = {record.fingerprint(with_side=False) for record in sides.values()}
+            typed.setdefault((record.side, record.request_in_ms), record)
+    said = {(record.request_in_ms, record.server) for record in group if record.side is not None}
+    untyped: dict[tuple[int, str], XRoadRecord] = {}
     for record in group:
-        key = record.fingerprint(with_side=False)
+        key = record.request_in_ms, record.server
         if record.side is None and key not in said:
             untyped.setdefault(key, record)
-    for record in sorted(untyped.values(), key=lambda record: (record.request_in_ms, record.fingerprint())):
-        if "client" not in sides:
-            sides["client"] = _as(record, "client")
-        elif "producer" not in sides:
-            sides["producer"] = _as(record, "producer")
-    if len(sides) == 1 and untyped and not said:
-        return list(untyped.values())[:1]  # alone after all: which side is asked later
-    return [sides[side] for side in ("client", "producer") if side in sides]
+    return [*typed.values(), *untyped.values()]
+
+
+def _by_message(alone: list[XRoadRecord]) -> Iterable[list[XRoadRecord]]:
+    groups: defaultdict[tuple[str, ...], list[XRoadRecord]] = defaultdict(list)
+    for number, record in enumerate(alone):
+        key: tuple[str, ...]
+        if record.message_id:
+            key = record.message_id, record.consumer.short, record.provider.short, record.service
+        else:
+            key = (str(number),)
+        groups[key].append(record)
+    return groups.values()
+
+
+class _Maker:
+    """Makes calls of records."""
+
+    def __init__(self, names: Names, roles: dict[str, Counter[Side]]) -> None:
+        self._names, self._roles = names, roles
+        self.calls: list[Call] = []
+
+    def single(self, record: XRoadRecord) -> Call:
+        """Return the call of a record that is alone, told its side where it does not name one."""
+        side = record.side
+        if side is None:
+            seen = self._roles.get(record.server, Counter())
+            side = "producer" if seen["producer"] and not seen["client"] else "client"
+        record = _as(record, side)
+        return Call(record, None, self._names) if side == "client" else Call(None, record, self._names)
+
+    def paired(self, group: list[XRoadRecord], *, same_id: bool) -> tuple[list[Call], list[XRoadRecord]]:
+        """Return the calls that two records make, nearest first, and the records left over."""
+        if len(group) == 1:
+            return [], group
+        group = sorted(group, key=lambda record: (record.request_in_ms, record.fingerprint()))
+        candidates = [
+            (abs(group[b].request_in_ms - group[a].request_in_ms), a, b)
+            for a in range(len(group))
+            for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(group)))
+            if (_may_share_id if same_id else _may_pair)(group[a], group[b])
+        ]
+        heapify(candidates)
+        taken: set[int] = set()
+        pairs = []
+        while candidates:
+            _, a, b = heappop(candidates)
+            if not taken & {a, b}:
+                taken |= {a, b}
+                swap = group[a].side == "producer" or group[b].side == "client"
+                client, producer = (group[b], group[a]) if swap else (group[a], group[b])
+                pairs.append(Call(_as(client, "client"), _as(producer, "producer"), self._names))
+        return pairs, [record for at, record in enumerate(group) if at not in taken]
 
 
 def _as(record: XRoadRecord, side: Side) -> XRoadRecord:
     return record if record.side == side else structs.replace(record, side=side)
-
-
-def _single(record: XRoadRecord, roles: dict[str, Counter[Side]]) -> Call:
-    side = record.side
-    if side is None:
-        seen = roles.get(record.server, Counter())
-        side = "producer" if seen["producer"] and not seen["client"] else "client"
-    record = _as(record, side)
-    return Call(record, None) if side == "client" else Call(None, record)
-
-
-def _pair_by_message(alone: list[XRoadRecord]) -> list[tuple[Call, tuple[XRoadRecord, XRoadRecord]]]:
-    groups: defaultdict[tuple[str, str, str, str], list[XRoadRecord]] = defaultdict(list)
-    for record in alone:
-        if record.message_id:
-            groups[record.message_id, record.consumer, record.provider, record.service].append(record)
-    found = []
-    for group in groups.values():
-        if len(group) > 1:
-            found += _nearest_pairs(group)
-    return found
-
-
-def _nearest_pairs(group: list[XRoadRecord]) -> list[tuple[Call, tuple[XRoadRecord, XRoadRecord]]]:
-    group = sorted(group, key=lambda record: (record.request_in_ms, record.fingerprint()))
-    candidates = [
-        (abs(group[b].request_in_ms - group[a].request_in_ms), a, b)
-        for a in range(len(group))
-        for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(group)))
-        if _may_pair(group[a], group[b])
-    ]
-    heapify(candidates)
-    taken: set[int] = set()
-    pairs = []
-    while candidates:
-        _, a, b = heappop(candidates)
-        if not taken & {a, b}:
-            taken |= {a, b}
-            swap = group[a].side == "producer" or group[b].side == "client"
-            client, producer = (group[b], group[a]) if swap else (group[a], group[b])
-            call = Call(_as(client, "client"), _as(producer, "producer"))
-            pairs.append((call, (client, producer)))
-    return pairs
 
 
 def _may_pair(earlier: XRoadRecord, later: XRoadRecord) -> bool:
@@ -204,3 +267,16 @@ def _may_pair(earlier: XRoadRecord, later: XRoadRecord) -> bool:
         return earlier.side != later.side
     # Where a side is guessed, the provider's view must lie within the consumer's.
     return later.response_out_ms <= earlier.response_out_ms + NESTING_TOLERANCE_MS
+
+
+def _may_share_id(earlier: XRoadRecord, later: XRoadRecord) -> bool:
+    if later.request_in_ms - earlier.request_in_ms > SAME_ID_WINDOW_MS:
+        return False
+    if earlier.side is not None and earlier.side == later.side:
+        return False
+    told = (
+        (earlier.service.replace(UNKNOWN, ""), later.service.replace(UNKNOWN, "")),
+        (earlier.consumer.short, later.consumer.short),
+        (earlier.provider.short, later.provider.short),
+    )
+    return all(not one or not other or one == other for one, other in told)

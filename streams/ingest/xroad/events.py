@@ -48,7 +48,7 @@ def lookup_records(
     ordered.sort(key=lambda item: item[:3])
     offsets = [0] * partitions
     for occurred_at_ms, completed, identity, call, record in ordered:
-        lookup_id = _lookup_id(call.first)
+        lookup_id = _lookup_id(call)
         value = _event(call, record, lookup_id, identity, occurred_at_ms, completed=completed)
         key = lookup_id.encode()
         partition = crc32(key) % partitions
@@ -78,15 +78,19 @@ def _identity(record: XRoadRecord) -> bytes:
     """Return a digest that is the record's own, however often and with whatever others it is imported."""
     if not record.request_id:
         return record.fingerprint()
-    return blake2b(f"{record.request_id} {record.side}".encode(), digest_size=16).digest()
+    own = f"{record.request_id} {record.side} {record.request_in_ms}"
+    return blake2b(own.encode("utf-8", "replace"), digest_size=16).digest()
 
 
-def _lookup_id(record: XRoadRecord) -> str:
-    """Return X-Road's own request id where there is one, so that an auditor finds the call there."""
-    request_id = record.request_id
-    if 0 < len(request_id) <= 64 and request_id.isascii() and request_id.replace("-", "").isalnum():
-        return request_id
-    return f"xroad-{_identity(record).hex()}"
+def _lookup_id(call: Call) -> str:
+    """Return X-Road's own request id where there is one, so that an auditor finds the call there.
+
+    Where it stands for several calls of the import, the time of the request tells them apart.
+    """
+    request_id = call.first.request_id
+    if not (0 < len(request_id) <= 64 and request_id.isascii() and request_id.replace("-", "").isalnum()):
+        return f"xroad-{_identity(call.first).hex()}"
+    return f"{request_id}@{call.first.request_in_ms}" if call.id_reused else request_id
 
 
 def _event(

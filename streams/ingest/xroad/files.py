@@ -1,39 +1,43 @@
-"""The shapes in which X-Road's operational monitoring arrives, read from files or standard input.
+"""X-Road's operational monitoring out of texts, in whatever shape it arrives.
 
-A JSON array of records, `{"records": [...]}` as the security server answers it, one record or one such
-answer a line (NDJSON), and gzip of each. What a file is shows in its first bytes, not in its name.
+The bytes are the input layer's affair (`streams.ingest.intake`), the documents that of `shapes`. Here each
+record that cannot be used is noted, and a file is refused where that is most of it.
 """
 
-import gzip
-import io
-import sys
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from pathlib import Path
-from typing import Final, cast
+from re import compile as pattern
+from typing import Final, NamedTuple
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
-from streams.ingest.xroad.record import NotXRoadError, RejectedRecordError, XRoadRecord, parse_record
+from streams.ingest.intake.errors import IntakeError
+from streams.ingest.intake.parts import Part
+from streams.ingest.intake.split import Damage, Document, documents
+from streams.ingest.intake.table import Row, header_of, rows
+from streams.ingest.xroad.record import XRoadRecord
+from streams.ingest.xroad.shapes import CONTAINERS, column_of, parse_records
+from streams.ingest.xroad.values import NotXRoadError, RejectedRecordError
 
-GZIP_MAGIC: Final = b"\x1f\x8b"
-BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-STDIN: Final = "-"
+MIN_COLUMNS: Final = 3
+"""How many of the names in a header must be X-Road's for it to be one."""
+MAX_HEADER_BYTES: Final = 1 << 16
+GIVE_UP_AFTER: Final = 100_000
+"""Records that could not be used, none that could, after which a file is refused without reading on."""
+_PLACE: Final = pattern(r" \(byte \d+\)")
 
 
 class XRoadFileError(ValueError):
-    """A file that holds no operational-monitoring records at all; the message names it and says why."""
+    """A file that is refused: unreadable, or less than half of it can be used; the message says why."""
 
 
 class Reject(Struct, frozen=True):
-    """A record that was not used: `record` counts from 1 within its file, `line` is None inside an array."""
+    """A record that was not used: `record` counts from 1 within its file, lines within their part of it."""
 
     file: str
     record: int
-    line: int | None
+    line: int
     reason: str
 
     def __str__(self) -> str:
@@ -42,111 +46,97 @@ class Reject(Struct, frozen=True):
     @property
     def place(self) -> str:
         """Where in the file it stands."""
-        return f"record {self.record}" if self.line is None else f"line {self.line}, record {self.record}"
+        return f"line {self.line}, record {self.record}"
 
 
-class _Answer(Struct):
-    records: list[Raw] | None = None
+class Tally(NamedTuple):
+    """What became of the records of a file."""
+
+    used: int
+    reasons: Counter[str]
+
+    @property
+    def rejected(self) -> int:
+        """How many records could not be used."""
+        return self.reasons.total()
+
+    def refusal(self) -> str | None:
+        """Return why the file is refused, None where at least half of it can be used."""
+        if self.rejected <= self.used:
+            return None
+        reason, count = self.reasons.most_common(1)[0]
+        total = self.used + self.rejected
+        share = (
+            "none of its records can be used"
+            if not self.used
+            else f"only {self.used:,} of {total:,} can be used"
+        )
+        most = "" if count == total else f" ({count:,} of {total:,} for this reason)"
+        return f"{share}: {reason}{most}"
 
 
-_any_array: Final = msgspec.json.Decoder(list[Raw])
-_answer: Final = msgspec.json.Decoder(_Answer)
+def read_xroad(name: str, parts: Iterable[Part], reject: Callable[[Reject], None]) -> Iterator[XRoadRecord]:
+    """Yield every record of an input's parts (`intake.shell.opened`), in order.
 
-
-def read_xroad(name: str) -> Iterator[XRoadRecord | Reject]:
-    """Yield every record of a file (`-` for standard input), or why it was rejected, in file order.
-
-    Raise `XRoadFileError` if the file is unreadable, or holds something but no single record of X-Road.
+    ``name`` is the input's, ``reject`` is called with each record that is unusable. Raise `XRoadFileError` if
+    the input is damaged or cut off, or if less than half of it can be used; `OSError` if it cannot be read.
     """
-    total = foreign = 0
-    reason = ""
+    used, number, reasons = 0, 0, Counter[str]()
+    anything = False
     try:
-        with _opened(name) as stream:
-            for number, (line, document) in enumerate(_documents(stream), start=1):
-                total += 1
+        for part in parts:
+            begin = _beginning(part.chunks)
+            anything = anything or bool(begin.strip())
+            for entry in _entries(begin, part):
                 try:
-                    yield parse_record(document)
+                    records = _records(entry)
                 except RejectedRecordError as error:
-                    foreign += isinstance(error, NotXRoadError)
-                    reason = reason or str(error)
-                    yield Reject(name, number, line, str(error))
-    except (OSError, EOFError, zlib.error) as error:
-        raise XRoadFileError(f"{name}: not readable: {error}") from error
-    except msgspec.DecodeError as error:
-        raise XRoadFileError(f"{name}: not JSON from beginning to end: {error}") from error
-    if total and total == foreign:
+                    number += 1
+                    reasons[reason_of(error)] += 1
+                    reject(Reject(part.name, number, entry.line, str(error)))
+                    if not used and number >= GIVE_UP_AFTER:
+                        break
+                else:
+                    number += len(records)
+                    used += len(records)
+                    yield from records
+    except IntakeError as error:
+        where = f"{name}: line {error.line}" if error.line else name
+        raise XRoadFileError(f"{where}: {error.reason}") from error
+    if refusal := Tally(used, reasons).refusal():
+        raise XRoadFileError(f"{name}: {refusal}")
+    if not anything:
         raise XRoadFileError(
-            f"{name}: none of its {total} entries is an X-Road operational-monitoring record "
-            f'(the first: {reason}); expected are a JSON array, {{"records": [...]}} or NDJSON of records '
-            "with requestInTs, responseOutTs, succeeded"
+            f'{name}: there is nothing in it; an answer without records is [] or {{"records": []}}'
         )
 
 
-@contextmanager
-def _opened(name: str) -> Iterator[io.BufferedReader]:
-    if name == STDIN:
-        # Wrapped once more, as whatever stands in for standard input need not be able to peek.
-        yield _unpacked(io.BufferedReader(cast("io.RawIOBase", sys.stdin.buffer)))
-        return
-    with Path(name).open("rb") as raw:
-        yield _unpacked(raw)
+def reason_of(error: Exception | str) -> str:
+    """Return a reason without its place, so that equal ones count as one."""
+    return _PLACE.sub("", str(error))
 
 
-def _unpacked(raw: io.BufferedReader) -> io.BufferedReader:
-    if raw.peek(2)[:2] != GZIP_MAGIC:
-        return raw
-    unpacked: io.BufferedIOBase = gzip.GzipFile(fileobj=raw)
-    return io.BufferedReader(cast("io.RawIOBase", unpacked), 1 << 20)
-
-
-def _documents(stream: io.BufferedReader) -> Iterator[tuple[int | None, Raw | bytes]]:
-    """Yield each record's JSON with its line, None where lines mean nothing."""
-    if stream.peek(3)[:3] == BYTE_ORDER_MARK:
-        stream.read(3)
-    number, first = 0, b""
-    for first in stream:
-        number += 1
-        if not first.isspace():
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    """Return the first line at least, as far as it is no longer than a header may be."""
+    begin = b""
+    for chunk in chunks:
+        begin += chunk
+        if len(begin) > MAX_HEADER_BYTES or b"\n" in begin.lstrip():
             break
-    if not first or first.isspace():
-        return
-    if _is_object(first):
-        yield from _lines(chain([first], stream), number)
-        return
-    # A document over several lines, or an array on one.
-    whole = first + stream.read()
-    try:
-        documents = _any_array.decode(whole) if first.lstrip()[:1] == b"[" else _records_of(whole)
-    except msgspec.DecodeError:
-        if not any(map(_is_object, whole.splitlines())):
-            raise
-        yield from _lines(iter(whole.splitlines(keepends=True)), number)
+    return begin
+
+
+def _entries(begin: bytes, part: Part) -> Iterator[Document | Row | Damage]:
+    """Yield the entries of a text, of a table where its first line has the names of columns."""
+    chunks = chain([begin], part.chunks)
+    names = header_of(begin)
+    if names is not None and sum(column_of(name) is not None for name in names) >= MIN_COLUMNS:
+        yield from rows(chunks)
     else:
-        yield from ((None, document) for document in documents)
+        yield from documents(chunks, CONTAINERS)
 
 
-def _is_object(line: bytes) -> bool:
-    if line.lstrip()[:1] != b"{":
-        return False
-    try:
-        msgspec.json.decode(line, type=Raw)
-    except msgspec.DecodeError:
-        return False
-    return True
-
-
-def _lines(lines: Iterator[bytes], first_number: int) -> Iterator[tuple[int, Raw | bytes]]:
-    for number, line in enumerate(lines, start=first_number):
-        if line.isspace():
-            continue
-        documents = _records_of(line) if b'"records"' in line else [line]
-        yield from ((number, document) for document in documents)
-
-
-def _records_of(document: bytes) -> list[Raw | bytes]:
-    """Return the records of an answer, or the document itself where it is none."""
-    try:
-        records = _answer.decode(document).records
-    except msgspec.ValidationError:
-        records = None
-    return [document] if records is None else list(records)
+def _records(entry: Document | Row | Damage) -> list[XRoadRecord]:
+    if isinstance(entry, Damage):
+        raise NotXRoadError(entry.reason)
+    return parse_records(entry.data if isinstance(entry, Document) else entry.values)

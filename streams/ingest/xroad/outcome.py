@@ -3,25 +3,35 @@
 X-Road calls a REST answer of 4xx unsuccessful and prefixes each fault with the place that raised it
 (`ErrorCodes` in nordic-institute/X-Road). Whose fault it was decides what counts against a link:
 
-| fault code | raised by | outcome |
+| fault code | what happened | outcome |
 |---|---|---|
-| `Client.*` | consumer's gateway, over the request it was given | denied |
-| `Server.ClientProxy.NetworkError` | consumer's gateway, no way through | unreachable |
-| `Server.ClientProxy.IOError` | consumer's gateway, line broke off | reset |
-| `Server.ClientProxy.SslAuthenticationFailed` and certificates | consumer's gateway | tls_error |
-| `Server.ClientProxy.*` else, `Signer.*` | consumer's gateway; it is part of the link | protocol_error |
-| `Server.ServerProxy.AccessDenied` | provider's gateway, consumer has no right | denied |
-| `Server.ServerProxy.*` else | provider's gateway or the system behind it | provider_error |
-| `…Client`, `…Sender` (SOAP) | the provider's system: the request was wrong | denied |
+| `Client.*` | the consumer's gateway refused the request it was given | denied |
+| `Server.ClientProxy.*`, hint `consumer` | its system has no certificate or no registration | denied |
+| `….IOError`, `.NetworkError`, hint `answered` | the consumer hung up | cancelled |
+| `Server.ClientProxy.MaintenanceMode` | the provider announced it (X-Road 7.7) | provider_error |
+| `Server.ClientProxy.UnknownMember` else | the provider is registered with no gateway | provider_error |
+| `Server.ClientProxy.*` with a timeout | no answer in time | timeout |
+| `Server.ClientProxy.NetworkError`, `.UnknownHost` | no way through to the provider's gateway | unreachable |
+| `Server.ClientProxy.IOError` | the line broke off | reset |
+| `….SslAuthenticationFailed`, certificates | the gateways do not trust each other | tls_error |
+| `Server.ClientProxy.*` else, `Signer.*` | the gateway failed: it is part of the link | protocol_error |
+| `Server.ServerProxy.AccessDenied` | the consumer has no right | denied |
+| `Server.ServerProxy.*` else | the provider's gateway, or the system behind it | provider_error |
+| `...Client`, `...Sender` (SOAP) | the provider's system: the request was wrong | denied |
 | any other code | the provider's system | provider_error |
 
-A consumer's gateway that says it timed out gives `timeout` instead. X-Road 8 writes the same codes in lower
-case with underscores; both spellings are read. Without a fault code the HTTP status decides.
+X-Road 8 writes the same codes in lower case with underscores; both spellings are read. Without a fault code
+the HTTP status decides.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 from streams.model.events import Outcome
+
+Hint = Literal["", "timeout", "consumer", "answered"]
+"""What the rest of a record says about its fault, where the code alone leaves two parties: no answer in
+time; it is
+about the consumer's own system; the answer had arrived, so what broke off was the way to the consumer."""
 
 TLS_CODES: Final = frozenset(
     {
@@ -35,7 +45,16 @@ TLS_CODES: Final = frozenset(
         "invalidcertpath",
     }
 )
-STATUS_OUTCOMES: Final[dict[int, Outcome]] = {404: "not_found", 410: "not_found", 429: "throttled"}
+BROKEN_OFF: Final = frozenset({"ioerror", "networkerror"})
+UNREACHABLE: Final = frozenset({"networkerror", "unknownhost", "unknownhostexception"})
+ABOUT_CONSUMER: Final = frozenset({"sslauthenticationfailed", "unknownmember", "internalerror"})
+STATUS_OUTCOMES: Final[dict[int, Outcome]] = {
+    404: "not_found",
+    410: "not_found",
+    429: "throttled",
+    499: "cancelled",
+}
+"""499 is what nginx notes where the client closed the connection before its answer."""
 
 
 def canonical_fault(code: str) -> str:
@@ -54,14 +73,41 @@ def raised_by_consumer_gateway(fault: str) -> bool:
     return fault.startswith(("server.clientproxy", "client."))
 
 
-def outcome_of_fault(fault: str, *, timed_out: bool) -> Outcome:
+def hint_of(fault: str, text: str, *, went_out: bool, answered: bool, status: int | None) -> Hint:
+    """Return what else a record says of a canonical fault code; its text is looked at and not kept.
+
+    ``went_out`` is whether the request left the consumer's gateway, ``answered`` whether an answer came,
+    ``status`` that of the answer. The gateway checks its consumer before it sends anything, notes the time of
+    the answer when it begins and its status once it is whole (`ClientRestMessageProcessor`,
+    `ClientAuthenticationService` in nordic-institute/X-Road).
+
+    >>> hint_of("server.clientproxy.ioerror", "", went_out=True, answered=True, status=200)
+    'answered'
+    """
+    text = text.lower()
+    if fault.startswith("server.clientproxy"):
+        last = fault.rpartition(".")[2]
+        about_client = text.startswith(("client (", "client '"))
+        if about_client and last in ABOUT_CONSUMER:
+            return "consumer"
+        if not went_out and last == "sslauthenticationfailed":
+            return "consumer"
+    if "timeout" in text or "timed out" in text:
+        return "timeout"
+    if fault.startswith("server.clientproxy") and answered and fault.rpartition(".")[2] in BROKEN_OFF:
+        whole = status is not None and status < 500
+        return "answered" if whole or "broken pipe" in text else ""
+    return ""
+
+
+def outcome_of_fault(fault: str, hint: Hint = "") -> Outcome:
     """Return the outcome that a canonical fault code stands for.
 
-    >>> outcome_of_fault("server.serverproxy.servicefailed.sslauthenticationfailed", timed_out=False)
+    >>> outcome_of_fault("server.serverproxy.servicefailed.sslauthenticationfailed")
     'provider_error'
     """
     if fault.startswith(("server.clientproxy", "signer")):
-        return _outcome_on_the_way(fault, timed_out=timed_out)
+        return _outcome_on_the_way(fault.split("."), hint)
     if fault.startswith("server.serverproxy"):
         return "denied" if fault.startswith("server.serverproxy.accessdenied") else "provider_error"
     # SOAP faults of the provider's own system carry a namespace: `soap:Client`, `SOAP-ENV:Client.Auth`.
@@ -69,11 +115,16 @@ def outcome_of_fault(fault: str, *, timed_out: bool) -> Outcome:
     return "denied" if local.split(".")[0] in ("client", "sender") else "provider_error"
 
 
-def _outcome_on_the_way(fault: str, *, timed_out: bool) -> Outcome:
-    parts = fault.split(".")
-    if timed_out or any("timeout" in part for part in parts):
+def _outcome_on_the_way(parts: list[str], hint: Hint) -> Outcome:
+    if hint == "consumer":
+        return "denied"
+    if hint == "answered":
+        return "cancelled"
+    if "maintenancemode" in parts or "unknownmember" in parts:
+        return "provider_error"
+    if hint == "timeout" or any("timeout" in part for part in parts):
         return "timeout"
-    if "networkerror" in parts:
+    if not UNREACHABLE.isdisjoint(parts):
         return "unreachable"
     if "ioerror" in parts:
         return "reset"
@@ -83,8 +134,8 @@ def _outcome_on_the_way(fault: str, *, timed_out: bool) -> Outcome:
 def outcome_of_status(status: int) -> Outcome:
     """Return the outcome of an HTTP status: the link carried it, whatever it says.
 
-    >>> [outcome_of_status(status) for status in (200, 302, 404, 403, 422, 429, 503)]
-    ['ok', 'ok', 'not_found', 'denied', 'denied', 'throttled', 'provider_error']
+    >>> [outcome_of_status(status) for status in (200, 302, 404, 403, 422, 429, 499, 503)]
+    ['ok', 'ok', 'not_found', 'denied', 'denied', 'throttled', 'cancelled', 'provider_error']
     """
     if status < 400:
         return "ok"

@@ -1,31 +1,33 @@
 """One record of X-Road's operational monitoring: checked, reduced to what is needed, personal fields gone.
 
 Field names as in PR-OPMON, Annex B, with the names older security servers use. Only the fields declared in
-`_Fields` are decoded at all: `messageUserId`, `messageIssue`, `representedParty*` and `restPath` are skipped
-in the decoder and never become a value here. `faultString` is looked at for the word timeout, then dropped.
+`Fields` are decoded at all: `messageUserId`, `messageIssue`, `representedParty*` and `restPath` are skipped
+in the decoder and never become a value here. `faultString` is looked at for what `outcome.hint_of` looks
+for, then dropped.
 """
 
-from functools import cache
+from functools import lru_cache
 from hashlib import blake2b
 from sys import intern
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from streams.ingest.xroad.outcome import (
+    Hint,
     canonical_fault,
+    hint_of,
     outcome_of_fault,
     outcome_of_status,
     raised_by_consumer_gateway,
 )
+from streams.ingest.xroad.values import RejectedRecordError, Scalar, flag_of, status_of, text_of, time_of
 from streams.model.events import Outcome
 
 Side = Literal["client", "producer"]
 
 UNKNOWN: Final = "unknown"
-EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
-LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
 NAME_LENGTH: Final = 90
 """Two names, ` > ` and the mark of metaservices stay within the 200 characters of an identifier."""
 SERVICE_LENGTH: Final = 200
@@ -58,18 +60,10 @@ METASERVICES: Final = frozenset(
     }
 )
 
-Scalar = str | int | float | bool | None
 
+class Fields(Struct, rename="camel", gc=False):
+    """What is read of a record, under the names of PR-OPMON."""
 
-class RejectedRecordError(ValueError):
-    """A record that cannot be used; the message says why and never repeats a value."""
-
-
-class NotXRoadError(RejectedRecordError):
-    """A record with none of the fields of operational monitoring."""
-
-
-class _Fields(Struct, rename="camel", gc=False):
     security_server_type: Scalar = None
     security_server_internal_ip: Scalar = None
     x_request_id: Scalar = None
@@ -78,8 +72,12 @@ class _Fields(Struct, rename="camel", gc=False):
     request_out_ts: Scalar = None
     response_in_ts: Scalar = None
     response_out_ts: Scalar = None
+    client_x_road_instance: Scalar = None
+    client_member_class: Scalar = None
     client_member_code: Scalar = None
     client_subsystem_code: Scalar = None
+    service_x_road_instance: Scalar = None
+    service_member_class: Scalar = None
     service_member_code: Scalar = None
     service_subsystem_code: Scalar = None
     service_code: Scalar = None
@@ -92,7 +90,23 @@ class _Fields(Struct, rename="camel", gc=False):
     soap_fault_string: Scalar = None
 
 
-_decoder: Final = msgspec.json.Decoder(_Fields)
+class Party(NamedTuple):
+    """A member's subsystem; empty where a call failed too early to say."""
+
+    instance: str
+    member_class: str
+    member: str
+    subsystem: str
+
+    @property
+    def member_key(self) -> tuple[str, str]:
+        """What tells members of one code apart: instance and class."""
+        return self.instance, self.member_class
+
+    @property
+    def short(self) -> str:
+        """Member and subsystem: enough wherever the code stands for one member alone."""
+        return "/".join(filter(None, (self.member, self.subsystem)))
 
 
 class XRoadRecord(Struct, frozen=True, gc=False):
@@ -106,18 +120,19 @@ class XRoadRecord(Struct, frozen=True, gc=False):
     request_out_ms: int | None
     response_in_ms: int | None
     response_out_ms: int
-    consumer: str
-    provider: str
+    consumer: Party
+    provider: Party
     service: str
     fault: str
-    timed_out: bool
+    hint: Hint
     status_code: int | None
     succeeded: bool | None
 
     @property
     def known_fields(self) -> int:
         """How much the record says: of two about the same call the fuller one is kept."""
-        return sum(value not in (None, "", UNKNOWN) for value in msgspec.structs.astuple(self))
+        values = (*msgspec.structs.astuple(self), *self.consumer, *self.provider)
+        return sum(value not in (None, "", UNKNOWN) for value in values)
 
     def fingerprint(self, *, with_side: bool = True) -> bytes:
         """Return a digest of what the record says; repeated records have the same."""
@@ -127,7 +142,7 @@ class XRoadRecord(Struct, frozen=True, gc=False):
     def outcome(self) -> Outcome:
         """Return what became of the call as this side saw it."""
         if self.fault:
-            return outcome_of_fault(self.fault, timed_out=self.timed_out)
+            return outcome_of_fault(self.fault, self.hint)
         if self.status_code is not None and (self.status_code >= 400 or self.succeeded is None):
             return outcome_of_status(self.status_code)
         if self.succeeded:
@@ -137,32 +152,18 @@ class XRoadRecord(Struct, frozen=True, gc=False):
         return "unreachable"  # the request went out, nothing came back, and nothing else is said
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def is_metaservice(service: str) -> bool:
     """Say whether a service (`code/version`) is X-Road's own, not a business service."""
     return service.partition("/")[0].lower() in METASERVICES
 
 
-def parse_record(document: Raw | bytes) -> XRoadRecord:
-    """Return the record that a JSON object holds.
-
-    Raise `NotXRoadError` if it has nothing of X-Road, `RejectedRecordError` saying why if it is unusable.
-    """
-    try:
-        fields = _decoder.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if isinstance(error, msgspec.ValidationError) and "$" in str(error):
-            raise RejectedRecordError(str(error)) from error
-        raise NotXRoadError(f"not a JSON object: {error}") from error
-    if fields == _Fields():
-        raise NotXRoadError("none of the fields of an operational-monitoring record is there")
-    return _reduce(fields)
-
-
-def _reduce(fields: _Fields) -> XRoadRecord:
-    request_in = _time(fields.request_in_ts, "requestInTs")
-    response_in = _time(fields.response_in_ts, "responseInTs")
-    response_out = _time(fields.response_out_ts, "responseOutTs")
+def reduce(fields: Fields) -> XRoadRecord:
+    """Return the record that some fields make; raise `RejectedRecordError` saying why they make none."""
+    request_in = time_of(fields.request_in_ts, "requestInTs")
+    request_out = time_of(fields.request_out_ts, "requestOutTs")
+    response_in = time_of(fields.response_in_ts, "responseInTs")
+    response_out = time_of(fields.response_out_ts, "responseOutTs")
     if request_in is None:
         raise RejectedRecordError("requestInTs is missing")
     end = response_out if response_out is not None else response_in
@@ -170,89 +171,58 @@ def _reduce(fields: _Fields) -> XRoadRecord:
         raise RejectedRecordError("responseOutTs is missing")
     if end < request_in:
         raise RejectedRecordError("responseOutTs is before requestInTs, by the same server's clock")
-    fault = canonical_fault(_text(fields.fault_code) or _text(fields.soap_fault_code))
-    said = (_text(fields.fault_string) or _text(fields.soap_fault_string)).lower()
-    status = _status(fields.status_code)
-    succeeded = _flag(fields.succeeded)
+    fault = canonical_fault(text_of(fields.fault_code) or text_of(fields.soap_fault_code))
+    said = text_of(fields.fault_string) or text_of(fields.soap_fault_string)
+    status = status_of(fields.status_code)
+    succeeded = flag_of(fields.succeeded)
     if succeeded is None and status is None and not fault:
         raise RejectedRecordError("no outcome: succeeded, faultCode and statusCode are all missing")
-    service, version = _text(fields.service_code), _text(fields.service_version)
+    went_out, answered = request_out is not None, response_in is not None
+    service, version = text_of(fields.service_code), text_of(fields.service_version)
     return XRoadRecord(
         side=_side(fields.security_server_type, fault),
-        server=intern(_text(fields.security_server_internal_ip)),
-        request_id=_text(fields.x_request_id).lower(),
-        message_id=_text(fields.message_id),
+        server=intern(text_of(fields.security_server_internal_ip)),
+        request_id=text_of(fields.x_request_id).lower(),
+        message_id=text_of(fields.message_id),
         request_in_ms=request_in,
-        request_out_ms=_time(fields.request_out_ts, "requestOutTs"),
+        request_out_ms=request_out,
         response_in_ms=response_in,
         response_out_ms=end,
-        consumer=_party(fields.client_member_code, fields.client_subsystem_code),
-        provider=_party(fields.service_member_code, fields.service_subsystem_code),
-        service=intern(_fit("/".join(part for part in (service, version) if part), SERVICE_LENGTH)),
+        consumer=_party(
+            fields.client_x_road_instance,
+            fields.client_member_class,
+            fields.client_member_code,
+            fields.client_subsystem_code,
+        ),
+        provider=_party(
+            fields.service_x_road_instance,
+            fields.service_member_class,
+            fields.service_member_code,
+            fields.service_subsystem_code,
+        ),
+        service=intern(fit("/".join(filter(None, (service, version))), SERVICE_LENGTH)),
         fault=intern(fault),
-        timed_out="timeout" in said or "timed out" in said,
+        hint=hint_of(fault, said, went_out=went_out, answered=answered, status=status),
         status_code=status,
         succeeded=succeeded,
     )
 
 
-def _text(value: Scalar) -> str:
-    return "" if value is None or isinstance(value, bool) else str(value).strip()
+@lru_cache(maxsize=1 << 16, typed=True)
+def _party(instance: Scalar, member_class: Scalar, member: Scalar, subsystem: Scalar) -> Party:
+    """Return a party; equal ones are one object, as there are few and many records."""
+    return Party(*map(text_of, (instance, member_class, member, subsystem)))
 
 
-def _party(member: Scalar, subsystem: Scalar) -> str:
-    return intern(_fit("/".join(part for part in (_text(member), _text(subsystem)) if part), NAME_LENGTH))
-
-
-def _fit(name: str, length: int) -> str:
-    """Shorten a name, its end replaced by a digest so that long names stay apart."""
+def fit(name: str, length: int) -> str:
+    """Shorten a name, a digest in place of its end to keep names apart; nothing becomes `unknown`."""
     if len(name) <= length:
         return name or UNKNOWN
     return f"{name[: length - 9]}~{blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
-def _time(value: Scalar, name: str) -> int | None:
-    """Return epoch milliseconds, None where a record has no such time (-1 and 0 stand for none)."""
-    if value is None or value in ("", "-1", "0"):
-        return None
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and value.isascii():
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise RejectedRecordError(f"{name} is not a whole number of milliseconds")
-    if value in (0, -1):
-        return None
-    if EARLIEST_MS // 1000 <= value < LATEST_MS // 1000:
-        raise RejectedRecordError(f"{name} is in seconds, not in milliseconds")
-    if not EARLIEST_MS <= value < LATEST_MS:
-        raise RejectedRecordError(f"{name} is outside the years 2000 to 2099")
-    return value
-
-
-def _status(value: Scalar) -> int | None:
-    if value is None or value == "":
-        return None
-    try:
-        status = int(value)
-    except (ValueError, OverflowError):
-        status = 0
-    if isinstance(value, bool) or not 100 <= status <= 599:
-        raise RejectedRecordError("statusCode is not an HTTP status")
-    return status
-
-
-def _flag(value: Scalar) -> bool | None:
-    if value is None or value == "":
-        return None
-    flag = {"true": True, "1": True, "false": False, "0": False}.get(str(value).strip().lower())
-    if flag is None:
-        raise RejectedRecordError("succeeded is neither true nor false")
-    return flag
-
-
 def _side(value: Scalar, fault: str) -> Side | None:
-    side = _text(value).lower()
+    side = text_of(value).lower()
     if side in ("client", "producer"):
         return "client" if side == "client" else "producer"
     if side:

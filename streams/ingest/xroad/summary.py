@@ -23,7 +23,10 @@ class NetworkTimes(Struct, frozen=True):
 
 
 class ImportSummary(Struct, frozen=True):
-    """The figures of an import; times of the first request and last answer in epoch milliseconds."""
+    """The figures of an import; times of the first request and last answer in epoch milliseconds.
+
+    ``reasons`` counts the rejected records by reason; ``rejects`` are the first `files.MAX_REJECTS` of them.
+    """
 
     records: int
     pairs: int
@@ -33,6 +36,7 @@ class ImportSummary(Struct, frozen=True):
     singles_by_side: dict[str, int]
     paired_by_message_id: int
     sides_inferred: int
+    request_ids_reused: int
     metaservice_calls: int
     links: dict[str, int]
     outcomes: dict[str, int]
@@ -41,6 +45,7 @@ class ImportSummary(Struct, frozen=True):
     request_network: NetworkTimes | None
     response_network: NetworkTimes | None
     events: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     rejects: Sequence[object] = field(default_factory=list)
 
 
@@ -67,6 +72,7 @@ def summarise(book: CallBook, *, records: int, rejected: int) -> ImportSummary:
         singles_by_side=dict(sorted(singles.items())),
         paired_by_message_id=book.paired_by_message_id,
         sides_inferred=book.sides_inferred,
+        request_ids_reused=book.ids_reused,
         metaservice_calls=sum(count for link, count in links.items() if link.endswith(METASERVICE_MARK)),
         links=dict(sorted(links.items())),
         outcomes=dict(sorted(outcomes.items())),

@@ -79,7 +79,7 @@ class SignedHead(Struct, frozen=True):
         """Say whether the signature is that key's, over these bytes."""
         try:
             key.verify(base64.b64decode(self.signature_base64), self.statement_bytes)
-        except InvalidSignature:
+        except (InvalidSignature, ValueError):
             return False
         return True
 

@@ -2,36 +2,51 @@
 
 What is checked, and what each check finds:
 
-    body and columns of each revision agree         an edited row
+    body and columns of each revision agree         an edited row, one that cannot be read
     leaves of each log are numbered without gap     a removed or inserted row
     hashes of the bodies give every stored node     an edited body, swapped rows, an edited node
+    there is a key, and there are heads             a ledger that nothing was ever signed of
     every head's signature, number and predecessor  a forged, altered or removed head
     every head's root is the tree's at its size     history rewritten with all hashes recomputed
     no head is larger than its tree                 a cut tail, by the ledger's heads or any kept elsewhere
     positions do not lie behind a head's            a ledger set back
     the derived tables are what history gives       edited figures, outages, incidents, windows
 
+A row that cannot be read is a finding, and the check goes on with the next.
+
 An edit of windows together with all figures made from them shows when the ledger is compared with the
 topics (`portallink ledger rebuild --check`), whose chains the heads sign.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from msgspec import Struct
+from msgspec import Struct, structs
+from zstandard import ZstdError
 
 from streams.ledger.proof import merkle
-from streams.ledger.proof.heads import Position, SignedHead, Statement, key_id, read_positions, stored_heads
+from streams.ledger.proof.heads import SignedHead
+from streams.ledger.proof.rawrows import Raw, any_text, raw_rows
+from streams.ledger.proof.signed import (
+    Finding,
+    check_chain,
+    check_head,
+    check_kept,
+    read_heads,
+    read_positions,
+)
 from streams.ledger.store.days import link_lives
+from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.outage_years import year_rows
 from streams.ledger.store.regroup import group_all, incident_row
 from streams.ledger.store.rows import exclusion_decoder, outage_decoder
 from streams.ledger.store.schema import (
+    DERIVED,
     FIGURE_COLUMNS,
     exclusion_revisions,
     figures,
@@ -41,6 +56,7 @@ from streams.ledger.store.schema import (
     outage_scopes,
     outage_years,
     outages,
+    window_days,
 )
 from streams.ledger.store.settle import (
     counted_times,
@@ -56,16 +72,8 @@ from streams.model.calendar import DAY_MS, local_date, year_of
 Progress = Callable[[str], None]
 
 
-class Finding(Struct, frozen=True, order=True):
-    """Something that is not as it was signed or published; ``where`` names row, log or head."""
-
-    kind: str
-    where: str
-    what: str
-
-
 class Verified(Struct, frozen=True):
-    """The result: no finding means that nothing was found to differ."""
+    """The result: no finding means that nothing was found to differ from what was signed."""
 
     revisions: int
     leaves: int
@@ -83,11 +91,26 @@ def verify_ledger(
 ) -> Verified:
     """Recompute a ledger from its revisions and hold it to its heads and to those kept elsewhere.
 
-    ``key`` is the public key that heads must be signed by; without it signatures are not checked. With
-    ``derived`` off only history is checked, not what was counted from it.
+    ``key`` is the public key that heads must be signed by; without one nothing is known to be genuine, which
+    is a finding, as is a ledger without a head. With ``derived`` off only history is checked, not what was
+    counted from it.
     """
+    with any_text(connection):
+        return _verified(connection, key, kept_heads, derived=derived, progress=progress)
+
+
+def _verified(
+    connection: sa.Connection,
+    key: Ed25519PublicKey | None,
+    kept_heads: Iterable[SignedHead],
+    *,
+    derived: bool,
+    progress: Progress,
+) -> Verified:
     progress("revisions")
     findings: list[Finding] = []
+    if key is None:
+        findings.append(Finding("key", "public key", "there is none, so that no head is known to be genuine"))
     leaves, revisions = _leaves(connection, findings)
     progress("Merkle logs")
     trees = {log: _tree(connection, log, hashes, findings) for log, hashes in leaves.items()}
@@ -96,22 +119,31 @@ def verify_ledger(
         for log in _stored_logs(connection) - leaves.keys()
     ]
     progress("heads")
-    stored = stored_heads(connection)
+    stored = read_heads(connection, findings)
     kept = list(kept_heads)
-    findings += _check_chain(stored)
-    reached = {position.partition: position for position in read_positions(connection)}
+    if not stored:
+        findings.append(Finding("head", "heads", "there is none: nothing says what the ledger once held"))
+    findings += check_chain(stored)
+    reached = read_positions(connection, findings)
     for origin, head in [("", head) for head in stored] + [("kept ", head) for head in kept]:
-        findings += _check_head(origin, head, trees, reached, key)
-    findings += _check_kept(stored, kept)
+        findings += check_head(origin, head, trees, reached, key)
+    findings += check_kept(stored, kept)
     if derived:
+        progress("windows")
+        findings += [
+            Finding("row", row.where, what)
+            for row in raw_rows(connection, window_days)
+            for what in [*row.wrong()] or _not_packed(row)
+        ]
         progress("outages")
-        findings += _check_outages(connection)
+        findings += _going_on(connection, "outage", "outages", lambda: _check_outages(connection))
         for link in link_lives(connection):
             progress(link)
-            findings += _check_figures(connection, link)
-        findings += _check_outage_years(connection)
-        findings += _check_incidents(connection)
-    return Verified(revisions, sum(map(len, leaves.values())), len(stored) + len(kept), sorted(findings))
+            findings += _going_on(connection, "figures", link, partial(_check_figures, connection, link))
+        findings += _going_on(connection, "figures", "years", lambda: _check_outage_years(connection))
+        findings += _going_on(connection, "incident", "incidents", lambda: _check_incidents(connection))
+    worded = sorted({Finding(*(str(word) for word in structs.astuple(one))) for one in findings})
+    return Verified(revisions, sum(map(len, leaves.values())), len(stored) + len(kept), worded)
 
 
 class _Tree:
@@ -132,34 +164,67 @@ def _leaves(connection: sa.Connection, findings: list[Finding]) -> tuple[dict[st
     """Return the leaf hashes of each log in order, from the bodies of the revisions."""
     numbered: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
     revisions = 0
-    for table, decode, name in (
-        (outage_revisions, outage_decoder.decode, "outage"),
-        (exclusion_revisions, exclusion_decoder.decode, "exclusion"),
+    for table, decode in (
+        (outage_revisions, outage_decoder.decode),
+        (exclusion_revisions, exclusion_decoder.decode),
     ):
-        columns = [column.name for column in table.columns if column.name not in ("log", "leaf", "body")]
-        for row in connection.execute(sa.select(table)):
+        for row in raw_rows(connection, table):
             revisions += 1
-            where = f"{name} {row[0]} revision {row[1]}"
-            numbered[row.log].append((row.leaf, merkle.leaf_hash(bytes(row.body))))
-            try:
-                published = decode(bytes(row.body))
-            except msgspec.DecodeError as error:
-                findings.append(Finding("revision", where, f"its body is no revision: {error}"))
-                continue
-            findings.extend(
-                Finding("revision", where, f"`{column}` is {getattr(row, column)!r}, its body says otherwise")
-                for column in columns
-                if getattr(row, column) != getattr(published, column)
-            )
+            odd = list(row.wrong())
+            if not odd:
+                numbered[row["log"]].append((row["leaf"], merkle.leaf_hash(row["body"])))
+                odd = list(_unlike_body(row, decode))
+            findings.extend(Finding("revision", row.where, what) for what in odd)
     ordered = {}
     for log, entries in sorted(numbered.items()):
         entries.sort()
-        missing = set(range(entries[-1][0] + 1)) - {leaf for leaf, _ in entries}
-        findings.extend(
-            Finding("log", log, f"leaf {leaf} is missing: a revision was removed") for leaf in sorted(missing)
-        )
+        following = 0
+        for leaf, _ in entries:
+            if leaf > following:
+                gone = (
+                    f"leaf {following} is"
+                    if leaf == following + 1
+                    else f"leaves {following} to {leaf - 1} are"
+                )
+                findings.append(Finding("log", log, f"{gone} missing: a revision was removed"))
+            following = leaf + 1
         ordered[log] = [digest for _, digest in entries]
     return ordered, revisions
+
+
+def _unlike_body(row: Raw, decode: Callable[[bytes], Any]) -> Iterator[str]:
+    """Yield each column of a revision that says something else than its body."""
+    try:
+        published = decode(row["body"])
+    except (msgspec.DecodeError, RecursionError) as error:
+        yield f"its body is no revision: {error}"
+        return
+    for name, value in row.items():
+        if name not in ("log", "leaf", "body") and value != getattr(published, name):
+            yield f"`{name}` is {value!r}, its body says otherwise"
+
+
+def _going_on(
+    connection: sa.Connection, kind: str, where: str, check: Callable[[], Iterable[Finding]]
+) -> list[Finding]:
+    """Return what a check finds; where a row that it needs cannot be read, name the row."""
+    try:
+        return list(check())
+    except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, ZstdError) as error:
+        odd = [
+            Finding("row", row.where, what)
+            for table in DERIVED
+            for row in raw_rows(connection, table)
+            for what in row.wrong()
+        ]
+        return [*odd, Finding(kind, where, f"cannot be counted again: {error or type(error).__name__}")]
+
+
+def _not_packed(row: Raw) -> Iterator[str]:
+    try:
+        DayOfMinutes.unpack(row["day_ms"], row["columns"], row["details"])
+    except (ValueError, ZstdError) as error:
+        yield f"its minutes cannot be unpacked: {error}"
 
 
 def _stored_logs(connection: sa.Connection) -> set[str]:
@@ -169,76 +234,23 @@ def _stored_logs(connection: sa.Connection) -> set[str]:
 def _tree(connection: sa.Connection, log: str, hashes: list[bytes], findings: list[Finding]) -> _Tree:
     tree = _Tree(hashes)
     rows = connection.execute(
-        sa.select(log_nodes.c.level, log_nodes.c.position, log_nodes.c.hash).where(log_nodes.c.log == log)
+        sa.select(
+            log_nodes.c.level, log_nodes.c.position, sa.type_coerce(log_nodes.c.hash, sa.types.NullType())
+        ).where(log_nodes.c.log == log)
     )
-    stored = {(row.level, row.position): bytes(row.hash) for row in rows}
+    stored = {
+        (level, position): bytes(hash_) if isinstance(hash_, memoryview) else hash_
+        for level, position, hash_ in rows
+    }
     places = stored.keys() | tree.nodes.keys()
-    wrong = sorted(place for place in places if stored.get(place) != tree.nodes.get(place))
-    leaves = [position for level, position in wrong if level == 0]
+    wrong = [place for place in places if stored.get(place) != tree.nodes.get(place)]
+    leaves = sorted(position for level, position in wrong if level == 0 and isinstance(position, int))
     if leaves:
         shown = ", ".join(map(str, leaves[:5])) + (" …" if len(leaves) > 5 else "")
         findings.append(Finding("log", log, f"{len(leaves)} leaves are not those of the revisions: {shown}"))
     elif wrong:
         findings.append(Finding("log", log, f"{len(wrong)} nodes are not those of the leaves"))
     return tree
-
-
-def _check_chain(stored: list[SignedHead]) -> Iterator[Finding]:
-    previous = ""
-    for number, head in enumerate(stored, start=1):
-        statement = _statement(head)
-        if statement is None or statement.number != number or statement.previous != previous:
-            yield Finding(
-                "head", f"head {number}", "does not follow the one before: a head is gone or altered"
-            )
-            return
-        previous = hashlib.sha256(head.statement_bytes).hexdigest()
-
-
-def _statement(head: SignedHead) -> Statement | None:
-    try:
-        return head.statement()
-    except (msgspec.DecodeError, ValueError):
-        return None
-
-
-def _check_head(
-    origin: str,
-    head: SignedHead,
-    trees: dict[str, _Tree],
-    reached: dict[str, Position],
-    key: Ed25519PublicKey | None,
-) -> Iterator[Finding]:
-    statement = _statement(head)
-    if statement is None:
-        yield Finding("head", f"{origin}head", "is no statement that can be read")
-        return
-    where = f"{origin}head {statement.number}"
-    if key is not None and (head.key_id != key_id(key) or not head.is_signed_by(key)):
-        yield Finding("head", where, "is not signed by the key given")
-    for said in statement.logs:
-        tree = trees.get(said.log)
-        size = 0 if tree is None else tree.size
-        if tree is None or size < said.size:
-            cut = f"signed {said.size} leaves of {said.log}, the ledger has {size}: it was cut"
-            yield Finding("head", where, cut)
-        elif tree.root(said.size).hex() != said.root:
-            yield Finding("head", where, f"signed another root of the first {said.size} leaves of {said.log}")
-    for position in statement.positions:
-        now = reached.get(position.partition)
-        if now is None or now.next_offset < position.next_offset:
-            back = f"had read {position.partition} up to {position.next_offset}, the ledger has not"
-            yield Finding("head", where, back)
-        elif now.next_offset == position.next_offset and now.chain != position.chain:
-            yield Finding("head", where, f"signed another chain of {position.partition}")
-
-
-def _check_kept(stored: list[SignedHead], kept: list[SignedHead]) -> Iterator[Finding]:
-    present = {head.statement_base64 for head in stored}
-    for head in kept:
-        statement = _statement(head)
-        if statement is not None and head.statement_base64 not in present:
-            yield Finding("head", f"kept head {statement.number}", "is not among the heads of the ledger")
 
 
 def _check_outages(connection: sa.Connection) -> Iterator[Finding]:

@@ -1,0 +1,111 @@
+"""Archives to their members: tar as a stream, zip from a file that can be read at any place."""
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from io import RawIOBase
+from typing import IO, TYPE_CHECKING, BinaryIO, Final, cast
+
+from streams.ingest.intake.errors import CutOffError, IntakeError
+from streams.ingest.intake.unpack import OUTPUT_BYTES, Budget
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_BLOCK_BYTES: Final = 512
+_MAX_MEMBERS: Final = 100_000
+_ENCRYPTED: Final = 0x1
+_NOT_DATA: Final = ("__MACOSX/", ".DS_Store")
+
+Member = tuple[str, Iterator[bytes]]
+
+
+class Readable(RawIOBase):
+    """Pieces of bytes as a file that is read from beginning to end."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._ready = memoryview(b"")
+        self.last_block = b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        """Fill a buffer with what comes next; return how many bytes, 0 at the end."""
+        target = memoryview(buffer).cast("B")
+        while not self._ready:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._ready = memoryview(chunk)
+            self.last_block = (self.last_block + chunk[-_BLOCK_BYTES:])[-_BLOCK_BYTES:]
+        count = min(len(target), len(self._ready))
+        target[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+
+def tar_members(chunks: Iterable[bytes]) -> Iterator[Member]:
+    """Yield each file of a tar archive, its content to be read before the next.
+
+    Raise `CutOffError` where the archive does not end as one does, `IntakeError` where it is damaged.
+    """
+    source = Readable(chunks)
+    try:
+        with tarfile.open(fileobj=cast("BinaryIO", source), mode="r|") as archive:
+            for count, member in enumerate(archive):
+                _bound(count)
+                file = archive.extractfile(member) if member.isreg() else None
+                if file is not None and not _is_no_data(member.name):
+                    yield member.name, iter(lambda file=file: file.read(OUTPUT_BYTES), b"")  # type: ignore[misc]
+    except tarfile.TarError as error:
+        raise CutOffError(f"a tar archive that is cut off or damaged: {error}") from error
+    if source.last_block.strip(b"\0"):
+        raise CutOffError("a tar archive that is cut off: its end mark is missing")
+
+
+def zip_members(file: BinaryIO, budget: Budget) -> Iterator[Member]:
+    """Yield each file of a zip archive, its content to be read before the next.
+
+    Raise `IntakeError` where it cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            if "[Content_Types].xml" in names:
+                raise IntakeError("an Office document; save the sheet as CSV")
+            for count, member in enumerate(archive.infolist()):
+                _bound(count)
+                if member.is_dir() or _is_no_data(member.filename):
+                    continue
+                if member.flag_bits & _ENCRYPTED:
+                    raise IntakeError("a zip archive under a password; unpack it first: unzip FILE")
+                with archive.open(member) as content:
+                    yield member.filename, _counted(content, budget)
+    except zipfile.BadZipFile as error:
+        raise CutOffError(f"a zip archive that is cut off or damaged: {error}") from error
+    except (zlib.error, EOFError) as error:
+        raise IntakeError(f"a damaged zip archive: {error}") from error
+    except NotImplementedError as error:
+        raise IntakeError(
+            f"a zip archive of an unusual kind ({error}); unpack it first: unzip FILE"
+        ) from error
+
+
+def _counted(content: IO[bytes], budget: Budget) -> Iterator[bytes]:
+    while chunk := content.read(OUTPUT_BYTES):
+        budget.give(len(chunk))
+        yield chunk
+
+
+def _bound(count: int) -> None:
+    if count >= _MAX_MEMBERS:
+        raise IntakeError(f"an archive of more than {_MAX_MEMBERS:,} files; unpack it first")
+
+
+def _is_no_data(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return name.startswith(_NOT_DATA[0]) or base.startswith("._") or base == _NOT_DATA[1]

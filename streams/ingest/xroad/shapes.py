@@ -1,0 +1,224 @@
+"""What a document holds of operational monitoring: a record, several, or none; and why it cannot be used.
+
+Most documents are records under the names of PR-OPMON, decoded in one pass. What is none is looked at once
+more:
+
+- fields under other spellings: columns of the database (`request_in_ts`), folded to small letters, with
+  dots before
+- values of MongoDB's extended JSON (`{"$numberLong": "..."}`)
+- a record wrapped in something: Elasticsearch's `_source`, a message of a queue, a row of a database
+- the corrector's documents, which hold the records of both sides under `client` and `producer`
+- the lines between documents that Elasticsearch's bulk files have, which are no records and are passed over
+- open data, whose times are rounded to the hour: no outage can be told from them, so they are refused with
+  a word
+"""
+
+from collections.abc import Iterator, Mapping
+from re import compile as pattern
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from streams.ingest.xroad.record import Fields, XRoadRecord, reduce
+from streams.ingest.xroad.values import NotXRoadError, RejectedRecordError, Scalar, text_of
+
+WRAPPERS: Final = (
+    "_source",
+    "payload",
+    "value",
+    "message",
+    "record",
+    "document",
+    "doc",
+    "row",
+    "json",
+    "log",
+    "data",
+    "event",
+    "row_to_json",
+    "to_json",
+    "to_jsonb",
+    "_airbyte_data",
+)
+"""Names under which tools put a whole record, as an object or as its text."""
+MAX_WRAPPERS: Final = 4
+BULK_ACTIONS: Final = frozenset({"index", "create", "update"})
+CONTAINERS: Final = (
+    ("records",),
+    ("hits", "hits"),
+    ("data",),
+    ("items",),
+    ("results",),
+    ("rows",),
+    ("json_agg",),
+    ("documents",),
+)
+"""Where an answer or an export holds its array of records."""
+
+OPEN_DATA: Final = (
+    "open data, whose times are rounded to the hour: no outage can be told from them; take the records of "
+    "the security servers (getSecurityServerOperationalData) or of the collector's database"
+)
+NO_FIELDS: Final = (
+    "none of the fields of an operational-monitoring record is there; expected are records with requestInTs, "
+    "responseOutTs, succeeded"
+)
+HOUR_MS: Final = 3_600_000
+
+_ENCODED: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Fields)}
+_NAMES: Final = {encoded.lower(): name for name, encoded in _ENCODED.items()}
+_NUMBERS: Final = ("$numberLong", "$numberInt", "$numberDouble", "$numberDecimal", "$date")
+
+_record: Final = msgspec.json.Decoder(Fields)
+_object: Final = msgspec.json.Decoder(dict[str, Raw])
+_any: Final = msgspec.json.Decoder(Any)
+_HALF_A_PAIR: Final = pattern(
+    rb"(?<!\\)((?:\\\\)*+)"
+    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+def column_of(name: str) -> str | None:
+    """Return the field that a name stands for in any of its spellings, None where it stands for none.
+
+    >>> column_of("request_in_ts"), column_of("_source.requestInTs"), column_of("temperature")
+    ('requestInTs', 'requestInTs', None)
+    """
+    known = _NAMES.get(_folded(name))
+    return None if known is None else _ENCODED[known]
+
+
+def _folded(name: str) -> str:
+    return name.rpartition(".")[2].replace("_", "").replace("-", "").replace(" ", "").lower()
+
+
+def parse_records(document: bytes | Mapping[str, str]) -> list[XRoadRecord]:
+    """Return the records that a JSON object, or a row of a table by its column names, holds.
+
+    Raise `NotXRoadError` if it has nothing of X-Road, `RejectedRecordError` saying why if it is unusable.
+    """
+    if not isinstance(document, bytes):
+        return list(_records_of({name: value for name, value in document.items() if name}, 0))
+    try:
+        fields = _record.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return list(_records_of(_decoded(document), 0))
+    if fields.request_in_ts is None:
+        return list(_records_of(_decoded(document), 0))
+    try:
+        return [reduce(fields)]
+    except RejectedRecordError as error:
+        raise _told(error, _decoded(document)) from error
+
+
+def _decoded(document: bytes) -> dict[str, Raw]:
+    """Return the values of a JSON object, bad text in it replaced; raise `NotXRoadError` where it is none."""
+    try:
+        return _object.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError) as first:
+        try:
+            return _object.decode(_mended(document))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise NotXRoadError(f"not a JSON object: {_reason(first)}") from first
+
+
+def _mended(document: bytes) -> bytes:
+    """Replace bytes that are no UTF-8 and halves of surrogate pairs, which cut-off texts end with."""
+    valid = document.decode("utf-8", "replace").encode()
+    return _HALF_A_PAIR.sub(lambda found: found[1] + (found[2] or b"\\ufffd"), valid)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "a text in it is not UTF-8"
+    return str(error).removeprefix("JSON is malformed: ")
+
+
+def _records_of(values: Mapping[str, Any], wrapped: int) -> Iterator[XRoadRecord]:
+    if "client" in values and "producer" in values:
+        yield from _both_sides(values)
+        return
+    fields = _fields_of(values)
+    if fields == Fields():
+        if len(values) == 1 and next(iter(values)) in BULK_ACTIONS:
+            return
+        yield from _unwrapped(values, wrapped)
+        return
+    try:
+        record = reduce(fields)
+    except RejectedRecordError as error:
+        raise _told(error, values) from error
+    yield record
+
+
+def _both_sides(values: Mapping[str, Any]) -> Iterator[XRoadRecord]:
+    """Yield the records of the corrector's document; a side that saw nothing is null."""
+    found = False
+    for side in ("client", "producer"):
+        held = _value(values[side])
+        if isinstance(held, dict):
+            found = True
+            fields = _fields_of(held)
+            fields.security_server_type = fields.security_server_type or side
+            fields.x_request_id = fields.x_request_id or _scalar("xRequestId", values.get("xRequestId"))
+            yield reduce(fields)
+    if not found:
+        raise NotXRoadError("a document of client and producer in which both are empty")
+
+
+def _unwrapped(values: Mapping[str, Any], wrapped: int) -> Iterator[XRoadRecord]:
+    for name in WRAPPERS:
+        held = _value(values.get(name))
+        if isinstance(held, str) and held.lstrip()[:1] == "{":
+            held = _decoded(held.encode("utf-8", "replace"))
+        if isinstance(held, dict) and wrapped < MAX_WRAPPERS:
+            yield from _records_of(held, wrapped + 1)
+            return
+    raise NotXRoadError(NO_FIELDS)
+
+
+def _fields_of(values: Mapping[str, Any]) -> Fields:
+    """Return the fields under whatever spelling of their names; nothing else is decoded."""
+    fields = Fields()
+    for name, value in values.items():
+        known = _NAMES.get(_folded(name))
+        if known is not None and getattr(fields, known) is None:
+            setattr(fields, known, _scalar(name, value))
+    return fields
+
+
+def _scalar(name: str, value: Any) -> Scalar:
+    held = _value(value)
+    if isinstance(held, dict):
+        held = next((_scalar(name, held[kind]) for kind in _NUMBERS if kind in held), None)
+        if held is None:
+            raise RejectedRecordError(f"{column_of(name)} is an object")
+    if isinstance(held, list):
+        if len(held) != 1:  # Elasticsearch gives each of its `fields` as a list
+            raise RejectedRecordError(f"{column_of(name)} is a list")
+        held = held[0]
+    return held if held is None or isinstance(held, str | int | float | bool) else None
+
+
+def _value(value: Any) -> Any:
+    """Return a value, decoded where it is not yet; what cannot be decoded is nothing."""
+    if not isinstance(value, Raw):
+        return value
+    text = bytes(value)
+    if text.startswith(b"{"):  # its values stay as they are: not all of them may be looked at
+        return _decoded(text)
+    try:
+        return _any.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _any.decode(_mended(text))
+
+
+def _told(error: RejectedRecordError, values: Mapping[str, Any]) -> RejectedRecordError:
+    """Return the reason that a reader can do something about, where the fields show one."""
+    names = {name.replace("_", "").lower() for name in values}
+    if "responseoutts" not in names and {"requestindate", "totalduration"} & names:
+        started = text_of(_scalar("requestInTs", values.get("requestInTs", values.get("request_in_ts"))))
+        if started.isdecimal() and int(started) % HOUR_MS == 0:
+            return RejectedRecordError(OPEN_DATA)
+    return error

@@ -1,0 +1,128 @@
+r"""One value of a record, as JSON, CSV converters, databases and object mappers write it.
+
+Numbers may be text (`"1750032000000"`, `"200.0"`), nothing may be a word (`None`, `NULL`, `NaN`, `\N`,
+`-`), flags may be letters (`t`, `f`), times may be ISO 8601 with a zone. Whatever else stands there is
+refused by the field's name; the value itself is never repeated.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+Scalar = str | int | float | bool | None
+
+EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
+LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
+NOTHING: Final = frozenset({"", "none", "null", "nil", "nan", "nat", "na", "n/a", "undefined", "\\n", "-"})
+FLAGS: Final = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False),
+}
+_NO_TIME: Final = (0, -1)
+"""What stands for no time in records and in databases without NULL."""
+
+
+class RejectedRecordError(ValueError):
+    """A record that cannot be used; the message says why and never repeats a value."""
+
+
+class NotXRoadError(RejectedRecordError):
+    """A record with none of the fields of operational monitoring."""
+
+
+def text_of(value: Scalar) -> str:
+    """Return a text, empty where there is none.
+
+    >>> text_of(" a "), text_of(100.0), text_of("NULL")
+    ('a', '100', '')
+    """
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = value.strip() if isinstance(value, str) else str(value)
+    return "" if text.lower() in NOTHING else text
+
+
+def time_of(value: Scalar, name: str) -> int | None:
+    """Return epoch milliseconds, None where a record has no such time.
+
+    >>> time_of("1750032000000.0", ""), time_of("2025-06-16T07:00:00+07:00", ""), time_of(-1, "")
+    (1750032000000, 1750032000000, None)
+    """
+    number = _whole(value)
+    if number is None and isinstance(value, str):
+        if not text_of(value):
+            return None
+        number = _iso_ms(value.strip(), name)
+    if number is None and value is not None:
+        raise RejectedRecordError(f"{name} is not a whole number of milliseconds")
+    if number is None or number in _NO_TIME:
+        return None
+    if EARLIEST_MS <= number < LATEST_MS:
+        return number
+    for unit, factor in (("seconds", 1000), ("microseconds", 1 / 1000), ("nanoseconds", 1 / 1_000_000)):
+        if EARLIEST_MS <= number * factor < LATEST_MS:
+            raise RejectedRecordError(f"{name} is in {unit}, not in milliseconds")
+    raise RejectedRecordError(f"{name} is outside the years 2000 to 2099")
+
+
+def status_of(value: Scalar) -> int | None:
+    """Return an HTTP status, None where there is none; 0 stands for none.
+
+    >>> status_of("200.0"), status_of(0), status_of("None")
+    (200, None, None)
+    """
+    status = _whole(value)
+    if status == 0 or (status is None and isinstance(value, str) and not text_of(value)) or value is None:
+        return None
+    if isinstance(value, bool) or status is None or not 100 <= status <= 599:
+        raise RejectedRecordError("statusCode is not an HTTP status")
+    return status
+
+
+def flag_of(value: Scalar) -> bool | None:
+    r"""Return a flag, None where there is none.
+
+    >>> flag_of("t"), flag_of(0), flag_of("\\N")
+    (True, False, None)
+    """
+    if value is None or (isinstance(value, str) and not text_of(value)):
+        return None
+    flag = FLAGS.get(str(value).strip().lower())
+    if flag is None:
+        raise RejectedRecordError("succeeded is neither true nor false")
+    return flag
+
+
+def _whole(value: Scalar) -> int | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        digits = value.strip().removesuffix(".0")
+        return (
+            int(digits)
+            if digits.lstrip("-").isdecimal() and digits.isascii() and len(digits) < 25
+            else _float(digits)
+        )
+    return int(value) if value.is_integer() else None
+
+
+def _float(text: str) -> int | None:
+    """Return the whole number that a text like `1.750032e+12` stands for, None where it stands for none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _iso_ms(text: str, name: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise RejectedRecordError(f"{name} is not a whole number of milliseconds") from None
+    if moment.tzinfo is None:
+        raise RejectedRecordError(f"{name} is a date without a time zone")
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -1,0 +1,48 @@
+"""Multi-window, multi-burn-rate alerts on each link's error budget (Google SRE workbook, ch. 5)."""
+
+from streams.watch.alerts.alert import LINK, Alert
+from streams.watch.promql import WINDOWS
+from streams.watch.recording import BUDGET, rate_name, ratio_name
+from streams.watch.settings import FAST_BURN, WatchSettings
+
+
+def slo_alerts(settings: WatchSettings, pace: float) -> list[Alert]:
+    """Return the multi-window, multi-burn-rate alerts (Google SRE workbook, ch. 5)."""
+    dashboard = "portallink-slo?var-link={{ $labels.link | urlquery }}"
+
+    def burn(long: str, short: str, factor: float) -> str:
+        # Both windows must burn: the long one for significance, the short one so that the alert ends soon.
+        failures = f"{rate_name('lookup_failures', long)} * {WINDOWS[long] / pace:.15g}"
+        return (
+            f"({ratio_name(long)} > {factor:g} * {BUDGET} and {ratio_name(short)} > {factor:g} * {BUDGET}"
+            f" and {failures} >= {settings.lookups.minimum_failures})"
+        )
+
+    return [
+        Alert(
+            name="PortallinkErrorBudgetBurnFast",
+            expr=f"{burn('1h', '5m', FAST_BURN)} or {burn('6h', '30m', 6)}",
+            severity="page",
+            incident=LINK,
+            dashboard=dashboard,
+            summary="{{ $labels.link }} burns its error budget fast",
+            summary_vi="{{ $labels.link }} tiêu hao nhanh ngân sách lỗi",
+            description="{{ $value | humanizePercentage }} of the lookups over {{ $labels.link }} fail;"
+            " at this rate the month's budget is gone within days.",
+            description_vi="{{ $value | humanizePercentage }} lượt tra cứu qua {{ $labels.link }} thất"
+            " bại; với tốc độ này ngân sách lỗi của tháng sẽ hết trong vài ngày.",
+        ),
+        Alert(
+            name="PortallinkErrorBudgetBurnSlow",
+            expr=f"{burn('1d', '2h', 3)} or {burn('3d', '6h', 1)}",
+            severity="ticket",
+            incident=LINK,
+            dashboard=dashboard,
+            summary="{{ $labels.link }} burns its error budget steadily",
+            summary_vi="{{ $labels.link }} tiêu hao dần ngân sách lỗi",
+            description="{{ $value | humanizePercentage }} of the lookups over {{ $labels.link }} have"
+            " failed for a long time: the month's budget will not last.",
+            description_vi="{{ $value | humanizePercentage }} lượt tra cứu qua {{ $labels.link }} thất"
+            " bại kéo dài: ngân sách lỗi của tháng sẽ không đủ.",
+        ),
+    ]

@@ -1,0 +1,112 @@
+"""Alerts on the pipeline itself."""
+
+from streams.watch.alerts.alert import PIPELINE, Alert
+from streams.watch.promql import Span
+from streams.watch.settings import WatchSettings
+
+
+def pipeline_alerts(settings: WatchSettings, span: Span) -> list[Alert]:
+    """Return the alerts on the pipeline itself."""
+    pipeline, dashboard = settings.pipeline, "portallink-pipeline"
+    window = span(600)
+    records = f"sum by (stage) (rate(portallink_records_total[{window}]))"
+    rejected = f'sum by (stage) (rate(portallink_records_total{{result="dead_letter"}}[{window}]))'
+    absent = " or ".join(f'absent(portallink_build_info{{stage="{stage}"}})' for stage in pipeline.stages)
+    alerts = [
+        Alert(
+            name="PortallinkWatchdog",
+            expr="vector(1)",
+            severity="none",
+            incident="watchdog",
+            dashboard=dashboard,
+            summary="Alerting works",
+            summary_vi="Hệ thống cảnh báo đang hoạt động",
+            description="This alert always fires. Its receiver must raise the alarm when it stops coming.",
+            description_vi="Cảnh báo này luôn được gửi. Bên nhận phải báo động khi không còn nhận được.",
+        ),
+        Alert(
+            name="PortallinkStageAbsent",
+            expr=absent,
+            for_seconds=pipeline.absent_for_seconds,
+            severity="page",
+            incident=PIPELINE,
+            dashboard=dashboard,
+            summary="No {{ $labels.stage }} process is running",
+            summary_vi="Không có tiến trình {{ $labels.stage }} nào đang chạy",
+            description="Prometheus reaches no {{ $labels.stage }} process: nothing said about links is"
+            " current.",
+            description_vi="Prometheus không thấy tiến trình {{ $labels.stage }}: mọi thông tin về kết"
+            " nối hiện không còn cập nhật.",
+        ),
+        Alert(
+            name="PortallinkTargetDown",
+            expr='up{job="portallink"} == 0',
+            for_seconds=pipeline.absent_for_seconds,
+            severity="ticket",
+            incident=PIPELINE,
+            dashboard=dashboard,
+            summary="{{ $labels.instance }} does not answer",
+            summary_vi="{{ $labels.instance }} không phản hồi",
+            description="Prometheus cannot scrape {{ $labels.instance }}; others may still share its work.",
+            description_vi="Prometheus không đọc được số liệu của {{ $labels.instance }}; tiến trình khác"
+            " có thể vẫn gánh phần việc này.",
+        ),
+        Alert(
+            name="PortallinkDeadLetters",
+            expr=f"{rejected} / {records} > {pipeline.dead_letter_share}",
+            for_seconds=120,
+            severity="page",
+            incident=PIPELINE,
+            dashboard=dashboard,
+            summary="{{ $labels.stage }} rejects records",
+            summary_vi="{{ $labels.stage }} loại bỏ bản ghi",
+            description="{{ $value | humanizePercentage }} of the records that {{ $labels.stage }} reads"
+            " go to the dead-letter topic: likely a wrong deploy of a sender.",
+            description_vi="{{ $value | humanizePercentage }} bản ghi mà {{ $labels.stage }} đọc bị"
+            " chuyển sang hàng lỗi: có thể bên gửi vừa triển khai sai.",
+        ),
+        Alert(
+            name="PortallinkConsumerLag",
+            expr=f"sum by (stage) (portallink_consumer_lag_records) > {pipeline.consumer_lag_records}",
+            for_seconds=600,
+            severity="ticket",
+            incident=PIPELINE,
+            dashboard=dashboard,
+            summary="{{ $labels.stage }} falls behind",
+            summary_vi="{{ $labels.stage }} xử lý không kịp",
+            description="{{ $labels.stage }} has {{ $value | humanize }} records still to read.",
+            description_vi="{{ $labels.stage }} còn {{ $value | humanize }} bản ghi chưa đọc.",
+        ),
+        Alert(
+            name="PortallinkLabelLimit",
+            expr='sum(portallink_lookups_total{link="other"}) > 0',
+            severity="ticket",
+            incident=PIPELINE,
+            dashboard=dashboard,
+            summary="More links than the metrics may hold",
+            summary_vi="Số kết nối vượt giới hạn số liệu",
+            description="Links beyond the bound are counted together as `other`; outages are still found for"
+            " each, but rates and budgets are not.",
+            description_vi="Các kết nối vượt giới hạn được gộp chung là `other`; gián đoạn vẫn được phát hiện"
+            " từng kết nối, nhưng tỷ lệ và ngân sách thì không.",
+        ),
+    ]
+    if pipeline.watermark_lag_seconds is not None:
+        alerts.append(
+            Alert(
+                name="PortallinkWatermarkLag",
+                expr="max by (stage) (portallink_watermark_lag_seconds) > "
+                + str(pipeline.watermark_lag_seconds),
+                for_seconds=120,
+                severity="page",
+                incident=PIPELINE,
+                dashboard=dashboard,
+                summary="{{ $labels.stage }} lags {{ $value | humanizeDuration }} behind the present",
+                summary_vi="{{ $labels.stage }} chậm {{ $value | humanizeDuration }} so với hiện tại",
+                description="The watermark of {{ $labels.stage }} stands still or creeps: what is shown"
+                " of links is {{ $value | humanizeDuration }} old.",
+                description_vi="Mốc thời gian của {{ $labels.stage }} đứng yên hoặc tiến chậm: trạng thái"
+                " kết nối đang hiển thị đã cũ {{ $value | humanizeDuration }}.",
+            )
+        )
+    return alerts
