@@ -12,6 +12,7 @@ from streams.serve.runbooks import as_markdown, runbooks
 from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import load_settings
 from tools.dashboards.build import BOARDS, dashboard_files
+from tools.kubernetes import kubernetes_files
 from tools.metric_docs import metrics_document
 
 
@@ -28,6 +29,7 @@ def generated(root: Path) -> dict[Path, str]:
         },
         **{dashboards / name: text for name, text in dashboard_files(settings.urls).items()},
         **{root / "docs" / "runbooks" / f"{name}.md": as_markdown(name) for name in runbooks()},
+        **{root / "deploy" / "kubernetes" / name: text for name, text in kubernetes_files(rules).items()},
         root / "docs" / "metrics.md": metrics_document(BOARDS, rules),
     }
 

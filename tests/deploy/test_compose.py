@@ -8,11 +8,10 @@ from pathlib import Path
 
 import compose_spec
 import pytest
-import typer
 import yaml
+from command_lines import USAGE_ERROR, parse
 
 import streams
-from streams.cli import app
 from streams.servers.debian import find_program
 from streams.servers.errors import PartUnavailableError
 from streams.servers.jars import kafka_version
@@ -57,24 +56,6 @@ def test_the_parser_refuses_what_is_wrong(spoil):
     spoil(spoilt["services"])
     with pytest.raises(ValueError, match=r"detect|grafana"):
         compose_spec.PyCompose.from_yaml(yaml.safe_dump(spoilt)).validate()
-
-
-# Typer carries its own click; this is its class of what a command line can get wrong.
-USAGE_ERROR = typer.BadParameter.__bases__[0]
-
-
-def parse(arguments: list[str]) -> str:
-    """Parse a command line as `portallink` would, without running it; return the command's name."""
-    command = typer.main.get_command(app)
-    context = command.make_context("portallink", list(arguments), resilient_parsing=False)
-    path, rest = [], list(arguments)
-    while hasattr(command, "resolve_command"):
-        name, command, rest = command.resolve_command(context, rest)
-        path.append(name)
-        if hasattr(command, "resolve_command"):
-            context = command.make_context(name, list(rest), parent=context)
-    command.make_context(path[-1], rest, parent=context)
-    return " ".join(path)
 
 
 @pytest.mark.parametrize("name", STAGES)
