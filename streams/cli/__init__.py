@@ -44,6 +44,7 @@ COMMANDS = {
         "The topics as declared in schemas/, on the broker of KAFKA_BOOTSTRAP_SERVERS.",
     ),
     "run": Command("run:app", RUN, "Run one stage as a process."),
+    "rules": Command("rules:app", RUN, "Rules of detection: from when on, by whom and why."),
     "watch": Command("watch:app", RUN, "Prometheus rules and Alertmanager routing from deploy/slo.yaml."),
     "simulate": Command(
         "simulate:simulate",

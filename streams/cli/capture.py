@@ -31,7 +31,7 @@ def capture(
         list[str] | None,
         typer.Option(
             help="TOPIC, TOPIC/PARTITION or TOPIC/PARTITION=FIRST:NEXT (offsets, half-open); repeatable "
-            "[default: the two event topics]."
+            "[default: the two event topics and link.rules]."
         ),
     ] = None,
     since: Annotated[str | None, typer.Option(help="From this time on, by the broker's clock.")] = None,
@@ -44,6 +44,9 @@ def capture(
             f"joins kept. Or the key itself in {KEY_VARIABLE}."
         ),
     ] = None,
+    suffix: Annotated[
+        str, typer.Option(help="Suffix of the topics' names on the broker; the log has them without.")
+    ] = "",
     bootstrap_servers: Annotated[
         str | None, typer.Option(help="Broker [default: KAFKA_BOOTSTRAP_SERVERS].")
     ] = None,
@@ -79,6 +82,7 @@ def capture(
                     until_ms=until_ms,
                     pseudonymiser=pseudonymiser,
                     progress=progress,
+                    topic_names={one.topic: f"{one.topic}-{suffix}" for one in wishes} if suffix else None,
                 )
             )
         except (CaptureError, LogFileError) as error:

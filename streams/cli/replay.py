@@ -37,7 +37,8 @@ def replay(
         float | None, typer.Option(help="So many times as fast as logged [default: flat out].", min=0.001)
     ] = None,
     topic: Annotated[
-        list[str] | None, typer.Option(help="Topics to replay [default: the two event topics]; repeatable.")
+        list[str] | None,
+        typer.Option(help="Topics to replay [default: the two event topics and link.rules]; repeatable."),
     ] = None,
     since: Annotated[str | None, typer.Option(help="Seek: from this time on, by the broker's clock.")] = None,
     until: Annotated[str | None, typer.Option(help="Up to this time, not included.")] = None,

@@ -43,10 +43,12 @@ class RulesReader:
             consumer = self._consumer or await self._open()
             sources = sorted(consumer.assignment())
             ends = await consumer.end_offsets(sources)
-            while any([await consumer.position(source) < ends[source] for source in sources]):
+            while behind := [source for source in sources if await consumer.position(source) < ends[source]]:
+                consumer.resume(*behind)
                 for source, records in (await consumer.getmany(timeout_ms=1000)).items():
                     for record in records:
                         self._take(source, record)
+            consumer.pause(*sources)  # else a waiting fetch holds up the next question for the ends
             self._known_until_ms = now_ms + self.rules.lead_ms
 
     async def close(self) -> None:

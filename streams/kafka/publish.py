@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams.logs.line import LOGGED_AT_HEADER
+from streams.model.events import RULES
 from streams.model.record import Record
 
 BATCH_BYTES: Final = 256 * 1024
@@ -216,7 +217,8 @@ async def publish(
 
     `connection` holds the client options of aiokafka (`bootstrap_servers` and the rest). `topic_names`
     renames topics. At `speed` the records leave that many times faster than they were logged
-    (`logged_at_ms`), flat out if it is None; `pace` brings its own speed and can pause and stop it.
+    (`logged_at_ms`), flat out if it is None; `pace` brings its own speed and can pause and stop it. Rules
+    leave at once: they may be months older than what they judge.
     `progress` is called with the count confirmed so far. Raises PublishError, and what `records` raises:
     everything before the failing record is then confirmed.
     """
@@ -224,7 +226,8 @@ async def publish(
     async with Publisher(connection, topic_names=topic_names, progress=progress) as publisher:
         try:
             for number, record in enumerate(records):
-                if pace.paused or pace.wait_seconds(record.logged_at_ms) > SHORTEST_SLEEP_SECONDS:
+                early_seconds = 0.0 if record.topic == RULES else pace.wait_seconds(record.logged_at_ms)
+                if pace.paused or early_seconds > SHORTEST_SLEEP_SECONDS:
                     await publisher.flush()
                     await pace.wait(record.logged_at_ms)
                 elif number % BREATH_RECORDS == 0:

@@ -26,6 +26,7 @@ from streams.logs.folder import (
     write_segment,
 )
 from streams.logs.pseudonym import Pseudonymiser
+from streams.model.events import RULES
 from streams.model.record import Record
 
 SEGMENT_RECORDS: Final = 50_000
@@ -63,12 +64,16 @@ async def capture(
     until_ms: int | None = None,
     pseudonymiser: Pseudonymiser | None = None,
     progress: Callable[[Progress], None] | None = None,
+    topic_names: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Capture what is wished into a folder, or go on with a capture begun there; return its manifest.
 
-    ``[since_ms, until_ms)`` selects by the broker's time. Raises CaptureError, OSError from writing (all
-    whole segments are kept), LogFileError if the folder holds something else.
+    Topics are wished, and stand in the log, by the keys of ``topic_names``, whose values are the names on
+    the broker; a topic without one has the same name there. ``[since_ms, until_ms)`` selects by the broker's
+    time; rules are captured whole, as they judge what comes after them. Raises CaptureError, OSError from
+    writing (all whole segments are kept), LogFileError if the folder holds something else.
     """
+    names = topic_names or {}
     consumer = AIOKafkaConsumer(
         **connection,
         enable_auto_commit=False,
@@ -78,7 +83,7 @@ async def capture(
     )
     try:
         await consumer.start()
-        ranges = await _ranges(consumer, wishes, await _partitions(connection), since_ms)
+        ranges = await _ranges(consumer, wishes, await _partitions(connection), since_ms, names)
         manifest = _begin(
             folder,
             Manifest(
@@ -92,7 +97,7 @@ async def capture(
             ),
         )
         for wanted in manifest.ranges:
-            await _capture_range(consumer, folder, manifest, wanted, pseudonymiser, progress)
+            await _capture_range(consumer, folder, manifest, wanted, pseudonymiser, progress, names)
     except KafkaError as error:
         raise CaptureError(f"the broker does not give the records: {error!r}") from error
     finally:
@@ -145,19 +150,22 @@ async def _partitions(connection: Mapping[str, Any]) -> dict[str, list[int]]:
 
 
 async def _ranges(
-    consumer: AIOKafkaConsumer, wishes: Sequence[Wish], present: Mapping[str, list[int]], since_ms: int | None
+    consumer: AIOKafkaConsumer,
+    wishes: Sequence[Wish],
+    present: Mapping[str, list[int]],
+    since_ms: int | None,
+    names: Mapping[str, str],
 ) -> list[Range]:
     ranges = []
     for wish in wishes:
-        partitions = present.get(wish.topic)
+        topic = names.get(wish.topic, wish.topic)
+        partitions = present.get(topic)
         if not partitions:
-            raise CaptureError(f"topic {wish.topic} is not on the broker")
+            raise CaptureError(f"topic {topic} is not on the broker")
         if wish.partition is not None and wish.partition not in partitions:
-            raise CaptureError(f"topic {wish.topic} has no partition {wish.partition}")
+            raise CaptureError(f"topic {topic} has no partition {wish.partition}")
         chosen = partitions if wish.partition is None else [wish.partition]
-        ranges += [
-            await _range(consumer, wish, TopicPartition(wish.topic, each), since_ms) for each in chosen
-        ]
+        ranges += [await _range(consumer, wish, TopicPartition(topic, each), since_ms) for each in chosen]
     return sorted(ranges, key=lambda part: (part.topic, part.partition))
 
 
@@ -173,11 +181,11 @@ async def _range(
         )
     first = begin if wish.first_offset is None else min(wish.first_offset, end)
     end = end if wish.next_offset is None else min(wish.next_offset, end)
-    if since_ms is not None:
+    if since_ms is not None and wish.topic != RULES:
         # No record is logged after it was appended, so nothing before this offset can be in time.
         found = (await consumer.offsets_for_times({source: since_ms}))[source]
         first = max(first, end if found is None else min(found.offset, end))
-    return Range(source.topic, source.partition, first, max(first, end), first)
+    return Range(wish.topic, source.partition, first, max(first, end), first)
 
 
 async def _capture_range(
@@ -187,13 +195,18 @@ async def _capture_range(
     wanted: Range,
     pseudonymiser: Pseudonymiser | None,
     progress: Callable[[Progress], None] | None,
+    names: Mapping[str, str],
 ) -> None:
-    async for records, next_offset in _segments(consumer, wanted):
+    source = TopicPartition(names.get(wanted.topic, wanted.topic), wanted.partition)
+    async for records, next_offset in _segments(consumer, wanted, source):
         kept = [
             record if pseudonymiser is None else pseudonymiser.record(record)
             for record in records
-            if (manifest.since_ms is None or record.logged_at_ms >= manifest.since_ms)
-            and (manifest.until_ms is None or record.logged_at_ms < manifest.until_ms)
+            if record.topic == RULES
+            or (
+                (manifest.since_ms is None or record.logged_at_ms >= manifest.since_ms)
+                and (manifest.until_ms is None or record.logged_at_ms < manifest.until_ms)
+            )
         ]
         if kept:
             manifest.segments.append(write_segment(folder, manifest.file_format, kept))
@@ -205,9 +218,10 @@ async def _capture_range(
             progress(Progress(done, total, manifest.records))
 
 
-async def _segments(consumer: AIOKafkaConsumer, wanted: Range) -> AsyncIterator[tuple[list[Record], int]]:
+async def _segments(
+    consumer: AIOKafkaConsumer, wanted: Range, source: TopicPartition
+) -> AsyncIterator[tuple[list[Record], int]]:
     """Yield a range's records a segment at a time, each with the offset to go on from."""
-    source = TopicPartition(wanted.topic, wanted.partition)
     if wanted.next_offset >= wanted.end_offset:
         return
     records: list[Record] = []
@@ -215,7 +229,7 @@ async def _segments(consumer: AIOKafkaConsumer, wanted: Range) -> AsyncIterator[
     try:
         async for messages in read_range(consumer, source, wanted.next_offset, wanted.end_offset):
             for message in messages:
-                records.append(record_of(message, message.topic))
+                records.append(record_of(message, wanted.topic))
                 size += len(records[-1].value)
                 if len(records) >= SEGMENT_RECORDS or size >= SEGMENT_BYTES:
                     yield records, message.offset + 1

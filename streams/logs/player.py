@@ -10,15 +10,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from streams.model.events import LOOKUPS, SUBMISSIONS
+from streams.model.events import LOOKUPS, RULES, SUBMISSIONS
 from streams.model.record import Record
 
-INPUT_TOPICS: Final = (SUBMISSIONS, LOOKUPS)
+INPUT_TOPICS: Final = (SUBMISSIONS, LOOKUPS, RULES)
 """What is played unless topics are named: results in a log would be made anew by the stages."""
 
 
 class Selection(Struct, frozen=True):
-    """Which records of a log to play: `[since_ms, until_ms)` by broker time, then `skip`, then `limit`."""
+    """Which records of a log to play: `[since_ms, until_ms)` by broker time, then `skip`, then `limit`.
+
+    Rules are played whatever their time: they judge what comes after them.
+    """
 
     topics: tuple[str, ...] = INPUT_TOPICS
     since_ms: int | None = None
@@ -31,12 +34,14 @@ class Selection(Struct, frozen=True):
         chosen = (
             record
             for record in records
-            if record.topic in self.topics
-            and (self.since_ms is None or record.logged_at_ms >= self.since_ms)
-            and (self.until_ms is None or record.logged_at_ms < self.until_ms)
+            if record.topic in self.topics and (record.topic == RULES or self._in_time(record.logged_at_ms))
         )
         stop = None if self.limit is None else self.skip + self.limit
         return islice(chosen, self.skip, stop)
+
+    def _in_time(self, logged_at_ms: int) -> bool:
+        from_ms = logged_at_ms if self.since_ms is None else self.since_ms
+        return from_ms <= logged_at_ms and (self.until_ms is None or logged_at_ms < self.until_ms)
 
 
 def looped(open_log: Callable[[], Iterable[Record]], times: int) -> Iterator[Record]:

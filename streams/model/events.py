@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 LOOKUPS: Final = "npd.lookups"
+RULES: Final = "link.rules"
+"""Not events, but what they are judged by: read, captured and replayed with them."""
 SUBMISSIONS: Final = "portal.submissions"
 
 type_tag: Final = "type"

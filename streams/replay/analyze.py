@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from streams.detect.rule.cusum import Rule
-from streams.detect.rule.rules import RULES_TOPIC, Rules
+from streams.detect.rule.rules import Rules
 from streams.detect.rule.rules import decode as decode_rule
 from streams.logs.file import chunked, read_partitions, seldom_collected
 from streams.measure.meter import DeadLetter
@@ -115,7 +115,7 @@ class Analysis:
             effective_ms = self.rules.take(decode_rule(value), logged_at_ms)
         except (msgspec.DecodeError, ValueError) as error:
             letter = DeadLetter(offset, logged_at_ms, "wrong_shape", str(error), key, value)
-            self.dead_letters.append((RULES_TOPIC, partition, letter))
+            self.dead_letters.append((events.RULES, partition, letter))
             self.records.dead_letter += 1
             return []
         if effective_ms is None:

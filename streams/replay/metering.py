@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct, field
 
-from streams.detect.rule.rules import RULES_TOPIC
 from streams.measure.decode import DECODERS
 from streams.measure.meter import DeadLetter, Meter, SubmissionCounter
 from streams.model import events
@@ -60,7 +59,7 @@ def metered(
     for chunk in chunks:
         batch = Batch(sum(map(len, chunk.values())))
         for (topic, partition), entries in chunk.items():
-            if topic == RULES_TOPIC:
+            if topic == events.RULES:
                 batch.rules += [(partition, entry) for entry in entries]
             elif topic not in DECODERS:
                 batch.ignored += len(entries)

@@ -16,7 +16,6 @@ from streams.detect.rule.cusum import Rule
 from streams.detect.rule.normal import BLOCK_MS
 from streams.detect.rule.rules import (
     GRID_MS,
-    RULES_TOPIC,
     Rules,
     decode,
     grid_after_ms,
@@ -24,7 +23,7 @@ from streams.detect.rule.rules import (
     next_revision,
 )
 from streams.model.canonical import encode
-from streams.model.events import Heartbeat, LookupCompleted
+from streams.model.events import RULES, Heartbeat, LookupCompleted
 from streams.model.record import Record
 from streams.model.settings import DetectSettings
 from streams.replay.analyze import analyze
@@ -260,9 +259,9 @@ def test_a_log_that_holds_rules_is_judged_by_them_wherever_they_stand():
         records.append(Record("npd.lookups", told.partition, offset, told.told_ms, key, encode(told.event)))
     revision = stricter()
     rules = [
-        Record(RULES_TOPIC, 0, 0, START_MS, revision.key, encode(revision)),
-        Record(RULES_TOPIC, 0, 1, START_MS, revision.key, encode(revision)),
-        Record(RULES_TOPIC, 0, 2, START_MS, b"", b"{}"),
+        Record(RULES, 0, 0, START_MS, revision.key, encode(revision)),
+        Record(RULES, 0, 1, START_MS, revision.key, encode(revision)),
+        Record(RULES, 0, 2, START_MS, b"", b"{}"),
     ]
     first, last, alone = analyze([*rules, *records]), analyze([*records, *rules]), analyze(records)
     assert first.outages == last.outages

@@ -24,7 +24,6 @@ from msgspec import Meta, Struct, structs
 from streams.detect.rule.cusum import Rule
 from streams.model.events import Identifier
 
-RULES_TOPIC: Final = "link.rules"
 GRID_MS: Final = 600_000
 """A rule takes effect at a multiple of this: the length of `normal.BLOCK_MS`."""
 EVER: Final = -(1 << 62)
