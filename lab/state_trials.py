@@ -22,7 +22,16 @@ from streams.detect.link.snapshot import save
 from streams.detect.rule.cusum import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.events import LOOKUPS
-from streams.model.measurement import Alive, Asked, LinkCells, LinkSlot, Measurement, RecordCounts, Source
+from streams.model.measurement import (
+    Alive,
+    Asked,
+    LinkCells,
+    LinkSlot,
+    Measurement,
+    Part,
+    RecordCounts,
+    Source,
+)
 from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import bucket_of
 from streams.model.zstd import decompress
@@ -109,11 +118,14 @@ def _slot(rng: Random, rate_per_s: float, at_ms: int, share: float) -> LinkSlot:
             asked.failed += 1
             asked.first_failed = [*asked.first_failed, ms][:4]
             slot.failed_dossiers[rng.getrandbits(53)] = 1
-            for counts, name in (
-                (slot.failed_services, rng.choice(SERVICES)),
-                (slot.failed_agencies, f"district-{rng.randrange(40)}"),
+            since_ms = int(asked_ms)
+            for parts, name in (
+                (slot.services, rng.choice(SERVICES)),
+                (slot.agencies, f"district-{rng.randrange(40)}"),
             ):
-                counts[name] = counts.get(name, 0) + 1
+                part = parts.setdefault(name, Part())
+                part.failed += 1
+                part.first_failed = [*part.first_failed, since_ms][:4]
         asked_ms += rng.expovariate(rate_per_s) * 1000
     slot.asked = [by_second[at] for at in sorted(by_second)]
     return slot

@@ -4,20 +4,23 @@ A slot of a link holds a handful of events on a quiet link and thousands on a bu
 costs counts as much as each event does: empty parts are neither made nor summed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from streams.model.events import CANCELLED, FAILURES, LookupCompleted, LookupRequested
-from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot
+from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot, Part
 from streams.model.sketch import BUCKET_OF_MS, TOP_MS, bucket_of, dossier_hash, trim
 
 Key = TypeVar("Key", str, int)
 
-Answer = tuple[str, int, int]
-"""Outcome, when asked, latency."""
+Answer = tuple[str, int, int, LookupCompleted]
+"""Outcome, when asked, latency, and the event that says which service and agency."""
 
 Signed = tuple[int, str, LookupRequested | LookupCompleted, int, int | None]
 """Sign, outcome, the event that says which service, agency and dossier, when asked, latency."""
+
+_UNTOLD = FAILURES | CANCELLED
+"""Outcomes that are no answers."""
 
 
 class LinkCell:
@@ -54,12 +57,12 @@ class LinkCell:
         if not answers:
             slot = LinkSlot(start_ms, self.requested)
         elif len(answers) == 1:
-            outcome, asked_ms, latency_ms = answers[0]
+            outcome, asked_ms, latency_ms, _ = answers[0]
             second, ms = divmod(asked_ms, 1000)
             asked, latency = [Asked(second, 1, 0, ms)], {bucket_of(latency_ms): 1}
             slot = LinkSlot(start_ms, self.requested, {outcome: 1}, 0, asked, latency)
         else:
-            outcomes, asked_ok, latencies = zip(*answers, strict=True)
+            outcomes, asked_ok, latencies, _ = zip(*answers, strict=True)
             asked, latency = by_second(asked_ok), histogram(latencies)
             slot = LinkSlot(start_ms, self.requested, counted(outcomes), 0, asked, latency)
         if self.late:
@@ -69,6 +72,28 @@ class LinkCell:
         if self.provider is not None:
             _add_provider(slot, self.provider)
         return slot
+
+    def tell_answers(self, slot: LinkSlot, services: Container[str], agencies: Container[str]) -> bool:
+        """Add the answers of some services and agencies to the slot's sums; say whether there are any."""
+        told: list[tuple[int, int, LookupRequested | LookupCompleted]] = [
+            (1, asked_ms, done)
+            for _, asked_ms, _, done in self.answers
+            if done.service in services or done.agency in agencies
+        ]
+        if self.signed is not None:
+            told += [
+                (sign, asked_ms, event)
+                for sign, outcome, event, asked_ms, _ in self.signed
+                if outcome not in _UNTOLD and not event.synthetic
+            ]
+        for sign, asked_ms, event in told:
+            if event.service in services:
+                _add_answered_part(slot.services, event.service, asked_ms - slot.start_ms, sign)
+            if event.agency in agencies:
+                _add_answered_part(slot.agencies, event.agency, asked_ms - slot.start_ms, sign)
+        if told:
+            slot.services, slot.agencies = _tidy_parts(slot.services), _tidy_parts(slot.agencies)
+        return bool(told)
 
 
 def _add_signed(slot: LinkSlot, signed: Iterable[Signed]) -> None:
@@ -81,15 +106,16 @@ def _add_signed(slot: LinkSlot, signed: Iterable[Signed]) -> None:
         if outcome in FAILURES:
             add_failed(seconds, asked_ms, sign)
             if not event.synthetic:
-                _add(slot.failed_services, event.service, sign)
-                _add(slot.failed_agencies, event.agency, sign)
+                since_ms = asked_ms - slot.start_ms
+                _add_failed_part(slot.services, event.service, since_ms, sign)
+                _add_failed_part(slot.agencies, event.agency, since_ms, sign)
                 _add(slot.failed_dossiers, dossier_hash(event.dossier_id), sign)
         elif outcome not in CANCELLED:  # how long a client had patience is no word about the link
             add_answered(seconds, asked_ms, sign)
             if latency_ms is not None:
                 _add(latency, bucket_of(latency_ms), sign)
     slot.outcomes, slot.latency = tidy(outcomes), tidy(latency)
-    slot.failed_services, slot.failed_agencies = tidy(slot.failed_services), tidy(slot.failed_agencies)
+    slot.services, slot.agencies = _tidy_parts(slot.services), _tidy_parts(slot.agencies)
     slot.failed_dossiers = trim(slot.failed_dossiers)
     slot.asked = [seconds[second] for second in sorted(seconds)]
 
@@ -144,6 +170,34 @@ def tidy(counts: Mapping[Key, int]) -> dict[Key, int]:
     if not counts:
         return {}
     return {key: counts[key] for key in sorted(counts) if counts[key]}
+
+
+def _add_failed_part(parts: dict[str, Part], name: str, since_ms: int, sign: int) -> None:
+    """Count a failed request for a service or agency, or take one back."""
+    part = parts.get(name)
+    if part is None:
+        part = parts[name] = Part()
+    part.failed += sign
+    if sign < 0:
+        part.removed = sorted([*part.removed, since_ms])
+    else:
+        part.first_failed = sorted([*part.first_failed, since_ms])[:EDGE_TIMES]
+
+
+def _add_answered_part(parts: dict[str, Part], name: str, since_ms: int, sign: int) -> None:
+    """Count an answered request for a service or agency, or take one back."""
+    part = parts.get(name)
+    if part is None:
+        part = parts[name] = Part()
+    part.ok += sign
+    if sign > 0 and (part.first_ok is None or since_ms < part.first_ok):
+        part.first_ok = since_ms
+
+
+def _tidy_parts(parts: dict[str, Part]) -> dict[str, Part]:
+    """Return the parts that say something, by name."""
+    told = sorted(parts.items()) if len(parts) > 1 else parts.items()
+    return {name: part for name, part in told if part.failed or part.ok or part.removed}
 
 
 def add_answered(seconds: dict[int, Asked], asked_ms: int, sign: int) -> None:

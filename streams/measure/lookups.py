@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from streams.measure.cells import LinkCell
+from streams.measure.owed import Owed
 from streams.measure.pairing import Pairing, Remembered
 from streams.model.events import (
     ANSWERED,
@@ -19,7 +20,7 @@ from streams.model.events import (
     LookupEvent,
     LookupRequested,
 )
-from streams.model.measurement import Alive, LinkCells, PortalCells
+from streams.model.measurement import Alive, LinkCells, LinkSlot, PortalCells
 from streams.model.settings import MeasureSettings
 
 _CARRIED: Final = ANSWERED | CLIENT_FAULTS
@@ -48,6 +49,7 @@ class LookupSums:
         self._links: Remembered[bool] = Remembered()
         self._listed: set[tuple[str, ...]] = set()
         """Sets of links that are admitted in this generation."""
+        self._owed = Owed()
         self._watching = Watching(settings.slot_ms)
 
     @property
@@ -101,7 +103,7 @@ class LookupSums:
                         cell = cells.get(at)
                         if cell is None:
                             cell = cells[at] = LinkCell()
-                        cell.answers.append((event.outcome, asked_ms, known_ms - asked_ms))
+                        cell.answers.append((event.outcome, asked_ms, known_ms - asked_ms, event))
                         continue
                 self._complete(event)
             elif type(event) is LookupRequested:
@@ -149,6 +151,7 @@ class LookupSums:
             pairing.rotate()
         self._links.rotate()
         self._listed.clear()
+        self._owed.rotate()
 
     def drain(self, closed_before_ms: int) -> Drained:
         """Return and forget all that was collected; slots ended by ``closed_before_ms`` are late."""
@@ -162,9 +165,19 @@ class LookupSums:
                 links.append(of_link)
             start_ms = at[1] * slot_ms
             into = of_link.late_slots if start_ms + slot_ms <= closed_before_ms else of_link.slots
-            into.append(cells[at].summed(start_ms))
+            into.append(self._summed(link, cells[at], start_ms))
         self._cells = {}
         return links, [], self._watching.drain()
+
+    def _summed(self, link: str, cell: LinkCell, start_ms: int) -> LinkSlot:
+        """Return a cell's sums, with those by service and agency that can tell anything."""
+        slot, owed = cell.summed(start_ms), self._owed
+        if slot.services:
+            owed.add_failures(link, slot)
+        debts = owed.of(link)
+        if debts is not None and cell.tell_answers(slot, *debts):
+            owed.pay(link, slot)
+        return slot
 
     def _cell(self, link: str, slot: int) -> LinkCell:
         cell = self._cells.get((link, slot))
@@ -225,7 +238,7 @@ class LookupSums:
         elif sign < 0 or done.synthetic or outcome not in _CARRIED:
             cell.add_signed((sign, outcome, done, asked_ms, known_ms - asked_ms))
         else:
-            cell.answers.append((outcome, asked_ms, known_ms - asked_ms))
+            cell.answers.append((outcome, asked_ms, known_ms - asked_ms, done))
 
 
 class Watching:

@@ -50,11 +50,29 @@ class Asked(Struct, array_like=True, gc=False):
 EDGE_TIMES = 4
 
 
+class Part(Struct, array_like=True, gc=False):
+    """What became known in a slot about one service, or one agency, of a link: its failures, and answers.
+
+    Failures are always told. Answers are told while they are needed to judge a failure before them; see
+    ``streams/measure/owed.py``. ``first_failed`` holds when the earliest failures were asked, at most
+    ``EDGE_TIMES``, ascending, and ``first_ok`` when the earliest answered request was (None: none was), in
+    milliseconds after the slot's start: below zero where asked before it. ``removed`` are failures that a
+    correction takes back. Probes are left out.
+    """
+
+    failed: int = 0
+    ok: int = 0
+    first_failed: list[int] = field(default_factory=list)
+    first_ok: int | None = None
+    removed: list[int] = field(default_factory=list)
+
+
 class LinkSlot(Struct, omit_defaults=True, gc=False):
     """The facts about one link that became known in one slot ``[start_ms, start_ms + slot_ms)``.
 
     ``outcomes``, ``asked``, ``latency`` are the portal's view. ``requested`` counts requests by the slot
-    in which they were asked. ``failed_dossiers`` is a distinct-count sketch, see ``sketch.py``.
+    in which they were asked. ``services`` and ``agencies`` are those that failed, or failed shortly before.
+    ``failed_dossiers`` is a distinct-count sketch, see ``sketch.py``.
     """
 
     start_ms: int
@@ -65,8 +83,8 @@ class LinkSlot(Struct, omit_defaults=True, gc=False):
     latency: Histogram = field(default_factory=dict)
     provider_outcomes: Counts = field(default_factory=dict)
     provider_latency: Histogram = field(default_factory=dict)
-    failed_services: Counts = field(default_factory=dict)
-    failed_agencies: Counts = field(default_factory=dict)
+    services: dict[str, Part] = field(default_factory=dict)
+    agencies: dict[str, Part] = field(default_factory=dict)
     failed_dossiers: dict[int, int] = field(default_factory=dict)
     late: int = 0
 

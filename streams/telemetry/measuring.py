@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from streams.model.events import OUTCOMES, SUBMISSION_TYPES
-from streams.model.measurement import LinkCells, Measurement, PortalCells, RecordCounts, Source
+from streams.model.measurement import LinkCells, Measurement, Part, PortalCells, RecordCounts, Source
 from streams.telemetry.common import Quiet, partition_label
 from streams.telemetry.contract import (
     ACCEPTANCE,
@@ -108,15 +108,18 @@ def _add_link(store: Store, cells: LinkCells) -> None:
         requested += slot.requested
         if slot.outcomes:
             store.add_all(LOOKUPS, link, slot.outcomes)
-        if slot.failed_services:
-            store.add_all(FAILED_BY_SERVICE, link, slot.failed_services)
-        if slot.failed_agencies:
-            store.add_all(FAILED_BY_AGENCY, link, slot.failed_agencies)
+        if slot.services:
+            store.add_all(FAILED_BY_SERVICE, link, _failed(slot.services))
+            store.add_all(FAILED_BY_AGENCY, link, _failed(slot.agencies))
         if slot.latency:
             store.observe_sketch(LOOKUP_LATENCY, (link,), slot.latency)
         if slot.provider_latency:
             store.observe_sketch(PROVIDER_LATENCY, (link,), slot.provider_latency)
     store.add(LOOKUPS_REQUESTED, (link,), requested)
+
+
+def _failed(parts: dict[str, Part]) -> dict[str, int]:
+    return {name: part.failed for name, part in parts.items() if part.failed}
 
 
 def _add_portal(store: Store, cells: PortalCells) -> None:

@@ -104,8 +104,10 @@ def net(measurements):
                 _sum(of, "synthetic", {"": slot.synthetic})
                 for name in ("outcomes", "latency", "provider_outcomes", "provider_latency"):
                     _sum(of, name, getattr(slot, name))
-                for name in ("failed_services", "failed_agencies", "failed_dossiers"):
-                    _sum(of, name, getattr(slot, name))
+                _sum(of, "failed_dossiers", slot.failed_dossiers)
+                for name in ("services", "agencies"):
+                    parts = getattr(slot, name)
+                    _sum(of, f"failed_{name}", {at: part.failed for at, part in parts.items()})
                 _sum(of, "answered", {asked.second: asked.ok for asked in slot.asked})
                 _sum(of, "failed", {asked.second: asked.failed for asked in slot.asked})
     trimmed = {key: {name: value for name, value in of.items() if value} for key, of in sums.items()}

@@ -22,7 +22,9 @@ from partition_logs import (
 
 from streams.measure.decode import REASONS
 from streams.measure.meter import Meter
+from streams.measure.owed import ANSWERS_A_FAILURE
 from streams.model.events import SUBMISSIONS
+from streams.model.measurement import Part
 from streams.model.settings import MeasureSettings
 from streams.model.sketch import bucket_of
 
@@ -254,3 +256,45 @@ def test_topics_and_settings_that_make_no_sense_are_refused():
         Meter("link.windows", 0, SMALL)
     with pytest.raises(ValueError, match="multiple"):
         Meter(SUBMISSIONS, 0, MeasureSettings(lookup_timeout_ms=7_000))
+
+
+def parts_of(log, name):
+    """Return what measurements of a log say of one service, in sum."""
+    sums = Counter()
+    for measurement in fed(entries_of(log)).measurements:
+        for cells in measurement.links:
+            for of in (*cells.slots, *cells.late_slots):
+                part = of.services.get(name)
+                if part is not None:
+                    sums += Counter(failed=part.failed, ok=part.ok)
+                    assert all(of.start_ms + ms >= T0 for ms in part.first_failed)
+    return sums
+
+
+def lookup(name, at_ms, outcome, service):
+    """Return request and completion of a lookup of a service."""
+    asked, done = requested(name, at_ms), completed(name, at_ms + 100, outcome)
+    return [{**asked, "service": service}, {**done, "service": service}]
+
+
+def test_answers_are_told_of_what_failed_before():
+    """Of a service that never failed nothing is told; after a failure, enough answers to weigh it by."""
+    log = []
+    for number in range(30):
+        log += lookup(f"a{number}", number * 1_000, "ok", "birth")
+        log += lookup(f"b{number}", number * 1_000 + 10, "timeout" if number == 9 else "ok", "death")
+    assert parts_of([*log, *CLOCK[40:]], "birth") == Counter()
+    told_of = parts_of([*log, *CLOCK[40:]], "death")
+    assert told_of["failed"] == 1
+    assert ANSWERS_A_FAILURE <= told_of["ok"] < 20
+
+
+def test_first_times_by_service_are_those_of_asking():
+    """A slot says when the first failure and the first answer of a failing service were asked."""
+    log = [*lookup("a", 7_100, "reset", "birth"), *lookup("b", 8_000, "ok", "birth")]
+    measurements = fed(entries_of([*log, *CLOCK[20:]])).measurements
+    slots = [of for m in measurements for cells in m.links for of in cells.slots]
+    (told_slot,) = [of for of in slots if of.services]
+    since_ms = T0 - told_slot.start_ms
+    assert told_slot.services == {"birth": Part(1, 1, [since_ms + 7_100], since_ms + 8_000, [])}
+    assert told_slot.agencies.keys() == {"justice"}

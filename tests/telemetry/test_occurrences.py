@@ -18,6 +18,7 @@ from streams.model.measurement import (
     LinkCells,
     LinkSlot,
     Measurement,
+    Part,
     PortalCells,
     PortalSlot,
     RecordCounts,
@@ -42,8 +43,8 @@ MEASUREMENT = Measurement(
                     {"ok": 6, "timeout": 2},
                     latency={10: 6},
                     provider_latency={5: 6},
-                    failed_services={"birth": 2},
-                    failed_agencies={"Q1": 2},
+                    services={"birth": Part(2, 1), "death": Part(0, 1)},
+                    agencies={"Q1": Part(2)},
                 )
             ],
             [LinkSlot(-5000, 0, {"ok": 1, "no_response": -1}, late=1)],

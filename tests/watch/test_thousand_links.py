@@ -14,7 +14,7 @@ import yaml
 
 from streams import telemetry
 from streams.model.events import OUTCOMES
-from streams.model.measurement import LinkCells, LinkSlot, Measurement, RecordCounts, Source
+from streams.model.measurement import LinkCells, LinkSlot, Measurement, Part, RecordCounts, Source
 from streams.model.outage import Window
 from streams.servers.prometheus import Prometheus
 from streams.telemetry.contract import CONTRACT
@@ -41,8 +41,8 @@ def tell(told, watermark_ms):
                     outcomes=dict.fromkeys(OUTCOMES, 1) | {"ok": 2_000},
                     latency={dice.randrange(200): 20 for _ in range(8)},
                     provider_latency={dice.randrange(200): 20 for _ in range(8)},
-                    failed_services={f"service-{dice.randrange(40)}": 3},
-                    failed_agencies={f"agency-{dice.randrange(40)}": 3},
+                    services={f"service-{dice.randrange(40)}": Part(3)},
+                    agencies={f"agency-{dice.randrange(40)}": Part(3)},
                 )
             ],
         )

@@ -1,9 +1,9 @@
 """Adding up what several partitions, and later corrections, say about one slot of one link."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot
+from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot, Part
 from streams.model.sketch import trim
 
 Key = TypeVar("Key", str, int)
@@ -23,8 +23,8 @@ def merged(one: LinkSlot, other: LinkSlot) -> LinkSlot:
         total(one.latency, other.latency),
         total(one.provider_outcomes, other.provider_outcomes),
         total(one.provider_latency, other.provider_latency),
-        total(one.failed_services, other.failed_services),
-        total(one.failed_agencies, other.failed_agencies),
+        merge_parts(one.services, other.services),
+        merge_parts(one.agencies, other.agencies),
         trim(total(one.failed_dossiers, other.failed_dossiers))
         if other.failed_dossiers
         else one.failed_dossiers,
@@ -53,6 +53,41 @@ def add_counts(into: dict[Key, int], more: dict[Key, int]) -> None:
             into.pop(key, None)
 
 
+def merge_parts(one: dict[str, Part], other: dict[str, Part], shift_ms: int = 0) -> dict[str, Part]:
+    """Return the sums by service or agency, without what cancels out; neither is changed.
+
+    ``shift_ms`` is by how much the slot of ``other`` begins later than that of ``one``.
+    """
+    if not other:
+        return one
+    into = dict(one)
+    for name, part in other.items():
+        into[name] = both = _both_parts(into.get(name, _NOTHING), part, shift_ms)
+        if not (both.failed or both.ok or both.removed):
+            del into[name]
+    return into
+
+
+_NOTHING: Final = Part()
+
+
+def _both_parts(one: Part, other: Part, shift_ms: int) -> Part:
+    failed, removed = _without(
+        [*one.first_failed, *(ms + shift_ms for ms in other.first_failed)],
+        [*one.removed, *(ms + shift_ms for ms in other.removed)],
+    )
+    first_ok = [one.first_ok] if one.first_ok is not None else []
+    if other.first_ok is not None:
+        first_ok.append(other.first_ok + shift_ms)
+    return Part(
+        one.failed + other.failed,
+        one.ok + other.ok,
+        failed[:EDGE_TIMES],
+        min(first_ok, default=None),
+        removed,
+    )
+
+
 def merge_asked(parts: Iterable[Iterable[Asked]]) -> list[Asked]:
     """Return the sums by second of request, ascending. The parts are left as they are."""
     seconds: dict[int, Asked] = {}
@@ -65,12 +100,7 @@ def merge_asked(parts: Iterable[Iterable[Asked]]) -> list[Asked]:
 
 def _both(one: Asked, other: Asked) -> Asked:
     first_ok = [ms for ms in (one.first_ok, other.first_ok) if ms >= 0]
-    failed = sorted([*one.first_failed, *other.first_failed])
-    removed = sorted([*one.removed, *other.removed])
-    for ms in list(removed):
-        if ms in failed:
-            failed.remove(ms)
-            removed.remove(ms)
+    failed, removed = _without([*one.first_failed, *other.first_failed], [*one.removed, *other.removed])
     return Asked(
         one.second,
         one.ok + other.ok,
@@ -79,3 +109,15 @@ def _both(one: Asked, other: Asked) -> Asked:
         failed[:EDGE_TIMES],
         removed,
     )
+
+
+def _without(times: list[int], removed: list[int]) -> tuple[list[int], list[int]]:
+    """Return the times that are not taken back, and what takes back a time not seen yet; both ascending."""
+    left = sorted(times)
+    waiting = []
+    for ms in sorted(removed):
+        if ms in left:
+            left.remove(ms)
+        else:
+            waiting.append(ms)
+    return left, waiting

@@ -2,7 +2,8 @@
 
 A minute is read again only for a late record or a long spell, so what it holds shrinks with age to what
 those need: for each slot the counts and seconds of asking, how many answers lie above each step of the
-latency ladder, and the least hashes of its failed dossiers; for the minute as a whole its latencies.
+latency ladder, and the least hashes of its failed dossiers; for the minute as a whole its latencies, and what
+failed by service and agency.
 """
 
 from bisect import bisect_left
@@ -12,21 +13,23 @@ import msgspec
 from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
-from streams.detect.link.facts import add_counts, merged
+from streams.detect.link.facts import add_counts, merge_parts, merged
 from streams.detect.rule.cusum import RuleState, Verdict
 from streams.detect.rule.slowness import coarse
-from streams.model.measurement import Histogram, LinkSlot
+from streams.model.measurement import Histogram, LinkSlot, Part
 from streams.model.zstd import compress, plain
 
 MINUTE_MS: Final = 60_000
 MINUTE_SKETCH: Final = 128
 """Dossier hashes kept a minute; a minute with more is estimated, see `streams.model.sketch`."""
 
-_Packed = tuple[list[LinkSlot], Histogram, Histogram]
+Parts = dict[str, Part]
+_Packed = tuple[list[LinkSlot], Histogram, Histogram, Parts, Parts]
 _encoder: Final = msgspec.msgpack.Encoder()
 _decode_all: Final = msgspec.msgpack.Decoder(_Packed).decode
-_decode_slots: Final = msgspec.msgpack.Decoder(tuple[list[LinkSlot], Raw, Raw]).decode
-_decode_latencies: Final = msgspec.msgpack.Decoder(tuple[Raw, Histogram, Histogram]).decode
+_decode_slots: Final = msgspec.msgpack.Decoder(tuple[list[LinkSlot], Raw, Raw, Raw, Raw]).decode
+_decode_latencies: Final = msgspec.msgpack.Decoder(tuple[Raw, Histogram, Histogram, Raw, Raw]).decode
+_decode_parts: Final = msgspec.msgpack.Decoder(tuple[Raw, Raw, Raw, Parts, Parts]).decode
 WORTH_COMPRESSING: Final = 800
 """Bytes from which compression saves more than it costs."""
 
@@ -70,6 +73,8 @@ class Minute(Struct, array_like=True):
     provider_latency: Histogram = field(default_factory=dict)
     limit: int | None = None
     packed: bytes | None = None
+    services: Parts = field(default_factory=dict)
+    agencies: Parts = field(default_factory=dict)
 
     def append(self, slot: LinkSlot) -> None:
         """Take in a slot later than those there are; it is kept as it is, never changed."""
@@ -98,8 +103,14 @@ class Minute(Struct, array_like=True):
         """Return the latencies of the whole minute, as the portal and as the provider saw them."""
         if self.packed is None:
             return self.latency, self.provider_latency
-        _, latency, provider_latency = _decode_latencies(plain(self.packed))
+        _, latency, provider_latency, _, _ = _decode_latencies(plain(self.packed))
         return latency, provider_latency
+
+    def parts(self) -> tuple[Parts, Parts]:
+        """Return what the minute says by service and by agency; times are in ms after the minute's start."""
+        if self.packed is None:
+            return self.services, self.agencies
+        return _decode_parts(plain(self.packed))[3:]
 
     def trim(self) -> None:
         """Keep no more hashes of affected dossiers than when packed: it does not matter when that is."""
@@ -111,13 +122,15 @@ class Minute(Struct, array_like=True):
         """Shrink to what is read again."""
         self.trim()
         slots = [_slim(slot) for slot in self.slots]
-        self.packed = _encode((slots, self.latency, self.provider_latency))
-        self.slots, self.latency, self.provider_latency = [], {}, {}
+        self.packed = _encode((slots, self.latency, self.provider_latency, self.services, self.agencies))
+        self.slots, self.latency, self.provider_latency, self.services, self.agencies = [], {}, {}, {}, {}
 
     def unpack(self) -> None:
         """Undo `pack`, as far as that goes."""
         assert self.packed is not None
-        self.slots, self.latency, self.provider_latency = _decode_all(plain(self.packed))
+        (self.slots, self.latency, self.provider_latency, self.services, self.agencies) = _decode_all(
+            plain(self.packed)
+        )
         self.packed = None
 
     def _sum(self, slot: LinkSlot) -> None:
@@ -128,6 +141,10 @@ class Minute(Struct, array_like=True):
             add_counts(self.latency, slot.latency)
         if slot.provider_latency:
             add_counts(self.provider_latency, slot.provider_latency)
+        if slot.services or slot.agencies:
+            after_ms = slot.start_ms % MINUTE_MS
+            self.services = merge_parts(self.services, slot.services, after_ms)
+            self.agencies = merge_parts(self.agencies, slot.agencies, after_ms)
 
 
 def hash_limit(slots: list[LinkSlot], limit: int | None) -> int | None:
@@ -158,8 +175,8 @@ def _slim(slot: LinkSlot) -> LinkSlot:
         coarse(slot.latency),
         slot.provider_outcomes,
         {},
-        slot.failed_services,
-        slot.failed_agencies,
+        {},
+        {},
         slot.failed_dossiers,
         slot.late,
     )

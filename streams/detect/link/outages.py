@@ -1,6 +1,6 @@
 """What is published about a spell: its figures, whose fault it was, and its next revision."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Final
 
@@ -13,7 +13,7 @@ from streams.detect.link.spells import TroubleSpell
 from streams.detect.rule.cusum import Rule
 from streams.detect.rule.shares import is_down
 from streams.model.events import ANSWERED, CANCELLED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
-from streams.model.measurement import Asked, Histogram, LinkSlot, Source
+from streams.model.measurement import Asked, Histogram, LinkSlot, Part, Source
 from streams.model.outage import FaultDomain, Kind, Outage, Reason
 from streams.model.sketch import distinct_of_union, quantiles_ms
 
@@ -51,11 +51,12 @@ class Totals(Struct, array_like=True):
             if failed_here > 0:
                 hit = True
                 self.failures += failed_here
-                self.services.update(name for name, count in slot.failed_services.items() if count > 0)
-                self.agencies.update(name for name, count in slot.failed_agencies.items() if count > 0)
                 dossiers.update(key for key, count in slot.failed_dossiers.items() if count > 0)
         if hit:
             self._add_dossiers(dossiers, hash_limit(slots, minute.limit))
+            services, agencies = minute.parts()
+            self.services.update(suffering(services, start_ms - minute_ms, end_ms - minute_ms))
+            self.agencies.update(suffering(agencies, start_ms - minute_ms, end_ms - minute_ms))
         if start_ms < minute_ms + MINUTE_MS and minute_ms < end_ms:
             add_counts(self.provider_latency, minute.latencies()[1])
 
@@ -108,6 +109,19 @@ def within(asked: Asked, start_ms: int, end_ms: int) -> tuple[int, int]:
         failed = 0
     answered = asked.first_ok >= 0 and start_ms <= second_ms + asked.first_ok < end_ms
     return asked.ok if answered else 0, max(failed, 0)
+
+
+def suffering(parts: dict[str, Part], from_ms: int, to_ms: int) -> Iterator[str]:
+    """Yield the names with a failure asked in ``[from_ms, to_ms)`` after the start of their minute.
+
+    The earliest times of asking are known. Where more failed, the others lie between the last of these and
+    the end of the minute.
+    """
+    for name, part in parts.items():
+        times = part.first_failed
+        more = part.failed > len(times) and (not times or times[-1] < to_ms) and from_ms < MINUTE_MS
+        if part.failed > 0 and (more or any(from_ms <= ms < to_ms for ms in times)):
+            yield name
 
 
 def totals_of(

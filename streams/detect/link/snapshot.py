@@ -25,7 +25,7 @@ from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 
 class LateState(Struct, array_like=True):
