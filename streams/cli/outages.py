@@ -40,10 +40,10 @@ from streams.model.outage import Outage
 from streams.model.record import Record
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.replay.verify import OutageCheck, verify_outage
-from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer
+from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer, summary_rows
 from streams.serve.command import reproducing
 from streams.serve.report import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
-from streams.serve.texts import Language, written_length, written_percent, written_time
+from streams.serve.texts import Language, text, written_length, written_percent, written_time
 
 app = typer.Typer(no_args_is_help=True, help="What auditors ask: outages, figures, reports, proof.")
 
@@ -131,7 +131,7 @@ def summary(
         print_json(answer)
     elif as_csv:
         sys.stdout.buffer.write(
-            rows_csv(("link", *answer["total"]), [{"link": "*"} | answer["total"], *answer["links"]])
+            rows_csv(("link", *answer["total"], "provisional_years"), summary_rows(answer))
         )
     else:
         table = Table(
@@ -147,6 +147,7 @@ def summary(
                 written_length(row["longest_down_ms"], "en"),
             )
         results.print(table)
+        _tell_provisional(answer["method"]["provisional_years"])
 
 
 @app.command()
@@ -265,6 +266,12 @@ def verify(
         _print_check(check, proof)
     if not matches:
         fail(f"outage {outage_id}, revision {number}, does not match")
+
+
+def _tell_provisional(years: list[int]) -> None:
+    """Say below a table which years' holidays are provisional."""
+    if years:
+        say(text("provisional_years_text", "en", years=", ".join(map(str, years))))
 
 
 def _revisions(connection: sa.Connection, outage_id: str) -> list[Outage]:

@@ -46,7 +46,7 @@ def is_working_day(day: date) -> bool:
     """
     if day in holidays.WORKED:
         return True
-    return day.weekday() < 5 and day not in holidays.CLOSED
+    return day.weekday() < 5 and not holidays.is_closed(day)
 
 
 def day_start_ms(time_ms: int) -> int:

@@ -10,15 +10,23 @@ Sources: the two codes; yearly notices to officials, among them Government Offic
 6150/TB-BLĐTBXH (2024, for 2025), Ministry of the Interior for 2026 as reported by the press (Công an
 TP.HCM on Tết 2026); Resolution 80-NQ/TW of 7 January 2026 for the Culture Day of 24 November. All days
 but the swap of 2 with 10 January 2026 (announced in December 2025) agree with the open data of the
-python-holidays project, release 0.109. A change of this file is a new ``VERSION``: figures name it.
+python-holidays project, release 0.109.
+
+A year outside ``YEARS`` is provisional: its days are what that project foresees, together with those that
+the law fixes already, and no swap is known. Whoever shows figures of such a year says so. A change of this
+file is a new version, and so is another release of the library: figures name both.
 """
 
 from datetime import date, timedelta
+from functools import cache
+from importlib.metadata import version
 from typing import Final
 
-VERSION: Final = "vn-2026.2"
+VERSION: Final = f"vn-2026.3+holidays-{version('holidays')}"
 YEARS: Final = range(2017, 2027)
-"""The years of which the days are known."""
+"""The years whose days are decreed in full; all others are provisional."""
+FORESEEN: Final = range(1970, 2100)
+"""The years for which the library has the moon's calendar."""
 
 _CLOSED: Final = {
     2017: "01-02 01-26..02-01 04-06 05-01..05-02 09-04",
@@ -31,8 +39,12 @@ _CLOSED: Final = {
     2024: "01-01 02-08..02-14 04-18 04-29..05-01 09-02..09-03",
     2025: "01-01 01-27..01-31 04-07 04-30..05-02 09-01..09-02",
     2026: "01-01..01-02 02-16..02-20 04-27 04-30..05-01 08-31..09-02 11-24",
+    2027: "01-01 04-16 04-30 05-03 09-02 11-24",
 }
-"""Per year, days or spans of days (both ends meant) that were no working days; weekends may lie within."""
+"""Per year, days or spans of days (both ends meant) that were no working days; weekends may lie within.
+
+Of 2027 the law fixes these; the span of Tết and the second day of the National Day are still to be decreed.
+"""
 
 _WORKED: Final = {
     2019: "01-05 05-04",
@@ -57,3 +69,22 @@ def _days(table: dict[int, str]) -> frozenset[date]:
 
 CLOSED: Final = _days(_CLOSED)
 WORKED: Final = _days(_WORKED)
+
+
+def is_closed(day: date) -> bool:
+    """Say whether a day is no working day whatever its weekday.
+
+    >>> is_closed(date(2025, 5, 2)), is_closed(date(2027, 2, 8)), is_closed(date(2027, 2, 11))
+    (True, True, False)
+    """
+    return day in CLOSED or (day.year not in YEARS and day in _foreseen(day.year))
+
+
+@cache
+def _foreseen(year: int) -> frozenset[date]:
+    """Return the holidays of a year as the library has them, days off in place of a weekend's included."""
+    if year not in FORESEEN:
+        return frozenset()
+    import holidays  # noqa: PLC0415 - it takes half a second, and few ask about years to come
+
+    return frozenset(holidays.country_holidays("VN", years=year))

@@ -90,13 +90,19 @@ def summary_answer(summary: Summary) -> Answer:
     """Return availability by link and in sum, and how it was counted."""
     return {
         "question": question_answer(summary.question),
-        "method": {"formula": FORMULA, "rounding": ROUNDING, "unknown_years": summary.unknown_years},
+        "method": {"formula": FORMULA, "rounding": ROUNDING, "provisional_years": summary.unknown_years},
         "total": availability_answer(summary.total),
         "links": [
             {"link": row.link, "known_until": iso(row.known_until_ms)} | availability_answer(row.availability)
             for row in summary.links
         ],
     }
+
+
+def summary_rows(answer: Answer) -> list[Answer]:
+    """Return a summary as rows of a table, all links together first, with the years that are provisional."""
+    years = {"provisional_years": answer["method"]["provisional_years"]}
+    return [{"link": "*"} | answer["total"] | years, *(row | years for row in answer["links"])]
 
 
 def outage_answer(outage: Outage) -> Answer:

@@ -38,6 +38,7 @@ from streams.serve.answers import (
     listed_answer,
     outage_answer,
     summary_answer,
+    summary_rows,
 )
 from streams.serve.context import (
     CSV,
@@ -54,7 +55,10 @@ from streams.serve.context import (
     services,
 )
 
-COVERAGE = ("link", "known_until", "service_ms", "excluded_ms", "unknown_ms", "observed_ms", "coverage_pct")
+COVERAGE = (
+    *("link", "known_until", "service_ms", "excluded_ms", "unknown_ms", "observed_ms", "coverage_pct"),
+    "provisional_years",
+)
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -151,7 +155,7 @@ def summary(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Re
     """Return availability of each link and of all together, with method, numerator and denominator."""
     with reading(services(request).ledger) as connection:
         answer = summary_answer(summarise_links(connection, asked.question(known_until(connection))))
-    return answered(request, answer, [{"link": "*"} | answer["total"], *answer["links"]])
+    return answered(request, answer, summary_rows(answer))
 
 
 @router.get("/coverage", responses=_tables() | USUAL | _refusals(404))
@@ -159,7 +163,7 @@ def coverage(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> R
     """Return how much of the agreed time was observed, by link."""
     with reading(services(request).ledger) as connection:
         answer = summary_answer(summarise_links(connection, asked.question(known_until(connection))))
-    rows = [{name: row[name] for name in COVERAGE} for row in answer["links"]]
+    rows = [{name: row[name] for name in COVERAGE} for row in summary_rows(answer)[1:]]
     return answered(request, {"question": answer["question"], "links": rows}, rows)
 
 

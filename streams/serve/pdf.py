@@ -121,8 +121,8 @@ class _Page:
         calendar = report["question"]["calendar"]
         if calendar["name"] == "office-hours":
             self._paragraph(text("calendar_text", self._language, version=calendar["version"]))
-        if years := report["method"]["unknown_years"]:
-            self._paragraph(text("unknown_years_text", self._language, years=", ".join(map(str, years))))
+        if years := report["method"]["provisional_years"]:
+            self._paragraph(text("provisional_years_text", self._language, years=", ".join(map(str, years))))
 
     def _link(self, row: Answer) -> list[str]:
         return [row["link"], *(self._figure(name, row[name]) for name in SUMMARY_FIGURES)]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 from streams.model.text import spreadsheet_safe, visible
-from streams.serve.answers import Answer
+from streams.serve.answers import Answer, summary_rows
 from streams.serve.pdf import report_pdf
 from streams.serve.render import render
 from streams.serve.texts import Language, text
@@ -82,9 +82,10 @@ def report_csv(report: Answer) -> bytes:
         writer.writerow([name, _cell(list(value.values()) if isinstance(value, dict) else value)])
     writer.writerow(["formula", report["method"]["formula"]])
     writer.writerow(["rounding", report["method"]["rounding"]])
+    writer.writerow(["provisional_years", _cell(report["method"]["provisional_years"])])
     writer.writerow(["command", _cell(report["command"])])
     writer.writerows([f"version {name}", _cell(value)] for name, value in report["versions"].items())
-    _table(writer, "availability", ("link", *total), [{"link": "*"} | total, *report["links"]])
+    _table(writer, "availability", ("link", *total, "provisional_years"), summary_rows(report))
     _table(writer, "outages", OUTAGE_COLUMNS, report["outages"])
     evidence = [
         {"outage_id": outage["outage_id"]} | source

@@ -23,6 +23,7 @@ from streams.model.calendar import (
     to_local,
     unknown_years,
 )
+from streams.model.holidays import YEARS
 from streams.model.intervals import is_canonical, length_ms
 
 instants = st.integers(1_400_000_000_000, 2_000_000_000_000)
@@ -96,6 +97,36 @@ def test_month_starts() -> None:
     assert month_starts(start + 1, date_ms(date(2025, 2, 1)) - 1) == []
 
 
-def test_years_without_known_holidays_are_named() -> None:
-    """A period beyond the data says which years lack holidays."""
+@pytest.mark.parametrize("year", YEARS)
+def test_decreed_years_are_those_of_the_public_library(year: int) -> None:
+    """Days off of decreed years agree with the library's, but for the swap that it does not have."""
+    import holidays as library
+
+    weekdays = [day for day in library.country_holidays("VN", years=year) if day.weekday() < 5]
+    closed = {day for day in holidays.CLOSED if day.year == year and day.weekday() < 5}
+    assert closed - set(weekdays) == ({date(2026, 1, 2)} if year == 2026 else set())
+    assert set(weekdays) <= closed
+
+
+def test_a_provisional_year_has_the_days_that_are_foreseen() -> None:
+    """In 2027 Tết and every day that the law fixes are free, and February has 432,000 s of office hours."""
+    law, moon = ["01-01", "04-16", "04-30", "05-03", "09-02", "11-24"], ["02-04", "02-05", "02-08", "02-09"]
+    closed = sorted([*law, *moon, "02-10", "09-03"])
+    year = [date(2027, 1, 1) + timedelta(days=i) for i in range(365)]
+    assert [f"{day:%m-%d}" for day in year if day.weekday() < 5 and not is_working_day(day)] == closed
+    assert not any(day.weekday() >= 5 and is_working_day(day) for day in year)
+    february = [date_ms(date(2027, month, 1)) for month in (2, 3)]
+    assert service_length_ms(OFFICE_HOURS, *february) == 432_000_000
+
+
+@pytest.mark.parametrize("year", [1970, 2016, 2028, 2050, 2099])
+def test_any_year_has_its_holidays(year: int) -> None:
+    """A year far from the table has New Year, Tết and the days that the law names."""
+    days = [date(year, 1, 1) + timedelta(days=i) for i in range(366 if year % 4 == 0 else 365)]
+    assert 5 <= sum(holidays.is_closed(day) for day in days) <= 18
+    assert holidays.is_closed(date(year, 1, 1))
+
+
+def test_provisional_years_are_named() -> None:
+    """A period beyond what is decreed says which years are provisional."""
     assert unknown_years(date_ms(date(2026, 12, 1)), date_ms(date(2028, 1, 1))) == [2027]
