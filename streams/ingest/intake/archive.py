@@ -60,9 +60,9 @@ def tar_members(chunks: Iterable[bytes]) -> Iterator[Member]:
                 _bound(count)
                 file = archive.extractfile(member) if member.isreg() else None
                 if file is not None and not _is_no_data(member.name):
-                    yield member.name, iter(lambda file=file: file.read(OUTPUT_BYTES), b"")  # type: ignore[misc]
+                    yield member.name, _content(file)
     except tarfile.TarError as error:
-        raise CutOffError(f"a tar archive that is cut off or damaged: {error}") from error
+        raise _why(error) from error
     if source.last_block.strip(b"\0"):
         raise CutOffError("a tar archive that is cut off: its end mark is missing")
 
@@ -84,21 +84,26 @@ def zip_members(file: BinaryIO, budget: Budget) -> Iterator[Member]:
                 if member.flag_bits & _ENCRYPTED:
                     raise IntakeError("a zip archive under a password; unpack it first: unzip FILE")
                 with archive.open(member) as content:
-                    yield member.filename, _counted(content, budget)
-    except zipfile.BadZipFile as error:
-        raise CutOffError(f"a zip archive that is cut off or damaged: {error}") from error
-    except (zlib.error, EOFError) as error:
-        raise IntakeError(f"a damaged zip archive: {error}") from error
-    except NotImplementedError as error:
-        raise IntakeError(
-            f"a zip archive of an unusual kind ({error}); unpack it first: unzip FILE"
-        ) from error
+                    yield member.filename, _content(content, budget)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise _why(error) from error
 
 
-def _counted(content: IO[bytes], budget: Budget) -> Iterator[bytes]:
-    while chunk := content.read(OUTPUT_BYTES):
-        budget.give(len(chunk))
-        yield chunk
+def _content(file: IO[bytes], budget: Budget | None = None) -> Iterator[bytes]:
+    try:
+        while chunk := file.read(OUTPUT_BYTES):
+            if budget is not None:
+                budget.give(len(chunk))
+            yield chunk
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise _why(error) from error
+
+
+def _why(error: Exception) -> IntakeError:
+    if isinstance(error, NotImplementedError):
+        return IntakeError(f"a zip archive of an unusual kind ({error}); unpack it first: unzip FILE")
+    kind = "tar" if isinstance(error, tarfile.TarError) else "zip"
+    return CutOffError(f"a {kind} archive that is cut off or damaged: {error}")
 
 
 def _bound(count: int) -> None:

@@ -1,7 +1,7 @@
 """A multipart message (RFC 2046) to its parts: a security server answers SOAP, then the records as gzip."""
 
 from collections.abc import Iterable, Iterator
-from re import IGNORECASE
+from re import IGNORECASE, MULTILINE
 from re import compile as pattern
 from typing import Final
 
@@ -14,7 +14,9 @@ Part = tuple[bytes, Iterator[bytes]]
 _BLANK_LINE: Final = pattern(rb"\r?\n\r?\n")
 _BOUNDARY: Final = pattern(rb'boundary="?([^"\s;]{1,70})"?', IGNORECASE)
 _DELIMITER: Final = pattern(rb"--([^\s][^\r\n]{0,69})\r?\n")
-_TRANSFER: Final = pattern(rb"^content-transfer-encoding:\s*(base64|quoted-printable)", IGNORECASE)
+_TRANSFER: Final = pattern(
+    rb"^content-transfer-encoding:\s*(base64|quoted-printable)", IGNORECASE | MULTILINE
+)
 
 
 class _Source:

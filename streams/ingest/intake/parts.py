@@ -1,7 +1,7 @@
 """Any nesting of what is read, to named parts of UTF-8 text."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from re import IGNORECASE
 from re import compile as pattern
 from typing import BinaryIO, Final, NamedTuple
@@ -53,10 +53,23 @@ def _unfolded(
     name: str, chunks: Iterable[bytes], layers: int, means: _Means, file: BinaryIO | None = None
 ) -> Iterator[Part]:
     """Yield the texts of one layer, its name put before whatever is wrong with it."""
+    with _named(name, means):
+        for part in _layer(name, chunks, layers, means, file):
+            yield Part(part.name, _read(part.chunks, name, means)) if part.name == name else part
+
+
+def _read(chunks: Iterator[bytes], name: str, means: _Means) -> Iterator[bytes]:
+    with _named(name, means):
+        yield from chunks
+
+
+@contextmanager
+def _named(name: str, means: _Means) -> Iterator[None]:
+    """Put a part's name before what is wrong with it, once, and not that of the whole."""
     try:
-        yield from _layer(name, chunks, layers, means, file)
+        yield
     except IntakeError as error:
-        if name == means.whole or error.reason.startswith(f"{name}: "):
+        if name == means.whole or error.reason.startswith(f"{means.whole}!"):
             raise
         raise type(error)(f"{name}: {error.reason}", error.line) from error
 

@@ -8,9 +8,10 @@ object is held.
 Theory. Objects are told apart by their brackets, which is all the grammar a splitter needs: whether what is
 between them is JSON is for the decoder to say, so a record with `NaN` in it is one bad record and no end of
 its array. Where the brackets do not fit, a record is *damaged*, and reading goes on at the next place where
-a record surely begins: behind `},{` on the same line, else on the next line, and behind a damaged record
-over several lines on the next line that opens a bracket no deeper than that record began. So one fault
-costs one record, or those on its line. Input that ends with a bracket open is cut off, and refused.
+a record surely begins or an array ends: behind `},{` or before `}]` on the same line, else on the next line,
+and behind a damaged record over several lines on the next line that opens a bracket no deeper than that
+record began. So one fault costs one record, or those on its line. Input that ends with a bracket open is cut
+off, and refused.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -58,7 +59,7 @@ _FLAT: Final = pattern(rb"\{\s*+(?:" + _PAIR + rb"(?:,\s*+" + _PAIR + rb")*+)?+\
 _TOKEN: Final = pattern(rb"(?P<string>" + _STRING + rb')|(?P<mark>[{}\[\]:,])|(?P<open>")|[^\s"{}\[\]:,]++')
 _BETWEEN: Final = pattern(rb"(?>[\s,\x1e]++|\xef\xbb\xbf)*+")
 _SCALAR: Final = pattern(rb"(?>" + _STRING + rb'|[^\s"{}\[\]:,]++)(?=\s*+[,\]\r\n]|\s*+\Z)')
-_NEXT_RECORD: Final = pattern(rb"\}\s*+,\s*+(?=\{)")
+_NEXT_RECORD: Final = pattern(rb"\}\s*+(?:,?+\s*+(?=\{)|(?=\]))")
 _OPENING_LINE: Final = pattern(rb"\n(?=(?:[ \t]*+,)?([ \t]*+)[{\[\]])")
 
 _any_object: Final = msgspec.json.Decoder(Raw)

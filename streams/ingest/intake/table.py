@@ -13,6 +13,9 @@ from streams.ingest.intake.errors import CutOffError
 from streams.ingest.intake.split import MAX_DOCUMENT_BYTES, TOO_LONG, Damage
 
 MAX_ROW_LINES: Final = 50
+NO_BREAK: Final = (
+    "cut off in the middle of a row, as no line break stands behind the last; if it is whole: echo >> FILE"
+)
 SEPARATORS: Final = ",;\t|"
 _MARK: Final = b"\xef\xbb\xbf"
 
@@ -33,7 +36,10 @@ def header_of(head: bytes) -> list[str] | None:
     line = head.removeprefix(_MARK).lstrip(b"\r\n").split(b"\n", 1)[0].rstrip(b"\r")
     if not line or line[:1] in b"{[<" or not line.isascii():
         return None
-    names = next(csv.reader([line.decode("ascii")], delimiter=_separator(line)), [])
+    try:
+        names = next(csv.reader([line.decode("ascii")], delimiter=_separator(line)), [])
+    except csv.Error:
+        return None
     if len(names) < 2 or not all(name.strip() for name in names):
         return None
     return [name.strip() for name in names]
@@ -42,8 +48,7 @@ def header_of(head: bytes) -> list[str] | None:
 def rows(chunks: Iterable[bytes]) -> Iterator[Row | Damage]:
     """Yield the rows behind a header.
 
-    Raise `CutOffError` where the last row has fewer values than the header and no line break behind it, or
-    ends within quotes.
+    Raise `CutOffError` where no line break stands behind the last row: its last value may be cut off.
     """
     lines = _Lines(chunks)
     names: list[str] | None = None
@@ -67,8 +72,8 @@ def _row(lines: "_Lines", line: "_Line", names: list[str]) -> Iterator[Row | Dam
         if lines.ended_within:
             raise CutOffError("cut off in the middle of a row", line.number)
         yield Damage(line.number, "a row whose quotes are not closed")
-    elif len(cells) < len(names) and not whole:
-        raise CutOffError("cut off in the middle of a row", line.number)
+    elif not whole:
+        raise CutOffError(NO_BREAK, line.number)
     elif len(cells) != len(names):
         yield Damage(line.number, f"a row of {len(cells)} values under a header of {len(names)}")
     elif [cell.strip().removeprefix(_MARK.decode()) for cell in cells] != names:

@@ -19,10 +19,9 @@ from streams.ingest.intake.kinds import Kind
 
 OUTPUT_BYTES: Final = 1 << 18
 """How much is taken out of a stream at once."""
-ZSTD_INPUT_BYTES: Final = 1 << 12
+ZSTD_INPUT_BYTES: Final = 1 << 10
 """How much is put into a Zstandard stream at once: its library has no bound on what comes out, and 4 bytes
-can
-stand for 128 KiB, so this bounds memory at 128 MiB in the worst case."""
+can stand for 128 KiB, so this bounds memory at 100 MiB in the worst case."""
 MAX_WINDOW_BYTES: Final = 1 << 28
 """The largest Zstandard window that is read, that of `zstd --long=28`."""
 XZ_MEMORY_BYTES: Final = 1 << 28
