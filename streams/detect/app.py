@@ -221,7 +221,7 @@ class Detect:
             await self._catch_up(follower, partition, published_until)
         clock_ms = detector.clock_ms
         for link, tracker in detector.trackers.items():
-            latest_first = reversed(tracker.published.values())
+            latest_first = reversed(tracker.outages.published.values())
             opened = next((outage for outage in latest_first if outage.status == "open"), None)
             telemetry.emit(telemetry.LinkRestored(link, tracker.state_at(clock_ms), clock_ms, opened))
         return follower

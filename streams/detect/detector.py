@@ -21,7 +21,7 @@ from streams.model.measurement import Measurement, Source
 from streams.model.settings import DetectSettings
 
 NOT_YET: Final = -(1 << 62)
-PRUNE_EVERY_MS: Final = 1_800_000
+FORGET_EVERY_MS: Final = 1_800_000
 STEP_MS: Final = 600_000
 """Steps of a clock that need not hurry; they divide the above: nothing is forgotten at another time."""
 LOOSE_MINUTES: Final = 5_000
@@ -100,7 +100,9 @@ class Detector:
         self.applied: dict[str, int] = {}
         self.cuts: dict[int, Cuts] = {}
         self.resume_at: dict[str, int] = {}
-        self._pruned_ms = NOT_YET
+        self.forget_every_ms = FORGET_EVERY_MS
+        """How often what is old is forgotten, which changes nothing that is found."""
+        self._forgot_ms = NOT_YET
         self._wake: list[tuple[int, str]] = []
         self._wake_at: dict[str, int] = {}
 
@@ -225,7 +227,7 @@ class Detector:
         self._next_ms = ((clock_ms - lateness_ms) // step_ms + 1) * step_ms + lateness_ms
         self.clock_ms = clock_ms
         output = self._close_due(ahead)
-        self._prune()
+        self._forget()
         return output
 
     def _close_due(self, ahead: Container[str]) -> dict[str, Output]:
@@ -249,14 +251,16 @@ class Detector:
                 output[link] = published
         return output
 
-    def _prune(self) -> None:
+    def _forget(self) -> None:
         """Forget, now and then, what is older than the allowed lateness."""
-        before_ms = (self.clock_ms - self.settings.allowed_lateness_ms) // PRUNE_EVERY_MS * PRUNE_EVERY_MS
-        if before_ms <= self._pruned_ms:
+        before_ms = (
+            (self.clock_ms - self.settings.allowed_lateness_ms) // self.forget_every_ms * self.forget_every_ms
+        )
+        if before_ms <= self._forgot_ms:
             return
-        self._pruned_ms = before_ms
+        self._forgot_ms = before_ms
         for link, tracker in self.trackers.items():
             if link not in self.resume_at:
-                tracker.prune(before_ms)
+                tracker.forget(before_ms)
         for cuts in self.cuts.values():
             cuts.prune(before_ms - 2 * self.settings.out_of_orderness_ms)

@@ -163,7 +163,7 @@ class _TracingDetector(Detector):
         if fresh and link == self._traced:
             lookback_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
             history = _TracingHistory(tracker.rules, self.settings, lookback_ms, self.steps)
-            tracker.history = tracker.windows.history = history
+            tracker.history = tracker.windows.history = tracker.outages.history = history
             history.watched = tracker.windows.watched
         return tracker
 

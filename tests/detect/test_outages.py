@@ -3,7 +3,6 @@
 import sys
 from random import Random
 
-import msgspec
 import pytest
 from small_logs import START_MS, Fault, Told, by_watermark, detect, draw_log, measure, run, take
 
@@ -147,19 +146,3 @@ def test_state_is_bounded_and_small():
     a_minute = [sys.getsizeof(m.packed) for m in tracker.history.minutes.values() if m.packed is not None]
     assert max(a_minute) * slots / 12 < 1_000_000
     assert len(save(detector, 0)["link:npd"]) < 200_000
-
-
-def test_past_outages_leave_no_state():
-    """Outages that no late record can revise any more are forgotten, however many there were."""
-    detector = run(draw_log(1, faults=OUTAGE)).detector
-    tracker = detector.trackers["npd"]
-    closed = next(iter(tracker.published.values()))
-    assert closed.status == "closed"
-    for number in range(1, 1_000):
-        start_ms = closed.start_ms + number * 3_600_000
-        name = f"o-{number}"
-        tracker.published[name] = msgspec.structs.replace(
-            closed, outage_id=name, start_ms=start_ms, end_ms=start_ms + 60_000
-        )
-        tracker.prune(start_ms - 1_800_000)
-        assert len(tracker.published) <= 3

@@ -14,28 +14,27 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from streams.detect.link.blocks import Blocks
 from streams.detect.link.habits import Habits, Past
 from streams.detect.link.minute import MINUTE_MS, Decided, Minute
 from streams.detect.link.placing import (
     REACH_MS,
+    SLOW_LOOKBACK_MS,
     confirmed,
     confirmed_recovery,
     first_edge_ms,
     settled_edge_ms,
 )
-from streams.detect.rule.cusum import QUIET, Condition, Counts, Normal, RuleState, Verdict, step
-from streams.detect.rule.level import LEAST_ATTEMPTS
-from streams.detect.rule.normal import BLOCK_MS, block_of
+from streams.detect.rule.cusum import QUIET, Counts, Normal, RuleState, Verdict, step
+from streams.detect.rule.normal import BLOCK_MS
 from streams.detect.rule.rules import LinkRules
-from streams.detect.rule.slowness import Usual, slow_answers, usual_of
+from streams.detect.rule.slowness import slow_answers
 from streams.model.events import NO_RESPONSE
 from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
 
 PACK_AFTER_MS: Final = 3 * MINUTE_MS
 """Minutes older than this are trimmed, and packed: only a late record or a long spell reads them again."""
-BLOCKS_IN_HAND: Final = 4
-"""Blocks of which it is kept in hand what is usual in each minute: most late facts are not that late."""
 
 
 class History:
@@ -45,15 +44,19 @@ class History:
         self.rules, self.settings = rules, settings
         self.minutes: dict[int, Minute] = {}
         self.past: list[Decided] = []
-        """Verdicts whose minutes are forgotten already."""
+        """The last of the verdicts whose minutes are forgotten: those to come are judged beside them."""
+        self.final_ms = -(1 << 62)
+        """No fact before this comes any more: verdicts that have settled by then are final."""
         self.state = QUIET
         self.habits = Habits(rules, settings.slot_ms)
         self._order: list[int] = []
         self._untrimmed: deque[int] = deque()
         self._unpacked: deque[int] = deque()
         self._deciding: list[int] = []
-        self._usual: dict[int, dict[int, Usual]] = {}
+        self._blocks = Blocks()
         self._lookback_ms = lookback_ms
+        self._reach_ms = max(SLOW_LOOKBACK_MS, REACH_MS + 2 * lookback_ms) + MINUTE_MS
+        """How far before its evidence began, or its edge, a verdict may read facts."""
         self.pack_after_ms = PACK_AFTER_MS
         """How old minutes are packed, which changes nothing but what they take in memory and in time."""
         self._resummed: set[int] = set()
@@ -62,12 +65,20 @@ class History:
 
     @property
     def verdicts(self) -> list[Decided]:
-        """Return the verdicts that are still of interest, in order of decision."""
+        """Return the verdicts that are remembered, in order of decision."""
         return self.past + [decided for at in self._deciding for decided in self.minutes[at].verdicts]
 
-    def restore(self, minutes: dict[int, Minute], past: list[Decided], state: RuleState, usual: Past) -> None:
+    @property
+    def unsettled(self) -> list[Decided]:
+        """Return the verdicts that facts may still change, in order of decision."""
+        return [decided for decided in self.verdicts if not self._is_final(decided)]
+
+    def restore(
+        self, minutes: dict[int, Minute], past: list[Decided], final_ms: int, state: RuleState, usual: Past
+    ) -> None:
         """Go on, fresh from the constructor, where another history stood."""
         self.minutes, self.past, self.state, self.habits.past = minutes, past, state, usual
+        self.final_ms = final_ms
         self._order = sorted(minutes)
         self._unpacked.extend(at for at in self._order if minutes[at].packed is None)
         self._untrimmed.extend(self._unpacked)
@@ -98,15 +109,14 @@ class History:
             if start_ms < self._order[-1] - PACK_AFTER_MS:
                 self._untrimmed.appendleft(start_ms)
             minute.merge(slot)
-            if usual := self._usual.get(start_ms // BLOCK_MS * BLOCK_MS):
-                usual[start_ms] = usual_of(minute.latencies()[0])
+            self._blocks.note(start_ms, minute)
             touched.add(start_ms)
         self.look_again(touched)
 
     def look_again(self, touched: set[int]) -> None:
         """Judge again the minutes whose facts, or what is known of the observer, changed."""
         touched = {at for at in touched if at in self.minutes}
-        reach_ms = MINUTE_MS + self._lookback_ms + REACH_MS
+        reach_ms = self._reach_ms
         for at in self._deciding:  # an edge may lie in facts before the test that found it began, or after
             for decided in self.minutes[at].verdicts:
                 from_ms = min(decided.verdict.since_ms, decided.edge_ms) - reach_ms
@@ -120,6 +130,9 @@ class History:
         """Return when all outcomes of requests asked before a verdict are known, as the end of a slot."""
         slot_ms = self.settings.slot_ms
         return -(-(decided_ms + self.settings.lookup_timeout_ms + slot_ms) // slot_ms) * slot_ms
+
+    def _is_final(self, decided: Decided) -> bool:
+        return self.settles_ms(decided.decided_ms) <= self.final_ms
 
     def settle(self, now_ms: int) -> list[int]:
         """Place the edges again that can be placed for good by now; return when others can be."""
@@ -150,8 +163,29 @@ class History:
         for at in range(bisect_left(order, from_ms - MINUTE_MS + 1), bisect_left(order, to_ms)):
             yield order[at], self.minutes[order[at]]
 
-    def prune(self, before_ms: int) -> list[tuple[int, Minute]]:
-        """Forget, and return, the minutes before ``before_ms``; their verdicts are kept in `past`."""
+    def make_final(self, before_ms: int) -> list[Decided]:
+        """Note that no fact before a time comes any more; return the verdicts that are final by that."""
+        unsettled = self.unsettled
+        self.final_ms = before_ms
+        return [decided for decided in unsettled if self._is_final(decided)]
+
+    def floor_ms(self, before_ms: int) -> int:
+        """Return a time before which no fact is read again, as no fact before ``before_ms`` comes any more.
+
+        Whatever is judged from now on reads back to where its evidence began, and a little further. Evidence
+        begins with a slot that is judged again, or where a sum began that is rising when that is.
+        """
+        unsettled = [decided for decided in self.unsettled if _reads_facts(decided)]
+        minutes = (at - at % MINUTE_MS for at in (d.decided_ms - self.settings.slot_ms for d in unsettled))
+        from_ms = min([before_ms, *minutes])
+        at = bisect_left(self._order, from_ms)
+        state = self.minutes[self._order[at]].before if at < len(self._order) else self.state
+        begins = [from_ms, *(test.since_ms for test in state.tests if test.total > 0)]
+        begins += [min(decided.verdict.since_ms, decided.edge_ms) for decided in unsettled]
+        return (min(begins) - self._reach_ms) // BLOCK_MS * BLOCK_MS
+
+    def forget(self, before_ms: int) -> list[tuple[int, Minute]]:
+        """Forget, and return, the minutes before the start ``before_ms`` of a block."""
         if self._order and self._order[-1] < before_ms:  # nothing came after them that had them summed up
             self._sum_up(self._order[-1] // BLOCK_MS * BLOCK_MS)
         gone = bisect_left(self._order, before_ms)
@@ -160,7 +194,9 @@ class History:
         while self._unpacked and self._unpacked[0] < before_ms:
             self._unpacked.popleft()
         self._deciding = [at for at in self._deciding if at >= before_ms]
-        self.past += [decided for _, minute in forgotten for decided in minute.verdicts]
+        past = self.past + [decided for _, minute in forgotten for decided in minute.verdicts]
+        bounding = [at for at, decided in enumerate(past) if not decided.verdict.whole]
+        self.past = past[bounding[-1] if bounding else 0 :]
         self.habits.prune(before_ms)
         return forgotten
 
@@ -315,7 +351,7 @@ class History:
             at = bisect_left(self._deciding, start_ms)
             for near in self._deciding[max(at - 1, 0) : at + 2]:  # their edges are bounded by this one
                 other = self.minutes[near]
-                other.verdicts = [_unsettled(one) for one in other.verdicts]
+                other.verdicts = [one if self._is_final(one) else _unsettled(one) for one in other.verdicts]
         minute.verdicts = verdicts
 
     def _moved_by(self, block_ms: int) -> list[int]:
@@ -331,31 +367,14 @@ class History:
 
     def _sum_up(self, block_ms: int) -> bool:
         """Sum up a block of ten minutes; say whether that says something new."""
-        minutes = [minute for _, minute in self.between(block_ms, block_ms + BLOCK_MS)]
-        attempts = sum(minute.attempts for minute in minutes)
-        failures = max(sum(minute.failures for minute in minutes), 0)
-        latencies = self._usual_in(block_ms) if attempts >= LEAST_ATTEMPTS else []
-        block = block_of(block_ms, attempts, failures, latencies, self.rules.at(block_ms), _worst(minutes))
-        return self.habits.put(block_ms, block)
+        minutes = list(self.between(block_ms, block_ms + BLOCK_MS))
+        return self.habits.put(block_ms, self._blocks.sum_up(block_ms, minutes, self.rules.at(block_ms)))
 
-    def _usual_in(self, block_ms: int) -> list[Usual]:
-        """Return what is usual in each minute of a block; a few blocks are kept for late facts."""
-        usual = self._usual.get(block_ms)
-        if usual is None:
-            minutes = self.between(block_ms, block_ms + BLOCK_MS)
-            usual = {at: usual_of(minute.latencies()[0]) for at, minute in minutes}
-            while len(self._usual) >= BLOCKS_IN_HAND:
-                del self._usual[min(self._usual)]
-            self._usual[block_ms] = usual
-        return [usual[at] for at in sorted(usual)]
+
+def _reads_facts(decided: Decided) -> bool:
+    """Say whether where the edge of a verdict lies hangs on facts, not on an earlier edge or on the clock."""
+    return not decided.verdict.whole and decided.verdict.test != "normal"
 
 
 def _unsettled(decided: Decided) -> Decided:
     return replace(decided, settled_ms=None)
-
-
-def _worst(minutes: Iterable[Minute]) -> Condition:
-    """Return the worst condition that a link was in during some minutes."""
-    met = {minute.before.condition for minute in minutes}
-    met.update(decided.verdict.condition for minute in minutes for decided in minute.verdicts)
-    return "DOWN" if "DOWN" in met else "DEGRADED" if "DEGRADED" in met else "UP"

@@ -1,6 +1,6 @@
 """What is published about a spell: its figures, whose fault it was, and its next revision."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -77,8 +77,15 @@ class Totals(Struct, array_like=True):
                 self.provider_troubles += count
 
     def _add_dossiers(self, dossiers: set[int], limit: int | None) -> None:
-        limits = [known for known in (self.dossier_limit, limit) if known is not None]
         self.dossiers |= dossiers
+        if limit is not None and (self.dossier_limit is None or limit < self.dossier_limit):
+            self.dossier_limit = limit
+        if len(self.dossiers) > 8 * SPELL_SKETCH:  # when does not matter: the least are the least
+            self.trim()
+
+    def trim(self) -> None:
+        """Keep no more hashes of dossiers than a sketch has; call it when all minutes are added."""
+        limits = [] if self.dossier_limit is None else [self.dossier_limit]
         if len(self.dossiers) > SPELL_SKETCH:
             limits.append(sorted(self.dossiers)[SPELL_SKETCH - 1])
         self.dossier_limit = min(limits, default=None)
@@ -131,6 +138,7 @@ def totals_of(
     totals = Totals() if carried is None else _copy(carried)
     for minute_ms, minute in minutes:
         totals.add(minute_ms, minute, start_ms, end_ms)
+    totals.trim()
     return totals
 
 
@@ -279,12 +287,26 @@ def retraction(published: Outage, decided_ms: int, reason: Reason) -> Outage:
     )
 
 
-def matching(spell: TroubleSpell, outages: Iterable[Outage], now_ms: int) -> Outage | None:
-    """Return the outage that overlaps a spell most; the earliest where several do so alike."""
-    best, most = None, 0
-    for outage in sorted(outages, key=lambda outage: outage.start_ms):
-        until_ms = min(spell.end_ms or now_ms, outage.end_ms or now_ms)
-        overlap = until_ms - max(spell.start_ms, outage.start_ms)
-        if overlap > most:
-            best, most = outage, overlap
-    return best
+def matched(spells: Sequence[TroubleSpell], outages: Iterable[Outage], now_ms: int) -> list[Outage | None]:
+    """Return for each spell (in order, disjoint) the outage that was published of it, None if none was.
+
+    That is the one with its very edges; or else, of those that are no other spell's, the one that overlaps it
+    most, the earliest where several do so alike.
+    """
+    left = {(outage.start_ms, outage.end_ms): outage for outage in sorted(outages, key=_start)}
+    found = [left.pop((spell.start_ms, spell.end_ms), None) for spell in spells]
+    for at, spell in enumerate(spells):
+        if found[at] is None and left:
+            best = max(left, key=lambda edges: _overlap_ms(spell, edges, now_ms))
+            if _overlap_ms(spell, best, now_ms) > 0:
+                found[at] = left.pop(best)
+    return found
+
+
+def _start(outage: Outage) -> int:
+    return outage.start_ms
+
+
+def _overlap_ms(spell: TroubleSpell, edges: tuple[int, int | None], now_ms: int) -> int:
+    start_ms, end_ms = edges
+    return min(spell.end_ms or now_ms, end_ms or now_ms) - max(spell.start_ms, start_ms)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from streams.detect.detector import Cuts, Detector, source_key
 from streams.detect.link.habits import Past
 from streams.detect.link.minute import Decided, Minute
-from streams.detect.link.outages import Totals
+from streams.detect.link.publication import Remains
 from streams.detect.link.sight import Sight
 from streams.detect.link.spells import TroubleSpell
 from streams.detect.link.tracker import Late, LinkTracker
@@ -25,7 +25,7 @@ from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 5
+VERSION: Final = 6
 
 
 class LateState(Struct, array_like=True):
@@ -52,6 +52,7 @@ class LinkState(Struct, array_like=True):
     clock_ms: int
     minutes: dict[int, Minute]
     past: list[Decided]
+    final_ms: int
     state: RuleState
     usual: Past
     hour: tuple[int, int, int]
@@ -64,11 +65,12 @@ class LinkState(Struct, array_like=True):
     windows: dict[int, tuple[int, bytes]]
     evident: list[int]
     vouched: list[int]
-    window_span: tuple[int, int]
-    finals: list[int]
+    window_span: tuple[int, int, int]
+    due: list[int]
+    settled: list[TroubleSpell]
     spells: list[TroubleSpell]
     trouble: list[Trouble]
-    carried: dict[int, Totals]
+    remains: dict[int, Remains]
     openings: dict[int, list[Source]]
 
 
@@ -165,7 +167,7 @@ def snapshot(
     clock_ms: int,
 ) -> LinkState:
     """Return the state of a tracker at a position of its partition of `link.measurements`."""
-    history = tracker.history
+    history, windows, outages = tracker.history, tracker.windows, tracker.outages
     return LinkState(
         version=VERSION,
         link=tracker.link,
@@ -175,38 +177,40 @@ def snapshot(
         clock_ms=clock_ms,
         minutes=history.minutes,
         past=history.past,
+        final_ms=history.final_ms,
         state=history.state,
         usual=history.habits.past,
         hour=tracker.hour,
-        expected=tracker.windows.expected,
+        expected=windows.expected,
         sight=tracker.sight,
-        published=list(tracker.published.values()),
+        published=list(outages.published.values()),
         too_late=tracker.too_late,
         open=list(tracker.open.values()),
         late=[LateState(*late) for late in tracker.late],
-        windows=tracker.windows.published,
-        evident=tracker.windows.evident.tolist(),
-        vouched=tracker.windows.vouched.tolist(),
-        window_span=(tracker.windows.next_ms, tracker.windows.until_ms),
-        finals=tracker.finals,
-        spells=tracker.spells,
-        trouble=tracker.trouble,
-        carried=tracker.carried,
-        openings=tracker.openings,
+        windows=windows.published,
+        evident=windows.evident.tolist(),
+        vouched=windows.vouched.tolist(),
+        window_span=(windows.next_ms, windows.until_ms, windows.oldest_ms),
+        due=outages.due,
+        settled=outages.settled,
+        spells=outages.spells,
+        trouble=outages.trouble,
+        remains=outages.remains,
+        openings=outages.openings,
     )
 
 
 def restore(tracker: LinkTracker, state: LinkState) -> None:
     """Put a tracker, fresh from its constructor, into a state."""
-    tracker.history.restore(state.minutes, state.past, state.state, state.usual)
+    tracker.history.restore(state.minutes, state.past, state.final_ms, state.state, state.usual)
     tracker.hour, tracker.too_late = state.hour, state.too_late
-    windows = tracker.windows
+    windows, outages = tracker.windows, tracker.outages
     windows.expected, windows.sight, windows.published = state.expected, state.sight, state.windows
     windows.evident, windows.vouched = array("q", state.evident), array("q", state.vouched)
-    windows.next_ms, windows.until_ms = state.window_span
-    tracker.published = {outage.outage_id: outage for outage in state.published}
+    windows.next_ms, windows.until_ms, windows.oldest_ms = state.window_span
     tracker.add(state.open)
     for late in state.late:
         tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
-    tracker.finals, tracker.spells, tracker.trouble = state.finals, state.spells, state.trouble
-    tracker.carried, tracker.openings = state.carried, state.openings
+    outages.published = {outage.outage_id: outage for outage in state.published}
+    outages.due, outages.settled, outages.spells = state.due, state.settled, state.spells
+    outages.trouble, outages.remains, outages.openings = state.trouble, state.remains, state.openings

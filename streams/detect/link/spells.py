@@ -10,6 +10,7 @@ ends one spell and begins the next.
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from streams.detect.link.minute import Decided
 from streams.detect.rule.cusum import Rule
@@ -34,9 +35,14 @@ class TroubleSpell(Struct, array_like=True):
     normal: bool = False
 
 
-def spells_of(verdicts: Iterable[Decided], rules: LinkRules) -> list[TroubleSpell]:
-    """Return the spells that verdicts, in order of decision, speak of; each by the rule of its slot."""
-    spells: list[TroubleSpell] = []
+def spells_of(
+    verdicts: Iterable[Decided], rules: LinkRules, before: Iterable[TroubleSpell] = ()
+) -> list[TroubleSpell]:
+    """Return the spells that verdicts, in order of decision, speak of, after those of earlier verdicts.
+
+    Each verdict counts by the rule of its slot.
+    """
+    spells = [replace(spell) for spell in before]
     for decided in verdicts:
         rule = rules.at(decided.decided_ms - 1)
         last = spells[-1] if spells else None

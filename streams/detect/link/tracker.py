@@ -10,37 +10,21 @@ figures of an outage become final, or a minute's window ends.
 """
 
 import heapq
-from bisect import insort
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
-
-from msgspec.structs import replace
 
 from streams.detect.link.facts import merged
 from streams.detect.link.history import History
 from streams.detect.link.minute import MINUTE_MS
-from streams.detect.link.outages import (
-    Totals,
-    alike,
-    draft,
-    matching,
-    next_revision,
-    retraction,
-    says_the_same,
-    totals_of,
-)
+from streams.detect.link.publication import EvidenceOf, Publication
 from streams.detect.link.sight import GRACE_MS, Sight
-from streams.detect.link.spells import TroubleSpell, spells_of
-from streams.detect.link.windows import FAR, STATE_OF, Trouble, Windows, changed_minutes, minutes_of
+from streams.detect.link.windows import FAR, STATE_OF, Windows, minutes_of
 from streams.detect.rule.expected import HOUR_MS
 from streams.detect.rule.rules import LinkRules
 from streams.model.intervals import Interval, length_ms
 from streams.model.measurement import LinkSlot, Source
-from streams.model.outage import LinkStateName, Outage, Reason, Window
+from streams.model.outage import LinkStateName, Outage, Window
 from streams.model.settings import DetectSettings
-
-EvidenceOf = Callable[[int, int], list[Source]]
-"""From a span of event time to the source ranges that hold its records."""
 
 
 class Late(NamedTuple):
@@ -69,18 +53,11 @@ class LinkTracker:
         self._slot_ms = settings.slot_ms
         lookback_ms = settings.lookup_timeout_ms + 2 * settings.slot_ms
         self.history = History(rules, settings, lookback_ms)
-        self.published: dict[str, Outage] = {}
-        """The last revision of each outage that facts may still revise."""
         self.too_late = 0
-        self._evidence_of = evidence_of
         self.open: dict[int, LinkSlot] = {}
         self.late: list[Late] = []
         self.windows = Windows(link, rules, settings, self.history)
-        self.finals: list[int] = []
-        self.spells: list[TroubleSpell] = []
-        self.trouble: list[Trouble] = []
-        self.carried: dict[int, Totals] = {}
-        self.openings: dict[int, list[Source]] = {}
+        self.outages = Publication(link, rules, settings, self.history, evidence_of)
         self.hour: tuple[int, int, int] = (0, 0, 0)
         self._open_order: list[int] = []
 
@@ -119,8 +96,8 @@ class LinkTracker:
         due_ms = self._open_order[0] + self._slot_ms if self._open_order else FAR
         if self.late and self.late[0].due_ms < due_ms:
             due_ms = self.late[0].due_ms
-        if self.finals and self.finals[0] < due_ms:
-            due_ms = self.finals[0]
+        if self.outages.due and self.outages.due[0] < due_ms:
+            due_ms = self.outages.due[0]
         return due_ms
 
     def advance(self, clock_ms: int) -> Output:
@@ -128,10 +105,10 @@ class LinkTracker:
         output, windows = Output([], []), self.windows
         while (now_ms := self._facts_ms()) <= clock_ms:
             if windows.next_ms < now_ms - MINUTE_MS:  # nothing that they depend on changes in between
-                windows.close(now_ms - 1, self.trouble, output.windows)
+                windows.close(now_ms - 1, self.outages.trouble, output.windows)
             self._advance_to(now_ms, output)
         if windows.next_ms <= clock_ms - MINUTE_MS:
-            windows.close(clock_ms, self.trouble, output.windows)
+            windows.close(clock_ms, self.outages.trouble, output.windows)
         return output
 
     def state_at(self, clock_ms: int) -> LinkStateName:
@@ -139,46 +116,26 @@ class LinkTracker:
         slot_ms = self.settings.slot_ms
         if not self.windows.known(clock_ms - slot_ms, clock_ms):
             return "UNKNOWN"
-        for begins, ends, kind in reversed(self.trouble):
+        for begins, ends, kind in reversed(self.outages.trouble):
             if begins < clock_ms and (ends is None or ends >= clock_ms):
                 return STATE_OF[kind]
         return "UP"
 
-    def prune(self, before_ms: int) -> None:
-        """Forget what no record may correct any more; keep the sums of spells that still last."""
-        if self.windows.wanted:  # nothing else goes by what is expected
-            self._learn(before_ms)
-        forgotten = self.history.prune(before_ms)
-        for spell in self.spells:
-            if forgotten and spell.start_ms < before_ms:
-                carried = self.carried.setdefault(spell.start_ms, Totals())
-                end_ms = FAR if spell.end_ms is None else spell.end_ms
-                for minute_ms, minute in forgotten:
-                    if spell.start_ms - MINUTE_MS < minute_ms <= end_ms + self.settings.lookup_timeout_ms:
-                        carried.add(minute_ms, minute, spell.start_ms, end_ms)
-        self._drop_old_spells(before_ms - self.rules.flap_gap_ms)
-        self.windows.prune(before_ms)
+    def forget(self, before_ms: int) -> None:
+        """Forget, in one operation, what no fact that is still to come can change.
 
-    def _drop_old_spells(self, before_ms: int) -> None:
-        """Forget spells that ended, and were published as ended, before a time."""
-        gone = 0
-        for spell in self.spells:
-            if spell.end_ms is None or spell.end_ms >= before_ms or self._final_ms(spell) in self.finals:
-                break
-            gone += 1
-        first_ms = self.spells[gone].start_ms if gone < len(self.spells) else FAR
-        if gone:
-            last_closed_ms = self.spells[gone - 1].closed_ms or 0
-            self.history.past = [d for d in self.history.past if d.decided_ms > last_closed_ms]
-            for spell in self.spells[:gone]:
-                self.carried.pop(spell.start_ms, None)
-                self.openings.pop(spell.start_ms, None)
-            del self.spells[:gone]
-            self.trouble = self._trouble()
-        for key, outage in list(self.published.items()):
-            over_ms = outage.detected_at_ms if outage.status == "retracted" else outage.end_ms
-            if over_ms is not None and over_ms < min(before_ms, first_ms):
-                del self.published[key]
+        The facts to come are no older than ``before_ms``. What they may lead to reads facts somewhat older;
+        those, the verdicts that are not final, and the outages that hang together with them stay.
+        """
+        history = self.history
+        if before_ms <= history.final_ms:
+            return
+        final = history.make_final(before_ms)
+        floor_ms = history.floor_ms(before_ms)
+        if self.windows.wanted:  # nothing else goes by what is expected
+            self._learn(floor_ms)
+        self.outages.forget(final, floor_ms, history.forget(floor_ms))
+        self.windows.forget(floor_ms)
 
     def _learn(self, before_ms: int) -> None:
         """Tell the profile of each hour about to be forgotten what was asked in it."""
@@ -204,24 +161,21 @@ class LinkTracker:
         slot_ms = self._slot_ms
         review = False
         touched: set[int] = set()
-        order, windows = self._open_order, self.windows
+        order, windows, outages = self._open_order, self.windows, self.outages
         while order and order[0] + slot_ms <= now_ms:
             slot = self.open.pop(heapq.heappop(order))
             if self.history.add(slot) is not None:
                 review = True
             touched.update(windows.expect(slot))
-        while self.finals and self.finals[0] <= now_ms:
-            self.finals.pop(0)
-            review = True
-        if review:
-            touched |= self._review(now_ms, output, None, set())
+        if review or (outages.due and outages.due[0] <= now_ms):
+            touched |= outages.review(now_ms, output.outages, None, set())
         if self.late and self.late[0].due_ms <= now_ms:
             corrected = self._correct(now_ms)
-            touched |= corrected | self._review(now_ms, output, "late", corrected)
+            touched |= corrected | outages.review(now_ms, output.outages, "late", corrected)
         if windows.next_ms <= now_ms - MINUTE_MS:
-            windows.close(now_ms, self.trouble, output.windows)
+            windows.close(now_ms, self.outages.trouble, output.windows)
         if touched:
-            output.windows.extend(windows.correct(touched, self.trouble))
+            output.windows.extend(windows.correct(touched, self.outages.trouble))
 
     def _correct(self, now_ms: int) -> set[int]:
         """Apply the late facts that are due; return the starts of the minutes they touch."""
@@ -246,107 +200,3 @@ class LinkTracker:
         if slots:
             self.history.correct(slots)
         return touched | self.windows.reconsider(slots)
-
-    def _final_ms(self, spell: TroubleSpell) -> int:
-        """Return when all outcomes asked before a spell's end was decided are known, as the end of a slot."""
-        return self.history.settles_ms(spell.closed_ms or 0)
-
-    def _review(self, now_ms: int, output: Output, cause: Reason | None, dirty: set[int] | None) -> set[int]:
-        """Compare the spells as judged now with what is published; publish what differs.
-
-        ``cause`` is why, None in the course of time; ``dirty`` are the minutes whose facts changed, None for
-        all. Return the minutes whose state that changes. A close is said once its figures are final.
-        """
-        for settles_ms in self.history.settle(now_ms):
-            if settles_ms not in self.finals:
-                insort(self.finals, settles_ms)
-        self.spells = spells_of(self.history.verdicts, self.rules)
-        unmatched = {outage.outage_id: outage for outage in self._standing()}
-        for spell in self.spells:
-            match = matching(spell, unmatched.values(), now_ms)
-            if match is not None:
-                del unmatched[match.outage_id]
-            if spell.end_ms is not None and (final_ms := self._final_ms(spell)) > now_ms:
-                if final_ms not in self.finals:
-                    insort(self.finals, final_ms)
-                if match is not None and match.status == "open":
-                    continue
-            if match is not None and self._stands(match, spell, now_ms, dirty):
-                continue
-            revised = self._revise(spell, match, now_ms, cause)
-            if revised is not None:
-                output.outages.append(revised)
-                self.published[revised.outage_id] = revised
-        for outage in unmatched.values():
-            gone = retraction(outage, now_ms, cause or "late")
-            output.outages.append(gone)
-            self.published[gone.outage_id] = gone
-        before, self.trouble = self.trouble, self._trouble()
-        return changed_minutes(before, self.trouble, now_ms)
-
-    def _stands(self, match: Outage, spell: TroubleSpell, now_ms: int, dirty: set[int] | None) -> bool:
-        """Say whether nothing can have changed since an outage was last published as closed."""
-        if dirty is None or match.status == "open" or spell.end_ms is None:
-            return False
-        if (match.start_ms, match.end_ms, match.changes) != (spell.start_ms, spell.end_ms, spell.changes):
-            return False
-        final_ms = self._final_ms(spell)
-        if match.detected_at_ms < final_ms <= now_ms:
-            return False
-        return not any(spell.start_ms - MINUTE_MS < at <= final_ms for at in dirty)
-
-    def _revise(
-        self, spell: TroubleSpell, match: Outage | None, now_ms: int, cause: Reason | None
-    ) -> Outage | None:
-        """Return the revision that a spell calls for, or None where what is published still holds."""
-        until_ms = now_ms if spell.end_ms is None else spell.end_ms
-        known_ms = until_ms + self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
-        minutes = self.history.between(spell.start_ms - MINUTE_MS, known_ms)
-        end_ms = FAR if spell.end_ms is None else spell.end_ms
-        totals = totals_of(minutes, spell.start_ms, end_ms, self.carried.get(spell.start_ms))
-        slow_ms = self.history.normal_at(spell.start_ms).slow_ms
-        drafted = draft(self.link, spell, totals, self.rules.at(spell.opened_ms - 1), slow_ms, now_ms)
-        if match is None:
-            evidence = self._evidence(spell.start_ms, now_ms)
-            fresh = self._fresh_id(drafted)
-            return replace(drafted, outage_id=fresh, reason=cause or "opened", evidence=evidence)
-        both_open = drafted.status == match.status == "open"
-        if (both_open and alike(match, drafted)) or says_the_same(match, drafted):
-            return None
-        reason: Reason = cause or (_closing(spell) if drafted.status == "closed" else "opened")
-        return next_revision(match, drafted, reason, self._evidence(spell.start_ms, now_ms))
-
-    def _evidence(self, start_ms: int, now_ms: int) -> list[Source]:
-        """Return the source ranges behind an outage: whole, or for a long one how it began and how it is."""
-        oldest_ms = now_ms - self.settings.allowed_lateness_ms
-        if start_ms >= oldest_ms:
-            evidence = self._evidence_of(start_ms, now_ms)
-            self.openings.setdefault(start_ms, evidence)
-            return evidence
-        return self.openings.get(start_ms, []) + self._evidence_of(oldest_ms, now_ms)
-
-    def _fresh_id(self, drafted: Outage) -> str:
-        """Return an id that no other outage of the link bears already."""
-        name, again = drafted.outage_id, 1
-        while name in self.published:
-            again += 1
-            name = f"{drafted.outage_id}-{again}"
-        return name
-
-    def _standing(self) -> list[Outage]:
-        """Return the published outages that were not taken back."""
-        return [outage for outage in self.published.values() if outage.status != "retracted"]
-
-    def _trouble(self) -> list[Trouble]:
-        """Return the spells as judged now, each with the kind last published of it."""
-        standing = self._standing()
-        trouble: list[Trouble] = []
-        for spell in self.spells:
-            outage = matching(spell, standing, FAR)
-            if outage is not None:
-                trouble.append((spell.start_ms, spell.end_ms, outage.kind))
-        return trouble
-
-
-def _closing(spell: TroubleSpell) -> Reason:
-    return "normal" if spell.normal else "closed"

@@ -58,6 +58,8 @@ class Windows:
         """Until when each of them vouches for the link's state."""
         self.next_ms = FAR
         self.until_ms = -FAR
+        self.oldest_ms = -FAR
+        """Windows before this are forgotten."""
 
     def watched(self, start_ms: int, end_ms: int) -> bool:
         """Say whether an observer was alive at any time of ``[start_ms, end_ms)``."""
@@ -197,6 +199,8 @@ class Windows:
     def correct(self, minutes: Iterable[int], trouble: Sequence[Trouble]) -> Iterator[Window]:
         """Yield next revisions of the windows of some minutes, where they say something else now."""
         for minute_ms in sorted(minutes) if self.wanted else ():
+            if minute_ms < self.oldest_ms:
+                continue
             if minute_ms in self.published or minute_ms < self.next_ms:
                 fresh = self._publish(minute_ms, trouble)
                 if fresh is not None:
@@ -233,8 +237,9 @@ class Windows:
             until_ms = max(until_ms, vouched[at])
         return True
 
-    def prune(self, before_ms: int) -> None:
-        """Forget what no record may correct any more."""
+    def forget(self, before_ms: int) -> None:
+        """Forget the windows before a time: they stand as they were last published."""
+        self.oldest_ms = max(self.oldest_ms, before_ms)
         self.sight.prune(before_ms - self.rules.evidence_ttl_ms)
         old = max(bisect_left(self.evident, before_ms) - 1, 0)
         del self.evident[:old], self.vouched[:old]

@@ -1,0 +1,92 @@
+"""What detection forgets changes nothing it finds: long histories with a bound on memory, and with none.
+
+`python -m lab.forgetting_trials 0-300` judges each history of `lab.long_histories` twice: once under a bound
+on lateness just above its latest fact, forgetting every few minutes, the state saved and loaded now and then;
+and once with all of it remembered. Every revision must be the same, evidence apart.
+"""
+
+import sys
+import time
+from collections.abc import Iterable
+from random import Random
+from typing import Final
+
+from msgspec.structs import replace
+from rich.console import Console
+
+from lab.long_histories import HOUR_MS, LongHistory, draw
+from streams.detect.detector import Detector
+from streams.detect.link.snapshot import load, save
+from streams.detect.rule.cusum import Rule
+from streams.detect.rule.rules import Rules
+from streams.model.measurement import Measurement
+from streams.model.outage import Outage
+from streams.model.settings import DetectSettings
+
+ENDLESS_MS: Final = 10_000 * HOUR_MS
+
+
+def remembering_all(history: LongHistory) -> list[Outage]:
+    """Return every revision found where nothing is ever forgotten."""
+    settings = DetectSettings(allowed_lateness_ms=ENDLESS_MS)
+    detector = Detector(Rules(Rule()), settings, range(history.partitions), outages_only=True)
+    return [outage for measurement in history.measurements for outage in _found(detector, measurement)]
+
+
+def forgetting(history: LongHistory, seed: int | str) -> list[Outage]:
+    """Return every revision found under a tight bound, with the state saved and loaded at random moments."""
+    rng = Random(f"forgetting/{seed}")  # noqa: S311 - a trial, no secret
+    bound_ms = history.latest_ms + rng.choice((0, 0, 60_000, HOUR_MS))
+    settings = DetectSettings(allowed_lateness_ms=bound_ms)
+    every_ms = rng.choice((60_000, 300_000, 1_800_000))
+    restarts = {rng.randrange(len(history.measurements)) for _ in range(rng.randrange(6))}
+    detector = _detector(history, settings, every_ms)
+    found: list[Outage] = []
+    for position, measurement in enumerate(history.measurements):
+        if position in restarts:
+            saved = save(detector, position)
+            detector = _detector(history, settings, every_ms)
+            load(detector, saved)
+        found += _found(detector, measurement, position)
+    return found
+
+
+def _detector(history: LongHistory, settings: DetectSettings, every_ms: int) -> Detector:
+    detector = Detector(Rules(Rule()), settings, range(history.partitions), outages_only=True)
+    detector.forget_every_ms = every_ms
+    return detector
+
+
+def _found(detector: Detector, measurement: Measurement, position: int | None = None) -> Iterable[Outage]:
+    for output in detector.apply(measurement, position).output.values():
+        yield from output.outages
+
+
+def told(outages: Iterable[Outage]) -> list[Outage]:
+    """Return revisions without their evidence, in one order."""
+    plain = [replace(outage, evidence=[]) for outage in outages]
+    return sorted(plain, key=lambda outage: (outage.outage_id, outage.revision))
+
+
+def main() -> int:
+    """Judge the histories asked for; print those that differ, and how long it took."""
+    first, last = (int(number) for number in sys.argv[1].split("-"))
+    console = Console()
+    began, differ, revisions = time.perf_counter(), 0, 0
+    for seed in range(first, last):
+        history = draw(seed)
+        whole, some = told(remembering_all(history)), told(forgetting(history, seed))
+        revisions += len(whole)
+        if whole != some:
+            differ += 1
+            console.print(f"{seed}: {history.rate_per_s:.3f} a second, {history.partitions} partitions")
+            for name, ones, others in (("all", whole, some), ("some", some, whole)):
+                for outage in [one for one in ones if one not in others][:4]:
+                    console.print(f"  {name}", replace(outage, services=[], agencies=[]))
+    took_s = time.perf_counter() - began
+    console.print(f"{differ} of {last - first} differ; {revisions} revisions, {took_s:.0f} s")
+    return 1 if differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

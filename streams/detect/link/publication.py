@@ -1,0 +1,235 @@
+"""What was published of a link's outages, and what its verdicts call for next.
+
+A *spell* is trouble as judged now; an *outage* is what was published of it. `review` compares the two and
+gives the revisions that make them agree.
+
+`forget` drops, in one operation, what no fact can change any more. A verdict is *final* once every outcome
+asked before it is known and no fact that late can come. Spells within ``flap_gap_ms`` of each other hang
+together, as one that comes back may still become one with those before it; so a chain of them goes as a
+whole: once its last spell has ended by a final verdict, and nothing that is still to be judged reaches back
+to within that gap. With it go its verdicts, its published outages and what was summed of its forgotten facts.
+"""
+
+from bisect import insort
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from streams.detect.link.history import History
+from streams.detect.link.minute import MINUTE_MS, Decided, Minute
+from streams.detect.link.outages import (
+    Totals,
+    alike,
+    draft,
+    matched,
+    next_revision,
+    retraction,
+    says_the_same,
+    totals_of,
+)
+from streams.detect.link.spells import TroubleSpell, spells_of
+from streams.detect.link.windows import FAR, Trouble, changed_minutes
+from streams.detect.rule.rules import LinkRules
+from streams.model.measurement import Source
+from streams.model.outage import Outage, Reason
+from streams.model.settings import DetectSettings
+
+EvidenceOf = Callable[[int, int], list[Source]]
+"""From a span of event time to the source ranges that hold its records."""
+
+
+class Remains(Struct, array_like=True):
+    """What is kept of a spell whose first facts are forgotten.
+
+    ``totals`` sums those facts, of requests asked from the spell's start on; ``slow_ms`` is from when on an
+    answer was slow when it began.
+    """
+
+    totals: Totals = field(default_factory=Totals)
+    slow_ms: int | None = None
+
+
+class Publication:
+    """The outages of one link: as judged, and as published."""
+
+    def __init__(
+        self, link: str, rules: LinkRules, settings: DetectSettings, history: History, evidence_of: EvidenceOf
+    ) -> None:
+        self.link, self.rules, self.settings, self.history = link, rules, settings, history
+        self._evidence_of = evidence_of
+        self.published: dict[str, Outage] = {}
+        """The last revision of each outage that facts may still revise, by id."""
+        self.settled: list[TroubleSpell] = []
+        """The spells of the verdicts that are final, as far as they are remembered."""
+        self.spells: list[TroubleSpell] = []
+        """The spells of all verdicts that are remembered."""
+        self.trouble: list[Trouble] = []
+        """The spells, each with the kind last published of it."""
+        self.remains: dict[int, Remains] = {}
+        """What is kept of the settled spells that began before the oldest fact, by their starts."""
+        self.openings: dict[int, list[Source]] = {}
+        """The evidence with which each outage was opened, by the start of its spell."""
+        self.due: list[int] = []
+        """When to review again, ascending."""
+
+    def review(self, now_ms: int, into: list[Outage], cause: Reason | None, dirty: set[int]) -> set[int]:
+        """Append the revisions by which the published outages agree with the spells as judged now.
+
+        ``cause`` is why, None in the course of time; ``dirty`` are the minutes whose facts changed. Return
+        the minutes whose state that changes. A close is said once its figures are final.
+        """
+        while self.due and self.due[0] <= now_ms:
+            self.due.pop(0)
+        for settles_ms in self.history.settle(now_ms):
+            self._look_again_at(settles_ms)
+        self.spells = spells_of(self.history.unsettled, self.rules, self.settled)
+        standing = self._standing()
+        matches = matched(self.spells, standing, now_ms)
+        for spell, match in zip(self.spells, matches, strict=True):
+            if spell.end_ms is not None and (final_ms := self._final_ms(spell)) > now_ms:
+                self._look_again_at(final_ms)
+                if match is not None and match.status == "open":
+                    continue
+            if match is not None and self._stands(match, spell, now_ms, dirty):
+                continue
+            revised = self._revise(spell, match, now_ms, cause)
+            if revised is not None:
+                into.append(revised)
+                self.published[revised.outage_id] = revised
+        said = {match.outage_id for match in matches if match is not None}
+        for outage in [outage for outage in standing if outage.outage_id not in said]:
+            gone = retraction(outage, now_ms, cause or "late")
+            into.append(gone)
+            self.published[gone.outage_id] = gone
+        before, self.trouble = self.trouble, self._trouble()
+        return changed_minutes(before, self.trouble, now_ms)
+
+    def forget(self, final: Iterable[Decided], floor_ms: int, forgotten: list[tuple[int, Minute]]) -> None:
+        """Drop the chains of outages that nothing can change any more; keep sums of the others.
+
+        ``final`` are the verdicts that have just become so, ``forgotten`` the minutes that are gone, all of
+        them before ``floor_ms``: no fact before that is read again, and no spell will begin before it.
+        """
+        self.settled = spells_of(final, self.rules, self.settled)
+        for spell in self.settled:
+            if spell.start_ms < floor_ms:
+                self._sum_up(spell, forgotten)
+        gone = self._finished(floor_ms)
+        if gone:
+            over_ms = self.settled[gone - 1].end_ms or 0
+            del self.settled[:gone]
+            self.spells = [spell for spell in self.spells if spell.start_ms >= over_ms]
+            self.published = {
+                name: outage for name, outage in self.published.items() if not _is_over(outage, over_ms)
+            }
+            self.trouble = self._trouble()
+        first_ms = self.spells[0].start_ms if self.spells else floor_ms
+        self.remains = {at: kept for at, kept in self.remains.items() if at >= first_ms}
+        self.openings = {at: kept for at, kept in self.openings.items() if at >= first_ms}
+
+    def _finished(self, floor_ms: int) -> int:
+        """Return how many of the settled spells make up the chains that are over for good."""
+        gone = 0
+        for number, spell in enumerate(self.settled, start=1):
+            if spell.end_ms is None:
+                break
+            following = self.settled[number].start_ms if number < len(self.settled) else floor_ms
+            if following - spell.end_ms >= self.rules.flap_gap_ms:
+                gone = number
+        return gone
+
+    def _sum_up(self, spell: TroubleSpell, forgotten: list[tuple[int, Minute]]) -> None:
+        """Add minutes that are gone to what remains of a spell: it may end later, or come back."""
+        remains = self.remains.get(spell.start_ms)
+        if remains is None:
+            remains = Remains(slow_ms=self.history.normal_at(spell.start_ms).slow_ms)
+            self.remains[spell.start_ms] = remains
+        for minute_ms, minute in forgotten:
+            if minute_ms + MINUTE_MS > spell.start_ms:
+                remains.totals.add(minute_ms, minute, spell.start_ms, FAR)
+        remains.totals.trim()
+
+    def _look_again_at(self, due_ms: int) -> None:
+        if due_ms not in self.due:
+            insort(self.due, due_ms)
+
+    def _final_ms(self, spell: TroubleSpell) -> int:
+        """Return when all outcomes asked before a spell's end was decided are known, as the end of a slot."""
+        return self.history.settles_ms(spell.closed_ms or 0)
+
+    def _stands(self, match: Outage, spell: TroubleSpell, now_ms: int, dirty: set[int]) -> bool:
+        """Say whether nothing can have changed since an outage was last published as closed."""
+        if match.status == "open" or spell.end_ms is None:
+            return False
+        if (match.start_ms, match.end_ms, match.changes) != (spell.start_ms, spell.end_ms, spell.changes):
+            return False
+        final_ms = self._final_ms(spell)
+        if match.detected_at_ms < final_ms <= now_ms:
+            return False
+        return not any(spell.start_ms - MINUTE_MS < at < final_ms for at in dirty)
+
+    def _revise(
+        self, spell: TroubleSpell, match: Outage | None, now_ms: int, cause: Reason | None
+    ) -> Outage | None:
+        """Return the revision that a spell calls for, or None where what is published still holds."""
+        totals, slow_ms = self._figures(spell, now_ms)
+        drafted = draft(self.link, spell, totals, self.rules.at(spell.opened_ms - 1), slow_ms, now_ms)
+        if match is None:
+            evidence = self._evidence(spell.start_ms, now_ms)
+            fresh = self._fresh_id(drafted)
+            return replace(drafted, outage_id=fresh, reason=cause or "opened", evidence=evidence)
+        both_open = drafted.status == match.status == "open"
+        if (both_open and alike(match, drafted)) or says_the_same(match, drafted):
+            return None
+        reason: Reason = cause or (_closing(spell) if drafted.status == "closed" else "opened")
+        return next_revision(match, drafted, reason, self._evidence(spell.start_ms, now_ms))
+
+    def _figures(self, spell: TroubleSpell, now_ms: int) -> tuple[Totals, int | None]:
+        """Return the figures of a spell, and from when on an answer was slow when it began."""
+        until_ms = now_ms if spell.end_ms is None else spell.end_ms
+        known_ms = until_ms + self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
+        minutes = self.history.between(spell.start_ms - MINUTE_MS, known_ms)
+        end_ms = FAR if spell.end_ms is None else spell.end_ms
+        remains = self.remains.get(spell.start_ms)
+        if remains is None:
+            slow_ms = self.history.normal_at(spell.start_ms).slow_ms
+            return totals_of(minutes, spell.start_ms, end_ms), slow_ms
+        return totals_of(minutes, spell.start_ms, end_ms, remains.totals), remains.slow_ms
+
+    def _evidence(self, start_ms: int, now_ms: int) -> list[Source]:
+        """Return the source ranges behind an outage: whole, or for a long one how it began and how it is."""
+        oldest_ms = now_ms - self.settings.allowed_lateness_ms
+        if start_ms >= oldest_ms:
+            evidence = self._evidence_of(start_ms, now_ms)
+            self.openings.setdefault(start_ms, evidence)
+            return evidence
+        return self.openings.get(start_ms, []) + self._evidence_of(oldest_ms, now_ms)
+
+    def _fresh_id(self, drafted: Outage) -> str:
+        """Return an id that no other outage of the link bears already."""
+        name, again = drafted.outage_id, 1
+        while name in self.published:
+            again += 1
+            name = f"{drafted.outage_id}-{again}"
+        return name
+
+    def _standing(self) -> list[Outage]:
+        """Return the published outages that were not taken back."""
+        return [outage for outage in self.published.values() if outage.status != "retracted"]
+
+    def _trouble(self) -> list[Trouble]:
+        """Return the spells as judged now, each with the kind last published of it."""
+        matches = matched(self.spells, self._standing(), FAR)
+        both = zip(self.spells, matches, strict=True)
+        return [(spell.start_ms, spell.end_ms, match.kind) for spell, match in both if match is not None]
+
+
+def _closing(spell: TroubleSpell) -> Reason:
+    return "normal" if spell.normal else "closed"
+
+
+def _is_over(outage: Outage, over_ms: int) -> bool:
+    """Say whether an outage belongs to trouble that was over by a time, or was taken back by then."""
+    ended_ms = outage.detected_at_ms if outage.status == "retracted" else outage.end_ms
+    return ended_ms is not None and ended_ms <= over_ms
