@@ -131,7 +131,7 @@ def test_a_history_of_everything(seed):
     add(tally, history, outages_of(history), f"seed {seed}:")
     assert tally.false == []
     full = {link: row for (link, what), row in tally.rows.items() if what == "down"}
-    assert full
+    assert sum(len(row.starts_ms) for link, row in full.items() if link != "slow-10") >= 1
     for link, row in full.items():
         assert row.missed == []
         assert all(row.kinds)
