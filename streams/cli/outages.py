@@ -1,17 +1,14 @@
 """`portallink outages`: what auditors ask."""
 
-import asyncio
 import sys
-import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-import sqlalchemy as sa
 import typer
-from aiokafka.errors import KafkaError
 from rich.table import Column, Table
 
+from streams.cli.evidence import archive, known_revisions, verify
 from streams.cli.ledger_options import (
     Agency,
     AsCsv,
@@ -28,18 +25,9 @@ from streams.cli.ledger_options import (
     asked,
     read,
 )
-from streams.cli.outcome import fail, notes, print_json, refuse, results, say, styled
-from streams.kafka.connection import ConnectionSettingsError, kafka_connection
-from streams.kafka.read import RereadError, topic_batches
-from streams.ledger.proof.proofs import LeafProof, proof_of
-from streams.ledger.read.summary import Narrowing, list_outages, revisions_of, summarise_links
-from streams.logs.file import LogFileError, read_log
-from streams.logs.write import log_writer
-from streams.model import events
-from streams.model.outage import Outage
-from streams.model.record import Record
-from streams.replay.rulefile import RuleFileError, read_rule
-from streams.replay.verify import OutageCheck, verify_outage
+from streams.cli.outcome import notes, print_json, refuse, results, say, styled
+from streams.ledger.proof.proofs import proof_of
+from streams.ledger.read.summary import Narrowing, list_outages, summarise_links
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer, summary_rows
 from streams.serve.command import reproducing
 from streams.serve.report import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
@@ -154,7 +142,7 @@ def summary(
 def show(outage_id: str, *, ledger: LedgerAddress = None, as_json: AsJson = False) -> None:
     """Show one outage: what, when, whom, why, and every revision that was published."""
     with read(ledger) as connection:
-        revisions = _revisions(connection, outage_id)
+        revisions = known_revisions(connection, outage_id)
         proofs = [proof_of(connection, outage_id, one.revision) for one in revisions]
     answer = outage_answer(revisions[-1]) | {
         "revisions": [
@@ -225,111 +213,11 @@ def report(
     notes.print(f"wrote {out}")
 
 
-@app.command()
-def verify(
-    outage_id: str,
-    *,
-    revision: Annotated[int | None, typer.Option(help="Which revision [default: the last].", min=1)] = None,
-    log: Annotated[
-        Path | None, typer.Option(help="Captured log to read the evidence from [default: the broker].")
-    ] = None,
-    rule: Annotated[Path | None, typer.Option(help="Rule file it was judged by.")] = None,
-    bootstrap_servers: Annotated[str | None, typer.Option(help="Broker to read from.")] = None,
-    ledger: LedgerAddress = None,
-    as_json: AsJson = False,
-) -> None:
-    """Read an outage's evidence again, recompute digests and finding, and say match or where they differ.
-
-    Its place in the ledger's Merkle log is checked as well. Exits 1 where anything differs.
-    """
-    with read(ledger) as connection:
-        revisions = _revisions(connection, outage_id)
-        number = revision or revisions[-1].revision
-        outage = next((one for one in revisions if one.revision == number), None)
-        if outage is None:
-            refuse(f"outage {outage_id} has no revision {number}")
-        proof = proof_of(connection, outage_id, number)
-    try:
-        judged_by = None if rule is None else read_rule(rule)
-        if log is not None:
-            check = verify_outage(outage, read_log(log), judged_by)
-        else:
-            check = _verify_from_broker(outage, kafka_connection(bootstrap_servers), judged_by)
-    except (LogFileError, OSError, RuleFileError, ConnectionSettingsError, RereadError) as error:
-        refuse(error)
-    except KafkaError as error:
-        fail(f"the broker does not answer: {error!r}")
-    matches = check.matches and proof.holds
-    if as_json:
-        print_json(_check_answer(check, proof) | {"matches": matches})
-    else:
-        _print_check(check, proof)
-    if not matches:
-        fail(f"outage {outage_id}, revision {number}, does not match")
+app.command()(verify)
+app.command()(archive)
 
 
 def _tell_provisional(years: list[int]) -> None:
     """Say below a table which years' holidays are provisional."""
     if years:
         say(text("provisional_years_text", "en", years=", ".join(map(str, years))))
-
-
-def _revisions(connection: sa.Connection, outage_id: str) -> list[Outage]:
-    revisions = revisions_of(connection, outage_id)
-    if not revisions:
-        refuse(f"the ledger has no outage {outage_id!r}; `portallink outages list` names them")
-    return revisions
-
-
-def _verify_from_broker(outage: Outage, connection: dict[str, Any], rule: Any) -> OutageCheck:
-    """Read the lookups up to the evidence's end, and what follows it, into a log file and verify by that."""
-    topics = sorted({source.topic for source in outage.evidence} or {events.LOOKUPS})
-
-    async def copy(path: Path) -> None:
-        with log_writer(path) as writer, notes.status("reading the log again"):
-            async for batch in topic_batches(connection, topics):
-                writer.write(batch)
-
-    with tempfile.TemporaryDirectory(prefix="portallink-verify-") as folder:
-        path = Path(folder) / "log.ndjson.zst"
-        asyncio.run(copy(path))
-        return verify_outage(outage, _records(path), rule)
-
-
-def _records(path: Path) -> Any:
-    yield from (Record(*record) for record in read_log(path))
-
-
-def _check_answer(check: OutageCheck, proof: LeafProof) -> dict[str, Any]:
-    return {
-        "outage_id": check.outage.outage_id,
-        "revision": check.outage.revision,
-        "proof": msgspec.to_builtins(proof) | {"holds": proof.holds},
-        "evidence": [
-            msgspec.to_builtins(one.source) | {"found": one.found, "matches": one.matches}
-            for one in check.ranges
-        ],
-        "recomputed": check.recomputed is not None,
-        "differences": [msgspec.to_builtins(difference) for difference in check.differences],
-    }
-
-
-def _print_check(check: OutageCheck, proof: LeafProof) -> None:
-    said = "is" if proof.holds else styled("is not", "red")
-    say(f"ledger: revision {check.outage.revision}", said, f"leaf {proof.leaf} of {proof.log}")
-    for one in check.ranges:
-        where = (
-            f"{one.source.topic}/{one.source.partition} [{one.source.first_offset}, {one.source.next_offset})"
-        )
-        verdict = "match" if one.matches else styled("differ" if one.found else "are not in the log", "red")
-        say(f"evidence: the records of {where}", verdict)
-    if check.recomputed is None:
-        say("finding:", styled("the log gives no such revision under this rule", "red"))
-    for difference in check.differences:
-        say(
-            "finding:",
-            styled(f"`{difference.field}`", "red"),
-            f"was published as {difference.published!r}, the log gives {difference.recomputed!r}",
-        )
-    if check.recomputed is not None and not check.differences:
-        say("finding: match")

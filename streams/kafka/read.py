@@ -97,6 +97,22 @@ async def partitions_on(connection: Mapping[str, Any], topics: list[str]) -> lis
     )
 
 
+async def topics_present(connection: Mapping[str, Any], topics: list[str]) -> list[str]:
+    """Return those of some topics that are on the broker, the first of which must be.
+
+    Raises `RereadError` where it is not.
+    """
+    admin = AIOKafkaAdminClient(**connection)
+    try:
+        await admin.start()
+        present = set(await admin.list_topics())
+    finally:
+        await admin.close()
+    if topics[0] not in present:
+        raise RereadError(f"not on the broker: {topics[0]}; see `portallink topics apply`")
+    return [topic for topic in topics if topic in present]
+
+
 async def topic_batches(connection: Mapping[str, Any], topics: list[str]) -> AsyncIterator[list[Record]]:
     """Yield all records of topics from their first offset to their present ends, partition by partition."""
     async with open_reader(connection) as reader:

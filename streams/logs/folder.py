@@ -22,6 +22,7 @@ from msgspec import Struct, field
 from streams.logs.file import LogFileError, read_log
 from streams.logs.write import log_writer
 from streams.model.digest import digest_of
+from streams.model.measurement import Source
 from streams.model.record import Record
 
 MANIFEST: Final = "manifest.json"
@@ -90,6 +91,10 @@ class Manifest(Struct):
     def records(self) -> int:
         """How many records the segments hold."""
         return sum(segment.records for segment in self.segments)
+
+    def held(self) -> list[Source]:
+        """Return the ranges of offsets that the folder holds whole, without a digest."""
+        return [Source(r.topic, r.partition, r.first_offset, r.next_offset, "") for r in self.ranges]
 
     @property
     def complete(self) -> bool:

@@ -4,6 +4,9 @@ from msgspec import Struct
 
 SLOT_MS = 5_000
 
+EVIDENCE_KEPT_MS = 90 * 86_400_000
+"""How long the broker keeps a lookup at least, as `schemas/npd.lookups/topic.yaml` declares it."""
+
 
 class MeasureSettings(Struct, frozen=True):
     """How `measure` reads a log; all in milliseconds of event time.

@@ -3,7 +3,8 @@
 An outage's evidence names, for each partition, a range of offsets and a digest over the cuts in it. The log
 is metered again from its beginning, which gives the same cuts; their digests are recomputed from the
 records and combined. Then the pure pipeline judges the log again under the rule, and what it publishes
-under the same id and revision is compared field by field.
+under the same id and revision is compared field by field. The rule is the one that judged it: the log holds
+the revisions of `link.rules`, which take effect by event time as they did then, unless one is given.
 """
 
 from collections.abc import Iterable
@@ -20,10 +21,14 @@ from streams.replay.analyze import Analysis, analyze
 
 
 class RangeCheck(Struct, frozen=True):
-    """How one range of evidence compares: ``found`` is the digest recomputed, None where cuts are missing."""
+    """How one range of evidence compares: ``found`` is the digest recomputed, None where cuts are missing.
+
+    ``log_from`` is the first offset of the partition that the log holds, None where it holds none.
+    """
 
     source: Source
     found: str | None
+    log_from: int | None = None
 
     @property
     def matches(self) -> bool:
@@ -40,12 +45,16 @@ class Difference(Struct, frozen=True):
 
 
 class OutageCheck(Struct, frozen=True):
-    """The result; ``recomputed`` is None where the log gives no such revision."""
+    """The result; ``recomputed`` is None where the log gives no such revision.
+
+    ``rule_known`` says whether the log holds, or the caller gave, the rule that the outage says judged it.
+    """
 
     outage: Outage
     ranges: list[RangeCheck]
     recomputed: Outage | None
     differences: list[Difference]
+    rule_known: bool = True
 
     @property
     def matches(self) -> bool:
@@ -62,14 +71,38 @@ def verify_outage(
     detect: DetectSettings | None = None,
 ) -> OutageCheck:
     """Recompute evidence and finding of an outage from the log, in log order from its beginning."""
-    return compare(outage, analyze(log, rule, measure, detect, outages_only=True))
+    return compare(outage, analyze(log, rule, measure, detect, outages_only=True), rule)
 
 
-def compare(outage: Outage, analysis: Analysis) -> OutageCheck:
-    """Compare a published outage with what an analysis of its log gives."""
+def held_whole(outage: Outage, held: Iterable[Source]) -> bool:
+    """Say whether ranges of a log hold all of an outage's evidence."""
+    return all(
+        any(
+            (part.topic, part.partition) == (source.topic, source.partition)
+            and part.first_offset <= source.first_offset
+            and source.next_offset <= part.next_offset
+            for part in held
+        )
+        for source in outage.evidence
+    )
+
+
+def compare(outage: Outage, analysis: Analysis, rule: Rule | None = None) -> OutageCheck:
+    """Compare a published outage with what an analysis of its log gives, under the ``rule`` it was given."""
+    begins: dict[tuple[str, int], int] = {}
+    for measurement in analysis.lookup_measurements:
+        place = measurement.source.topic, measurement.source.partition
+        begins[place] = min(measurement.source.first_offset, begins.get(place, 1 << 62))
     ranges = [
-        RangeCheck(source, _recombined(source, analysis.lookup_measurements)) for source in outage.evidence
+        RangeCheck(
+            source,
+            _recombined(source, analysis.lookup_measurements),
+            begins.get((source.topic, source.partition)),
+        )
+        for source in outage.evidence
     ]
+    judging = analysis.under(rule)
+    known = {judging.built_in.version, *(one.values.version for _, one in judging.revisions)}
     name = (outage.outage_id, outage.revision)
     recomputed = next((one for one in analysis.outages if (one.outage_id, one.revision) == name), None)
     differences = []
@@ -78,7 +111,7 @@ def compare(outage: Outage, analysis: Analysis) -> OutageCheck:
         differences = [
             Difference(name, there[name], here[name]) for name in there if there[name] != here[name]
         ]
-    return OutageCheck(outage, ranges, recomputed, differences)
+    return OutageCheck(outage, ranges, recomputed, differences, outage.rule_version in known)
 
 
 def _recombined(source: Source, measurements: Iterable[Measurement]) -> str | None:

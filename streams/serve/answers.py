@@ -22,10 +22,11 @@ from streams.ledger.read.summary import (
 )
 from streams.ledger.store.days import link_lives
 from streams.model.availability import Availability
-from streams.model.calendar import TIMEZONE, to_local
+from streams.model.calendar import MINUTE_MS, TIMEZONE, to_local
 from streams.model.exclusion import Exclusion
 from streams.model.incidents import ends_of
 from streams.model.outage import Outage
+from streams.model.settings import EVIDENCE_KEPT_MS
 
 Answer = dict[str, Any]
 
@@ -105,11 +106,21 @@ def summary_rows(answer: Answer) -> list[Answer]:
     return [{"link": "*"} | answer["total"] | years, *(row | years for row in answer["links"])]
 
 
+def evidence_until_ms(outage: Outage) -> int | None:
+    """Return until when the broker keeps an outage's evidence at least, None where it has none.
+
+    Its first records were logged within a minute before the first request that failed, or later.
+    """
+    return outage.start_ms - MINUTE_MS + EVIDENCE_KEPT_MS if outage.evidence else None
+
+
 def outage_answer(outage: Outage) -> Answer:
     """Return one revision of an outage."""
     answer: Answer = to_builtins(outage)
     for name in ("start", "end", "detected_at"):
         answer[name] = iso(answer[f"{name}_ms"])
+    answer["evidence_until_ms"] = evidence_until_ms(outage)
+    answer["evidence_until"] = iso(answer["evidence_until_ms"])
     answer["duration_ms"] = None if outage.end_ms is None else outage.end_ms - outage.start_ms
     return answer
 

@@ -1,7 +1,5 @@
 """The interface for programs: everything the page shows, as JSON, CSV or Parquet, described by OpenAPI."""
 
-import base64
-import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
@@ -17,7 +15,6 @@ from streams.ledger.proof.proofs import growth_proof, proof_of
 from streams.ledger.read.histories import all_exclusions
 from streams.ledger.read.names import require_link
 from streams.ledger.read.summary import (
-    Cursor,
     Narrowing,
     list_incidents,
     list_outages,
@@ -32,8 +29,10 @@ from streams.model.exclusion import Exclusion, checked, new_exclusion, withdraw
 from streams.model.times import TimeTextError, parse_time_ms
 from streams.serve.answers import (
     Answer,
+    evidence_until_ms,
     exclusion_answer,
     incident_answer,
+    iso,
     links_answer,
     listed_answer,
     outage_answer,
@@ -54,6 +53,7 @@ from streams.serve.context import (
     answered,
     services,
 )
+from streams.serve.cursor import CURSOR, cursor_after, cursor_in
 
 COVERAGE = (
     *("link", "known_until", "service_ms", "excluded_ms", "unknown_ms", "observed_ms", "coverage_pct"),
@@ -89,8 +89,6 @@ def _object() -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The answer", "content": content}, 304: {"description": "Known already"}}
 
 
-CURSOR = r"^[A-Za-z0-9_-]{4,600}$"
-NO_CURSOR = "`after` is no cursor that a page gave"
 PUBLISHED: dict[int | str, dict[str, Any]] = {202: {"description": "Published; the ledger has it shortly"}}
 USUAL = _refusals(401, 403, 406, 422, 429)
 router = APIRouter(prefix="/api/v1", default_response_class=JSONResponse)
@@ -202,6 +200,7 @@ def evidence(request: Request, _: Auditor, outage_id: Name) -> Response:
         last = _known(revisions_of(connection, outage_id))[-1]
     rows = to_builtins(last.evidence)
     answer = {"revision": last.revision, "evidence": rows, "check": f"portallink outages verify {outage_id}"}
+    answer["evidence_until"] = iso(evidence_until_ms(last))
     return answered(request, answer, rows)
 
 
@@ -360,25 +359,6 @@ def _proved(prove: Callable[[], Any]) -> Any:
         raise Problem(404, "Not found", str(error)) from error
     except ValueError as error:
         raise Problem(422, "Unprocessable", str(error)) from error
-
-
-def cursor_after(start_ms: int, name: str) -> str:
-    """Return the cursor of the page that begins after a row."""
-    return base64.urlsafe_b64encode(json.dumps((start_ms, name)).encode()).decode().rstrip("=")
-
-
-def cursor_in(text: str | None) -> Cursor | None:
-    """Return the row after which a page begins; raise `Problem` for what no page gave."""
-    if text is None:
-        return None
-    try:
-        start_ms, name = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        name.encode()  # half a surrogate is valid in JSON, and in no database
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise Problem(422, "Unprocessable", NO_CURSOR) from error
-    if type(start_ms) is not int or not isinstance(name, str) or abs(start_ms) >= 2**62 or "\0" in name:
-        raise Problem(422, "Unprocessable", NO_CURSOR)
-    return start_ms, name
 
 
 def _page(

@@ -39,9 +39,10 @@ from streams.serve.answers import (
     report_answer,
     summary_answer,
 )
-from streams.serve.api import CURSOR, cursor_after, cursor_in, known_until
+from streams.serve.api import known_until
 from streams.serve.command import reproducing
 from streams.serve.context import COOKIE, Asked, Name, Problem, Viewer, services, tagged
+from streams.serve.cursor import CURSOR, cursor_after, cursor_in
 from streams.serve.language import LANGUAGE_COOKIE, language_of
 from streams.serve.overview import overview, timeline
 from streams.serve.render import render

@@ -101,6 +101,9 @@ class _Page:
         header = list(map(self._t, ("start", "end", "link", "kind", "author", "reason", "status")))
         self._table((3, 3, 2, 2, 2, 4, 2), header, map(self._exclusion, report["exclusions"]))
         self._heading(self._t("evidence"))
+        untils = [one["evidence_until_ms"] for one in report["outages"] if one["evidence_until_ms"]]
+        if untils:
+            self._paragraph(text("evidence_until_text", self._language, when=self._when(min(untils))))
         header = [self._t("outage"), *map(self._t, ("topic", "partition", "offsets", "digest"))]
         self._table((4, 2, 1, 3, 6), header, self._evidence())
         self._heading(self._t("ledger_state"))

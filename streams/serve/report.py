@@ -45,6 +45,7 @@ OUTAGE_COLUMNS: Final = (
     "services",
     "agencies",
     "incident_id",
+    "evidence_until",
 )
 EXCLUSION_COLUMNS: Final = (
     "exclusion_id",

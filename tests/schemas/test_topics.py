@@ -176,3 +176,11 @@ def test_misspelt_setting_and_misplaced_topic_are_refused(tmp_path):
     path.write_text(good.replace("name: npd.lookups", "name: npd.lookup"), "utf-8")
     with pytest.raises(TopicDataError, match="not the name of its folder"):
         _read_topic(path)
+
+
+def test_evidence_is_kept_as_long_as_answers_say():
+    """The broker keeps lookups for as long as pages and reports promise."""
+    from streams.model.settings import EVIDENCE_KEPT_MS
+
+    declared = declared_topics()["npd.lookups"]
+    assert int(declared.config["retention.ms"]) == EVIDENCE_KEPT_MS
