@@ -15,12 +15,12 @@ from rich.table import Table
 
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
 from streams.cli.rejects import Rejects
-from streams.ingest.intake.shell import opened
 from streams.ingest.xroad.calls import Call, pair_records
 from streams.ingest.xroad.events import DEFAULT_PARTITIONS, lookup_records
 from streams.ingest.xroad.files import XRoadFileError, read_xroad
 from streams.ingest.xroad.record import XRoadRecord
 from streams.ingest.xroad.summary import ImportSummary, NetworkTimes, summarise
+from streams.intake.shell import opened
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError, partitions_of, publish
 from streams.logs.write import LogNameError, log_writer

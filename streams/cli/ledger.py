@@ -36,7 +36,8 @@ from streams.ledger.store.apply import SOURCES, apply_records
 from streams.ledger.store.database import reading, sqlite_url, writing
 from streams.ledger.store.rows import chunks
 from streams.ledger.store.schema import positions
-from streams.logs.file import LogFileError, read_log
+from streams.logs.file import LogFileError
+from streams.logs.read import read_log
 from streams.model.record import Record
 from streams.record.reread import ledger_batches
 from streams.serve.access import Role, new_token

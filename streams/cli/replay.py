@@ -18,8 +18,9 @@ from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import Pace, PublishError, publish
 from streams.kafka.topics import TopicCreationError, Topics, create_topics
 from streams.logs.capture import CaptureError, Wish, capture
-from streams.logs.file import LogFileError, read_log
+from streams.logs.file import LogFileError
 from streams.logs.player import INPUT_TOPICS, Selection, looped
+from streams.logs.read import read_log
 from streams.model.times import TimeTextError, parse_time_ms
 
 PAUSE_KEYS = (" ", "p")

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from streams import telemetry
 from streams.detect.rule.rules import Rules, decode
 from streams.kafka.publish import partitions_of
-from streams.logs.line import original_ms
+from streams.model.record import original_ms
 
 
 class RulesReader:

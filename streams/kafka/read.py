@@ -9,8 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import OffsetOutOfRangeError
 
-from streams.logs.line import original_ms
-from streams.model.record import Record
+from streams.model.record import Record, original_ms
 
 SILENCE_SECONDS: Final = 30.0
 """A broker that gives nothing for so long, though there is something to read, is given up."""

@@ -1,6 +1,6 @@
 """Log files read: NDJSON, in whatever it is packed.
 
-What a file is shows in its content: `streams.ingest.intake` unpacks it. A file whose first line is no
+What a file is shows in its content: `streams.intake` unpacks it. A file whose first line is no
 record of ours is read as JSON in any arrangement, of our records or of kcat's envelopes. A folder is a
 captured log, see `folder`.
 """
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from itertools import chain
 from operator import lt
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from streams.ingest.intake.errors import IntakeError
-from streams.ingest.intake.kinds import HEAD_BYTES, Kind, kind_of
-from streams.ingest.intake.parts import Part
-from streams.ingest.intake.shell import opened
-from streams.ingest.intake.split import Damage, documents
+from streams.intake.errors import IntakeError
+from streams.intake.kinds import HEAD_BYTES, Kind, kind_of
+from streams.intake.parts import Part
+from streams.intake.shell import opened
+from streams.intake.split import Damage, documents
 from streams.logs.line import (
     LogLineError,
     decode_line,
@@ -29,9 +29,6 @@ from streams.logs.line import (
     decode_record,
 )
 from streams.model.record import ByPartition, Record, by_partition
-
-if TYPE_CHECKING:
-    pass
 
 Chunk = TypeVar("Chunk")
 
@@ -55,18 +52,18 @@ class LogFileError(Exception):
         super().__init__(f"{path}:{line}: {reason}")
 
 
-def read_log(path: Path) -> Iterator[Record]:
-    """Yield the records of a log file in file order, or of a captured folder in the order of logging.
+def read_file(path: Path) -> Iterator[Record]:
+    """Yield the records of a log file in file order.
 
     Raise `LogFileError` naming the line where a line is no record, a partition's offsets do not ascend,
-    or the file ends in the middle of a line or of a compressed frame, or differs from its manifest.
+    or the file ends in the middle of a line or of a compressed frame.
     """
     for records in _read(path, decode_lines, by_partition, list):
         yield from records
 
 
-def read_partitions(path: Path) -> Iterator[ByPartition]:
-    """Yield what `read_log` does, by the thousand and by partition; where it raises, so does this."""
+def file_partitions(path: Path) -> Iterator[ByPartition]:
+    """Yield what `read_file` does, by the thousand and by partition; where it raises, so does this."""
     return _read(path, decode_partitions, dict, by_partition)
 
 
@@ -77,12 +74,6 @@ def _read(
     gathered: Callable[[list[Record]], Chunk],
 ) -> Iterator[Chunk]:
     """Yield some thousand records at once, as ``decode`` makes them of lines and ``gathered`` of records."""
-    if path.is_dir() or form_in(path) == "parquet":
-        from streams.logs import folder as logfolder  # noqa: PLC0415 - it is built on this module
-
-        records = logfolder.read_folder(path) if path.is_dir() else logfolder.read_parquet(path)
-        yield from map(gathered, chunked(records))
-        return
     next_offsets: dict[tuple[str, int], int] = {}
     here = _Place(path)
     try:

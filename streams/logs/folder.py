@@ -19,7 +19,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct, field
 
-from streams.logs.file import LogFileError, read_log
+from streams.logs.file import LogFileError, form_in, read_file
 from streams.logs.write import log_writer
 from streams.model.digest import digest_of
 from streams.model.measurement import Source
@@ -184,7 +184,7 @@ def read_segment(folder: Path, segment: Segment) -> list[Record]:
     """
     path = folder / segment.file
     try:
-        records = list(read_log(path))
+        records = list(read_parquet(path) if form_in(path) == "parquet" else read_file(path))
     except FileNotFoundError as error:
         raise LogFileError(path, 1, "missing, though the manifest lists it") from error
     for start, (found, kept) in enumerate(zip(checks_of(records), segment.checks, strict=False)):

@@ -5,37 +5,13 @@ from topic to file and back); any other value, or one that holds a line break, s
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct, field
 
 from streams.model.digest import Entry
-from streams.model.record import ByPartition, Record
-
-LOGGED_AT_HEADER: Final = "portallink-logged-at-ms"
-"""The Kafka header in which a replayed record carries its original broker time, as decimal text."""
-
-
-TIME_DIGITS: Final = 15
-
-
-def original_ms(headers: Iterable[tuple[str, bytes | None]], timestamp_ms: int) -> int:
-    """Return the broker time that counts: a replayed record's original one, else the record's own.
-
-    The header can only make a record older than the broker says. A later time would let its sender choose how
-    far ahead of the broker's clock an event may be.
-
-    >>> original_ms([(LOGGED_AT_HEADER, b"17")], 99), original_ms([], 99)
-    (17, 99)
-    >>> original_ms([(LOGGED_AT_HEADER, b"100")], 99), original_ms([(LOGGED_AT_HEADER, None)], 99)
-    (99, 99)
-    """
-    for name, value in headers:
-        if name == LOGGED_AT_HEADER and value is not None and len(value) <= TIME_DIGITS and value.isdigit():
-            return min(int(value), timestamp_ms)
-    return timestamp_ms
+from streams.model.record import ByPartition, Record, original_ms
 
 
 class LogLineError(ValueError):

@@ -25,13 +25,13 @@ from streams.kafka.limit import DeadLetterLimit
 from streams.kafka.loop import LoopSettings, Place, Session, StageLoop, StageStoppedError
 from streams.kafka.ports import Batches, Bounds, Commit
 from streams.kafka.topics import Topics
-from streams.logs.line import original_ms
 from streams.measure.letters import encode_letter, letter_key, told_until
 from streams.measure.source import Progress, SourceChangedError, SourcePartition, progress_in
 from streams.model import events
 from streams.model.canonical import encode, split
 from streams.model.digest import Entry
 from streams.model.measurement import Measurement, RecordCounts
+from streams.model.record import original_ms
 from streams.model.settings import MeasureSettings
 
 GROUP: Final = "portallink-measure"

@@ -1,9 +1,13 @@
 """One record of one source partition, wherever it was read: Kafka, a log file or a test."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streams.model.digest import Entry
+
+LOGGED_AT_HEADER: Final = "portallink-logged-at-ms"
+"""The Kafka header in which a replayed record carries its original broker time, as decimal text."""
+TIME_DIGITS: Final = 15
 
 ByPartition = dict[tuple[str, int], list[Entry]]
 """Records by topic and partition, each partition's in order."""
@@ -18,6 +22,23 @@ class Record(NamedTuple):
     logged_at_ms: int
     key: bytes | None
     value: bytes
+
+
+def original_ms(headers: Iterable[tuple[str, bytes | None]], timestamp_ms: int) -> int:
+    """Return the broker time that counts: a replayed record's original one, else the record's own.
+
+    The header can only make a record older than the broker says. A later time would let its sender choose how
+    far ahead of the broker's clock an event may be.
+
+    >>> original_ms([(LOGGED_AT_HEADER, b"17")], 99), original_ms([], 99)
+    (17, 99)
+    >>> original_ms([(LOGGED_AT_HEADER, b"100")], 99), original_ms([(LOGGED_AT_HEADER, None)], 99)
+    (99, 99)
+    """
+    for name, value in headers:
+        if name == LOGGED_AT_HEADER and value is not None and len(value) <= TIME_DIGITS and value.isdigit():
+            return min(int(value), timestamp_ms)
+    return timestamp_ms
 
 
 def by_partition(records: Iterable[Record]) -> ByPartition:

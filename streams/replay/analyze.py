@@ -16,7 +16,8 @@ import msgspec
 from streams.detect.rule.cusum import Rule
 from streams.detect.rule.rules import Rules
 from streams.detect.rule.rules import decode as decode_rule
-from streams.logs.file import chunked, read_partitions, seldom_collected
+from streams.logs.file import chunked, seldom_collected
+from streams.logs.read import read_partitions
 from streams.measure.meter import DeadLetter
 from streams.model import events
 from streams.model.canonical import encode, final_outages

@@ -19,7 +19,8 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Struct
 
-from streams.logs.file import LogFileError, read_partitions, seldom_collected
+from streams.logs.file import LogFileError, seldom_collected
+from streams.logs.read import read_partitions
 from streams.model.settings import MeasureSettings
 from streams.replay.metering import Batch, metered
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.detect.rule.cusum import Rule
-from streams.logs.file import read_log
+from streams.logs.read import read_log
 from streams.logs.write import log_writer
 from streams.model.canonical import encode
 from streams.model.outage import Outage

@@ -15,11 +15,11 @@ from foreign_files import FAULT, HTTP_HEAD, PACKINGS, multipart, tar, zipped, zs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.ingest.intake.errors import CutOffError, IntakeError
-from streams.ingest.intake.parts import MAX_LAYERS, parts_of
-from streams.ingest.intake.shell import opened
-from streams.ingest.intake.split import Damage, documents
-from streams.ingest.intake.unpack import BOMB_FLOOR_BYTES, Budget
+from streams.intake.errors import CutOffError, IntakeError
+from streams.intake.parts import MAX_LAYERS, parts_of
+from streams.intake.shell import opened
+from streams.intake.split import Damage, documents
+from streams.intake.unpack import BOMB_FLOOR_BYTES, Budget
 
 TEXT = "".join(f'{{"id": {number}, "text": "hồ sơ {number * 7919}"}}\n' for number in range(300)).encode()
 MIB = 1 << 20

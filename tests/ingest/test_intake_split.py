@@ -6,8 +6,8 @@ from foreign_files import ARRANGEMENTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.ingest.intake.errors import CutOffError
-from streams.ingest.intake.split import (
+from streams.intake.errors import CutOffError
+from streams.intake.split import (
     MAX_DEPTH,
     MAX_DOCUMENT_BYTES,
     TOO_LONG,

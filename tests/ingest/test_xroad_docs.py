@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from xroad_samples import T0, client, network_error, parsed, producer
 
 from streams.cli import app
-from streams.logs.file import read_log
+from streams.logs.read import read_log
 
 DOCS = (Path(__file__).parents[2] / "docs" / "xroad.md").read_text("utf-8")
 CALLS = [client(T0, "a1"), producer(T0, "a1"), client(T0 + 1000, "a2"), network_error(T0 + 2000, "a3")]

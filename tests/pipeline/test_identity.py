@@ -10,7 +10,7 @@ from stages import Stage, gather, random_kills, running
 
 from streams.kafka.publish import publish
 from streams.kafka.topics import Topics, create_topics
-from streams.logs.file import read_log
+from streams.logs.read import read_log
 from streams.replay.analyze import Analysis, analyze
 from streams.simulate.generate import Run
 from streams.simulate.shell import load_catalogue, load_scenario, write_log

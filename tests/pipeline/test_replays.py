@@ -11,7 +11,7 @@ from stages import Stage, gather, running
 
 from streams.kafka.publish import Pace, publish
 from streams.kafka.topics import Topics, create_topics
-from streams.logs.file import read_log
+from streams.logs.read import read_log
 from streams.logs.write import log_writer
 from streams.model.canonical import encode, final_outages
 from streams.replay.analyze import analyze

@@ -8,8 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.kafka.publish import Pace, PublishError, publish
-from streams.logs.line import LOGGED_AT_HEADER
-from streams.model.record import Record
+from streams.model.record import LOGGED_AT_HEADER, Record
 
 T0 = 1_700_000_000_000
 

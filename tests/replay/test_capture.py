@@ -18,9 +18,9 @@ from replay_logs import T0, make_log, submissions
 from streams import replay
 from streams.kafka.publish import publish
 from streams.logs.capture import CaptureError, Wish, capture
-from streams.logs.file import read_log
 from streams.logs.folder import read_manifest
 from streams.logs.pseudonym import Pseudonymiser
+from streams.logs.read import read_log
 from streams.logs.write import log_writer
 from streams.model.record import Record
 

@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.logs.file import LogFileError, read_log
+from streams.logs.file import LogFileError
 from streams.logs.folder import (
     FORMAT,
     MANIFEST,
@@ -21,6 +21,7 @@ from streams.logs.folder import (
     write_parquet,
     write_segment,
 )
+from streams.logs.read import read_log
 from streams.logs.write import log_writer
 from streams.model.record import Record
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from streams.cli import app
-from streams.logs.file import read_log
+from streams.logs.read import read_log
 
 pytestmark = pytest.mark.slow
 

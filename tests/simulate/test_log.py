@@ -9,8 +9,8 @@ from zlib import crc32
 import msgspec
 import pytest
 
-from streams.logs.file import read_log
 from streams.logs.line import encode_line
+from streams.logs.read import read_log
 from streams.model.events import (
     ANSWERED,
     LOOKUPS,

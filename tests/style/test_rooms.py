@@ -3,14 +3,25 @@
 import pytest
 from source_tree import modules
 
-# In the order in which the data flows; none imports one that comes after it.
-DATA_WAY = ("measure", "detect", "record", "serve")
+# Each room imports rooms of the layers above its own and no other: no arrow back, no circle.
+LAYERS = (
+    {"model"},
+    {"intake", "resources", "servers", "telemetry"},
+    {"kafka"},
+    {"logs"},
+    {"detect", "ingest", "ledger", "measure", "score", "simulate"},
+    {"record", "replay"},
+    {"serve", "watch"},
+    {"bench", "demo"},
+    {"cli"},
+)
 
 # Where the world begins: brokers, files, processes, terminals, logs and metrics. Only a shell imports these.
 WORLD = {"cli", "servers", "telemetry", "kafka", "logs", "demo", "bench", "resources"}
 
 # What else than the vocabulary a room's pure files may import, and why.
 MAY_IMPORT = {
+    "ingest": {"intake"},  # records are read through the shared input layer
     "replay": {"measure", "detect"},  # the same pure pipeline, over a log file
     "serve": {"ledger"},  # answers are read from the ledger
     "watch": {"telemetry"},  # rules and dashboards are drawn from the metrics' contract
@@ -21,7 +32,7 @@ SHELLS = {
     "streams/__main__.py": "starts the command line",
     "streams/detect/app.py": "the Faust worker",
     "streams/detect/rules_reader.py": "reads the rules",
-    "streams/ingest/intake/shell.py": "opens what someone hands over",
+    "streams/intake/shell.py": "opens what someone hands over",
     "streams/ledger/store/database.py": "opens the database",
     "streams/ledger/proof/heads.py": "reads and makes the key file",
     "streams/measure/stage.py": "consumes and produces",
@@ -154,12 +165,39 @@ def test_no_permission_is_left_over():
     assert {room: needed - made[room] for room, needed in MAY_IMPORT.items() if needed - made[room]} == {}
 
 
-@pytest.mark.parametrize("room", DATA_WAY)
-def test_no_room_knows_one_downstream(room):
-    """Neither logic nor shell of a room imports a room that comes after it on the data's way."""
-    downstream = {*DATA_WAY[DATA_WAY.index(room) + 1 :], "cli", "demo", "bench"}
-    known = {(m.path, other) for m in STREAMS if m.room == room for other in rooms_imported(m) & downstream}
+def test_every_room_has_its_layer():
+    """The layers name each room of the package once, and no other."""
+    rooms = {module.room for module in STREAMS} - {"streams", "__main__"}
+    assert sorted(room for layer in LAYERS for room in layer) == sorted(rooms)
+
+
+@pytest.mark.parametrize("room", [room for layer in LAYERS for room in sorted(layer)])
+def test_no_arrow_leads_back(room):
+    """Neither logic nor shell of a room imports a room of its own layer or of a later one."""
+    at = next(number for number, layer in enumerate(LAYERS) if room in layer)
+    earlier = set().union(*LAYERS[:at])
+    known = {(m.path, other) for m in STREAMS if m.room == room for other in rooms_imported(m) - earlier}
     assert known == set()
+
+
+def test_no_circle_of_files():
+    """No file reaches itself by its imports, lazy ones included."""
+    names = {module.name.removesuffix(".__init__"): module for module in STREAMS}
+    arrows: dict[str, set[str]] = {}
+    for name, module in names.items():
+        arrows[name] = set()
+        for _, imported in module.imports():
+            known = imported
+            while known and known not in names:
+                known = known.rpartition(".")[0]
+            if known and known != name:
+                arrows[name].add(known)
+    trimmed = True
+    while trimmed:  # a file that imports nothing left, or that nothing left imports, is on no circle
+        imported_by_some = set().union(*arrows.values())
+        trimmed = {n for n, to in arrows.items() if not to & arrows.keys() or n not in imported_by_some}
+        arrows = {name: to for name, to in arrows.items() if name not in trimmed}
+    assert {name: sorted(to & arrows.keys()) for name, to in arrows.items()} == {}
 
 
 def test_only_telemetry_touches_its_libraries():

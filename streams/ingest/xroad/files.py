@@ -1,6 +1,6 @@
 """X-Road's operational monitoring out of texts, in whatever shape it arrives.
 
-The bytes are the input layer's affair (`streams.ingest.intake`), the documents that of `shapes`. Here each
+The bytes are the input layer's affair (`streams.intake`), the documents that of `shapes`. Here each
 record that cannot be used is noted, and a file is refused where that is most of it.
 """
 
@@ -12,13 +12,13 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from streams.ingest.intake.errors import IntakeError
-from streams.ingest.intake.parts import Part
-from streams.ingest.intake.split import Damage, Document, documents
-from streams.ingest.intake.table import Row, header_of, rows
 from streams.ingest.xroad.record import XRoadRecord
 from streams.ingest.xroad.shapes import CONTAINERS, column_of, parse_records
 from streams.ingest.xroad.values import NotXRoadError, RejectedRecordError
+from streams.intake.errors import IntakeError
+from streams.intake.parts import Part
+from streams.intake.split import Damage, Document, documents
+from streams.intake.table import Row, header_of, rows
 
 MIN_COLUMNS: Final = 3
 """How many of the names in a header must be X-Road's for it to be one."""

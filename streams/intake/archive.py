@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from io import RawIOBase
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, cast
 
-from streams.ingest.intake.errors import CutOffError, IntakeError
-from streams.ingest.intake.unpack import OUTPUT_BYTES, Budget
+from streams.intake.errors import CutOffError, IntakeError
+from streams.intake.unpack import OUTPUT_BYTES, Budget
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

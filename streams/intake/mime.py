@@ -5,7 +5,7 @@ from re import IGNORECASE, MULTILINE
 from re import compile as pattern
 from typing import Final
 
-from streams.ingest.intake.errors import CutOffError, IntakeError
+from streams.intake.errors import CutOffError, IntakeError
 
 MAX_HEADER_BYTES: Final = 1 << 16
 

@@ -9,8 +9,8 @@ import csv
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from streams.ingest.intake.errors import CutOffError
-from streams.ingest.intake.split import MAX_DOCUMENT_BYTES, TOO_LONG, Damage
+from streams.intake.errors import CutOffError
+from streams.intake.split import MAX_DOCUMENT_BYTES, TOO_LONG, Damage
 
 MAX_ROW_LINES: Final = 50
 NO_BREAK: Final = (

@@ -6,12 +6,12 @@ from re import IGNORECASE
 from re import compile as pattern
 from typing import BinaryIO, Final, NamedTuple
 
-from streams.ingest.intake.archive import Member, tar_members, zip_members
-from streams.ingest.intake.errors import CutOffError, IntakeError
-from streams.ingest.intake.kinds import HEAD_BYTES, PACKED, WIDE, Kind, is_cut_off, kind_of, why_unread
-from streams.ingest.intake.mime import mime_parts
-from streams.ingest.intake.text import to_utf_8
-from streams.ingest.intake.unpack import Budget, unpacked
+from streams.intake.archive import Member, tar_members, zip_members
+from streams.intake.errors import CutOffError, IntakeError
+from streams.intake.kinds import HEAD_BYTES, PACKED, WIDE, Kind, is_cut_off, kind_of, why_unread
+from streams.intake.mime import mime_parts
+from streams.intake.text import to_utf_8
+from streams.intake.unpack import Budget, unpacked
 
 MAX_LAYERS: Final = 5
 """How deep packed things may lie in packed things: gzip in tar in gzip in a multipart answer is four."""

@@ -4,8 +4,8 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from streams.ingest.intake.errors import CutOffError
-from streams.ingest.intake.kinds import Kind
+from streams.intake.errors import CutOffError
+from streams.intake.kinds import Kind
 
 BYTE_ORDER_MARK: Final = "\ufeff"
 

@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 import zstandard
 
-from streams.ingest.intake.errors import CutOffError, IntakeError
-from streams.ingest.intake.kinds import Kind
+from streams.intake.errors import CutOffError, IntakeError
+from streams.intake.kinds import Kind
 
 OUTPUT_BYTES: Final = 1 << 18
 """How much is taken out of a stream at once."""

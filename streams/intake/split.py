@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from streams.ingest.intake.errors import CutOffError
+from streams.intake.errors import CutOffError
 
 MAX_DOCUMENT_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64

@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final
 
-from streams.ingest.intake.parts import Part, parts_of
-from streams.ingest.intake.unpack import Budget
+from streams.intake.parts import Part, parts_of
+from streams.intake.unpack import Budget
 
 STDIN: Final = "-"
 READ_BYTES: Final = 1 << 18

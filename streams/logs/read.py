@@ -1,0 +1,30 @@
+"""A log read whatever form it has: a file, a Parquet file, or a captured folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from streams.logs.file import chunked, file_partitions, form_in, read_file
+from streams.logs.folder import read_folder, read_parquet
+from streams.model.record import ByPartition, Record, by_partition
+
+
+def read_log(path: Path) -> Iterator[Record]:
+    """Yield the records of a log file in file order, or of a captured folder in the order of logging.
+
+    Raise `LogFileError` naming the line where a line is no record, a partition's offsets do not ascend,
+    or the file ends in the middle of a line or of a compressed frame, or differs from its manifest.
+    """
+    return _rows(path) or read_file(path)
+
+
+def read_partitions(path: Path) -> Iterator[ByPartition]:
+    """Yield what `read_log` does, by the thousand and by partition; where it raises, so does this."""
+    rows = _rows(path)
+    return file_partitions(path) if rows is None else map(by_partition, chunked(rows))
+
+
+def _rows(path: Path) -> Iterator[Record] | None:
+    """Return the records of a folder or a Parquet file, None for any other file."""
+    if path.is_dir():
+        return read_folder(path)
+    return read_parquet(path) if form_in(path) == "parquet" else None
