@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from lab.slot_trials import Trial, trial
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from tools.rule_diagram import with_diagram
 
 ALPHAS: Final = (200.0, 20.0, 2.0, 0.2, 0.02, 0.002)

@@ -17,7 +17,7 @@ from rich.console import Console
 from lab.long_histories import HOUR_MS, LongHistory, draw
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage

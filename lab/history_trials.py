@@ -16,7 +16,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lab.histories import RATES, REPORTED, History, Lookup, Trouble, draw
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.model.canonical import final_outages
 from streams.model.events import LOOKUPS
 from streams.model.intervals import length_ms, union

@@ -12,7 +12,8 @@ from typing import Any, Final
 from msgspec import Struct
 
 from streams.detect.link.habits import Habits
-from streams.detect.rule.cusum import QUIET, Condition, Counts, Normal, Rule, RuleState, Verdict, step
+from streams.detect.rule.cusum import QUIET, Condition, Counts, Normal, RuleState, Verdict, step
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.normal import BLOCK_MS, BLOCKS, WEEK_MS, Block, block_of
 from streams.detect.rule.rules import LinkRules
 from streams.model.settings import SLOT_MS

@@ -19,7 +19,7 @@ from rich.table import Table
 from lab.histories import BACKGROUND, START_MS
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import save
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.events import LOOKUPS
 from streams.model.measurement import (

@@ -20,7 +20,7 @@ from lab.histories import REPORTED, Trouble
 from lab.history_trials import KIND
 from lab.link_years import DAY_MS, MINUTE_MS, Fate, LinkYear
 from streams.detect.detector import Detector
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.canonical import final_outages
 from streams.model.measurement import Measurement

@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from streams.cli.outcome import Words, fail, notes, refuse
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError
 from streams.model.canonical import encode
 from streams.replay.analyze import Analysis, analyze

@@ -11,7 +11,7 @@ from streams.cli.analyze import analyze_with_progress
 from streams.cli.diff import print_diff
 from streams.cli.outcome import notes, print_json, refuse, results
 from streams.cli.score import read_truth
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError
 from streams.model.canonical import final_outages
 from streams.replay.backtest import Backtest, backtest

@@ -8,7 +8,7 @@ import typer
 
 from streams.cli.diff import print_diff
 from streams.cli.outcome import FAILED, fail, notes, print_json, refuse, say
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError
 from streams.replay import golden
 from streams.replay.results import ResultFileError

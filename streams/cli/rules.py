@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from streams.cli.ledger_options import AsJson
 from streams.cli.outcome import fail, notes, print_json, refuse, results, say
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import RuleRevision, Rules, decode, grid_after_ms, next_revision
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches

@@ -21,7 +21,7 @@ from streams.detect import APP_ID
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
 from streams.detect.link.tracker import Output
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.detect.rules_reader import RulesReader
 from streams.kafka.connection import kafka_connection

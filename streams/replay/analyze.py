@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.detect.rule.rules import decode as decode_rule
 from streams.logs.file import chunked, seldom_collected

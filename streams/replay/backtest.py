@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.model.outage import Outage, Window
 from streams.replay.analyze import Analysis, judge
 from streams.replay.diff import Diff, diff

@@ -21,13 +21,13 @@ from streams.detect.rule.cusum import (
     Condition,
     Counts,
     Normal,
-    Rule,
     RuleState,
     TestName,
     decisive_evidence,
     normal_share,
     weigh,
 )
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import LinkRules, Rules
 from streams.detect.rule.slowness import slow_answers
 from streams.model.measurement import LinkSlot, Measurement

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.logs.read import read_log
 from streams.logs.write import log_writer
 from streams.model.canonical import encode

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
 from streams.model.record import Record

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 
 
 class RuleFileError(ValueError):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, structs
 
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.model.digest import combine
 from streams.model.measurement import Measurement, Source
 from streams.model.outage import Outage

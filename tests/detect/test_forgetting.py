@@ -5,7 +5,7 @@ import pytest
 from lab.forgetting_trials import forgetting, remembering_all, told
 from lab.long_histories import draw
 from streams.detect.detector import Detector
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.settings import DetectSettings
 

@@ -11,7 +11,8 @@ from streams.detect.link.minute import Decided
 from streams.detect.link.outages import Totals, kind_of
 from streams.detect.link.placing import settled_edge_ms
 from streams.detect.link.spells import TroubleSpell, spells_of
-from streams.detect.rule.cusum import Normal, Rule, Verdict
+from streams.detect.rule.cusum import Normal, Verdict
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import LinkRules
 from streams.model.events import Heartbeat
 from streams.model.measurement import Asked, LinkSlot

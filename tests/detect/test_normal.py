@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from lab.histories import Trouble
 from lab.link_years import DAY_MS, START_MS, Conduct, LinkYear
 from lab.year_trials import follow
-from streams.detect.rule.cusum import IDLE, Normal, Rule, RuleState, normal_share
+from streams.detect.rule.cusum import IDLE, Normal, RuleState, normal_share
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.level import HOUR_MS, Hour, Sums, levelled
 from streams.detect.rule.shares import Seen
 from streams.detect.rule.slowness import LADDER_MS, tail_of, usual_of

@@ -8,7 +8,7 @@ from small_logs import START_MS, Fault, Told, by_watermark, detect, draw_log, me
 
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.settings import DetectSettings

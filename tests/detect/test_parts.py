@@ -13,7 +13,8 @@ from streams.detect.link.minute import MINUTE_MS, MINUTE_SKETCH, Minute
 from streams.detect.link.outages import Totals, fault_domain, outage_id, within
 from streams.detect.link.sight import GRACE_MS, Sight
 from streams.detect.link.windows import state_ms
-from streams.detect.rule.cusum import QUIET, Rule
+from streams.detect.rule.cusum import QUIET
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.edges import onset_ms, recovery_ms, slow_seconds
 from streams.detect.rule.expected import HOUR_MS, HOURS_A_WEEK, Expected
 from streams.detect.rule.normal import Block, block_of, normal_after

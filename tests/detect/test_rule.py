@@ -14,12 +14,12 @@ from streams.detect.rule.cusum import (
     TRANSITIONS,
     Counts,
     Normal,
-    Rule,
     RuleState,
     evidence,
     step,
     threshold,
 )
+from streams.detect.rule.definition import Rule
 from streams.replay.rulefile import RuleFileError, read_rule
 from tools.rule_diagram import MARKS, mermaid, with_diagram
 

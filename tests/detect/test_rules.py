@@ -12,7 +12,7 @@ from small_logs import START_MS, Fault, Result, Told, by_watermark, draw_log, me
 
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.normal import BLOCK_MS
 from streams.detect.rule.rules import (
     GRID_MS,

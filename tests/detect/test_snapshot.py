@@ -9,7 +9,7 @@ from small_logs import Fault, Result, Told, by_watermark, draw_log, measure, tak
 
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.canonical import encode
 from streams.model.settings import DetectSettings

@@ -7,7 +7,7 @@ from zlib import crc32
 import msgspec
 
 from streams.detect.detector import Detector
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.measure.meter import Meter
 from streams.model.canonical import final_outages

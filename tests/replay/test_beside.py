@@ -11,7 +11,7 @@ from replay_logs import T0, make_log, submissions
 
 from lab.histories import draw
 from streams.detect.detector import Detector
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.logs.file import LogFileError
 from streams.logs.write import log_writer

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from streams import replay
 from streams.cli import app
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.logs.folder import FORMAT, VERSION, Manifest, write_manifest, write_parquet, write_segment
 from streams.logs.write import log_writer
 from streams.model.outage import Outage

@@ -5,7 +5,7 @@ from small_logs import encode
 from lab.link_years import CODES, DAY_MS, LinkYear
 from lab.year_trials import follow, is_full, judged, table
 from streams.detect.link.facts import merged
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.measure.meter import Meter
 from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, LookupRequested
 from streams.model.settings import SLOT_MS, MeasureSettings

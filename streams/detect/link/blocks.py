@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from streams.detect.link.minute import Minute
-from streams.detect.rule.cusum import Condition, Rule
+from streams.detect.rule.cusum import Condition
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.level import LEAST_ATTEMPTS
 from streams.detect.rule.normal import BLOCK_MS, Block, block_of
 from streams.detect.rule.slowness import Usual, usual_of

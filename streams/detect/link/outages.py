@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from streams.detect.link.facts import add_counts
 from streams.detect.link.minute import MINUTE_MS, Minute, hash_limit
 from streams.detect.link.spells import TroubleSpell
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.shares import is_down
 from streams.model.events import ANSWERED, CANCELLED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
 from streams.model.measurement import Asked, Histogram, LinkSlot, Part, Source

@@ -5,13 +5,8 @@ from typing import Final
 
 from streams.detect.link.facts import merge_asked
 from streams.detect.link.minute import MINUTE_MS, Decided
-from streams.detect.rule.cusum import (
-    Normal,
-    Rule,
-    RuleState,
-    Verdict,
-    decisive_evidence,
-)
+from streams.detect.rule.cusum import Normal, RuleState, Verdict, decisive_evidence
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.edges import (
     likeliest_onset_ms,
     likeliest_recovery_ms,

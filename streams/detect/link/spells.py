@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from streams.detect.link.minute import Decided
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import LinkRules
 
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.expected import HOUR_MS
 from streams.detect.rule.slowness import beyond
 

@@ -20,7 +20,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from streams.detect.rule.cusum import Condition, Normal, Rule
+from streams.detect.rule.cusum import Condition, Normal
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.level import (
     LEAST_ATTEMPTS,
     UNKNOWN,

@@ -21,7 +21,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.model.events import Identifier
 
 GRID_MS: Final = 600_000

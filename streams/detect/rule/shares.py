@@ -2,10 +2,9 @@
 
 from functools import lru_cache
 from math import log, sqrt
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 
 
 def evidence(ok: int, failed: int, share: float, against: float) -> float:
@@ -46,7 +45,7 @@ def is_down(attempts: int, failures: int) -> bool:
 def partial_share(rule: "Rule", p0: float) -> float:
     """Return the least failing share that is clearly beyond a normal one of ``p0``.
 
-    >>> from streams.detect.rule.cusum import Rule
+    >>> from streams.detect.rule.definition import Rule
     >>> [round(partial_share(Rule(), p0), 2) for p0 in (0.03, 0.05, 0.1, 0.15)]
     [0.12, 0.15, 0.22, 0.27]
     """
@@ -69,7 +68,7 @@ def is_well(attempts: int, failures: int, rule: "Rule", p0: float, share: float 
     of its attempts looks far more like normal than like the outage. It is better, not well: the test of
     that name will say so.
 
-    >>> from streams.detect.rule.cusum import Rule
+    >>> from streams.detect.rule.definition import Rule
     >>> is_well(5, 0, Rule(), 0.03), is_well(30, 3, Rule(), 0.03), is_well(30, 6, Rule(), 0.03)
     (True, True, False)
     """
@@ -90,7 +89,7 @@ class Seen(NamedTuple):
     def mean_share(self, rule: "Rule") -> float:
         """Return how often attempts fail as far as is known, from the rule's own idea of normal on.
 
-        >>> from streams.detect.rule.cusum import Rule
+        >>> from streams.detect.rule.definition import Rule
         >>> [round(Seen(*counts).mean_share(Rule()), 3) for counts in ((0, 0), (300, 30), (300, 90))]
         [0.03, 0.094, 0.15]
         """
@@ -101,7 +100,7 @@ class Seen(NamedTuple):
     def most_share(self, rule: "Rule") -> float:
         """Return the greatest share that what was seen agrees with: Wilson's bound at two standard errors.
 
-        >>> from streams.detect.rule.cusum import Rule
+        >>> from streams.detect.rule.definition import Rule
         >>> [round(Seen(*counts).most_share(Rule()), 3) for counts in ((0, 0), (300, 9), (3000, 300))]
         [0.15, 0.057, 0.111]
         """

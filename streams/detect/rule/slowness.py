@@ -5,7 +5,7 @@ from statistics import median_low
 from typing import Final, NamedTuple
 
 from streams.detect.link.facts import add_counts
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.model.measurement import Histogram
 from streams.model.sketch import BUCKET_LOWER_MS, TOP_MS, bucket_of, quantiles_ms
 
