@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn
 
 from streams.cli.ledger_options import AsJson, From, LedgerAddress, Month, To, asked, read
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, say, styled
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches, topics_present
 from streams.ledger.proof.proofs import LeafProof, proof_of
@@ -22,8 +22,9 @@ from streams.ledger.read.figures import Question
 from streams.ledger.read.summary import Narrowing, list_outages, revisions_of
 from streams.logs.capture import CaptureError, Wish, capture
 from streams.logs.capture import Progress as Done
-from streams.logs.file import LogFileError, read_log
+from streams.logs.file import LogFileError
 from streams.logs.folder import Manifest
+from streams.logs.read import read_log
 from streams.logs.write import log_writer
 from streams.model.events import LOOKUPS, RULES
 from streams.model.outage import Outage

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from streams import telemetry
 from streams.cli.outages import app as outages_app
-from streams.detect.rule.cusum import Rule
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import GRID_MS, grid_after_ms, next_revision
 from streams.kafka.publish import publish
 from streams.kafka.topics import create_topics
