@@ -14,6 +14,7 @@ from streams.cli.outcome import fail, notes, refuse
 from streams.ledger.proof.heads import KeyFileError, load_or_make_key
 from streams.ledger.read.figures import Question
 from streams.ledger.read.names import UnknownNameError
+from streams.ledger.store.address import Address
 from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
 from streams.model.times import parse_month_ms, parse_time_ms
 from streams.servers import paths
@@ -45,9 +46,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
 
 
-def ledger_address(address: str | None) -> str:
-    """Return the address of the ledger meant."""
-    return address or sqlite_url(paths.data_dir() / "ledger.db")
+def ledger_address(address: str | None) -> Address:
+    """Return the address of the ledger meant, which shows no password."""
+    return Address(address or sqlite_url(paths.data_dir() / "ledger.db"))
 
 
 def key_path(path: Path | None) -> Path:
@@ -71,8 +72,9 @@ def signing_key(path: Path | None) -> Ed25519PrivateKey:
 @contextmanager
 def opened(address: str | None, *, create: bool = False) -> Iterator[sa.Engine]:
     """Open the ledger, and say what to do where it cannot be."""
+    meant = ledger_address(address)
     try:
-        engine = open_ledger(ledger_address(address), create=create)
+        engine = open_ledger(meant, create=create)
     except LedgerError as error:
         refuse(error)
     try:
@@ -80,7 +82,7 @@ def opened(address: str | None, *, create: bool = False) -> Iterator[sa.Engine]:
     except UnknownNameError as error:
         refuse(error)
     except SQLAlchemyError as error:
-        fail(f"the ledger does not answer: {getattr(error, 'orig', None) or error}")
+        fail(meant.redact(f"the ledger does not answer: {getattr(error, 'orig', None) or error}"))
     finally:
         engine.dispose()
 

@@ -16,6 +16,7 @@ from streams.record.stage import GROUP, RecordSettings, RecordStage, append_to
 from streams.serve.access import Access, Role, TokensFileError, read_tokens
 from streams.serve.context import Contact
 from streams.serve.shell import serve as serve_pages
+from streams.servers import paths
 from streams.watch.settings import SettingsError, load_settings
 
 app = typer.Typer()
@@ -59,7 +60,8 @@ def record(
             fail(error)
         except SQLAlchemyError as error:
             telemetry.emit(telemetry.StageFailed(f"the ledger does not answer: {type(error).__name__}"))
-            fail(f"the ledger at {ledger_address(ledger)} does not answer: {error}")
+            address = ledger_address(ledger)
+            fail(address.redact(f"the ledger at {address} does not answer: {error}"))
 
 
 @app.command()
@@ -107,6 +109,7 @@ def serve(
                 host=host,
                 connection=connection,
                 topics=topics_for(suffix, None),
+                trail_file=paths.data_dir() / f"audit-trail-{port}.ndjson",
                 contacts=[Contact(one.who, one.when, one.how) for one in contacts],
                 started=lambda bound: telemetry.emit(
                     telemetry.AddressServed("page", f"http://{host}:{bound}/")

@@ -131,13 +131,17 @@ class Withdrawal(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-@router.get("/health", responses=_object() | _refusals(406))
+@router.get("/health", responses=_object() | _refusals(406, 503))
 def health(request: Request) -> Response:
     """Say whether the ledger answers, and until when it holds data. Needs no token."""
     with reading(services(request).ledger) as connection:
         until = max((life.known_until_ms for life in link_lives(connection).values()), default=None)
         refused = connection.scalar(sa.select(sa.func.count()).select_from(refusals))
-    return answered(request, {"status": "ok", "known_until_ms": until, "refused_records": refused})
+    trail = services(request).trail
+    answer = {"known_until_ms": until, "refused_records": refused, "trail_waiting": trail.waiting}
+    if trail.failing:
+        return JSONResponse({"status": "the trail of who asked is not written"} | answer, 503)
+    return answered(request, {"status": "ok"} | answer)
 
 
 @router.get("/links", responses=_tables() | _refusals(401, 403, 406, 429))

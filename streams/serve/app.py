@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -40,19 +41,23 @@ def create_app(
     limit: RateLimit | None = None,
     exclude: Callable[[Exclusion], Awaitable[None]] | None = None,
     contacts: Sequence[Contact] = (),
+    trail_file: Path | None = None,
 ) -> FastAPI:
     """Return the application over a ledger.
 
     ``exclude`` publishes an exclusion; without it none is accepted. ``contacts`` stand in every runbook.
+    ``trail_file`` keeps what of the trail the ledger does not take, see `Trail`.
     """
-    trail = Trail(ledger)
+    trail = Trail(ledger, trail_file)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         prepare()
         trail.start()
-        yield
-        trail.stop()
+        try:
+            yield
+        finally:
+            trail.stop()
 
     app = FastAPI(
         title="portallink",
@@ -80,7 +85,10 @@ def create_app(
 async def _observe(request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
     """Time the request, note it in the trail, and send the headers that every answer has."""
     began = time.perf_counter()
-    response = await handle(request)
+    if request.app.state.services.trail.full:
+        response = _refused(request, 503, "Service unavailable", "who asks cannot be written down now", {})
+    else:
+        response = await handle(request)
     route = getattr(request.scope.get("route"), "path", "unmatched")
     telemetry.emit(
         telemetry.RequestServed(request.method, route, response.status_code, time.perf_counter() - began)

@@ -1,8 +1,10 @@
 """`serve` as a process: the application on one port of this host, until it is asked to stop."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import sqlalchemy as sa
 import uvicorn
@@ -13,6 +15,13 @@ from streams.record.send import send_exclusion
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.context import Contact
+
+SERVER: Final[dict[str, Any]] = {
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": 10,
+}
 
 
 async def serve(
@@ -25,17 +34,26 @@ async def serve(
     topics: Topics | None = None,
     started: Callable[[int], None] = lambda _: None,
     contacts: Sequence[Contact] = (),
+    trail_file: Path | None = None,
 ) -> None:
     """Answer until cancelled or signalled; port 0 takes a free one, and ``started`` is told which.
 
     With a broker's ``connection`` operators may exclude; without one the interface says that it cannot.
+    ``trail_file`` keeps who asked what, where the ledger does not take it, until the next start.
     """
     exclude: Callable[[Exclusion], Awaitable[None]] | None = None
     if connection is not None:
         exclude = partial(send_exclusion, connection, topics=topics)
-    app = create_app(ledger, access, exclude=exclude, contacts=contacts)
-    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
-    await _Server(config, started).serve()
+    app = create_app(ledger, access, exclude=exclude, contacts=contacts, trail_file=trail_file)
+    config = uvicorn.Config(app, host=host, port=port, **SERVER)
+    server = _Server(config, started)
+    serving = asyncio.ensure_future(server.serve())
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True  # it ends its requests, and the trail of who asked is written down
+        await serving
+        raise
 
 
 class _Server(uvicorn.Server):

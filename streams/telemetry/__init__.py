@@ -39,7 +39,13 @@ from streams.telemetry.detecting import (
     SlotFinalised,
     WindowPublished,
 )
-from streams.telemetry.edges import LedgerWritten, RequestServed, SharedIncidents
+from streams.telemetry.edges import (
+    LedgerWritten,
+    RequestServed,
+    SharedIncidents,
+    TrailBehind,
+    TrailWritten,
+)
 from streams.telemetry.hub import Occurrence, Telemetry, configure, current, emit, start_http
 from streams.telemetry.measuring import (
     CommitDone,
@@ -96,6 +102,8 @@ __all__ = [
     "StageStopped",
     "StageUnblocked",
     "Telemetry",
+    "TrailBehind",
+    "TrailWritten",
     "WindowPublished",
     "configure",
     "current",

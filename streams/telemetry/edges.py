@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from streams.model.incidents import Incident
 from streams.telemetry.contract import HTTP_REQUESTS, HTTP_SECONDS, INCIDENT_LINK, LEDGER_ROWS
+from streams.telemetry.health import Health
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
 
@@ -60,6 +61,40 @@ class SharedIncidents:
             store.forget(INCIDENT_LINK, labels)
         for labels in shown:
             store.set(INCIDENT_LINK, labels, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TrailBehind:
+    """Who asked what could not be written down; it is kept, and written when the ledger takes it."""
+
+    name: ClassVar[str] = "trail_behind"
+    level: ClassVar[Level] = "error"
+    waiting: int
+    error: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return how much waits, and why."""
+        return {"waiting": self.waiting, "error": self.error}
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Change what `/healthz` answers."""
+        store.ledger(Health).fault = f"the trail of who asked is not written: {self.waiting} entries wait"
+
+
+@dataclass(frozen=True, slots=True)
+class TrailWritten:
+    """Who asked what is written down again, all of it."""
+
+    name: ClassVar[str] = "trail_written"
+    level: ClassVar[Level] = "info"
+
+    def fields(self) -> Mapping[str, object]:
+        """Return nothing."""
+        return {}
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Change what `/healthz` answers."""
+        store.ledger(Health).fault = None
 
 
 @dataclass(frozen=True, slots=True)

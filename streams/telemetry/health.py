@@ -21,13 +21,17 @@ class Health:
         self._moved_at: float | None = None
         self.ready: bool | None = None
         """None while nobody has said: a stage that never says is ready whenever it answers."""
+        self.fault: str | None = None
+        """What the stage cannot do now though it must, whether it moves or not."""
 
     def moved(self) -> None:
         """Note that the stage moved, or has nothing to do."""
         self._moved_at = self._clock()
 
     def stalled(self) -> str | None:
-        """Return what is wrong with a stage that does not move any more, None where nothing is."""
+        """Return what is wrong with a stage: a fault that it told, or that it moves no more; else None."""
+        if self.fault is not None:
+            return self.fault
         if not self.ready or self._moved_at is None:
             return None
         idle_seconds = self._clock() - self._moved_at

@@ -123,6 +123,8 @@ EVERY_OCCURRENCE = [
         [Incident("i-1", "shared", "provider", "down", 0, None, ["npd", "bhyt"], [], 0)]
     ),
     telemetry.RequestServed("GET", "/v1/outages", 200, 0.012),
+    telemetry.TrailBehind(3, "database is locked"),
+    telemetry.TrailWritten(),
 ]
 
 

@@ -16,6 +16,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
+from streams.ledger.store.address import Address
+
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 WRITER_LOCK: Final = 0x706C_6564  # any constant that all writers of a ledger share
 BUSY_TIMEOUT_MS: Final = 60_000
@@ -30,15 +32,18 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def open_ledger(url: str, *, create: bool = False) -> sa.Engine:
+def open_ledger(url: str | Address, *, create: bool = False) -> sa.Engine:
     """Open a ledger; with ``create`` bring its tables to the present version first.
 
-    Raise `LedgerError` where there is none, it cannot be reached, or its version is another one.
+    Raise `LedgerError` where there is none, it cannot be reached, or its version is another one. No message
+    holds the address's password.
     """
+    address = url if isinstance(url, Address) else Address(url)
     try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise LedgerError(f"{url!r} is no database address: sqlite:///FILE or postgresql://…") from error
+        parsed = sa.make_url(address.reveal())
+    except (sa.exc.ArgumentError, ValueError):
+        # Not chained: what cannot be parsed is quoted by whoever tried.
+        raise LedgerError(f"{address!r} is no database address: sqlite:///FILE or postgresql://…") from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         path = Path(parsed.database or "")
@@ -61,9 +66,8 @@ def open_ledger(url: str, *, create: bool = False) -> sa.Engine:
         engine.dispose()
         if not isinstance(error, SQLAlchemyError):
             raise
-        shown = parsed.render_as_string(hide_password=True)
-        reason = getattr(error, "orig", None) or error
-        raise LedgerError(f"cannot use the ledger at {shown}: {reason}") from error
+        reason = address.redact(getattr(error, "orig", None) or error)
+        raise LedgerError(f"cannot use the ledger at {address}: {reason}") from None
     return engine
 
 
@@ -78,13 +82,17 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Write in one transaction, as the only writer."""
+def writing(engine: sa.Engine, *, wait_ms: int = BUSY_TIMEOUT_MS) -> Iterator[sa.Connection]:
+    """Write in one transaction, as the only writer; wait so long for another one to end.
+
+    Raises `sqlalchemy.exc.OperationalError` where it does not.
+    """
     with engine.connect() as connection:
-        connection.info["write"] = True
+        connection.info["write"] = wait_ms
         try:
             with connection.begin():
                 if engine.dialect.name == "postgresql":
+                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
                     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(WRITER_LOCK)))
                 yield connection
         finally:
@@ -109,7 +117,13 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("write") else "BEGIN")
+        wait_ms = connection.info.get("write")
+        if wait_ms is None:
+            connection.exec_driver_sql("BEGIN")
+            return
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {wait_ms}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
 def _prepare_postgresql(engine: sa.Engine) -> None:

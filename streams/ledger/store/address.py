@@ -1,0 +1,39 @@
+"""A database's address, which may hold a password and never shows it."""
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+_SCHEME: Final = re.compile(r"[\w+.-]+:/+")
+_USER: Final = re.compile(r"[^:/?#@]*:([^?#]*)@")
+_PARAMETER: Final = re.compile(r"password=([^&\s]+)", re.IGNORECASE)
+HIDDEN: Final = "***"
+
+
+class Address:
+    """An address as it was given, well-formed or not; written, it has ``***`` for its password."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        rest = _SCHEME.sub("", text, count=1) if _SCHEME.match(text) else text
+        user = _USER.match(rest)
+        stated = [*([] if user is None else [user[1]]), *_PARAMETER.findall(text)]
+        forms = {form for secret in stated if secret for form in (secret, unquote(secret))}
+        self._secrets = sorted(forms, key=len, reverse=True)
+
+    def reveal(self) -> str:
+        """Return the address with its password, to connect with and for nothing else."""
+        return self._text
+
+    def redact(self, words: object) -> str:
+        """Return what somebody says of the database, with the password hidden wherever it stands."""
+        text = str(words)
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def __str__(self) -> str:
+        return self.redact(self._text)
+
+    def __repr__(self) -> str:
+        return repr(str(self))
