@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from streams.ledger.proof import merkle
 from streams.ledger.proof.tree import StoredLog
+from streams.ledger.store.apply import EXCLUSIONS, apply_records
 from streams.ledger.store.database import writing
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.outage_years import sum_years
@@ -28,6 +29,7 @@ from streams.ledger.store.schema import (
     outage_scopes,
     outages,
     settings,
+    shares,
     window_days,
 )
 from streams.ledger.store.settle import CALENDAR_SETTING, CALENDAR_VERSIONS, outage_row, scope_rows
@@ -41,8 +43,11 @@ from streams.model.calendar import (
     service_length_ms,
     year_of,
 )
+from streams.model.canonical import encode
+from streams.model.exclusion import EVERY_LINK, Exclusion, approve, new_exclusion, rulings, withdraw
 from streams.model.measurement import Source
 from streams.model.outage import Outage, Window
+from streams.model.record import Record
 
 LOG: Final = "link.outages/0"
 ROWS: Final = 5_000
@@ -66,7 +71,7 @@ def fill(engine: sa.Engine, size: Size, seed: int = 1) -> Mapping[str, int]:
     end_ms = first_ms + size.days * DAY_MS
     with writing(engine) as connection:
         connection.execute(settings.insert().values(name=CALENDAR_SETTING, value=CALENDAR_VERSIONS))
-        life = {"first_day_ms": first_ms, "last_day_ms": end_ms - DAY_MS, "known_until_ms": end_ms}
+        life = {"first_ms": first_ms, "last_day_ms": end_ms - DAY_MS, "known_until_ms": end_ms}
         connection.execute(links.insert(), [{"link": name} | life for name in names])
         _insert(connection, figures, _figures(names, first_ms, size.days, rng))
         _insert(connection, window_days, _windows(names, end_ms, size.window_days, rng))
@@ -74,10 +79,13 @@ def fill(engine: sa.Engine, size: Size, seed: int = 1) -> Mapping[str, int]:
         _insert_outages(connection, published)
         sum_years(connection, ((outage.link, outage.start_ms) for outage in published))
         _insert(connection, incidents, (incident_row(one) for one in group_all(connection)))
+    judged = _exclusions(names, first_ms, size.days, rng)
+    apply_records(engine, judged)
     return {
         "links": size.links,
         "windows": size.links * size.window_days * DAY_MS // MINUTE_MS,
         "outages": size.outages,
+        "exclusions": len(judged),
     }
 
 
@@ -95,7 +103,6 @@ def _figures(names: list[str], first_ms: int, days: int, rng: random.Random) -> 
             for name in names:
                 counted = {
                     "service_ms": service,
-                    "excluded_ms": 0,
                     "unknown_ms": min(service, rng.randrange(600_000)),
                     "down_ms": min(service // 2, rng.randrange(120_000)),
                     "degraded_ms": 0,
@@ -202,7 +209,8 @@ def _insert_outages(connection: sa.Connection, published: list[Outage]) -> None:
             for leaf, (outage, body) in enumerate(zip(published, bodies, strict=True))
         ),
     )
-    _insert(connection, outages, (_counted_row(outage) for outage in published))
+    _insert(connection, outages, (_row(outage) for outage in published))
+    _insert(connection, shares, (row for outage in published for row in _shares(outage)))
     _insert(connection, outage_scopes, (row for outage in published for row in scope_rows(outage)))
     nodes = merkle.appended_nodes(0, map(merkle.leaf_hash, bodies), StoredLog(connection, LOG).node)
     _insert(
@@ -212,6 +220,60 @@ def _insert_outages(connection: sa.Connection, published: list[Outage]) -> None:
     )
 
 
-def _counted_row(outage: Outage) -> dict[str, Any]:
-    lasted = (outage.end_ms or outage.start_ms) - outage.start_ms
-    return outage_row(outage) | {"counted_ms": lasted, "counted_office_ms": lasted // 4}
+def _row(outage: Outage) -> dict[str, Any]:
+    return outage_row(outage, outage.detected_at_ms) | {"apart": True}
+
+
+def _shares(outage: Outage) -> Iterator[dict[str, Any]]:
+    end_ms = outage.end_ms or outage.start_ms
+    for calendar in CALENDARS.values():
+        if counted_ms := service_length_ms(calendar, outage.start_ms, end_ms):
+            yield {
+                "calendar": calendar.name,
+                "outage_id": outage.outage_id,
+                "link": outage.link,
+                "kind": outage.kind,
+                "start_ms": outage.start_ms,
+                "end_ms": end_ms,
+                "counted_ms": counted_ms,
+                "dossiers_affected": outage.dossiers_affected,
+            }
+
+
+def _exclusions(names: list[str], first_ms: int, days: int, rng: random.Random) -> list[Record]:
+    """Return ten years of judgements: maintenance of ten links each month, of all links each quarter.
+
+    Every tenth was recorded after the fact and approved; every twentieth was withdrawn.
+    """
+    revisions: list[Exclusion] = []
+
+    def add(link: str, day: int) -> None:
+        start_ms = first_ms + day * DAY_MS + rng.randrange(18, 24) * 3_600_000
+        late = rng.random() < 0.1
+        recorded_ms = start_ms + (1 if late else -1) * 2 * DAY_MS
+        made = new_exclusion(
+            link,
+            start_ms,
+            start_ms + rng.randrange(1, 6) * 3_600_000,
+            kind="exclusion" if late else "maintenance",
+            author="ops",
+            reason="Bảo trì định kỳ",
+            recorded_at_ms=recorded_ms,
+        )
+        revisions.append(made)
+        [ruling] = rulings([made])
+        if late:
+            revisions.append(approve(ruling, "inspectorate", "Biên bản", recorded_ms + DAY_MS))
+        elif rng.random() < 0.05:
+            revisions.append(withdraw(ruling, "ops", "Hoãn", recorded_ms + DAY_MS))
+
+    for day in range(0, days - 92, 92):
+        add(EVERY_LINK, day + rng.randrange(92))
+    for name in names[:: max(1, len(names) // 10)]:
+        for day in range(0, days - 31, 31):
+            add(name, day + rng.randrange(31))
+    revisions.sort(key=lambda one: (one.recorded_at_ms, one.exclusion_id, one.revision))
+    return [
+        Record(EXCLUSIONS, 0, offset, one.recorded_at_ms, one.link.encode(), encode(one))
+        for offset, one in enumerate(revisions)
+    ]

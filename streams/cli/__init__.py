@@ -54,6 +54,7 @@ COMMANDS = {
     "ingest": Command("ingest:app", RUN, "Bring in records of other systems."),
     "outages": Command("outages:app", ASK, "What auditors ask: outages, figures, reports, proof."),
     "exclusions": Command("exclusions:app", ASK, "Maintenance and exclusions, with author, reason and time."),
+    "links": Command("links:app", ASK, "Links: since when they are known, and when they retire."),
     "ledger": Command("ledger:app", ASK, "The auditors' ledger: make, rebuild, sign, verify."),
     "analyze": Command(
         "analyze:analyze_log",

@@ -18,8 +18,9 @@ from streams.detect.rule.definition import Rule
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches, topics_present
 from streams.ledger.proof.proofs import LeafProof, proof_of
-from streams.ledger.read.figures import Question
-from streams.ledger.read.summary import Narrowing, list_outages, revisions_of
+from streams.ledger.read.lists import list_outages, revisions_of
+from streams.ledger.read.meant import Narrowing
+from streams.ledger.read.question import Question
 from streams.logs.capture import CaptureError, Wish, capture
 from streams.logs.capture import Progress as Done
 from streams.logs.file import LogFileError

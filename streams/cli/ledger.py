@@ -36,6 +36,7 @@ from streams.ledger.store.apply import SOURCES, apply_records
 from streams.ledger.store.database import reading, sqlite_url, writing
 from streams.ledger.store.rows import chunks
 from streams.ledger.store.schema import positions
+from streams.ledger.store.settle import settle_after_upgrade
 from streams.logs.file import LogFileError
 from streams.logs.read import read_log
 from streams.model.record import Record
@@ -55,7 +56,9 @@ Line = TypeVar("Line", SignedHead, GrowthProof)
 @app.command()
 def migrate(*, ledger: LedgerAddress = None) -> None:
     """Bring the ledger's tables to this program's version; makes an empty ledger where there is none."""
-    with opened(ledger, create=True):
+    with opened(ledger, create=True) as engine:
+        with writing(engine) as connection:
+            settle_after_upgrade(connection)
         notes.print("the ledger is up to date")
 
 

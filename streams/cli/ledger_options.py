@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from streams.cli.outcome import fail, notes, refuse
 from streams.ledger.proof.heads import KeyFileError, load_or_make_key
-from streams.ledger.read.figures import Question
 from streams.ledger.read.names import UnknownNameError
+from streams.ledger.read.question import Question
 from streams.ledger.store.address import Address
 from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
 from streams.model.times import parse_month_ms, parse_time_ms
@@ -42,6 +42,14 @@ Portal = Annotated[str | None, typer.Option(help="Only this portal's links.")]
 Agency = Annotated[str | None, typer.Option(help="Only outages that name this agency.")]
 Service = Annotated[str | None, typer.Option(help="Only outages that name this service.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="As published by this time.")]
+SecondPerson = Annotated[
+    bool,
+    typer.Option(
+        "--second-person/--no-second-person",
+        envvar="PORTALLINK_SECOND_PERSON",
+        help="Whether what is excluded after the fact counts only once a second person approved it.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
 
@@ -100,7 +108,12 @@ def asked(
     end: str | None,
     calendar: str = "24x7",
     as_of: str | None = None,
-    **narrowed: str | None,
+    *,
+    second_person: bool = True,
+    link: str | None = None,
+    portal: str | None = None,
+    agency: str | None = None,
+    service: str | None = None,
 ) -> Question:
     """Return the question that options make; end the command where they make none."""
     try:
@@ -113,6 +126,16 @@ def asked(
         else:
             start_ms, end_ms = parse_time_ms(start), parse_time_ms(end)
         as_of_ms = None if as_of is None else parse_time_ms(as_of)
-        return Question(start_ms, end_ms, calendar, as_of_ms=as_of_ms, **narrowed)
+        return Question(
+            start_ms,
+            end_ms,
+            calendar,
+            link,
+            portal,
+            agency,
+            service,
+            as_of_ms=as_of_ms,
+            second_person=second_person,
+        )
     except ValueError as error:
         refuse(error)

@@ -20,6 +20,7 @@ from streams.cli.ledger_options import (
     Link,
     Month,
     Portal,
+    SecondPerson,
     Service,
     To,
     asked,
@@ -27,7 +28,9 @@ from streams.cli.ledger_options import (
 )
 from streams.cli.outcome import notes, print_json, refuse, results, say, styled
 from streams.ledger.proof.proofs import proof_of
-from streams.ledger.read.summary import Narrowing, list_outages, summarise_links
+from streams.ledger.read.lists import list_outages
+from streams.ledger.read.meant import Narrowing
+from streams.ledger.read.summary import summarise_links
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer, summary_rows
 from streams.serve.command import reproducing
 from streams.serve.report import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
@@ -36,8 +39,17 @@ from streams.serve.texts import Language, text, written_length, written_percent,
 app = typer.Typer(no_args_is_help=True, help="What auditors ask: outages, figures, reports, proof.")
 
 Kind = Annotated[str | None, typer.Option(help="down or degraded.")]
-LIST_COLUMNS = ("link", "kind", "start", "end", "counted", "dossiers")
-SUMMARY_COLUMNS = ("link", "availability", "coverage", "down", "degraded", "outages", "longest")
+LIST_COLUMNS = ("link", "kind", "start", "end", "counted", "without exclusions", "dossiers", "excluded")
+SUMMARY_COLUMNS = (
+    "link",
+    "availability",
+    "without exclusions",
+    "coverage",
+    "down",
+    "degraded",
+    "outages",
+    "longest",
+)
 MinSeconds = Annotated[float, typer.Option("--min-seconds", help="Only outages that lasted so long.", min=0)]
 Retracted = Annotated[bool, typer.Option(help="Show retracted ones too.")]
 
@@ -63,17 +75,28 @@ def list_command(
     min_seconds: MinSeconds = 0,
     retracted: Retracted = False,
     as_of: AsOf = None,
+    second_person: SecondPerson = True,
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """List the outages of a period. Times are Asia/Ho_Chi_Minh."""
     question = asked(
-        month, start, end, calendar, as_of, link=link, portal=portal, agency=agency, service=service
+        month,
+        start,
+        end,
+        calendar,
+        as_of,
+        second_person=second_person,
+        link=link,
+        portal=portal,
+        agency=agency,
+        service=service,
     )
     narrowing = _narrowing(kind, min_seconds, retracted=retracted)
     with read(ledger) as connection:
-        rows = [listed_answer(one) for one in list_outages(connection, question, narrowing)]
+        found = list_outages(connection, question, narrowing)
+    rows = [listed_answer(one, second_person=second_person) for one in found]
     if as_json:
         print_json(rows)
     elif as_csv:
@@ -88,7 +111,9 @@ def list_command(
                 written_time(row["start_ms"], "en"),
                 written_time(row["end_ms"], "en") if row["end_ms"] is not None else "open",
                 written_length(row["counted_ms"], "en"),
+                written_length(row["counted_without_exclusions_ms"], "en"),
                 str(row["dossiers_affected"]),
+                "\n".join([row["excluded"], *row["excluded_by"]]) if row["exclusions"] else "",
             )
         results.print(table)
 
@@ -105,13 +130,23 @@ def summary(
     agency: Agency = None,
     service: Service = None,
     as_of: AsOf = None,
+    second_person: SecondPerson = True,
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """Show the availability of every link over a period, and of all together."""
     question = asked(
-        month, start, end, calendar, as_of, link=link, portal=portal, agency=agency, service=service
+        month,
+        start,
+        end,
+        calendar,
+        as_of,
+        second_person=second_person,
+        link=link,
+        portal=portal,
+        agency=agency,
+        service=service,
     )
     with read(ledger) as connection:
         answer = summary_answer(summarise_links(connection, question))
@@ -122,13 +157,14 @@ def summary(
             rows_csv(("link", *answer["total"], "provisional_years"), summary_rows(answer))
         )
     else:
-        table = Table(
-            "link", "availability", "coverage", "down", "degraded", "outages", "longest", title=calendar
-        )
+        asked_for = answer["question"]
+        title = calendar if asked_for["complete"] else f"{calendar}, until {asked_for['until']}"
+        table = Table(*SUMMARY_COLUMNS, title=title)
         for row in [*answer["links"], {"link": "all"} | answer["total"]]:
             table.add_row(
                 row["link"],
                 written_percent(row["availability_pct"], "en"),
+                written_percent(row["availability_without_exclusions_pct"], "en"),
                 written_percent(row["coverage_pct"], "en"),
                 *(written_length(row[name], "en") for name in ("down_ms", "degraded_ms")),
                 str(row["down_outages"]),
@@ -191,6 +227,7 @@ def report(
     agency: Agency = None,
     service: Service = None,
     as_of: AsOf = None,
+    second_person: SecondPerson = True,
     kind: Annotated[ReportFormat, typer.Option("--format", help="html, pdf, csv or json.")] = "html",
     language: Annotated[Language, typer.Option("--language", help="vi or en.")] = "vi",
     out: Annotated[Path | None, typer.Option(help="File to write [default: stdout].")] = None,
@@ -198,7 +235,16 @@ def report(
 ) -> None:
     """Write a report of a period, in Vietnamese or English. The same ledger gives the same bytes."""
     question = asked(
-        month, start, end, calendar, as_of, link=link, portal=portal, agency=agency, service=service
+        month,
+        start,
+        end,
+        calendar,
+        as_of,
+        second_person=second_person,
+        link=link,
+        portal=portal,
+        agency=agency,
+        service=service,
     )
     command = reproducing(question, f"--format {kind}", f"--language {language}")
     with read(ledger) as connection:

@@ -7,7 +7,14 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from streams import telemetry
-from streams.cli.ledger_options import KeyFile, LedgerAddress, ledger_address, opened, signing_key
+from streams.cli.ledger_options import (
+    KeyFile,
+    LedgerAddress,
+    SecondPerson,
+    ledger_address,
+    opened,
+    signing_key,
+)
 from streams.cli.outcome import fail, notes, refuse
 from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
@@ -79,6 +86,7 @@ def serve(
         Path | None,
         typer.Option(envvar="PORTALLINK_SLO", help="Alerting settings, whose contacts the runbooks show."),
     ] = None,
+    second_person: SecondPerson = True,
     suffix: Suffix = "",
     ledger: LedgerAddress = None,
     metrics_port: MetricsPort = 0,
@@ -111,6 +119,7 @@ def serve(
                 topics=topics_for(suffix, None),
                 trail_file=paths.data_dir() / f"audit-trail-{port}.ndjson",
                 contacts=[Contact(one.who, one.when, one.how) for one in contacts],
+                second_person=second_person,
                 started=lambda bound: telemetry.emit(
                     telemetry.AddressServed("page", f"http://{host}:{bound}/")
                 ),

@@ -43,6 +43,7 @@ class Topics:
     outages: str = "link.outages"
     outages_latest: str = "link.outages.latest"
     exclusions: str = "link.exclusions"
+    retirements: str = "link.retirements"
     rules: str = "link.rules"
     dead_letters: str = "pipeline.dead_letters"
 

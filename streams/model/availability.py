@@ -29,7 +29,7 @@ so that availability = MTBF / (MTBF + MTTR), which ties the three together (ITU-
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from streams.model.calendar import MINUTE_MS, Calendar, service_time
 from streams.model.intervals import Interval, Intervals, difference, intersection, length_ms, union
@@ -106,6 +106,32 @@ class Figures(Struct, frozen=True, gc=False):
             self.attempts + other.attempts,
             self.failures + other.failures,
         )
+
+    def __sub__(self, other: "Figures") -> "Figures":
+        return Figures(
+            self.service_ms - other.service_ms,
+            self.excluded_ms - other.excluded_ms,
+            self.unknown_ms - other.unknown_ms,
+            self.down_ms - other.down_ms,
+            self.degraded_ms - other.degraded_ms,
+            self.attempts - other.attempts,
+            self.failures - other.failures,
+        )
+
+    @classmethod
+    def of_facts(
+        cls, service_ms: int, unknown_ms: int, down_ms: int, degraded_ms: int, attempts: int, failures: int
+    ) -> "Figures":
+        """Return figures counted without any exclusion."""
+        return cls(service_ms, 0, unknown_ms, down_ms, degraded_ms, attempts, failures)
+
+    def outside(self, excluded: "Figures") -> "Figures":
+        """Return what is left of the facts of a period when those of its excluded time are taken away.
+
+        It is what `account` gives with that time excluded: excluded time is a part of the period, and every
+        figure but service and excluded time is a length or a count of what lies outside it.
+        """
+        return structs.replace(self - excluded, service_ms=self.service_ms, excluded_ms=excluded.service_ms)
 
     @property
     def agreed_ms(self) -> int:

@@ -1,22 +1,28 @@
-"""Exclusions: time that does not count, announced before or added after the fact, never deleted.
+"""Exclusions: time that does not count, announced before or decided afterwards, never deleted.
 
-Adding makes revision 1; withdrawing makes the next revision, which says so. Each revision says who made
-it, why and when, and stays.
+Each revision says who made it, why and when, and stays. A revision proposes a time, approves the time that
+was proposed, or withdraws it. The last revision holds:
+
+    announced        recorded before its time began: it counts at once
+    after the fact   recorded later: by default it counts once a second person has approved it
+
+`rulings` makes of all revisions what held at a moment; nothing else decides what an exclusion takes.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, convert, structs
 
 from streams.model.events import Identifier
-from streams.model.intervals import Intervals, union
+from streams.model.intervals import Interval, Intervals, union
 
 EVERY_LINK: Final = "*"
 
 ExclusionKind = Literal["maintenance", "exclusion"]
-"""Maintenance was announced; an exclusion was decided afterwards."""
+"""What the author calls it; whether it was announced follows from its times alone."""
+ExclusionStatus = Literal["active", "pending", "withdrawn"]
 Words = Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
@@ -24,7 +30,7 @@ class Exclusion(Struct, frozen=True):
     """One revision of one exclusion of ``[start_ms, end_ms)`` on a link, or on every link (``*``).
 
     ``author`` names an office or an account, never a citizen. ``recorded_at_ms`` is when this revision was
-    made.
+    made. ``approved`` says that this revision approves the time proposed before it.
     """
 
     exclusion_id: Identifier
@@ -37,14 +43,45 @@ class Exclusion(Struct, frozen=True):
     reason: Words
     recorded_at_ms: int
     withdrawn: bool
+    approved: bool = False
 
     def __post_init__(self) -> None:
         if self.end_ms <= self.start_ms:
             raise ValueError(f"`end_ms` {self.end_ms} is not after `start_ms` {self.start_ms}")
+        if self.approved and self.withdrawn:
+            raise ValueError("a revision cannot approve and withdraw at once")
 
     def touches(self, link: str) -> bool:
         """Say whether the exclusion concerns a link."""
         return self.link in (EVERY_LINK, link)
+
+    def excludes_the_same(self, other: "Exclusion") -> bool:
+        """Say whether two revisions mean the same link and time."""
+        return (self.link, self.start_ms, self.end_ms) == (other.link, other.start_ms, other.end_ms)
+
+
+class Ruling(Struct, frozen=True):
+    """What held of an exclusion at a moment.
+
+    ``last`` is its last revision by then, ``proposed`` the revision that set the time, ``approved_by`` the
+    second person who approved that time, None without one.
+    """
+
+    last: Exclusion
+    proposed: Exclusion
+    approved_by: str | None
+
+    @property
+    def after_the_fact(self) -> bool:
+        """Whether the time had begun when it was recorded."""
+        return self.proposed.recorded_at_ms > self.proposed.start_ms
+
+    def status(self, *, second_person: bool) -> ExclusionStatus:
+        """Return whether it counts (``active``), waits for a second person, or was withdrawn."""
+        if self.last.withdrawn:
+            return "withdrawn"
+        waits = second_person and self.after_the_fact and self.approved_by is None
+        return "pending" if waits else "active"
 
 
 def new_exclusion(
@@ -63,39 +100,94 @@ def new_exclusion(
     return Exclusion(exclusion_id, 1, link, start_ms, end_ms, kind, author, reason, recorded_at_ms, False)
 
 
-def withdraw(exclusion: Exclusion, author: str, reason: str, recorded_at_ms: int) -> Exclusion:
+def withdraw(ruling: Ruling, author: str, reason: str, recorded_at_ms: int) -> Exclusion:
     """Return the revision that takes an exclusion back; raise ValueError if that was done already."""
-    if exclusion.withdrawn:
-        raise ValueError(f"exclusion {exclusion.exclusion_id} is withdrawn already, by {exclusion.author}")
+    if ruling.last.withdrawn:
+        raise ValueError(
+            f"exclusion {ruling.last.exclusion_id} is withdrawn already, by {ruling.last.author}"
+        )
+    return _next(ruling, author, reason, recorded_at_ms, withdrawn=True)
+
+
+def approve(ruling: Ruling, author: str, reason: str, recorded_at_ms: int) -> Exclusion:
+    """Return the revision by which a second person approves an exclusion.
+
+    Raise ValueError if it is withdrawn, approved already, needs no approval, or the author proposed it.
+    """
+    name = ruling.last.exclusion_id
+    if ruling.last.withdrawn:
+        raise ValueError(f"exclusion {name} is withdrawn, by {ruling.last.author}")
+    if not ruling.after_the_fact:
+        raise ValueError(f"exclusion {name} was announced before it began: it needs no approval")
+    if ruling.approved_by is not None:
+        raise ValueError(f"exclusion {name} is approved already, by {ruling.approved_by}")
+    if author == ruling.proposed.author:
+        raise ValueError(f"exclusion {name} was proposed by {author}: a second person must approve it")
+    return _next(ruling, author, reason, recorded_at_ms, approved=True)
+
+
+def _next(
+    ruling: Ruling,
+    author: str,
+    reason: str,
+    recorded_at_ms: int,
+    *,
+    withdrawn: bool = False,
+    approved: bool = False,
+) -> Exclusion:
     return structs.replace(
-        exclusion,
-        revision=exclusion.revision + 1,
+        ruling.last,
+        revision=ruling.last.revision + 1,
         author=author,
         reason=reason,
         recorded_at_ms=recorded_at_ms,
-        withdrawn=True,
+        withdrawn=withdrawn,
+        approved=approved,
     )
 
 
-def latest(revisions: Iterable[Exclusion], as_of_ms: int | None = None) -> list[Exclusion]:
-    """Return the last revision of each exclusion recorded at or before ``as_of_ms``, by start and id."""
-    last: dict[str, Exclusion] = {}
+def rulings(revisions: Iterable[Exclusion], as_of_ms: int | None = None) -> list[Ruling]:
+    """Return what held of each exclusion at ``as_of_ms`` (None: now), by start and id."""
+    by_id: dict[str, list[Exclusion]] = {}
     for revision in revisions:
-        if as_of_ms is not None and revision.recorded_at_ms > as_of_ms:
+        if as_of_ms is None or revision.recorded_at_ms <= as_of_ms:
+            by_id.setdefault(revision.exclusion_id, []).append(revision)
+    found = [_ruling(sorted(told, key=lambda one: one.revision)) for told in by_id.values()]
+    return sorted(found, key=lambda ruling: (ruling.last.start_ms, ruling.last.exclusion_id))
+
+
+def _ruling(told: list[Exclusion]) -> Ruling:
+    proposed = told[0]
+    approved_by = None
+    for revision in told:
+        if revision.withdrawn:
             continue
-        known = last.get(revision.exclusion_id)
-        if known is None or known.revision < revision.revision:
-            last[revision.exclusion_id] = revision
-    return sorted(last.values(), key=lambda exclusion: (exclusion.start_ms, exclusion.exclusion_id))
+        if not revision.approved or not revision.excludes_the_same(proposed):
+            proposed, approved_by = revision, None
+        elif revision.author != proposed.author:
+            approved_by = revision.author
+    return Ruling(told[-1], proposed, approved_by)
 
 
-def excluded_time(exclusions: Iterable[Exclusion], link: str) -> Intervals:
-    """Return the time that active exclusions take from a link; overlapping ones take it once."""
-    return union(
-        (exclusion.start_ms, exclusion.end_ms)
-        for exclusion in exclusions
-        if not exclusion.withdrawn and exclusion.touches(link)
-    )
+def excluded_time(found: Iterable[Ruling], link: str, *, second_person: bool) -> Intervals:
+    """Return the time that exclusions take from a link; overlapping ones take it once."""
+    return excluded_times(found, [link], second_person=second_person)[link]
+
+
+def excluded_times(
+    found: Iterable[Ruling], links: Iterable[str], *, second_person: bool
+) -> Mapping[str, Intervals]:
+    """Return the time that exclusions take from each link; overlapping ones take it once."""
+    by_link: dict[str, list[Interval]] = {}
+    for ruling in found:
+        if ruling.status(second_person=second_person) == "active":
+            by_link.setdefault(ruling.last.link, []).append((ruling.last.start_ms, ruling.last.end_ms))
+    everywhere = by_link.get(EVERY_LINK, [])
+    shared = union(everywhere)
+    return {
+        link: union([*everywhere, *by_link[link]]) if link in by_link and link != EVERY_LINK else shared
+        for link in links
+    }
 
 
 def checked(exclusion: Exclusion) -> Exclusion:

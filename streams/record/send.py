@@ -1,4 +1,4 @@
-"""Exclusions onto their topic, where the ledger reads them."""
+"""What people decide, onto its topic, where the ledger reads it: exclusions, retirements of links."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,16 +8,18 @@ from aiokafka import AIOKafkaProducer
 from streams.kafka.topics import Topics
 from streams.model.canonical import encode
 from streams.model.exclusion import Exclusion
+from streams.model.retirement import Retirement
 
 
-async def send_exclusion(
-    connection: Mapping[str, Any], exclusion: Exclusion, topics: Topics | None = None
+async def send_decision(
+    connection: Mapping[str, Any], decision: Exclusion | Retirement, topics: Topics | None = None
 ) -> None:
     """Publish one revision and wait for the broker's word; raise aiokafka's KafkaError if it has none."""
+    names = topics or Topics()
+    topic = names.exclusions if isinstance(decision, Exclusion) else names.retirements
     producer = AIOKafkaProducer(enable_idempotence=True, **connection)
     try:
         await producer.start()
-        topic = (topics or Topics()).exclusions
-        await producer.send_and_wait(topic, encode(exclusion), key=exclusion.link.encode())
+        await producer.send_and_wait(topic, encode(decision), key=decision.link.encode())
     finally:
         await producer.stop()

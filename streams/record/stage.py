@@ -26,7 +26,15 @@ from streams.kafka.read import record_of
 from streams.kafka.topics import Topics
 from streams.ledger.proof.heads import SignedHead, sign_head
 from streams.ledger.read.incidents import open_shared_incidents
-from streams.ledger.store.apply import EXCLUSIONS, OUTAGES, WINDOWS, Applied, apply_records, move_position
+from streams.ledger.store.apply import (
+    EXCLUSIONS,
+    OUTAGES,
+    RETIREMENTS,
+    WINDOWS,
+    Applied,
+    apply_records,
+    move_position,
+)
 from streams.ledger.store.database import reading, writing
 from streams.ledger.store.schema import positions
 from streams.ledger.store.settle import settle_after_upgrade
@@ -272,7 +280,12 @@ class RecordStage:
 
 def declared_names(topics: Topics) -> dict[str, str]:
     """Map the names in use of the topics that the ledger reads to the declared ones."""
-    return {topics.outages: OUTAGES, topics.windows: WINDOWS, topics.exclusions: EXCLUSIONS}
+    return {
+        topics.outages: OUTAGES,
+        topics.windows: WINDOWS,
+        topics.exclusions: EXCLUSIONS,
+        topics.retirements: RETIREMENTS,
+    }
 
 
 def append_to(path: Path) -> Callable[[SignedHead], None]:

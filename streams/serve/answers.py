@@ -10,22 +10,18 @@ from msgspec import Struct, structs, to_builtins
 
 from streams import __version__
 from streams.ledger.proof.heads import log_sizes, read_positions
-from streams.ledger.read.figures import Question
-from streams.ledger.read.summary import (
-    Cursor,
-    Listed,
-    Narrowing,
-    Summary,
-    list_outages,
-    standing_exclusions,
-    summarise_links,
-)
+from streams.ledger.read.histories import retirements
+from streams.ledger.read.lists import Cursor, Listed, list_outages
+from streams.ledger.read.meant import Narrowing
+from streams.ledger.read.question import Question
+from streams.ledger.read.summary import Summary, exclusions_touching, summarise_links
 from streams.ledger.store.days import link_lives
 from streams.model.availability import Availability
 from streams.model.calendar import MINUTE_MS, TIMEZONE, to_local
-from streams.model.exclusion import Exclusion
+from streams.model.exclusion import Exclusion, Ruling
 from streams.model.incidents import ends_of
 from streams.model.outage import Outage
+from streams.model.retirement import Retirement
 from streams.model.settings import EVIDENCE_KEPT_MS
 
 Answer = dict[str, Any]
@@ -43,11 +39,15 @@ def iso(time_ms: int | None) -> str | None:
     return None if time_ms is None else to_local(time_ms).isoformat(timespec="milliseconds")
 
 
-def availability_answer(availability: Availability) -> Answer:
-    """Return every figure of an availability by name."""
+def availability_answer(availability: Availability, plain: Availability) -> Answer:
+    """Return every figure of an availability by name; ``plain`` is the same without any exclusion."""
     figures, met = availability.figures, availability.outages
     return {
         "availability_pct": figures.availability_pct,
+        "availability_without_exclusions_pct": plain.figures.availability_pct,
+        "down_without_exclusions_ms": plain.figures.down_ms,
+        "down_outages_without_exclusions": plain.outages.down_outages,
+        "dossiers_without_exclusions": plain.outages.dossiers_affected,
         "coverage_pct": figures.coverage_pct,
         "worst_case_pct": figures.worst_case_pct,
         "best_case_pct": figures.best_case_pct,
@@ -77,9 +77,13 @@ def question_answer(question: Question) -> Answer:
     asked = {name: getattr(question, name) for name in ("link", "portal", "agency", "service")}
     return {
         "start": iso(question.start_ms),
-        "end": iso(question.until_ms),
+        "end": iso(question.end_ms),
+        "until": iso(question.until_ms),
         "start_ms": question.start_ms,
-        "end_ms": question.until_ms,
+        "end_ms": question.end_ms,
+        "until_ms": question.until_ms,
+        "complete": question.until_ms == question.end_ms,
+        "second_person": question.second_person,
         "timezone": TIMEZONE,
         "calendar": {"name": question.calendar, "version": question.rules.version},
         "as_of": iso(question.as_of_ms),
@@ -92,9 +96,14 @@ def summary_answer(summary: Summary) -> Answer:
     return {
         "question": question_answer(summary.question),
         "method": {"formula": FORMULA, "rounding": ROUNDING, "provisional_years": summary.unknown_years},
-        "total": availability_answer(summary.total),
+        "total": availability_answer(summary.total, summary.total_without_exclusions),
         "links": [
-            {"link": row.link, "known_until": iso(row.known_until_ms)} | availability_answer(row.availability)
+            {
+                "link": row.link,
+                "known_until": iso(row.known_until_ms),
+                "retired_from": None if row.retired is None else iso(row.retired.from_ms),
+            }
+            | availability_answer(row.availability, row.without_exclusions)
             for row in summary.links
         ],
     }
@@ -125,16 +134,56 @@ def outage_answer(outage: Outage) -> Answer:
     return answer
 
 
-def listed_answer(listed: Listed) -> Answer:
-    """Return an outage of a list, with how much of it counts in the period asked for."""
-    placed = {"counted_ms": listed.counted_ms, "incident_id": listed.incident_id}
-    return outage_answer(listed.outage) | placed
+def listed_answer(listed: Listed, *, second_person: bool) -> Answer:
+    """Return an outage of a list: how much of it counts in the period asked for, and who excluded what."""
+    exclusions = [exclusion_answer(one, second_person=second_person) for one in listed.exclusions]
+    if listed.counted_ms < listed.plain_ms:
+        excluded = "partly" if listed.counted_ms else "wholly"
+    else:
+        excluded = "pending" if any(one["status"] == "pending" for one in exclusions) else "no"
+    return outage_answer(listed.outage) | {
+        "counted_ms": listed.counted_ms,
+        "counted_without_exclusions_ms": listed.plain_ms,
+        "excluded": excluded,
+        "excluded_by": [excluded_by(one) for one in exclusions],
+        "exclusions": exclusions,
+        "incident_id": listed.incident_id,
+    }
 
 
-def exclusion_answer(exclusion: Exclusion) -> Answer:
+def excluded_by(exclusion: Answer) -> str:
+    """Return in a line who excluded a time, when and why; ``exclusion`` is what `exclusion_answer` gives."""
+    told = [exclusion["status"], *(["after the fact"] if exclusion["after_the_fact"] else [])]
+    if exclusion["approved_by"] is not None:
+        told.append(f"approved by {exclusion['approved_by']}")
+    who = f"{exclusion['exclusion_id']} by {exclusion['proposed_by']} on {exclusion['proposed_at']}"
+    return f"{who} ({', '.join(told)}): {exclusion['proposed_reason']}"
+
+
+def exclusion_answer(ruling: Ruling, *, second_person: bool) -> Answer:
+    """Return what holds of an exclusion: its last revision, who proposed and approved it, and its status."""
+    proposed = ruling.proposed
+    return revision_answer(ruling.last) | {
+        "status": ruling.status(second_person=second_person),
+        "after_the_fact": ruling.after_the_fact,
+        "proposed_by": proposed.author,
+        "proposed_at": iso(proposed.recorded_at_ms),
+        "proposed_at_ms": proposed.recorded_at_ms,
+        "proposed_reason": proposed.reason,
+        "approved_by": ruling.approved_by,
+    }
+
+
+def revision_answer(exclusion: Exclusion) -> Answer:
     """Return one revision of an exclusion."""
     times = {"start": exclusion.start_ms, "end": exclusion.end_ms, "recorded_at": exclusion.recorded_at_ms}
     return structs.asdict(exclusion) | {name: iso(value) for name, value in times.items()}
+
+
+def retirement_answer(retirement: Retirement) -> Answer:
+    """Return one revision of a link's retirement."""
+    times = {"from": retirement.from_ms, "recorded_at": retirement.recorded_at_ms}
+    return structs.asdict(retirement) | {name: iso(value) for name, value in times.items()}
 
 
 def incident_answer(row: Answer) -> Answer:
@@ -143,13 +192,18 @@ def incident_answer(row: Answer) -> Answer:
 
 
 def links_answer(connection: sa.Connection) -> list[Answer]:
-    """Return all links, their two ends, and since and until when they are known."""
+    """Return all links, their two ends, since and until when they are known, and from when retired."""
+    retired = {link: one for link, one in retirements(connection).items() if not one.withdrawn}
     return [
         {
             "link": link,
             "portal": ends_of(link)[0],
             "provider": ends_of(link)[1],
-            "first_day": iso(life.first_day_ms),
+            "first": iso(life.first_ms),
+            "first_ms": life.first_ms,
+            "retired_from": iso(retired[link].from_ms) if link in retired else None,
+            "retired_by": retired[link].author if link in retired else None,
+            "retired_reason": retired[link].reason if link in retired else None,
             "known_until": iso(life.known_until_ms),
             "known_until_ms": life.known_until_ms,
         }
@@ -198,8 +252,11 @@ def report_answer(
         summary_answer(summary)
         | paged
         | {
-            "outages": [listed_answer(one) for one in listed],
-            "exclusions": [exclusion_answer(one) for one in standing_exclusions(connection, question)],
+            "outages": [listed_answer(one, second_person=question.second_person) for one in listed],
+            "exclusions": [
+                exclusion_answer(one, second_person=question.second_person)
+                for one in exclusions_touching(connection, question)
+            ],
             "ledger": ledger_answer(connection),
             "versions": {
                 "portallink": __version__,

@@ -1,36 +1,27 @@
 """The interface for programs: everything the page shows, as JSON, CSV or Parquet, described by OpenAPI."""
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
-from msgspec import ValidationError, to_builtins
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import to_builtins
+from pydantic import Field
 
 from streams.ledger.proof.heads import latest_head, stored_heads
 from streams.ledger.proof.proofs import growth_proof, proof_of
-from streams.ledger.read.histories import all_exclusions
-from streams.ledger.read.names import require_link
-from streams.ledger.read.summary import (
-    Narrowing,
-    list_incidents,
-    list_outages,
-    revisions_of,
-    standing_exclusions,
-    summarise_links,
-)
+from streams.ledger.read.lists import list_incidents, list_outages, revisions_of
+from streams.ledger.read.meant import Narrowing
+from streams.ledger.read.question import Question
+from streams.ledger.read.summary import summarise_links
 from streams.ledger.store.database import reading
 from streams.ledger.store.days import link_lives
-from streams.ledger.store.schema import audit_trail, refusals
-from streams.model.exclusion import Exclusion, checked, new_exclusion, withdraw
-from streams.model.times import TimeTextError, parse_time_ms
+from streams.ledger.store.schema import audit_trail
+from streams.ledger.store.schema import refusals as refused_records
 from streams.serve.answers import (
     Answer,
     evidence_until_ms,
-    exclusion_answer,
     incident_answer,
     iso,
     links_answer,
@@ -40,57 +31,21 @@ from streams.serve.answers import (
     summary_rows,
 )
 from streams.serve.context import (
-    CSV,
-    NAME,
-    PARQUET,
-    TIME,
     Asked,
     Auditor,
     Name,
-    Operator,
     Problem,
     Viewer,
     answered,
     services,
 )
 from streams.serve.cursor import CURSOR, cursor_after, cursor_in
+from streams.serve.described import USUAL, one_object, refusals, tables
 
 COVERAGE = (
     *("link", "known_until", "service_ms", "excluded_ms", "unknown_ms", "observed_ms", "coverage_pct"),
     "provisional_years",
 )
-PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-
-
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    words = {
-        401: "No valid token",
-        403: "The token's role does not reach",
-        404: "There is no such thing",
-        406: "No form that is accepted",
-        409: "Done already",
-        422: "The parameters make no sense",
-        429: "Too many requests",
-        503: "Not possible now",
-    }
-    return {status: {"description": words[status], "content": PROBLEM} for status in statuses}
-
-
-def _tables(kind: str = "object") -> dict[int | str, dict[str, Any]]:
-    item = {"type": "object"} if kind == "object" else {"type": "array", "items": {"type": "object"}}
-    text = {"schema": {"type": "string"}}
-    binary = {"schema": {"type": "string", "format": "binary"}}
-    content = {"application/json": {"schema": item}, CSV: text, PARQUET: binary}
-    return {200: {"description": "The answer", "content": content}, 304: {"description": "Known already"}}
-
-
-def _object() -> dict[int | str, dict[str, Any]]:
-    content = {"application/json": {"schema": {"type": "object"}}}
-    return {200: {"description": "The answer", "content": content}, 304: {"description": "Known already"}}
-
-
-PUBLISHED: dict[int | str, dict[str, Any]] = {202: {"description": "Published; the ledger has it shortly"}}
-USUAL = _refusals(401, 403, 406, 422, 429)
 router = APIRouter(prefix="/api/v1", default_response_class=JSONResponse)
 
 
@@ -110,33 +65,12 @@ class OutagePage(Page):
     incident: Name | None = None
 
 
-class NewExclusion(BaseModel):
-    """What an operator says of time that does not count."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"title": "NewExclusion"})
-
-    link: Annotated[str, Field(pattern=NAME, description="The link, or * for every link.")]
-    from_: Annotated[str, Field(alias="from", pattern=TIME)]
-    to: Annotated[str, Field(pattern=TIME)]
-    kind: Literal["maintenance", "exclusion"]
-    reason: Annotated[str, Field(min_length=1, max_length=2000)]
-    force: Annotated[bool, Field(description="Take a link that the ledger does not know yet.")] = False
-
-
-class Withdrawal(BaseModel):
-    """Why an exclusion is taken back."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Annotated[str, Field(min_length=1, max_length=2000)]
-
-
-@router.get("/health", responses=_object() | _refusals(406, 503))
+@router.get("/health", responses=one_object() | refusals(406, 503))
 def health(request: Request) -> Response:
     """Say whether the ledger answers, and until when it holds data. Needs no token."""
     with reading(services(request).ledger) as connection:
         until = max((life.known_until_ms for life in link_lives(connection).values()), default=None)
-        refused = connection.scalar(sa.select(sa.func.count()).select_from(refusals))
+        refused = connection.scalar(sa.select(sa.func.count()).select_from(refused_records))
     trail = services(request).trail
     answer = {"known_until_ms": until, "refused_records": refused, "trail_waiting": trail.waiting}
     if trail.failing:
@@ -144,7 +78,7 @@ def health(request: Request) -> Response:
     return answered(request, {"status": "ok"} | answer)
 
 
-@router.get("/links", responses=_tables() | _refusals(401, 403, 406, 429))
+@router.get("/links", responses=tables() | refusals(401, 403, 406, 429))
 def links(request: Request, _: Viewer) -> Response:
     """Return all links, and since and until when they are known."""
     with reading(services(request).ledger) as connection:
@@ -152,44 +86,44 @@ def links(request: Request, _: Viewer) -> Response:
     return answered(request, {"links": rows}, rows)
 
 
-@router.get("/summary", responses=_tables() | USUAL | _refusals(404))
+@router.get("/summary", responses=tables() | USUAL | refusals(404))
 def summary(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
     """Return availability of each link and of all together, with method, numerator and denominator."""
     with reading(services(request).ledger) as connection:
-        answer = summary_answer(summarise_links(connection, asked.question(known_until(connection))))
+        answer = summary_answer(summarise_links(connection, asked_of(request, connection, asked)))
     return answered(request, answer, summary_rows(answer))
 
 
-@router.get("/coverage", responses=_tables() | USUAL | _refusals(404))
+@router.get("/coverage", responses=tables() | USUAL | refusals(404))
 def coverage(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
     """Return how much of the agreed time was observed, by link."""
     with reading(services(request).ledger) as connection:
-        answer = summary_answer(summarise_links(connection, asked.question(known_until(connection))))
+        answer = summary_answer(summarise_links(connection, asked_of(request, connection, asked)))
     rows = [{name: row[name] for name in COVERAGE} for row in summary_rows(answer)[1:]]
     return answered(request, {"question": answer["question"], "links": rows}, rows)
 
 
-@router.get("/outages", responses=_tables() | USUAL | _refusals(404))
+@router.get("/outages", responses=tables() | USUAL | refusals(404))
 def outages(request: Request, _: Viewer, asked: Annotated[OutagePage, Query()]) -> Response:
     """Return the outages of a period by start; `next` is the cursor of the next page."""
     narrowing = Narrowing(asked.kind, round(asked.min_seconds * 1000), asked.retracted, asked.incident)
     with reading(services(request).ledger) as connection:
-        question = asked.question(known_until(connection))
+        question = asked_of(request, connection, asked)
         found = list_outages(
             connection, question, narrowing, after=cursor_in(asked.after), limit=asked.limit + 1
         )
-    rows = [listed_answer(one) for one in found]
+    rows = [listed_answer(one, second_person=question.second_person) for one in found]
     return _page(request, "outages", rows, asked.limit, lambda row: (row["start_ms"], row["outage_id"]))
 
 
-@router.get("/outages/{outage_id}", responses=_object() | USUAL | _refusals(404))
+@router.get("/outages/{outage_id}", responses=one_object() | USUAL | refusals(404))
 def outage(request: Request, _: Viewer, outage_id: Name) -> Response:
     """Return the last revision of one outage."""
     with reading(services(request).ledger) as connection:
         return answered(request, outage_answer(_known(revisions_of(connection, outage_id))[-1]))
 
 
-@router.get("/outages/{outage_id}/revisions", responses=_tables() | USUAL | _refusals(404))
+@router.get("/outages/{outage_id}/revisions", responses=tables() | USUAL | refusals(404))
 def revisions(request: Request, _: Viewer, outage_id: Name) -> Response:
     """Return every revision of one outage, the first first."""
     with reading(services(request).ledger) as connection:
@@ -197,7 +131,7 @@ def revisions(request: Request, _: Viewer, outage_id: Name) -> Response:
     return answered(request, {"revisions": rows}, rows)
 
 
-@router.get("/outages/{outage_id}/evidence", responses=_tables() | USUAL | _refusals(404))
+@router.get("/outages/{outage_id}/evidence", responses=tables() | USUAL | refusals(404))
 def evidence(request: Request, _: Auditor, outage_id: Name) -> Response:
     """Return the source ranges and digests of the last revision, and how to check them."""
     with reading(services(request).ledger) as connection:
@@ -208,7 +142,7 @@ def evidence(request: Request, _: Auditor, outage_id: Name) -> Response:
     return answered(request, answer, rows)
 
 
-@router.get("/outages/{outage_id}/revisions/{revision}/proof", responses=_object() | USUAL | _refusals(404))
+@router.get("/outages/{outage_id}/revisions/{revision}/proof", responses=one_object() | USUAL | refusals(404))
 def inclusion(
     request: Request,
     _: Auditor,
@@ -222,73 +156,17 @@ def inclusion(
     return answered(request, to_builtins(proof))
 
 
-@router.get("/incidents", responses=_tables() | USUAL | _refusals(404))
+@router.get("/incidents", responses=tables() | USUAL | refusals(404))
 def incidents(request: Request, _: Viewer, asked: Annotated[Page, Query()]) -> Response:
     """Return outages that belong together, told as one: flapping, and faults shared by several links."""
     with reading(services(request).ledger) as connection:
-        question = asked.question(known_until(connection))
+        question = asked_of(request, connection, asked)
         found = list_incidents(connection, question, after=cursor_in(asked.after), limit=asked.limit + 1)
     rows = [incident_answer(row) for row in found]
     return _page(request, "incidents", rows, asked.limit, lambda row: (row["start_ms"], row["incident_id"]))
 
 
-@router.get("/exclusions", responses=_tables() | USUAL | _refusals(404))
-def exclusions(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
-    """Return the exclusions that touch a period, with author and reason, withdrawn ones too."""
-    with reading(services(request).ledger) as connection:
-        question = asked.question(known_until(connection))
-        rows = [exclusion_answer(one) for one in standing_exclusions(connection, question)]
-    return answered(request, {"exclusions": rows}, rows)
-
-
-@router.post(
-    "/exclusions",
-    status_code=202,
-    responses=PUBLISHED | _refusals(401, 403, 404, 422, 429, 503),
-)
-async def add_exclusion(request: Request, caller: Operator, body: NewExclusion) -> JSONResponse:
-    """Exclude a time from a link's figures; the author is the token's name."""
-    if not body.force:
-        with reading(services(request).ledger) as connection:
-            require_link(connection, body.link)
-    try:
-        exclusion = checked(
-            new_exclusion(
-                body.link,
-                parse_time_ms(body.from_),
-                parse_time_ms(body.to),
-                kind=body.kind,
-                author=caller.name,
-                reason=body.reason,
-                recorded_at_ms=int(time.time() * 1000),
-            )
-        )
-    except (TimeTextError, ValidationError, ValueError) as error:
-        raise Problem(422, "Unprocessable", str(error)) from error
-    return await _publish(request, exclusion)
-
-
-@router.post(
-    "/exclusions/{exclusion_id}/withdrawal",
-    status_code=202,
-    responses=PUBLISHED | _refusals(401, 403, 404, 409, 422, 429, 503),
-)
-async def withdraw_exclusion(
-    request: Request, caller: Operator, exclusion_id: Name, body: Withdrawal
-) -> JSONResponse:
-    """Take an exclusion back; every revision stays."""
-    with reading(services(request).ledger) as connection:
-        known = {one.exclusion_id: one for one in all_exclusions(connection)}
-    if exclusion_id not in known:
-        raise Problem(404, "Not found", "there is no such exclusion")
-    try:
-        taken_back = withdraw(known[exclusion_id], caller.name, body.reason, int(time.time() * 1000))
-    except ValueError as error:
-        raise Problem(409, "Conflict", str(error)) from error
-    return await _publish(request, taken_back)
-
-
-@router.get("/heads", responses=_object() | USUAL)
+@router.get("/heads", responses=one_object() | USUAL)
 def heads(
     request: Request,
     _: Viewer,
@@ -301,7 +179,7 @@ def heads(
     return answered(request, {"heads": found})
 
 
-@router.get("/heads/latest", responses=_object() | USUAL | _refusals(404))
+@router.get("/heads/latest", responses=one_object() | USUAL | refusals(404))
 def newest_head(request: Request, _: Viewer) -> Response:
     """Return the newest signed tree head."""
     with reading(services(request).ledger) as connection:
@@ -311,7 +189,7 @@ def newest_head(request: Request, _: Viewer) -> Response:
     return answered(request, to_builtins(found))
 
 
-@router.get("/logs/{topic}/{partition}/consistency", responses=_object() | USUAL | _refusals(404))
+@router.get("/logs/{topic}/{partition}/consistency", responses=one_object() | USUAL | refusals(404))
 def consistency(
     request: Request,
     _: Auditor,
@@ -326,7 +204,7 @@ def consistency(
     return answered(request, to_builtins(proof))
 
 
-@router.get("/trail", responses=_tables() | USUAL)
+@router.get("/trail", responses=tables() | USUAL)
 def trail(
     request: Request,
     _: Auditor,
@@ -375,10 +253,6 @@ def _page(
     return answered(request, {name: rows, "next": following}, rows)
 
 
-async def _publish(request: Request, exclusion: Exclusion) -> JSONResponse:
-    exclude = services(request).exclude
-    if exclude is None:
-        raise Problem(503, "Service unavailable", "this process has no broker to publish exclusions to")
-    await exclude(exclusion)
-    request.state.subject = f"{exclusion.exclusion_id} revision {exclusion.revision}"
-    return JSONResponse(exclusion_answer(exclusion), status_code=202)
+def asked_of(request: Request, connection: sa.Connection, asked: Asked) -> Question:
+    """Return the question that a request asks, under the setting that holds here."""
+    return asked.question(known_until(connection), second_person=services(request).second_person)

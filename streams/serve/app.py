@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from streams import __version__, telemetry
 from streams.ledger.read.names import UnknownNameError
 from streams.model.exclusion import Exclusion
-from streams.serve import api, pages, runbooks
+from streams.serve import api, judgements, pages, runbooks
 from streams.serve.access import Access, Caller
 from streams.serve.context import Contact, Problem, Services
 from streams.serve.limit import RateLimit
@@ -42,11 +42,13 @@ def create_app(
     exclude: Callable[[Exclusion], Awaitable[None]] | None = None,
     contacts: Sequence[Contact] = (),
     trail_file: Path | None = None,
+    second_person: bool = True,
 ) -> FastAPI:
     """Return the application over a ledger.
 
     ``exclude`` publishes an exclusion; without it none is accepted. ``contacts`` stand in every runbook.
     ``trail_file`` keeps what of the trail the ledger does not take, see `Trail`.
+    ``second_person`` says whether what is excluded after the fact counts only once a second person approved.
     """
     trail = Trail(ledger, trail_file)
 
@@ -68,8 +70,11 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
     )
-    app.state.services = Services(ledger, access, limit or RateLimit(), trail, exclude, contacts)
+    app.state.services = Services(
+        ledger, access, limit or RateLimit(), trail, exclude, contacts, second_person
+    )
     app.include_router(api.router)
+    app.include_router(judgements.router)
     app.include_router(pages.router)
     app.include_router(runbooks.router)
     app.add_exception_handler(Problem, _on_problem)
@@ -161,7 +166,10 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 def _described(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=api.router.routes
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=[*api.router.routes, *judgements.router.routes],
         )
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas["Problem"] = {

@@ -2,7 +2,7 @@
 
 import shlex
 
-from streams.ledger.read.figures import Question
+from streams.ledger.read.question import Question
 from streams.model.calendar import to_local
 
 
@@ -19,4 +19,6 @@ def reproducing(question: Question, *more: str) -> str:
     ]
     if question.as_of_ms is not None:
         words.append(f"--as-of {to_local(question.as_of_ms).isoformat(timespec='milliseconds')}")
+    if not question.second_person:
+        words.append("--no-second-person")
     return " ".join((*words, *more))

@@ -15,7 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
-from streams.ledger.read.figures import Question
+from streams.ledger.read.question import Question
 from streams.model.calendar import local_date
 from streams.model.exclusion import Exclusion
 from streams.model.times import parse_month_ms, parse_time_ms
@@ -65,6 +65,7 @@ class Services(Struct, frozen=True):
     trail: Trail
     exclude: Callable[[Exclusion], Awaitable[None]] | None
     contacts: Sequence[Contact] = ()
+    second_person: bool = True
 
 
 class Asked(BaseModel):
@@ -85,7 +86,7 @@ class Asked(BaseModel):
     service: Name | None = None
     as_of: Annotated[str | None, Field(pattern=TIME, description="As published by this time.")] = None
 
-    def question(self, known_until_ms: int) -> Question:
+    def question(self, known_until_ms: int, *, second_person: bool) -> Question:
         """Return the question; raise `Problem` where the parameters make none."""
         try:
             if self.month is not None or (self.from_ is None and self.to is None):
@@ -97,7 +98,15 @@ class Asked(BaseModel):
                 start_ms, end_ms = parse_time_ms(self.from_), parse_time_ms(self.to)
             as_of_ms = None if self.as_of is None else parse_time_ms(self.as_of)
             return Question(
-                start_ms, end_ms, self.calendar, self.link, self.portal, self.agency, self.service, as_of_ms
+                start_ms,
+                end_ms,
+                self.calendar,
+                self.link,
+                self.portal,
+                self.agency,
+                self.service,
+                as_of_ms,
+                second_person,
             )
         except ValueError as error:
             raise Problem(422, "Unprocessable", str(error)) from error

@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Final
 
-from streams.ledger.read.summary import Cursor
+from streams.ledger.read.lists import Cursor
 from streams.serve.context import Problem
 
 CURSOR: Final = r"^[A-Za-z0-9_-]{4,600}$"

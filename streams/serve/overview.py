@@ -8,20 +8,21 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-import sqlalchemy as sa
 from markupsafe import Markup
 from msgspec import Struct
 
-from streams.ledger.read.figures import Question
-from streams.ledger.store.days import link_lives
-from streams.ledger.store.schema import figures
+from streams.ledger.read.figures import Counted, cell_figures
+from streams.ledger.read.question import Question
+from streams.ledger.read.standing import Standing
 from streams.model.calendar import DAY_MS, day_start_ms, local_date, month_of, year_of
+from streams.model.intervals import Interval
 from streams.serve.answers import Answer
-from streams.serve.texts import Language, text, written_time
+from streams.serve.texts import Language, text, written_length, written_time
 
 MAX_DAYS: Final = 62
 MAX_MONTHS_MS: Final = 3 * 366 * DAY_MS
-SIGNS: Final = {"down": "×", "degraded": "~", "unknown": "?"}
+EXCLUDED_SIGN: Final = "°"
+SIGNS: Final = {"down": "×", "degraded": "~", "unknown": "?", "excluded": EXCLUDED_SIGN}
 """What a day's cell shows beside its colour, for whoever cannot tell the colours apart."""
 
 
@@ -41,36 +42,33 @@ class Overview(Struct, frozen=True):
     cells: dict[str, list[Markup]]
 
 
-def overview(connection: sa.Connection, question: Question, language: Language) -> Overview:
+def overview(standing: Standing, language: Language) -> Overview:
     """Return a cell for each link and part of the period: a colour, a sign, and the same in words.
 
     A month or a year, hardly one of which is without an outage, shows its availability and no colour.
     """
-    grain, starts = _parts(question)
-    names = ("service_ms", "excluded_ms", "unknown_ms", "down_ms", "degraded_ms")
-    rows = connection.execute(
-        sa.select(figures.c.link, figures.c.start_ms, *(figures.c[name] for name in names)).where(
-            figures.c.calendar == question.calendar,
-            figures.c.grain == grain,
-            figures.c.start_ms >= starts[0],
-            figures.c.start_ms < question.until_ms,
-        )
-    )
+    grain, parts = _parts(standing.question)
+    starts = [start_ms for start_ms, _ in parts]
     decimals = 1 if grain == "day" else 2
-    found = {(link, start_ms): _state(decimals, *counted) for link, start_ms, *counted in rows}
+    counted = cell_figures(standing, grain, parts) if parts else {}
+    found = {place: _state(decimals, one) for place, one in counted.items()}
     columns = [_column(grain, start_ms) for start_ms in starts]
     written = [
         written_time(ms, language)[:10] if grain == "day" else one.title
         for ms, one in zip(starts, columns, strict=True)
     ]
     words = {kind: text(kind, language) for kind in ("up", "down", "degraded", "unknown")} | {"off": "–"}
+    words["excluded"] = text("excluded", language)
 
     @cache
-    def cell(state: str, share: str, part: str) -> Markup:
+    def cell(state: str, share: str, excluded_ms: int, part: str) -> Markup:
         kind, sign = state, SIGNS.get(state, "")
         if grain != "day" and share:
             kind, sign = "share", share.replace(".", ",") if language == "vi" else share
         title = f"{part}: {words[state]}" + (f" {share} %" if share else "")
+        if excluded_ms:
+            title += f"; {words['excluded']} {written_length(excluded_ms, language)}"
+            kind, sign = f"{kind} judged", sign + ("" if state == "excluded" else EXCLUDED_SIGN)
         # All of it is ours: texts, digits and dates. Escaping thousands of cells would take most of the time.
         return Markup(  # noqa: S704
             f'<td class="{kind}" title="{title}"><span class="glyph" aria-hidden="true">{sign}</span>'
@@ -78,34 +76,31 @@ def overview(connection: sa.Connection, question: Question, language: Language) 
         )
 
     cells = {
-        link: [
-            cell(*found.get((link, start_ms), ("unknown", "")), part)
-            for start_ms, part in zip(starts, written, strict=True)
-        ]
-        for link in link_lives(connection)
-        if question.about(link)
+        link: [cell(*found[link, start_ms], part) for start_ms, part in zip(starts, written, strict=True)]
+        for link in standing.lives
     }
     return Overview(grain, columns, cells)
 
 
-def timeline(question: Question, outages: list[Answer], exclusions: list[Answer]) -> list[Answer]:
+def timeline(start_ms: int, until_ms: int, outages: list[Answer], exclusions: list[Answer]) -> list[Answer]:
     """Return the days of a link's timeline: bars as start and width in thousandths of the day.
 
     A period longer than the calendar shows day by day has none.
     """
-    days = range(day_start_ms(question.start_ms), question.until_ms, DAY_MS)
+    days = range(day_start_ms(start_ms), until_ms, DAY_MS)
     if len(days) > MAX_DAYS:
         return []
+    shown = {"active": "excluded", "pending": "pending"}
+    spans = [(x["start_ms"], x["end_ms"], shown[x["status"]]) for x in exclusions if x["status"] in shown]
+    spans += [
+        (one["start_ms"], one["end_ms"], one["kind"]) for one in outages if one["status"] != "retracted"
+    ]
     rows = []
     for day_ms in days:
         bars: list[dict[str, Any]] = []
-        spans = [(one["start_ms"], one["end_ms"], "excluded") for one in exclusions if not one["withdrawn"]]
-        spans += [
-            (one["start_ms"], one["end_ms"], one["kind"]) for one in outages if one["status"] != "retracted"
-        ]
-        for start_ms, end_ms, kind in spans:
-            low = max(start_ms, day_ms)
-            high = min(question.until_ms if end_ms is None else end_ms, day_ms + DAY_MS, question.until_ms)
+        for first_ms, last_ms, kind in spans:
+            low = max(first_ms, day_ms)
+            high = min(until_ms if last_ms is None else last_ms, day_ms + DAY_MS, until_ms)
             if low < high:
                 left, width = (low - day_ms) * 1000 / DAY_MS, max((high - low) * 1000 / DAY_MS, 1.5)
                 bars.append({"left": round(left, 2), "width": round(width, 2), "kind": kind})
@@ -114,19 +109,22 @@ def timeline(question: Question, outages: list[Answer], exclusions: list[Answer]
     return rows
 
 
-def _parts(question: Question) -> tuple[str, list[int]]:
-    """Return the calendar's grain and the starts of its columns."""
+def _parts(question: Question) -> tuple[str, list[Interval]]:
+    """Return the calendar's grain, and its columns from start to end."""
     first_ms, end_ms = day_start_ms(question.start_ms), question.until_ms
+    part_of: Callable[[int], Interval]
     if end_ms - first_ms <= MAX_DAYS * DAY_MS:
-        return "day", list(range(first_ms, end_ms, DAY_MS))
-    part_of: Callable[[int], tuple[int, int]]
-    grain, part_of = ("month", month_of) if end_ms - first_ms <= MAX_MONTHS_MS else ("year", year_of)
-    starts = []
+        grain, part_of = "day", lambda time_ms: (time_ms, time_ms + DAY_MS)
+    elif end_ms - first_ms <= MAX_MONTHS_MS:
+        grain, part_of = "month", month_of
+    else:
+        grain, part_of = "year", year_of
+    parts = []
     start_ms, next_ms = part_of(first_ms)
-    while start_ms < end_ms:
-        starts.append(start_ms)
+    while start_ms < end_ms and question.start_ms < end_ms:
+        parts.append((start_ms, next_ms))
         start_ms, next_ms = part_of(next_ms)
-    return grain, starts
+    return grain, parts
 
 
 def _column(grain: str, start_ms: int) -> Column:
@@ -138,15 +136,17 @@ def _column(grain: str, start_ms: int) -> Column:
     return Column(start_ms, str(day.year), f"from={day}&to={day.year + 1}-01-01")
 
 
-def _state(
-    decimals: int, service_ms: int, excluded_ms: int, unknown_ms: int, down_ms: int, degraded_ms: int
-) -> tuple[str, str]:
-    """Return what a part is shown as, and its availability, rounded down."""
-    observed = service_ms - excluded_ms - unknown_ms
-    if not service_ms:
-        return "off", ""
+def _state(decimals: int, counted: Counted) -> tuple[str, str, int]:
+    """Return what a part is shown as, its availability, rounded down, and its excluded time in ms."""
+    figures = counted.figures
+    if not figures.service_ms:
+        return "off", "", 0
+    if not figures.agreed_ms:
+        return "excluded", "", figures.excluded_ms
+    observed = figures.observed_ms
     if not observed:
-        return "unknown", ""
-    kind = "down" if down_ms else "degraded" if degraded_ms else "up"
+        return "unknown", "", figures.excluded_ms
+    kind = "down" if figures.down_ms else "degraded" if figures.degraded_ms else "up"
     units: int = 10**decimals
-    return kind, f"{(observed - down_ms) * 100 * units // observed / units:.{decimals}f}"
+    share = f"{figures.available_ms * 100 * units // observed / units:.{decimals}f}"
+    return kind, share, figures.excluded_ms

@@ -16,19 +16,17 @@ from pydantic import Field
 
 from streams.ledger.proof.heads import log_sizes, stored_heads
 from streams.ledger.proof.proofs import proof_of
-from streams.ledger.read.figures import Question
-from streams.ledger.read.summary import (
-    Listed,
-    Narrowing,
-    list_outages,
-    revisions_of,
-    standing_exclusions,
-    summarise_links,
-)
+from streams.ledger.read.histories import exclusion_revisions_of
+from streams.ledger.read.lists import Listed, list_outages, revisions_of
+from streams.ledger.read.meant import Narrowing
+from streams.ledger.read.question import Question
+from streams.ledger.read.standing import Standing
+from streams.ledger.read.summary import exclusions_touching, summarise_links
 from streams.ledger.store.database import reading
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.schema import window_days
 from streams.model.calendar import MINUTE_MS, day_start_ms, local_date, month_of, to_local
+from streams.model.exclusion import rulings
 from streams.model.times import parse_month_ms
 from streams.serve.answers import (
     Answer,
@@ -37,9 +35,10 @@ from streams.serve.answers import (
     listed_answer,
     outage_answer,
     report_answer,
+    revision_answer,
     summary_answer,
 )
-from streams.serve.api import known_until
+from streams.serve.api import asked_of
 from streams.serve.command import reproducing
 from streams.serve.context import COOKIE, Asked, Name, Problem, Viewer, services, tagged
 from streams.serve.cursor import CURSOR, cursor_after, cursor_in
@@ -67,10 +66,9 @@ class Listing(Asked):
 def month_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
     """Show a month: a calendar of all links, and their figures."""
     with reading(services(request).ledger) as connection:
-        until_ms = known_until(connection)
-        question = _until_known(asked.question(until_ms), until_ms)
+        question = asked_of(request, connection, asked)
         answer = summary_answer(summarise_links(connection, question))
-        shown = overview(connection, question, language_of(request))
+        shown = overview(Standing(connection, question), language_of(request))
     month = f"{local_date(question.start_ms):%Y-%m}"
     return _page(
         request,
@@ -91,8 +89,7 @@ def month_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
 def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -> Response:
     """Show one link's month: figures, a timeline of its days, its outages and exclusions."""
     with reading(services(request).ledger) as connection:
-        until_ms = known_until(connection)
-        question = _until_known(asked.question(until_ms), until_ms)
+        question = asked_of(request, connection, asked)
         if question.link is None:
             raise Problem(422, "Unprocessable", "`link` names the link to show")
         answer = summary_answer(summarise_links(connection, question))
@@ -103,8 +100,10 @@ def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -
             after=cursor_in(asked.after),
             limit=MAX_OUTAGES + 1,
         )
-        outages = [listed_answer(one) for one in found[:MAX_OUTAGES]]
-        exclusions = [exclusion_answer(one) for one in standing_exclusions(connection, question)]
+        touching = exclusions_touching(connection, question)
+    second_person = question.second_person
+    outages = [listed_answer(one, second_person=second_person) for one in found[:MAX_OUTAGES]]
+    exclusions = [exclusion_answer(one, second_person=second_person) for one in touching]
     month = f"{local_date(question.start_ms):%Y-%m}"
     return _page(
         request,
@@ -112,7 +111,7 @@ def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -
         answer=answer,
         outages=outages,
         exclusions=exclusions,
-        rows=timeline(question, outages, exclusions),
+        rows=timeline(question.start_ms, answer["question"]["until_ms"], outages, exclusions),
         further=_following(found),
         month=month,
         heading=_heading(question, language_of(request)),
@@ -142,6 +141,24 @@ def outage_page(request: Request, _: Viewer, outage_id: Name) -> Response:
         proof=proof,
         minutes=minutes,
         month=f"{local_date(last.start_ms):%Y-%m}",
+    )
+
+
+@router.get("/exclusions/{exclusion_id}")
+def exclusion_page(request: Request, _: Viewer, exclusion_id: Name) -> Response:
+    """Tell one exclusion's history: every revision, who made it, when and why."""
+    with reading(services(request).ledger) as connection:
+        found = exclusion_revisions_of(connection, exclusion_id)
+    if not found:
+        raise Problem(404, "Not found", "there is no such exclusion")
+    [ruling] = rulings(found)
+    second_person = services(request).second_person
+    return _page(
+        request,
+        "exclusion.html",
+        exclusion=exclusion_answer(ruling, second_person=second_person),
+        revisions=[revision_answer(one) for one in reversed(found)],
+        second_person=second_person,
     )
 
 
@@ -257,16 +274,9 @@ def _report(
     request: Request, asked: Asked, kind: ReportFormat, language: Language, page: OutagePage | None = None
 ) -> tuple[Answer, Question]:
     with reading(services(request).ledger) as connection:
-        question = asked.question(known_until(connection))
+        question = asked_of(request, connection, asked)
         command = reproducing(question, f"--format {kind}", f"--language {language}")
         return report_answer(connection, question, Narrowing(), command, page), question
-
-
-def _until_known(question: Question, until_ms: int) -> Question:
-    """Return a question about a month that is not over only as far as there is data."""
-    if question.start_ms < until_ms < question.end_ms:
-        return msgspec.structs.replace(question, end_ms=until_ms)
-    return question
 
 
 def _following(found: list[Listed]) -> str | None:

@@ -17,6 +17,7 @@ from streams.serve.texts import Language, text, written_count, written_figure, w
 FONT: Final = "DejaVu"
 SUMMARY_FIGURES: Final = (
     "availability_pct",
+    "availability_without_exclusions_pct",
     "coverage_pct",
     "down_ms",
     "down_outages",
@@ -33,6 +34,7 @@ OUTAGE_COLUMNS: Final = (
     "duration",
     "counted",
     "dossiers_affected",
+    "excluded",
 )
 
 
@@ -73,7 +75,7 @@ class _Page:
         self._heading(self._t("report_of"), 16)
         calendar = question["calendar"]
         rows = [
-            (self._t("period"), f"[{self._when(question['start_ms'])}, {self._when(question['end_ms'])})"),
+            (self._t("period"), self._period(question)),
             (self._t("timezone"), f"{question['timezone']} (UTC+7)"),
             (self._t("calendar"), f"{self._t(calendar['name'])}, {calendar['version']}"),
         ]
@@ -96,10 +98,12 @@ class _Page:
         self._method()
         self._heading(self._t("outages"))
         header = list(map(self._t, OUTAGE_COLUMNS))
-        self._table((3, 3, 3, 2, 2, 2, 2, 2), header, map(self._outage, report["outages"]))
+        self._table((3, 3, 3, 2, 2, 2, 2, 2, 4), header, map(self._outage, report["outages"]))
         self._heading(self._t("exclusions"))
-        header = list(map(self._t, ("start", "end", "link", "kind", "author", "reason", "status")))
-        self._table((3, 3, 2, 2, 2, 4, 2), header, map(self._exclusion, report["exclusions"]))
+        header = list(map(self._t, ("start", "end", "link", "kind", "who_excluded", "reason", "status")))
+        told = "second_person_text" if question["second_person"] else "no_second_person_text"
+        self._paragraph(self._t(told))
+        self._table((3, 3, 2, 2, 3, 4, 2), header, map(self._exclusion, report["exclusions"]))
         self._heading(self._t("evidence"))
         untils = [one["evidence_until_ms"] for one in report["outages"] if one["evidence_until_ms"]]
         if untils:
@@ -140,6 +144,7 @@ class _Page:
             written_length(row["duration_ms"], self._language),
             written_length(row["counted_ms"], self._language),
             written_count(row["dossiers_affected"], self._language),
+            self._excluded(row),
         ]
 
     def _exclusion(self, row: Answer) -> list[str]:
@@ -148,10 +153,35 @@ class _Page:
             self._when(row["end_ms"]),
             self._t("all_links") if row["link"] == "*" else row["link"],
             self._t(row["kind"]),
-            row["author"],
-            row["reason"],
-            self._t("withdrawn" if row["withdrawn"] else "active"),
+            self._judged(row),
+            row["proposed_reason"],
+            self._status(row),
         ]
+
+    def _status(self, row: Answer) -> str:
+        status = self._t(row["status"])
+        return f"{status}: {row['author']}, {row['reason']}" if row["withdrawn"] else status
+
+    def _period(self, question: Answer) -> str:
+        period = f"[{self._when(question['start_ms'])}, {self._when(question['end_ms'])})"
+        if question["complete"]:
+            return period
+        until = text("until_text", self._language, until=self._when(question["until_ms"]))
+        return f"{period}; {until}"
+
+    def _excluded(self, row: Answer) -> str:
+        if not row["exclusions"]:
+            return "–"
+        said = [f"{self._judged(one)}: {one['proposed_reason']}" for one in row["exclusions"]]
+        return "; ".join([self._t(f"excluded_{row['excluded']}"), *said])
+
+    def _judged(self, exclusion: Answer) -> str:
+        words = [exclusion["proposed_by"], self._when(exclusion["proposed_at_ms"])]
+        if exclusion["after_the_fact"]:
+            words.append(self._t("after_the_fact"))
+        if exclusion["approved_by"] is not None:
+            words.append(f"{self._t('approved_by')} {exclusion['approved_by']}")
+        return ", ".join(words)
 
     def _evidence(self) -> Iterable[list[str]]:
         for outage in self._report["outages"]:

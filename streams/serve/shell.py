@@ -11,7 +11,7 @@ import uvicorn
 
 from streams.kafka.topics import Topics
 from streams.model.exclusion import Exclusion
-from streams.record.send import send_exclusion
+from streams.record.send import send_decision
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.context import Contact
@@ -32,6 +32,7 @@ async def serve(
     host: str = "127.0.0.1",
     connection: Mapping[str, Any] | None = None,
     topics: Topics | None = None,
+    second_person: bool = True,
     started: Callable[[int], None] = lambda _: None,
     contacts: Sequence[Contact] = (),
     trail_file: Path | None = None,
@@ -43,8 +44,10 @@ async def serve(
     """
     exclude: Callable[[Exclusion], Awaitable[None]] | None = None
     if connection is not None:
-        exclude = partial(send_exclusion, connection, topics=topics)
-    app = create_app(ledger, access, exclude=exclude, contacts=contacts, trail_file=trail_file)
+        exclude = partial(send_decision, connection, topics=topics)
+    app = create_app(
+        ledger, access, exclude=exclude, contacts=contacts, trail_file=trail_file, second_person=second_person
+    )
     config = uvicorn.Config(app, host=host, port=port, **SERVER)
     server = _Server(config, started)
     serving = asyncio.ensure_future(server.serve())

@@ -19,8 +19,8 @@ from streams.model.availability import (
     unknown_time,
 )
 from streams.model.calendar import AROUND_THE_CLOCK, CALENDARS, DAY_MS, MINUTE_MS, OFFICE_HOURS, service_time
-from streams.model.exclusion import excluded_time, latest, new_exclusion, withdraw
-from streams.model.intervals import difference, intersection, is_canonical, length_ms, union
+from streams.model.exclusion import excluded_time, new_exclusion, rulings, withdraw
+from streams.model.intervals import clip, difference, intersection, is_canonical, length_ms, union
 
 DOC = Path(__file__).parents[2] / "docs" / "availability.md"
 START = 1_743_440_400_000  # 2025-04-01 00:00 in Asia/Ho_Chi_Minh
@@ -139,10 +139,10 @@ def test_withdrawn_exclusion_restores_the_figures(history: LinkHistory, calendar
     said = {"kind": "exclusion", "author": "audit", "reason": "agreed", "recorded_at_ms": 0}
     other = [new_exclusion("l", a, b, **said) for a, b in history.excluded]
     added = new_exclusion("*", *span, kind="maintenance", author="ops", reason="router", recorded_at_ms=1)
-    taken_back = withdraw(added, "ops", "mistaken", 1 + after)
+    taken_back = withdraw(rulings([added])[0], "ops", "mistaken", 1 + after)
 
     def figures(revisions, as_of_ms):
-        excluded = excluded_time(latest(revisions, as_of_ms), "l")
+        excluded = excluded_time(rulings(revisions, as_of_ms), "l", second_person=False)
         return account(
             LinkHistory(history.outages, history.unknown, excluded, history.requests),
             calendar,
@@ -153,6 +153,16 @@ def test_withdrawn_exclusion_restores_the_figures(history: LinkHistory, calendar
     before = figures(other, None)
     assert figures([*other, added, taken_back], None) == before
     assert figures([*other, added, taken_back], after) == figures([*other, added], None)
+
+
+@given(histories(), calendars)
+def test_excluded_time_takes_its_own_figures_away(history: LinkHistory, calendar) -> None:
+    """Counting with exclusions gives the facts of the period less the facts of the excluded time."""
+    end = START + HOURS * 3_600_000
+    facts = LinkHistory(history.outages, history.unknown, [], history.requests)
+    whole = account(facts, calendar, START, end)[0]
+    pieces = [account(facts, calendar, a, b)[0] for a, b in clip(history.excluded, START, end)]
+    assert whole.outside(sum(pieces, Figures())) == account(history, calendar, START, end)[0]
 
 
 @given(sets, sets)

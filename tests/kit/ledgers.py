@@ -3,9 +3,13 @@
 import uuid
 
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from streams.ledger.store.database import reading
-from streams.ledger.store.schema import metadata
+from streams.ledger.proof.heads import sign_head
+from streams.ledger.proof.signed import Finding
+from streams.ledger.proof.verify import verify_ledger
+from streams.ledger.store.database import reading, writing
+from streams.ledger.store.schema import metadata, tree_heads
 
 NOT_COMPARED = {"tree_heads", "audit_trail"}
 
@@ -23,6 +27,16 @@ def contents(engine: sa.Engine) -> dict[str, list[tuple]]:
             for table in metadata.sorted_tables
             if table.name not in NOT_COMPARED
         }
+
+
+def findings(engine: sa.Engine) -> list[Finding]:
+    """Sign a ledger as it stands and return what verifying it finds."""
+    key = Ed25519PrivateKey.generate()
+    with writing(engine) as connection:
+        connection.execute(tree_heads.delete())
+        sign_head(connection, key, 1_000)
+    with reading(engine) as connection:
+        return verify_ledger(connection, key.public_key()).findings
 
 
 def new_postgres_database(postgres) -> str:

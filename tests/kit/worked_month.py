@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 
 from streams.model.calendar import MINUTE_MS, from_local
-from streams.model.exclusion import new_exclusion, withdraw
+from streams.model.exclusion import approve, new_exclusion, rulings, withdraw
 from streams.model.measurement import Source
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
@@ -180,7 +180,15 @@ def exclusions():
     maintenance = exclude(LINK, at(8, 22), at(9, 8, 30), "maintenance", "ops", "Thay bộ định tuyến", at(7, 9))
     agreed = exclude("*", at(9, 8), at(9, 10), "exclusion", "audit", "Thống nhất với Bộ Công an", at(10, 9))
     mistaken = exclude(LINK, at(14, 9), at(14, 12), "maintenance", "ops", "announced", at(13, 9))
-    return [maintenance, agreed, mistaken, withdraw(mistaken, "ops", "did not happen", at(15, 9))]
+    [asked] = rulings([agreed])
+    [announced] = rulings([mistaken])
+    return [
+        maintenance,
+        agreed,
+        approve(asked, "inspectorate", "Biên bản số 12", at(10, 14)),
+        mistaken,
+        withdraw(announced, "ops", "did not happen", at(15, 9)),
+    ]
 
 
 def windows() -> Iterator[Window]:

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 import worked_month as month
 from ledgers import contents
 
-from streams.ledger.read.figures import Question, Standing, link_figures
+from streams.ledger.read.figures import link_figures
+from streams.ledger.read.question import Question
+from streams.ledger.read.standing import Standing
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
 from streams.ledger.store.schema import metadata, outages
@@ -22,9 +24,9 @@ pytestmark = pytest.mark.slow
 
 def figures_of(engine: sa.Engine, start_ms: int, end_ms: int, calendar: str, as_of_ms: int | None = None):
     """Return the figures of the worked month's link."""
-    question = Question(start_ms, end_ms, calendar, as_of_ms=as_of_ms)
+    question = Question(start_ms, end_ms, calendar, month.LINK, as_of_ms=as_of_ms)
     with reading(engine) as connection:
-        return link_figures(connection, question, Standing(connection, question))[month.LINK]
+        return link_figures(Standing(connection, question))[month.LINK].figures
 
 
 @pytest.mark.parametrize("calendar", CALENDARS)

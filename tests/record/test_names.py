@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from streams import telemetry
 from streams.cli import app
-from streams.ledger.read.figures import Question
+from streams.ledger.read.lists import list_incidents, list_outages
 from streams.ledger.read.names import UnknownNameError, require_known, require_link
-from streams.ledger.read.summary import list_incidents, list_outages, standing_exclusions, summarise_links
+from streams.ledger.read.question import Question
+from streams.ledger.read.summary import exclusions_touching, summarise_links
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, reading, sqlite_url
 from streams.model.exclusion import new_exclusion
@@ -28,7 +29,7 @@ from streams.serve.limit import RateLimit
 
 KNOWN = {"link": month.LINK, "portal": "hcmc", "agency": "quan-1", "service": "cu-tru"}
 MISSPELT = {"link": "hcmc > npd", "portal": "hcm", "agency": "quan-l", "service": "cư-trú"}
-QUESTIONS = [summarise_links, list_outages, list_incidents, standing_exclusions]
+QUESTIONS = [summarise_links, list_outages, list_incidents, exclusions_touching]
 PERIOD = ["--month", month.MONTH]
 
 

@@ -4,15 +4,10 @@ import pytest
 import sqlalchemy as sa
 import worked_month as month
 
-from streams.ledger.read.figures import Question
-from streams.ledger.read.summary import (
-    Narrowing,
-    list_incidents,
-    list_outages,
-    revisions_of,
-    standing_exclusions,
-    summarise_links,
-)
+from streams.ledger.read.lists import list_incidents, list_outages, revisions_of
+from streams.ledger.read.meant import Narrowing
+from streams.ledger.read.question import Question
+from streams.ledger.read.summary import exclusions_touching, summarise_links
 from streams.ledger.store.database import reading
 from streams.model.calendar import CALENDARS
 
@@ -99,11 +94,9 @@ def test_story_incidents_and_exclusions(month_ledger: sa.Engine) -> None:
         assert revisions_of(connection, "none") == []
         found = list_incidents(connection, question())
         assert [row["incident_id"][-2:] for row in found] == ["o1", "o3", "o6", "o8", "o2", "o5", "o4"]
-        assert [exclusion.withdrawn for exclusion in standing_exclusions(connection, question())] == [
-            False,
-            False,
-            True,
-        ]
+        found = exclusions_touching(connection, question())
+        assert [one.status(second_person=True) for one in found] == ["active", "active", "withdrawn"]
+        assert [one.approved_by for one in found] == [None, "inspectorate", None]
 
 
 def test_question_must_make_sense() -> None:

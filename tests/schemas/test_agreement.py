@@ -17,6 +17,7 @@ from streams.model import events
 from streams.model.exclusion import Exclusion
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
+from streams.model.retirement import Retirement
 
 EVENT_DECODERS = {
     Topics().lookups: events.lookup_decoder,
@@ -27,6 +28,7 @@ TYPES = {
     Topics().windows: Window,
     Topics().outages: Outage,
     Topics().exclusions: Exclusion,
+    Topics().retirements: Retirement,
 }
 
 # JSON Schema takes 1.0 for an integer; here an integer is written as one.

@@ -139,7 +139,7 @@ def test_operator_excludes_and_it_is_on_the_trail(client: Running, app: FastAPI,
         f"{API}/exclusions", json=body | {"to": body["from"]}, headers=bearer(tokens["operator"])
     )
     assert wrong.status_code == 422
-    withdrawn = f"{API}/exclusions/{month.exclusions()[2].exclusion_id}/withdrawal"
+    withdrawn = f"{API}/exclusions/{month.exclusions()[-1].exclusion_id}/withdrawal"
     again = client.post(withdrawn, json={"reason": "again"}, headers=bearer(tokens["operator"]))
     assert again.status_code == 409
     app.state.services.trail.flush()

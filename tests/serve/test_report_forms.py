@@ -8,8 +8,8 @@ import sqlalchemy as sa
 import worked_month as month
 from pypdf import PdfReader
 
-from streams.ledger.read.figures import Question
-from streams.ledger.read.summary import Narrowing
+from streams.ledger.read.meant import Narrowing
+from streams.ledger.read.question import Question
 from streams.ledger.store.database import reading
 from streams.model.text import FORMULA_SIGNS
 from streams.serve.answers import Answer, report_answer
@@ -39,7 +39,8 @@ def report(month_ledger: sa.Engine) -> Answer:
 @pytest.mark.parametrize("reason", LONG_REASONS.values(), ids=LONG_REASONS)
 def test_a_reason_of_any_length_is_in_the_pdf(report: Answer, reason: str) -> None:
     """Every letter of the longest reason, author and link is in the PDF, over as many pages as it takes."""
-    whole = {"link": reason[:200].strip() or "x", "author": reason[:200].strip() or "x", "reason": reason}
+    whole = {"link": reason[:200].strip() or "x", "proposed_by": reason[:200].strip() or "x"}
+    whole["proposed_reason"] = reason
     plain, odd = dict(report), dict(report)
     plain["exclusions"] = [report["exclusions"][0] | dict.fromkeys(whole, "")]
     odd["exclusions"] = [report["exclusions"][0] | whole]

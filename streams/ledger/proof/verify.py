@@ -20,7 +20,6 @@ topics (`portallink ledger rebuild --check`), whose chains the heads sign.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,6 +29,7 @@ from msgspec import Struct, structs
 from zstandard import ZstdError
 
 from streams.ledger.proof import merkle
+from streams.ledger.proof.derived import derived_checks
 from streams.ledger.proof.heads import SignedHead
 from streams.ledger.proof.rawrows import Raw, any_text, raw_rows
 from streams.ledger.proof.signed import (
@@ -40,34 +40,16 @@ from streams.ledger.proof.signed import (
     read_heads,
     read_positions,
 )
-from streams.ledger.store.days import link_lives
 from streams.ledger.store.minutes import DayOfMinutes
-from streams.ledger.store.outage_years import year_rows
-from streams.ledger.store.regroup import group_all, incident_row
-from streams.ledger.store.rows import exclusion_decoder, outage_decoder
+from streams.ledger.store.rows import exclusion_decoder, outage_decoder, retirement_decoder
 from streams.ledger.store.schema import (
     DERIVED,
-    FIGURE_COLUMNS,
     exclusion_revisions,
-    figures,
-    incidents,
     log_nodes,
     outage_revisions,
-    outage_scopes,
-    outage_years,
-    outages,
+    retirement_revisions,
     window_days,
 )
-from streams.ledger.store.settle import (
-    counted_times,
-    last_revisions,
-    month_sums,
-    outage_row,
-    recount,
-    scope_rows,
-    year_sums,
-)
-from streams.model.calendar import DAY_MS, local_date, year_of
 
 Progress = Callable[[str], None]
 
@@ -135,13 +117,9 @@ def _verified(
             for row in raw_rows(connection, window_days)
             for what in [*row.wrong()] or _not_packed(row)
         ]
-        progress("outages")
-        findings += _going_on(connection, "outage", "outages", lambda: _check_outages(connection))
-        for link in link_lives(connection):
-            progress(link)
-            findings += _going_on(connection, "figures", link, partial(_check_figures, connection, link))
-        findings += _going_on(connection, "figures", "years", lambda: _check_outage_years(connection))
-        findings += _going_on(connection, "incident", "incidents", lambda: _check_incidents(connection))
+        for kind, where, check in derived_checks(connection):
+            progress(where)
+            findings += _going_on(connection, kind, where, check)
     worded = sorted({Finding(*(str(word) for word in structs.astuple(one))) for one in findings})
     return Verified(revisions, sum(map(len, leaves.values())), len(stored) + len(kept), worded)
 
@@ -167,6 +145,7 @@ def _leaves(connection: sa.Connection, findings: list[Finding]) -> tuple[dict[st
     for table, decode in (
         (outage_revisions, outage_decoder.decode),
         (exclusion_revisions, exclusion_decoder.decode),
+        (retirement_revisions, retirement_decoder.decode),
     ):
         for row in raw_rows(connection, table):
             revisions += 1
@@ -251,79 +230,3 @@ def _tree(connection: sa.Connection, log: str, hashes: list[bytes], findings: li
     elif wrong:
         findings.append(Finding("log", log, f"{len(wrong)} nodes are not those of the leaves"))
     return tree
-
-
-def _check_outages(connection: sa.Connection) -> Iterator[Finding]:
-    """Compare the last revisions, and what they name, with what was published."""
-    published = last_revisions(connection)
-    stored = {row.outage_id: row for row in connection.execute(sa.select(outages))}
-    counted = counted_times(connection, published.values())
-    for outage_id in sorted(published.keys() | stored.keys()):
-        row, outage = stored.get(outage_id), published.get(outage_id)
-        if row is None or outage is None:
-            odd = "is published and not listed" if row is None else "was never published"
-            yield Finding("outage", outage_id, odd)
-            continue
-        expected = outage_row(outage) | counted[outage_id]
-        for column, value in expected.items():
-            if column != "incident_id" and getattr(row, column) != value:
-                yield Finding("outage", outage_id, f"`{column}` is {getattr(row, column)!r}, not {value!r}")
-    scopes = {(row.scope, row.name, row.outage_id) for row in connection.execute(sa.select(outage_scopes))}
-    named = {
-        (row["scope"], row["name"], row["outage_id"])
-        for outage in published.values()
-        for row in scope_rows(outage)
-    }
-    for scope, name, outage_id in sorted(scopes ^ named):
-        odd = "added" if (scope, name, outage_id) in scopes else "left out"
-        yield Finding("outage", outage_id, f"{scope} {name!r} is {odd}")
-
-
-def _check_figures(connection: sa.Connection, link: str) -> Iterator[Finding]:
-    life = link_lives(connection)[link]
-    days = list(range(life.first_day_ms, life.end_ms, DAY_MS))
-    right = {
-        "day": _by_place(recount(connection, link, days)),
-        "month": _by_place(month_sums(connection, link, days)),
-        "year": _by_place(year_sums(connection, link, days)),
-    }
-    for grain, expected in right.items():
-        rows = connection.execute(sa.select(figures).where(figures.c.link == link, figures.c.grain == grain))
-        stored = _by_place(row._asdict() for row in rows)
-        for calendar, start_ms in sorted(stored.keys() | expected.keys()):
-            if stored.get((calendar, start_ms)) != expected.get((calendar, start_ms)):
-                where = f"{link} {calendar} {grain} {local_date(start_ms)}"
-                yield Finding("figures", where, "are not what its windows and outages give")
-
-
-def _check_outage_years(connection: sa.Connection) -> Iterator[Finding]:
-    """Compare what is said of outages by year with what the outages' own rows give."""
-    years: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    for link, start_ms in connection.execute(sa.select(outages.c.link, outages.c.start_ms)):
-        years[link].add(year_of(start_ms))
-    expected = {
-        tuple(row.values()) for link, spans in years.items() for row in year_rows(connection, link, spans)
-    }
-    stored = {tuple(row) for row in connection.execute(sa.select(outage_years))}
-    for calendar, start_ms, link in sorted({row[:3] for row in expected ^ stored}):
-        where = f"{link} {calendar} year {local_date(start_ms).year}"
-        yield Finding("figures", where, "are not what its outages give")
-
-
-def _by_place(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, int], tuple[int, ...]]:
-    return {
-        (row["calendar"], row["start_ms"]): tuple(int(row[name]) for name in FIGURE_COLUMNS) for row in rows
-    }
-
-
-def _check_incidents(connection: sa.Connection) -> Iterator[Finding]:
-    groups = group_all(connection)
-    expected = {incident.incident_id: incident_row(incident) for incident in groups}
-    stored = {row.incident_id: row._asdict() for row in connection.execute(sa.select(incidents))}
-    for incident_id in sorted(expected.keys() | stored.keys()):
-        if expected.get(incident_id) != stored.get(incident_id):
-            yield Finding("incident", incident_id, "is not what its outages make up")
-    part_of = {outage_id: incident.incident_id for incident in groups for outage_id in incident.outage_ids}
-    for row in connection.execute(sa.select(outages.c.outage_id, outages.c.incident_id)):
-        if row.incident_id != part_of.get(row.outage_id):
-            yield Finding("incident", row.outage_id, "is told as part of another incident than it is")

@@ -1,289 +1,225 @@
 """Figures for a period out of the rollups: whole years, months, days, and the hours at its edges.
 
-The rollups hold the last revisions. Asked for an earlier moment, the days on which something was revised
-since are counted again as they stood then, and their difference is added: exact, because figures add up.
+The rollups hold facts, of the last revisions. Three things make an answer of them, all by adding and taking
+away, which loses nothing because figures add up over any division of time:
+
+- asked for an earlier moment, the days on which an outage was revised since are counted as they stood then;
+- what lies outside a link's life, or beyond the end of the data, is left out;
+- the facts of excluded time are taken away from the facts of all time (`Figures.outside`). Which time that is
+  follows from the revisions of the exclusions that stood.
 """
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import sqlalchemy as sa
 from msgspec import Struct
 
-from streams.ledger.read.histories import (
-    all_exclusions,
-    history,
-    outages_as_of,
-    span_of,
-    spans_between,
-    unpacked_days,
-)
-from streams.ledger.read.names import require_known
-from streams.ledger.store.days import LinkLife, link_lives
-from streams.ledger.store.rows import select_in
-from streams.ledger.store.schema import (
-    FIGURE_COLUMNS,
-    exclusion_revisions,
-    figures,
-    outage_revisions,
-    outages,
-)
-from streams.model.availability import Figures, OutageSpan, account
-from streams.model.calendar import (
-    CALENDARS,
-    DAY_MS,
-    Calendar,
-    calendar_pieces,
-    day_start_ms,
-    service_length_ms,
-)
-from streams.model.exclusion import EVERY_LINK, excluded_time
-from streams.model.incidents import ends_of
-from streams.model.intervals import Intervals, clip
-from streams.model.outage import Outage
+from streams.ledger.read.histories import unpacked_days
+from streams.ledger.read.standing import Standing
+from streams.ledger.store.rollups import counted_stretch, partial_days
+from streams.ledger.store.schema import FIGURE_COLUMNS, day_parts, figures
+from streams.model.availability import Figures
+from streams.model.calendar import DAY_MS, calendar_pieces, day_start_ms, service_length_ms
+from streams.model.intervals import Interval, clip
 
 
-class Question(Struct, frozen=True):
-    """What is asked: a period ``[start_ms, end_ms)``, a calendar, and what to narrow it to.
+class Counted(Struct, frozen=True, gc=False):
+    """The facts of a stretch of time, and those of its excluded part."""
 
-    With ``as_of_ms`` the answer is what was published at that moment; it then ends there at the latest.
-    """
-
-    start_ms: int
-    end_ms: int
-    calendar: str = "24x7"
-    link: str | None = None
-    portal: str | None = None
-    agency: str | None = None
-    service: str | None = None
-    as_of_ms: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.calendar not in CALENDARS:
-            raise ValueError(f"calendar {self.calendar!r} is not one of {', '.join(CALENDARS)}")
-        if self.until_ms <= self.start_ms:
-            raise ValueError("the period is empty: it must end after it begins, and begin before `as of`")
+    facts: Figures = Figures()
+    excluded: Figures = Figures()
 
     @property
-    def until_ms(self) -> int:
-        """End of the time that is counted."""
-        return self.end_ms if self.as_of_ms is None else min(self.end_ms, self.as_of_ms)
+    def figures(self) -> Figures:
+        """What counts: the facts outside excluded time."""
+        return self.facts.outside(self.excluded)
 
-    @property
-    def rules(self) -> Calendar:
-        """The calendar itself."""
-        return CALENDARS[self.calendar]
-
-    @property
-    def names(self) -> dict[str, str | None]:
-        """What the question is narrowed to: the ledger must know each name that is given."""
-        return {"link": self.link, "portal": self.portal, "agency": self.agency, "service": self.service}
-
-    @property
-    def scoped(self) -> bool:
-        """Whether only outages that name an agency or a service are meant."""
-        return self.agency is not None or self.service is not None
-
-    def about(self, link: str) -> bool:
-        """Say whether a link is meant."""
-        return self.link in (None, link) and self.portal in (None, ends_of(link)[0])
+    def __add__(self, other: "Counted") -> "Counted":
+        return Counted(self.facts + other.facts, self.excluded + other.excluded)
 
 
-class Standing:
-    """What stood at the moment asked for: outages and exclusions, and the days on which that differs.
-
-    Raises:
-        UnknownNameError: the question names what the ledger does not know.
-    """
-
-    def __init__(self, connection: sa.Connection, question: Question) -> None:
-        require_known(connection, **question.names, as_of_ms=question.as_of_ms)
-        self._connection = connection
-        self._question = question
-        self.lives = {link: life for link, life in link_lives(connection).items() if question.about(link)}
-        self.exclusions = all_exclusions(connection, question.as_of_ms)
-        self.excluded = {link: excluded_time(self.exclusions, link) for link in self.lives}
-        self.revised = self._revised()
-        """Outages revised since, by id: as they stood, or None if they were not yet published."""
-        self._revised_spans = self._spans_revised_since()
-
-    def spans(self, start_ms: int, end_ms: int, links: Iterable[str]) -> dict[str, list[OutageSpan]]:
-        """Return the outages that touched a period, by link."""
-        found = {
-            link: [span for span in spans if span.outage_id not in self.revised]
-            for link, spans in spans_between(self._connection, start_ms, end_ms, links).items()
-        }
-        for outage in self.revised.values():
-            if outage is None or outage.status == "retracted" or outage.link not in self.lives:
-                continue
-            if outage.start_ms < end_ms and (outage.end_ms is None or outage.end_ms > start_ms):
-                found.setdefault(outage.link, []).append(span_of(outage))
-        for spans in found.values():
-            spans.sort(key=lambda span: (span.start_ms, span.outage_id))
-        return found
-
-    def revised_starts(self) -> list[int]:
-        """Return when the outages revised since began: as they now stand, and as they stood."""
-        return [start_ms for _, start_ms, _ in self._revised_spans]
-
-    def revised_days(self, start_ms: int, end_ms: int) -> dict[str, set[int]]:
-        """Return the days of ``[start_ms, end_ms)`` whose figures were others then, by link."""
-        if self._question.as_of_ms is None:
-            return {}
-        spans = self._revised_spans + self._exclusions_revised_since()
-        days: dict[str, set[int]] = {}
-        for link, life in self.lives.items():
-            low, high = max(start_ms, life.first_day_ms), min(end_ms, life.end_ms)
-            for of_link, start, end in spans:
-                if of_link in (link, EVERY_LINK):
-                    first = day_start_ms(max(start, low))
-                    last = high if end is None else min(end, high)
-                    days.setdefault(link, set()).update(range(first, last, DAY_MS))
-        return days
-
-    def _revised(self) -> dict[str, Outage | None]:
-        as_of_ms = self._question.as_of_ms
-        if as_of_ms is None:
-            return {}
-        # Made distinct here: asked for distinct ones, SQLite walks the whole table in the key's order.
-        ids = set(
-            self._connection.scalars(
-                sa.select(outage_revisions.c.outage_id).where(
-                    outage_revisions.c.detected_at_ms > as_of_ms,
-                    outage_revisions.c.start_ms < self._question.until_ms + DAY_MS,
-                )
-            )
-        )
-        stood = outages_as_of(self._connection, as_of_ms, ids)
-        return {outage_id: stood.get(outage_id) for outage_id in ids}
-
-    def _spans_revised_since(self) -> list[tuple[str, int, int | None]]:
-        now = spans_by_id(self._connection, self.revised)
-        then = [
-            (outage.link, outage.start_ms, outage.end_ms)
-            for outage in self.revised.values()
-            if outage is not None
-        ]
-        return now + then
-
-    def _exclusions_revised_since(self) -> list[tuple[str, int, int | None]]:
-        rows = self._connection.execute(
-            sa.select(
-                exclusion_revisions.c.link, exclusion_revisions.c.start_ms, exclusion_revisions.c.end_ms
-            ).where(exclusion_revisions.c.recorded_at_ms > self._question.as_of_ms)
-        )
-        return [(row.link, row.start_ms, row.end_ms) for row in rows]
-
-
-def link_figures(connection: sa.Connection, question: Question, standing: Standing) -> dict[str, Figures]:
+def link_figures(standing: Standing) -> dict[str, Counted]:
     """Return the figures of each link that is meant, over the period and under the calendar asked for."""
-    start_ms, end_ms = question.start_ms, question.until_ms
-    first_day_ms = day_start_ms(start_ms + DAY_MS - 1)
-    last_day_ms = day_start_ms(end_ms)
-    if first_day_ms <= last_day_ms:
-        edges = [(start_ms, first_day_ms), (last_day_ms, end_ms)]
-        sums = _whole_days(connection, question, standing, first_day_ms, last_day_ms)
-    else:
-        edges = [(start_ms, end_ms)]
-        sums = dict.fromkeys(standing.lives, Figures())
-    for low, high in edges:
-        if low < high:
-            for link, counted in _counted(connection, question, standing, low, high).items():
-                sums[link] += counted
+    start_ms = standing.question.start_ms
+    by_until: dict[int, list[str]] = defaultdict(list)
+    for link, until_ms in standing.untils.items():
+        by_until[until_ms].append(link)
+    sums = dict.fromkeys(standing.lives, Counted())
+    for until_ms, links in by_until.items():
+        for link, counted in _facts(standing, links, start_ms, until_ms).items():
+            sums[link] += Counted(counted)
+    for link, _, inside in _excluded_facts(standing, []):
+        sums[link] += Counted(excluded=inside)
     return sums
 
 
-def _whole_days(
-    connection: sa.Connection, question: Question, standing: Standing, start_ms: int, end_ms: int
-) -> dict[str, Figures]:
-    sums = {
-        link: _before_and_after(question.rules, life, standing.excluded[link], start_ms, end_ms)
-        for link, life in standing.lives.items()
-    }
-    for grain, low, high in calendar_pieces(start_ms, end_ms):
-        for link, counted in _rolled_up(connection, question, grain, low, high):
-            if link in sums:
+def cell_figures(standing: Standing, grain: str, parts: Sequence[Interval]) -> dict[tuple[str, int], Counted]:
+    """Return the figures of each link and part of the period: whole days, months or years, in order.
+
+    A part is counted from the period's start and to its end where it reaches beyond them. The key is link
+    and start of the part.
+    """
+    question = standing.question
+    low, high = parts[0][0], parts[-1][1]
+    columns = (figures.c[name] for name in FIGURE_COLUMNS)
+    rows = standing.connection.execute(
+        sa.select(figures.c.link, figures.c.start_ms, *columns).where(
+            figures.c.calendar == question.calendar,
+            figures.c.grain == grain,
+            figures.c.start_ms >= low,
+            figures.c.start_ms < high,
+        )
+    )
+    rolled = {(row[0], row[1]): Figures.of_facts(*map(int, row[2:])) for row in rows}
+    cells: dict[tuple[str, int], Counted] = {}
+    cut: dict[Interval, list[str]] = defaultdict(list)
+    for link, life in standing.lives.items():
+        until_ms = standing.untils[link]
+        revised = standing.revised_days(link, low, high)
+        for start_ms, end_ms in parts:
+            whole = question.start_ms <= start_ms and end_ms <= min(until_ms, life.end_ms)
+            if whole and not any(start_ms <= day_ms < end_ms for day_ms in revised):
+                cells[link, start_ms] = Counted(rolled.get((link, start_ms), Figures()))
+            else:
+                first_ms, last_ms = max(start_ms, question.start_ms), min(end_ms, until_ms)
+                cut[first_ms, max(first_ms, last_ms)].append(link)
+    starts = [start_ms for start_ms, _ in parts]
+    for (first_ms, last_ms), links in cut.items():
+        start_ms = starts[bisect_right(starts, first_ms) - 1]
+        for link, counted in _facts(standing, links, first_ms, last_ms).items():
+            cells[link, start_ms] = Counted(counted)
+    for link, at_ms, inside in _excluded_facts(standing, starts):
+        cells[link, starts[bisect_right(starts, at_ms) - 1]] += Counted(excluded=inside)
+    return cells
+
+
+def _facts(standing: Standing, links: list[str], start_ms: int, end_ms: int) -> dict[str, Figures]:
+    """Return the facts of a stretch that lies within the period, by link."""
+    sums = dict.fromkeys(links, Figures())
+    if end_ms <= start_ms:
+        return sums
+    first_day_ms, last_day_ms = day_start_ms(start_ms + DAY_MS - 1), day_start_ms(end_ms)
+    edges = [(start_ms, first_day_ms), (last_day_ms, end_ms)]
+    if first_day_ms > last_day_ms:
+        edges = [(start_ms, end_ms)]
+        first_day_ms = last_day_ms = end_ms
+    for grain, low, high in calendar_pieces(first_day_ms, last_day_ms):
+        for link, counted in _rolled_up(standing, grain, low, high, links):
+            sums[link] += counted
+    for link in links:
+        sums[link] += _beyond(standing, link, first_day_ms, last_day_ms)
+        for day_ms in sorted(standing.revised_days(link, first_day_ms, last_day_ms)):
+            then = _straight(standing, [link], day_ms, day_ms + DAY_MS)[link]
+            now = dict(_rolled_up(standing, "day", day_ms, day_ms + DAY_MS, [link]))
+            sums[link] += then - now.get(link, Figures())
+    for low, high in edges:
+        if low < high:
+            for link, counted in _straight(standing, links, low, high).items():
                 sums[link] += counted
-    for link, days in standing.revised_days(start_ms, end_ms).items():
-        for day_ms in sorted(days):
-            then = _counted(connection, question, standing, day_ms, day_ms + DAY_MS, [link])[link]
-            now = dict(_rolled_up(connection, question, "day", day_ms, day_ms + DAY_MS, link))
-            sums[link] += then + negated(now.get(link, Figures()))
     return sums
 
 
 def _rolled_up(
-    connection: sa.Connection,
-    question: Question,
-    grain: str,
-    start_ms: int,
-    end_ms: int,
-    link: str | None = None,
-) -> list[tuple[str, Figures]]:
+    standing: Standing, grain: str, start_ms: int, end_ms: int, links: list[str]
+) -> Iterator[tuple[str, Figures]]:
     statement = (
         sa.select(figures.c.link, *(sa.func.sum(figures.c[name]) for name in FIGURE_COLUMNS))
         .where(
-            figures.c.calendar == question.calendar,
+            figures.c.calendar == standing.question.calendar,
             figures.c.grain == grain,
             figures.c.start_ms >= start_ms,
             figures.c.start_ms < end_ms,
         )
         .group_by(figures.c.link)
     )
-    if (one := link or question.link) is not None:
-        statement = statement.where(figures.c.link == one)
-    return [(row[0], Figures(*map(int, row[1:]))) for row in connection.execute(statement)]
+    if len(links) == 1:
+        statement = statement.where(figures.c.link == links[0])
+    wanted = set(links)
+    for link, *sums in standing.connection.execute(statement):
+        if link in wanted:
+            yield link, Figures.of_facts(*map(int, sums))
 
 
-def _counted(
-    connection: sa.Connection,
-    question: Question,
-    standing: Standing,
-    start_ms: int,
-    end_ms: int,
-    links: Iterable[str] | None = None,
-) -> dict[str, Figures]:
-    """Count a stretch within one day straight from its windows, outages and exclusions."""
-    names = list(standing.lives) if links is None else list(links)
-    unpacked = unpacked_days(connection, start_ms, end_ms, names)
-    spans = standing.spans(start_ms, end_ms, names)
-    counted = {}
-    for link in names:
-        stretch = history(
-            unpacked.get(link, {}), spans.get(link, []), standing.excluded[link], start_ms, end_ms
+def _straight(standing: Standing, links: list[str], start_ms: int, end_ms: int) -> dict[str, Figures]:
+    """Count a stretch of one day straight from its windows and outages, by link."""
+    unpacked = unpacked_days(standing.connection, start_ms, end_ms, links)
+    spans = standing.spans(start_ms, end_ms, links)
+    calendar = standing.question.calendar
+    return {
+        link: counted_stretch(
+            unpacked.get(link, {}), spans.get(link, []), standing.lives[link], calendar, start_ms, end_ms
         )
-        counted[link] = account(stretch, question.rules, start_ms, end_ms)[0]
-    return counted
+        for link in links
+    }
 
 
-def _before_and_after(
-    calendar: Calendar, life: LinkLife, excluded: Intervals, start_ms: int, end_ms: int
-) -> Figures:
-    """Return the figures of the days before a link's first window and after its last: all unknown."""
-    total = Figures()
-    for low, high in (
-        (start_ms, min(end_ms, life.first_day_ms)),
-        (max(start_ms, life.end_ms), end_ms),
-    ):
-        if low < high:
-            service = service_length_ms(calendar, low, high)
-            out = sum(service_length_ms(calendar, a, b) for a, b in clip(excluded, low, high))
-            total += Figures(service_ms=service, excluded_ms=out, unknown_ms=service - out)
-    return total
+def _beyond(standing: Standing, link: str, start_ms: int, end_ms: int) -> Figures:
+    """Return the facts of the days after a link's last window: all of it is unknown."""
+    low = max(start_ms, standing.lives[link].end_ms)
+    service_ms = service_length_ms(standing.question.rules, low, end_ms)
+    return Figures(service_ms=service_ms, unknown_ms=service_ms)
 
 
-def negated(counted: Figures) -> Figures:
-    """Return figures to take away."""
-    return Figures(*(-getattr(counted, name) for name in FIGURE_COLUMNS))
+def _excluded_facts(standing: Standing, cuts: Iterable[int]) -> Iterator[tuple[str, int, Figures]]:
+    """Yield the facts of excluded time, cut at some instants: link, start and figures of each piece."""
+    start_ms = standing.question.start_ms
+    edges = sorted(cuts)
+    days: dict[Interval, list[str]] = defaultdict(list)
+    parts: dict[Interval, list[str]] = defaultdict(list)
+    for link, excluded in standing.excluded.items():
+        for piece in clip(excluded, start_ms, standing.untils[link]):
+            for low, high in _cut(piece, edges):
+                partial = partial_days(low, high)
+                for part in partial:
+                    parts[part].append(link)
+                first_ms, last_ms = day_start_ms(low + DAY_MS - 1), day_start_ms(high)
+                if first_ms < last_ms:
+                    days[first_ms, last_ms].append(link)
+    for (low, high), links in days.items():
+        for link, counted in _facts(standing, links, low, high).items():
+            yield link, low, counted
+    if parts:
+        yield from _parts(standing, parts)
 
 
-def spans_by_id(connection: sa.Connection, outage_ids: Iterable[str]) -> list[tuple[str, int, int | None]]:
-    """Return link, start and end of the last revisions of outages."""
-    return [
-        (row.link, row.start_ms, row.end_ms)
-        for row in select_in(
-            connection,
-            sa.select(outages.c.link, outages.c.start_ms, outages.c.end_ms),
-            outages.c.outage_id,
-            list(outage_ids),
-        )
-    ]
+def _parts(standing: Standing, parts: dict[Interval, list[str]]) -> Iterator[tuple[str, int, Figures]]:
+    """Yield the facts of parts of days: read where they are kept, else counted."""
+    kept = _kept_parts(standing, min(low for low, _ in parts), max(high for _, high in parts))
+    for (low, high), links in parts.items():
+        known = kept.get((low, high), {})
+        fresh = []
+        for link in links:
+            if link in known and not standing.revised_days(link, day_start_ms(low), high):
+                yield link, low, known[link]
+            else:
+                fresh.append(link)
+        if fresh:
+            for link, counted in _straight(standing, fresh, low, high).items():
+                yield link, low, counted
+
+
+def _kept_parts(standing: Standing, start_ms: int, end_ms: int) -> dict[Interval, dict[str, Figures]]:
+    columns = (day_parts.c[name] for name in FIGURE_COLUMNS)
+    statement = sa.select(day_parts.c.start_ms, day_parts.c.end_ms, day_parts.c.link, *columns).where(
+        day_parts.c.calendar == standing.question.calendar,
+        day_parts.c.start_ms >= start_ms,
+        day_parts.c.start_ms < end_ms,
+    )
+    if standing.question.link is not None:
+        statement = statement.where(day_parts.c.link == standing.question.link)
+    kept: dict[Interval, dict[str, Figures]] = defaultdict(dict)
+    for low, high, link, *counted in standing.connection.execute(statement):
+        kept[low, high][link] = Figures.of_facts(*counted)
+    return kept
+
+
+def _cut(piece: Interval, edges: Sequence[int]) -> Iterator[Interval]:
+    start_ms, end_ms = piece
+    for edge_ms in edges[bisect_right(edges, start_ms) :]:
+        if edge_ms >= end_ms:
+            break
+        yield start_ms, edge_ms
+        start_ms = edge_ms
+    yield start_ms, end_ms

@@ -6,13 +6,20 @@ import sqlalchemy as sa
 
 from streams.ledger.read.reach import earliest_start_ms
 from streams.ledger.store.minutes import DayOfMinutes
-from streams.ledger.store.rows import exclusion_decoder, outage_decoder, select_in
-from streams.ledger.store.schema import exclusion_revisions, outage_revisions, outages, window_days
+from streams.ledger.store.rows import exclusion_decoder, outage_decoder, retirement_decoder, select_in
+from streams.ledger.store.schema import (
+    exclusion_revisions,
+    outage_revisions,
+    outages,
+    retirement_revisions,
+    window_days,
+)
 from streams.model.availability import LinkHistory, OutageSpan, Requests
 from streams.model.calendar import DAY_MS, day_start_ms
-from streams.model.exclusion import Exclusion, latest
+from streams.model.exclusion import Exclusion, Ruling, rulings
 from streams.model.intervals import Intervals, clip, difference, union
 from streams.model.outage import Outage
+from streams.model.retirement import Retirement, last_retirements
 
 
 class RequestsOfDays:
@@ -27,23 +34,64 @@ class RequestsOfDays:
         return sum(attempts for attempts, _ in sums), sum(failures for _, failures in sums)
 
 
-def all_exclusions(connection: sa.Connection, as_of_ms: int | None = None) -> list[Exclusion]:
-    """Return the last revision of every exclusion, withdrawn ones too, by start."""
-    bodies = connection.scalars(sa.select(exclusion_revisions.c.body))
-    return latest(map(exclusion_decoder.decode, bodies), as_of_ms)
+def exclusion_revisions_of(connection: sa.Connection, exclusion_id: str | None = None) -> list[Exclusion]:
+    """Return every revision of every exclusion, or of one, the first first."""
+    column = exclusion_revisions.c
+    statement = sa.select(column.body).order_by(column.exclusion_id, column.revision)
+    if exclusion_id is not None:
+        statement = statement.where(column.exclusion_id == exclusion_id)
+    return [exclusion_decoder.decode(body) for body in connection.scalars(statement)]
+
+
+def all_rulings(connection: sa.Connection, as_of_ms: int | None = None) -> list[Ruling]:
+    """Return what held of every exclusion at a moment, withdrawn ones too, by start."""
+    return rulings(exclusion_revisions_of(connection), as_of_ms)
+
+
+def retirement_revisions_of(connection: sa.Connection, link: str | None = None) -> list[Retirement]:
+    """Return every revision of every link's retirement, or of one link's, the first first."""
+    column = retirement_revisions.c
+    statement = sa.select(column.body).order_by(column.link, column.revision)
+    if link is not None:
+        statement = statement.where(column.link == link)
+    return [retirement_decoder.decode(body) for body in connection.scalars(statement)]
+
+
+def retirements(connection: sa.Connection, as_of_ms: int | None = None) -> dict[str, Retirement]:
+    """Return the last revision of each link's retirement at a moment, withdrawn ones too."""
+    return last_retirements(retirement_revisions_of(connection), as_of_ms)
+
+
+def days_of(connection: sa.Connection, link: str, days: Iterable[int]) -> dict[int, DayOfMinutes]:
+    """Return those of a link's days that have windows, for figures, by day."""
+    statement = sa.select(window_days.c.day_ms, window_days.c.columns).where(window_days.c.link == link)
+    return {
+        row.day_ms: DayOfMinutes.unpack(row.day_ms, row.columns)
+        for row in select_in(connection, statement, window_days.c.day_ms, days)
+    }
+
+
+def days_at(
+    connection: sa.Connection, places: Iterable[tuple[str, int]]
+) -> dict[str, dict[int, DayOfMinutes]]:
+    """Return those days that have windows, for figures, by link and day."""
+    statement = sa.select(window_days.c.link, window_days.c.day_ms, window_days.c.columns)
+    place = sa.tuple_(window_days.c.link, window_days.c.day_ms)
+    found: dict[str, dict[int, DayOfMinutes]] = {}
+    for row in select_in(connection, statement, place, sorted(places)):
+        found.setdefault(row.link, {})[row.day_ms] = DayOfMinutes.unpack(row.day_ms, row.columns)
+    return found
 
 
 def unpacked_days(
-    connection: sa.Connection, start_ms: int, end_ms: int, links: Iterable[str] | None = None
+    connection: sa.Connection, start_ms: int, end_ms: int, links: Iterable[str]
 ) -> dict[str, dict[int, DayOfMinutes]]:
     """Return the days that touch ``[start_ms, end_ms)``, for figures, by link and day."""
     statement = sa.select(window_days.c.link, window_days.c.day_ms, window_days.c.columns).where(
         window_days.c.day_ms >= day_start_ms(start_ms), window_days.c.day_ms < end_ms
     )
-    if links is not None:
-        statement = statement.where(window_days.c.link.in_(list(links)))
     found: dict[str, dict[int, DayOfMinutes]] = {}
-    for row in connection.execute(statement):
+    for row in select_in(connection, statement, window_days.c.link, links):
         found.setdefault(row.link, {})[row.day_ms] = DayOfMinutes.unpack(row.day_ms, row.columns)
     return found
 

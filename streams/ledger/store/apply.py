@@ -1,4 +1,4 @@
-"""Records of the three topics into the ledger, one transaction a batch, idempotent by source offset.
+"""Records of the ledger's topics into the ledger, one transaction a batch, idempotent by source offset.
 
 A record that was applied already (its offset is behind the partition's position, or the same revision
 came again at a later offset) changes nothing. What cannot be used is kept in ``refusals`` with its source
@@ -21,7 +21,7 @@ from streams.ledger.proof.tree import StoredLog, log_name
 from streams.ledger.store.database import writing
 from streams.ledger.store.days import DirtyDays
 from streams.ledger.store.minutes import DayOfMinutes, WindowError
-from streams.ledger.store.rows import exclusion_decoder, outage_decoder, select_in, upsert
+from streams.ledger.store.rows import exclusion_decoder, outage_decoder, retirement_decoder, select_in, upsert
 from streams.ledger.store.schema import (
     exclusion_revisions,
     links,
@@ -29,6 +29,7 @@ from streams.ledger.store.schema import (
     outages,
     positions,
     refusals,
+    retirement_revisions,
     window_days,
 )
 from streams.ledger.store.settle import settle
@@ -36,11 +37,13 @@ from streams.model.calendar import day_start_ms
 from streams.model.exclusion import Exclusion
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
+from streams.model.retirement import Retirement
 
 OUTAGES: Final = "link.outages"
 WINDOWS: Final = "link.windows"
 EXCLUSIONS: Final = "link.exclusions"
-SOURCES: Final = (OUTAGES, WINDOWS, EXCLUSIONS)
+RETIREMENTS: Final = "link.retirements"
+SOURCES: Final = (OUTAGES, WINDOWS, EXCLUSIONS, RETIREMENTS)
 CHAIN_START: Final = bytes(32)
 
 _QUOTED: Final = re.compile(r"'[^']*'")
@@ -103,6 +106,7 @@ class _Batch:
         self._moved: set[tuple[str, int]] = set()
         self._outages: list[tuple[Record, Outage]] = []
         self._exclusions: list[tuple[Record, Exclusion]] = []
+        self._retirements: list[tuple[Record, Retirement]] = []
         self._days: dict[tuple[str, int], DayOfMinutes] = {}
         self._changed_days: set[tuple[str, int]] = set()
 
@@ -121,8 +125,10 @@ class _Batch:
                 self._take_window(_windows.decode(record.value))
             elif record.topic == OUTAGES:
                 self._outages.append((record, outage_decoder.decode(record.value)))
-            else:
+            elif record.topic == EXCLUSIONS:
                 self._exclusions.append((record, exclusion_decoder.decode(record.value)))
+            else:
+                self._retirements.append((record, retirement_decoder.decode(record.value)))
         except (msgspec.DecodeError, WindowError, ValueError) as error:
             self._refuse(record, _QUOTED.sub("…", str(error)))
 
@@ -133,6 +139,7 @@ class _Batch:
         self._write_days(dirty)
         changed = self._write_outages(dirty)
         self._write_exclusions(dirty)
+        self._write_retirements(dirty)
         upsert(
             connection,
             positions,
@@ -185,7 +192,8 @@ class _Batch:
             link, day_ms = place
             columns, details = self._days[place].pack()
             rows.append({"link": link, "day_ms": day_ms, "columns": columns, "details": details})
-            dirty.add_windows(link, day_ms, self._days[place].known_until_ms())
+            day = self._days[place]
+            dirty.add_windows(link, day_ms, day.first_ms(), day.known_until_ms())
         upsert(self._connection, window_days, rows)
         upsert(self._connection, links, dirty.changed_links())
 
@@ -258,9 +266,29 @@ class _Batch:
                         "body": record.value,
                     }
                 )
-                for link in dirty.links_touched_by(exclusion):
-                    dirty.add_span(link, exclusion.start_ms, exclusion.end_ms)
+                dirty.add_exclusion(exclusion.link, exclusion.start_ms, exclusion.end_ms)
         self._append(exclusion_revisions, rows)
+
+    def _write_retirements(self, dirty: DirtyDays) -> None:
+        known = {
+            (row.link, row.revision): bytes(row.body)
+            for row in self._connection.execute(sa.select(retirement_revisions))
+        }
+        rows = []
+        for record, retirement in self._retirements:
+            if self._is_new(record, known, (retirement.link, retirement.revision)):
+                rows.append(
+                    {
+                        "link": retirement.link,
+                        "revision": retirement.revision,
+                        "from_ms": retirement.from_ms,
+                        "recorded_at_ms": retirement.recorded_at_ms,
+                        "log": log_name(record.topic, record.partition),
+                        "body": record.value,
+                    }
+                )
+                dirty.add_retirement(retirement.link, retirement.from_ms)
+        self._append(retirement_revisions, rows)
 
     def _is_new(self, record: Record, known: dict[tuple[str, int], bytes], key: tuple[str, int]) -> bool:
         """Say whether a revision came for the first time; one that contradicts the first is refused."""

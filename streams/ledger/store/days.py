@@ -7,18 +7,24 @@ from msgspec import Struct
 
 from streams.ledger.store.schema import links
 from streams.model.calendar import DAY_MS, day_start_ms
-from streams.model.exclusion import EVERY_LINK, Exclusion
+from streams.model.exclusion import EVERY_LINK
 
 
 class LinkLife(Struct):
-    """The days ``[first_day_ms, last_day_ms]`` between a link's first and last window, both included.
+    """When a link's evidence begins (``first_ms``, its first window) and on which day it ends.
 
-    Within it every day has its figures; outside it all time is unknown and needs no row.
+    Before ``first_ms`` there is no service time; every day from there to ``last_day_ms``, both included, has
+    its figures; later time is unknown and needs no row.
     """
 
-    first_day_ms: int
+    first_ms: int
     last_day_ms: int
     known_until_ms: int
+
+    @property
+    def first_day_ms(self) -> int:
+        """Start of the day of the first window."""
+        return day_start_ms(self.first_ms)
 
     @property
     def end_ms(self) -> int:
@@ -29,48 +35,63 @@ class LinkLife(Struct):
 def link_lives(connection: sa.Connection) -> dict[str, LinkLife]:
     """Return the life of every link that has windows, by name."""
     rows = connection.execute(sa.select(links).order_by(links.c.link))
-    return {row.link: LinkLife(row.first_day_ms, row.last_day_ms, row.known_until_ms) for row in rows}
+    return {row.link: LinkLife(row.first_ms, row.last_day_ms, row.known_until_ms) for row in rows}
 
 
 class DirtyDays:
-    """Collects the days that a batch touches; days outside a link's life are left out at the end."""
+    """Collects the days that a batch touches; days outside a link's life are left out at the end.
+
+    A day whose facts changed is counted again (`days`). Where only an exclusion or a retirement came, the
+    facts stay as they are, and only the outages that it meets are looked at again (`met`).
+    """
 
     def __init__(self, connection: sa.Connection) -> None:
         self.lives = link_lives(connection)
         self._touched: dict[str, set[int]] = {}
         self._changed_links: set[str] = set()
         self._spans: list[tuple[str, int, int | None]] = []
+        self._met: list[tuple[str, int, int | None]] = []
 
-    def add_windows(self, link: str, day_ms: int, known_until_ms: int) -> None:
+    def add_windows(self, link: str, day_ms: int, first_ms: int, known_until_ms: int) -> None:
         """Mark a day whose windows changed; the link's life may grow, and days in between count too."""
         life = self.lives.get(link)
         touched = self._touched.setdefault(link, set())
         if life is None:
-            self.lives[link] = LinkLife(day_ms, day_ms, known_until_ms)
+            self.lives[link] = LinkLife(first_ms, day_ms, known_until_ms)
         else:
             touched.update(
                 range(life.end_ms, day_ms, DAY_MS), range(day_ms + DAY_MS, life.first_day_ms, DAY_MS)
             )
-            life.first_day_ms = min(life.first_day_ms, day_ms)
+            if first_ms < life.first_ms:
+                touched.add(life.first_day_ms)  # all of it is service time now
+                life.first_ms = first_ms
             life.last_day_ms = max(life.last_day_ms, day_ms)
             life.known_until_ms = max(life.known_until_ms, known_until_ms)
         touched.add(day_ms)
         self._changed_links.add(link)
 
     def add_span(self, link: str, start_ms: int, end_ms: int | None) -> None:
-        """Mark the days that an outage or an exclusion touches; an open one goes on."""
+        """Mark the days that an outage touches, and the outages that it meets; an open one goes on."""
         self._spans.append((link, start_ms, end_ms))
+        self._met.append((link, start_ms, end_ms))
 
-    def links_touched_by(self, exclusion: Exclusion) -> Iterable[str]:
-        """Return the links that an exclusion is about."""
-        return list(self.lives) if exclusion.link == EVERY_LINK else [exclusion.link]
+    def add_exclusion(self, link: str, start_ms: int, end_ms: int) -> None:
+        """Mark the outages that an exclusion of a link, or of all links, meets, and the days of its edges."""
+        for one in list(self.lives) if link == EVERY_LINK else [link]:
+            self._met.append((one, start_ms, end_ms))
+            for edge_ms in (start_ms, end_ms):
+                self._spans.append((one, edge_ms, edge_ms + 1))
+
+    def add_retirement(self, link: str, from_ms: int) -> None:
+        """Mark the outages of a link that are not over when it is retired."""
+        self._met.append((link, from_ms, None))
 
     def changed_links(self) -> list[dict[str, object]]:
         """Return the rows of links whose life changed."""
         return [
             {
                 "link": link,
-                "first_day_ms": self.lives[link].first_day_ms,
+                "first_ms": self.lives[link].first_ms,
                 "last_day_ms": self.lives[link].last_day_ms,
                 "known_until_ms": self.lives[link].known_until_ms,
             }
@@ -87,3 +108,7 @@ class DirtyDays:
             first_day_ms = day_start_ms(max(start_ms, life.first_day_ms))
             self._touched.setdefault(link, set()).update(range(first_day_ms, last_ms, DAY_MS))
         return {link: sorted(days) for link, days in sorted(self._touched.items()) if days}
+
+    def met(self) -> Iterable[tuple[str, int, int | None]]:
+        """Return the spans whose outages must be looked at again: link, start, end (None: without end)."""
+        return self._met

@@ -151,6 +151,11 @@ class DayOfMinutes:
             failures += sum(self.columns["failures"][first:last])
         return attempts, failures
 
+    def first_ms(self) -> int:
+        """Return the start of the first window, or the day's end without one."""
+        first = next((i for i in range(MINUTES) if self.columns["revision"][i]), MINUTES)
+        return self.day_ms + first * MINUTE_MS
+
     def known_until_ms(self) -> int:
         """Return the end of the last window, or the day's start without one."""
         last = max((i for i in range(MINUTES) if self.columns["revision"][i]), default=-1)

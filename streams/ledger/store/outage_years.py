@@ -1,7 +1,7 @@
-"""What is said of outages, summed by link, calendar and the local year in which they began.
+"""What is said of outages that stand apart, summed by link, calendar and the local year in which they began.
 
-Whether an outage counts, and for how much, is in its own row; here are only sums over rows, so that ten
-years of a hundred links are a thousand rows to read and not every outage there ever was.
+What each counts is in `shares`; here are only sums over its rows, so that ten years of a hundred links are a
+thousand rows to read and not every outage there ever was.
 """
 
 from collections import defaultdict
@@ -11,9 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from streams.ledger.store.rows import upsert
-from streams.ledger.store.schema import COUNTED_COLUMN, OUTAGE_COLUMNS, outage_years, outages
+from streams.ledger.store.schema import OUTAGE_COLUMNS, outage_years, shares
 from streams.model.availability import OutageFigures
-from streams.model.calendar import year_of
+from streams.model.calendar import CALENDARS, year_of
 
 
 def sum_years(connection: sa.Connection, counted: Iterable[tuple[str, int]]) -> None:
@@ -34,8 +34,8 @@ def year_rows(connection: sa.Connection, link: str, years: Iterable[tuple[int, i
     """Return the rows of a link's years ``[start, end)`` from its outages; none where nothing counts."""
     rows = []
     for start_ms, end_ms in sorted(years):
-        within = [outages.c.link == link, outages.c.start_ms >= start_ms, outages.c.start_ms < end_ms]
-        for calendar in COUNTED_COLUMN:
+        within = [shares.c.link == link, shares.c.start_ms >= start_ms, shares.c.start_ms < end_ms]
+        for calendar in CALENDARS:
             met = sums_by_link(connection, calendar, within).get(link, (OutageFigures(), 0, 0))[0]
             if met != OutageFigures():
                 place = {"calendar": calendar, "start_ms": start_ms, "link": link}
@@ -46,19 +46,18 @@ def year_rows(connection: sa.Connection, link: str, years: Iterable[tuple[int, i
 def sums_by_link(
     connection: sa.Connection, calendar: str, conditions: Collection[sa.ColumnElement[bool]]
 ) -> dict[str, tuple[OutageFigures, int, int]]:
-    """Return, by link, the figures of outages that count whole, and their down and degraded time in ms."""
-    column = COUNTED_COLUMN[calendar]
+    """Return, by link, the figures of outages that stand apart, and their down and degraded time in ms."""
     statement = (
         sa.select(
-            outages.c.link,
-            outages.c.kind,
+            shares.c.link,
+            shares.c.kind,
             sa.func.count().label("number"),
-            sa.func.max(column).label("longest"),
-            sa.func.sum(column).label("counted"),
-            sa.func.sum(outages.c.dossiers_affected).label("dossiers"),
+            sa.func.max(shares.c.counted_ms).label("longest"),
+            sa.func.sum(shares.c.counted_ms).label("counted"),
+            sa.func.sum(shares.c.dossiers_affected).label("dossiers"),
         )
-        .where(column > 0, outages.c.status != "retracted", *conditions)
-        .group_by(outages.c.link, outages.c.kind)
+        .where(shares.c.calendar == calendar, *conditions)
+        .group_by(shares.c.link, shares.c.kind)
     )
     met: dict[str, tuple[OutageFigures, int, int]] = {}
     for link, kind, number, longest_ms, counted_ms, dossiers in connection.execute(statement):

@@ -4,7 +4,7 @@ Grouping chains from outage to outage, so the neighbourhood grows until no incid
 outage reaches its edge; what lies beyond cannot be joined to it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,6 +16,8 @@ from streams.model.incidents import Incident, IncidentSettings, OutageEdge, grou
 from streams.model.outage import Outage
 
 SETTINGS: Final = IncidentSettings()
+Edges = Callable[[int | None, int | None], list[OutageEdge]]
+"""Returns the outages that touch a stretch of time, None being without end."""
 REACH_MS: Final = max(SETTINGS.flapping_gap_ms, SETTINGS.shared_start_ms) + 1
 
 
@@ -24,8 +26,7 @@ def regroup(connection: sa.Connection, changed: Iterable[Outage], previous: Coll
     former = select_in(connection, sa.select(outages), outages.c.incident_id, list(set(previous)))
     members = {row.outage_id: (row.start_ms, row.end_ms) for row in former}
     members |= {outage.outage_id: (outage.start_ms, outage.end_ms) for outage in changed}
-    found = _neighbourhood(connection, members)
-    fresh = [incident for incident in found if not members.keys().isdisjoint(incident.outage_ids)]
+    fresh = incidents_around(connection, members, lambda low, high: edges_between(connection, low, high))
     gone = set(previous)
     for chunk in chunks([outage_id for incident in fresh for outage_id in incident.outage_ids]):
         gone.update(
@@ -69,16 +70,26 @@ def incident_row(incident: Incident) -> dict[str, object]:
 
 def group_all(connection: sa.Connection) -> list[Incident]:
     """Return all incidents, grouped from all outages at once."""
-    return group(_edges(connection, None, None), list(link_lives(connection)), SETTINGS)
+    return group(edges_between(connection, None, None), list(link_lives(connection)), SETTINGS)
 
 
-def _neighbourhood(connection: sa.Connection, members: dict[str, tuple[int, int | None]]) -> list[Incident]:
+def incidents_around(
+    connection: sa.Connection, members: Mapping[str, tuple[int, int | None]], edges: Edges
+) -> list[Incident]:
+    """Return the incidents that hold some outages, given by id as start and end."""
+    found = _neighbourhood(connection, members, edges)
+    return [incident for incident in found if not members.keys().isdisjoint(incident.outage_ids)]
+
+
+def _neighbourhood(
+    connection: sa.Connection, members: Mapping[str, tuple[int, int | None]], edges: Edges
+) -> list[Incident]:
     known_links = list(link_lives(connection))
     low = min(start for start, _ in members.values()) - REACH_MS
     ends = [end for _, end in members.values()]
     high = None if None in ends else max(end for end in ends if end is not None) + REACH_MS
     while True:
-        incidents_found = group(_edges(connection, low, high), known_links, SETTINGS)
+        incidents_found = group(edges(low, high), known_links, SETTINGS)
         touched = [i for i in incidents_found if not members.keys().isdisjoint(i.outage_ids)]
         if not touched:
             return []
@@ -94,7 +105,10 @@ def _neighbourhood(connection: sa.Connection, members: dict[str, tuple[int, int 
         low, high = wanted_low, wanted_high
 
 
-def _edges(connection: sa.Connection, low: int | None, high: int | None) -> list[OutageEdge]:
+def edges_between(
+    connection: sa.Connection, low: int | None, high: int | None, *conditions: sa.ColumnElement[bool]
+) -> list[OutageEdge]:
+    """Return the outages that touch ``[low, high]``, None being without end, and meet further conditions."""
     statement = sa.select(
         outages.c.outage_id,
         outages.c.link,
@@ -103,7 +117,7 @@ def _edges(connection: sa.Connection, low: int | None, high: int | None) -> list
         outages.c.start_ms,
         outages.c.end_ms,
         outages.c.changes,
-    ).where(outages.c.status != "retracted")
+    ).where(outages.c.status != "retracted", *conditions)
     if low is not None:
         statement = statement.where(sa.or_(outages.c.end_ms >= low, outages.c.end_ms.is_(None)))
     if high is not None:

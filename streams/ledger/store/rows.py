@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from streams.model.exclusion import Exclusion
 from streams.model.outage import Outage
+from streams.model.retirement import Retirement
 
 T = TypeVar("T")
 CHUNK_ROWS = 500
@@ -17,6 +18,7 @@ CHUNK_ROWS = 500
 
 outage_decoder = msgspec.json.Decoder(Outage)
 exclusion_decoder = msgspec.json.Decoder(Exclusion)
+retirement_decoder = msgspec.json.Decoder(Retirement)
 
 
 def chunks(items: Iterable[T], size: int = CHUNK_ROWS) -> Iterator[list[T]]:

@@ -1,8 +1,9 @@
 """The ledger's tables.
 
-``outage_revisions`` and ``exclusion_revisions`` hold history, ``window_days`` the windows (one row for a link
-and day, columns packed, see `minutes.py`). ``outages``, ``outage_scopes``, ``figures``, ``outage_years``,
-``incidents`` are derived from those three and kept current in the transaction that changes them.
+``outage_revisions``, ``exclusion_revisions`` and ``retirement_revisions`` hold history, ``window_days`` the
+windows (one row for a link and day, columns packed, see `minutes.py`). ``outages``, ``outage_scopes``,
+``figures``, ``day_parts``, ``shares``, ``outage_years``, ``incidents`` are derived from those and kept
+current in the transaction that changes them. They hold facts: no exclusion is applied in any of them.
 ``log_nodes`` and ``tree_heads`` are the Merkle logs, one for each partition of a topic, so that a log's order
 is its partition's order whichever way several partitions are read.
 """
@@ -11,6 +12,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     Index,
@@ -26,6 +28,9 @@ from sqlalchemy import (
 metadata: Final = MetaData()
 
 Name = String(200)
+
+FIGURE_COLUMNS: Final = ("service_ms", "unknown_ms", "down_ms", "degraded_ms", "attempts", "failures")
+"""The figures that are kept: facts, which add up over any division of time."""
 
 settings = Table(
     "settings",
@@ -56,7 +61,7 @@ links = Table(
     "links",
     metadata,
     Column("link", Name, primary_key=True),
-    Column("first_day_ms", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
     Column("last_day_ms", BigInteger, nullable=False),
     Column("known_until_ms", BigInteger, nullable=False),
 )
@@ -73,7 +78,6 @@ outage_revisions = Table(
     Column("leaf", BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("log", "leaf"),
-    Index("outage_revisions_by_time", "detected_at_ms", "start_ms"),
 )
 
 outages = Table(
@@ -88,30 +92,46 @@ outages = Table(
     Column("start_ms", BigInteger, nullable=False),
     Column("end_ms", BigInteger),
     Column("detected_at_ms", BigInteger, nullable=False),
+    Column("first_detected_ms", BigInteger, nullable=False),
     Column("attempts", BigInteger, nullable=False),
     Column("failures", BigInteger, nullable=False),
     Column("dossiers_affected", BigInteger, nullable=False),
     Column("dossiers_error", Float, nullable=False),
     Column("changes", Integer, nullable=False),
     Column("incident_id", Name),
-    Column("counted_ms", BigInteger, nullable=False),
-    Column("counted_office_ms", BigInteger, nullable=False),
+    # Whether it counts the same whatever is asked: ended, met by no other outage, exclusion or retirement.
+    Column("apart", Boolean, nullable=False),
     Index("outages_by_start", "start_ms", "outage_id", "end_ms"),
-    Index(
-        # Holds all that the sums of a long period need, in the order of their groups.
-        "outages_counted",
-        "link",
-        "kind",
-        "status",
-        "start_ms",
-        "end_ms",
-        "counted_ms",
-        "counted_office_ms",
-        "dossiers_affected",
-    ),
+    Index("outages_by_publishing", "first_detected_ms", "detected_at_ms", "start_ms", "outage_id"),
+    Index("outages_by_apart", "apart", "start_ms", "end_ms"),
     Index("outages_by_link", "link", "start_ms", "end_ms"),
     Index("outages_by_end", "end_ms", "start_ms"),
     Index("outages_by_incident", "incident_id"),
+)
+
+shares = Table(
+    # What an outage that stands apart counts under a calendar; one that counts nothing has no row.
+    "shares",
+    metadata,
+    Column("calendar", String(20), primary_key=True),
+    Column("outage_id", Name, primary_key=True),
+    Column("link", Name, nullable=False),
+    Column("kind", String(10), nullable=False),
+    Column("start_ms", BigInteger, nullable=False),
+    Column("end_ms", BigInteger, nullable=False),
+    Column("counted_ms", BigInteger, nullable=False),
+    Column("dossiers_affected", BigInteger, nullable=False),
+    Index(
+        # Holds all that the sums of a long period need, in the order of their groups.
+        "shares_counted",
+        "calendar",
+        "link",
+        "kind",
+        "start_ms",
+        "end_ms",
+        "counted_ms",
+        "dossiers_affected",
+    ),
 )
 
 outage_scopes = Table(
@@ -131,6 +151,19 @@ exclusion_revisions = Table(
     Column("link", Name, nullable=False),
     Column("start_ms", BigInteger, nullable=False),
     Column("end_ms", BigInteger, nullable=False),
+    Column("recorded_at_ms", BigInteger, nullable=False),
+    Column("log", Name, nullable=False),
+    Column("leaf", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("log", "leaf"),
+)
+
+retirement_revisions = Table(
+    "retirement_revisions",
+    metadata,
+    Column("link", Name, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("from_ms", BigInteger, nullable=False),
     Column("recorded_at_ms", BigInteger, nullable=False),
     Column("log", Name, nullable=False),
     Column("leaf", BigInteger, nullable=False),
@@ -167,15 +200,21 @@ figures = Table(
     Column("grain", String(5), primary_key=True),
     Column("start_ms", BigInteger, primary_key=True),
     Column("link", Name, primary_key=True),
-    Column("service_ms", BigInteger, nullable=False),
-    Column("excluded_ms", BigInteger, nullable=False),
-    Column("unknown_ms", BigInteger, nullable=False),
-    Column("down_ms", BigInteger, nullable=False),
-    Column("degraded_ms", BigInteger, nullable=False),
-    Column("attempts", BigInteger, nullable=False),
-    Column("failures", BigInteger, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in FIGURE_COLUMNS),
     Index("figures_by_link", "calendar", "grain", "link", "start_ms"),
     sqlite_with_rowid=False,  # a period's rows lie together
+)
+
+day_parts = Table(
+    # Figures of the part of a day that an exclusion names: what it takes away is read, not counted again.
+    "day_parts",
+    metadata,
+    Column("calendar", String(20), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True),
+    Column("end_ms", BigInteger, primary_key=True),
+    Column("link", Name, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in FIGURE_COLUMNS),
+    sqlite_with_rowid=False,
 )
 
 incidents = Table(
@@ -230,18 +269,15 @@ audit_trail = Table(
     Index("audit_trail_by_time", "at_ms"),
 )
 
-FIGURE_COLUMNS: Final = (
-    "service_ms",
-    "excluded_ms",
-    "unknown_ms",
-    "down_ms",
-    "degraded_ms",
-    "attempts",
-    "failures",
-)
-COUNTED_COLUMN: Final = {"24x7": outages.c.counted_ms, "office-hours": outages.c.counted_office_ms}
-"""Where an outage's counted time under a calendar stands."""
-
 OUTAGE_COLUMNS: Final = ("down_outages", "degraded_outages", "longest_down_ms", "dossiers_affected")
-DERIVED: Final = (outages, outage_scopes, figures, outage_years, incidents)
-HISTORY: Final = (outage_revisions, exclusion_revisions, window_days, log_nodes, positions, refusals, links)
+DERIVED: Final = (outages, outage_scopes, figures, day_parts, shares, outage_years, incidents)
+HISTORY: Final = (
+    outage_revisions,
+    exclusion_revisions,
+    retirement_revisions,
+    window_days,
+    log_nodes,
+    positions,
+    refusals,
+    links,
+)

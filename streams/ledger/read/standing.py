@@ -1,0 +1,138 @@
+"""What stood at the moment asked for: links, outages, exclusions, and where that differs from the rollups."""
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from msgspec import structs
+
+from streams.ledger.read.histories import (
+    all_rulings,
+    outages_as_of,
+    retirements,
+    span_of,
+    spans_between,
+)
+from streams.ledger.read.names import require_known
+from streams.ledger.read.question import Question
+from streams.ledger.store.days import LinkLife, link_lives
+from streams.ledger.store.rows import select_in
+from streams.ledger.store.schema import outages
+from streams.model.availability import OutageSpan
+from streams.model.calendar import DAY_MS, day_start_ms
+from streams.model.exclusion import Exclusion, Ruling, excluded_times
+from streams.model.outage import Outage
+
+
+class Standing:
+    """The state a question asks about, read once.
+
+    ``question`` ends where the data ends. ``lives`` are the links that are meant and in service within the
+    period (one asked for by name always is), ``untils`` the end of each one's counted time, ``excluded`` the
+    time taken from it. ``revised`` are the outages revised since the moment asked about, as they stood, or
+    None where they were not yet published.
+
+    Raises:
+        UnknownNameError: the question names what the ledger does not know.
+    """
+
+    def __init__(self, connection: sa.Connection, question: Question) -> None:
+        require_known(connection, **question.names, as_of_ms=question.as_of_ms)
+        self.connection = connection
+        lives = link_lives(connection)
+        until_ms = max((life.known_until_ms for life in lives.values()), default=None)
+        self.question = structs.replace(question, data_until_ms=until_ms)
+        self.retirements = {
+            link: one for link, one in retirements(connection, question.as_of_ms).items() if not one.withdrawn
+        }
+        self.lives = {link: life for link, life in lives.items() if self._is_meant(link, life)}
+        self.untils = {link: self._until_ms(link) for link in self.lives}
+        self.rulings = all_rulings(connection, question.as_of_ms)
+        self.excluded = excluded_times(self.rulings, self.lives, second_person=question.second_person)
+        self.revised = self._revised()
+        self._revised_spans = self._spans_revised_since()
+
+    @property
+    def has_time(self) -> bool:
+        """Whether any of the period has come yet, and was published."""
+        return self.question.until_ms > self.question.start_ms
+
+    def exclusions(self) -> list[Ruling]:
+        """Return the exclusions that touch the period and the links asked for, whatever their status."""
+        return [ruling for ruling in self.rulings if self._touches_the_period(ruling.last)]
+
+    def spans(self, start_ms: int, end_ms: int, links: Iterable[str]) -> dict[str, list[OutageSpan]]:
+        """Return the outages that touched a period, by link."""
+        names = set(links)
+        found = {
+            link: [span for span in spans if span.outage_id not in self.revised]
+            for link, spans in spans_between(self.connection, start_ms, end_ms, names).items()
+        }
+        for outage in self.stood():
+            ends_later = outage.end_ms is None or outage.end_ms > start_ms
+            if outage.link in names and outage.start_ms < end_ms and ends_later:
+                found.setdefault(outage.link, []).append(span_of(outage))
+        return found
+
+    def stood(self) -> Iterable[Outage]:
+        """Return the outages that stood otherwise than they now do, as they stood."""
+        return (one for one in self.revised.values() if one is not None and one.status != "retracted")
+
+    def revised_starts(self) -> list[int]:
+        """Return when the outages revised since began: as they now stand, and as they stood."""
+        return [start_ms for _, start_ms, _ in self._revised_spans]
+
+    def revised_days(self, link: str, start_ms: int, end_ms: int) -> set[int]:
+        """Return the days that touch ``[start_ms, end_ms)`` on which a link's outages stood otherwise."""
+        life = self.lives[link]
+        low, high = max(start_ms, life.first_day_ms), min(end_ms, life.end_ms)
+        days: set[int] = set()
+        if low >= high:
+            return days
+        for of_link, start, end in self._revised_spans:
+            if of_link == link:
+                last_ms = high if end is None else min(end, high)
+                days.update(range(day_start_ms(max(start, low)), last_ms, DAY_MS))
+        return days
+
+    def _is_meant(self, link: str, life: LinkLife) -> bool:
+        if not self.question.about(link):
+            return False
+        retired = self.retirements.get(link)
+        ends = (self.question.end_ms, self.question.as_of_ms)
+        in_service = life.first_ms < min(ms for ms in ends if ms is not None) and (
+            retired is None or retired.from_ms > self.question.start_ms
+        )
+        return in_service or link == self.question.link
+
+    def _until_ms(self, link: str) -> int:
+        retired = self.retirements.get(link)
+        if retired is None:
+            return self.question.until_ms
+        return max(self.question.start_ms, min(self.question.until_ms, retired.from_ms))
+
+    def _touches_the_period(self, exclusion: Exclusion) -> bool:
+        inside = exclusion.start_ms < self.question.end_ms and exclusion.end_ms > self.question.start_ms
+        return inside and any(exclusion.touches(link) for link in self.lives)
+
+    def _revised(self) -> dict[str, Outage | None]:
+        as_of_ms = self.question.as_of_ms
+        if as_of_ms is None:
+            return {}
+        since = sa.and_(outages.c.first_detected_ms <= as_of_ms, outages.c.detected_at_ms > as_of_ms)
+        not_yet = sa.and_(outages.c.first_detected_ms > as_of_ms, outages.c.start_ms < self.question.until_ms)
+        ids = list(self.connection.scalars(sa.select(outages.c.outage_id).where(since)))
+        stood: dict[str, Outage | None] = dict(outages_as_of(self.connection, as_of_ms, ids))
+        unpublished = self.connection.scalars(sa.select(outages.c.outage_id).where(not_yet))
+        return dict.fromkeys(unpublished) | stood
+
+    def _spans_revised_since(self) -> list[tuple[str, int, int | None]]:
+        now = [
+            (row.link, row.start_ms, row.end_ms)
+            for row in select_in(
+                self.connection,
+                sa.select(outages.c.link, outages.c.start_ms, outages.c.end_ms),
+                outages.c.outage_id,
+                list(self.revised),
+            )
+        ]
+        return now + [(outage.link, outage.start_ms, outage.end_ms) for outage in self.stood()]

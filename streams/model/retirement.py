@@ -1,0 +1,66 @@
+"""Retirements: the moment from which a link is out of service, said by somebody, with a reason.
+
+A link begins with its first evidence. It ends when it is retired: time from then on is not service time, so
+nothing of it is unknown, and nobody is called for its silence. Each revision of a link's retirement stays;
+the last one holds, and one that is withdrawn puts the link back into service.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta, Struct, convert, structs
+
+from streams.model.events import Identifier
+from streams.model.exclusion import Words
+
+
+class Retirement(Struct, frozen=True):
+    """One revision of the retirement of a link from ``from_ms`` on.
+
+    ``author`` names an office or an account, never a citizen. ``recorded_at_ms`` is when this revision was
+    made.
+    """
+
+    link: Identifier
+    revision: Annotated[int, Meta(ge=1)]
+    from_ms: int
+    author: Identifier
+    reason: Words
+    recorded_at_ms: int
+    withdrawn: bool = False
+
+
+def retire(
+    before: Retirement | None, link: str, from_ms: int, author: str, reason: str, recorded_at_ms: int
+) -> Retirement:
+    """Return the next revision, which retires a link from a moment on; ``before`` is the last one."""
+    revision = 1 if before is None else before.revision + 1
+    made = Retirement(link, revision, from_ms, author, reason, recorded_at_ms)
+    return convert(structs.asdict(made), Retirement)
+
+
+def put_back(before: Retirement | None, link: str, author: str, reason: str, at_ms: int) -> Retirement:
+    """Return the revision that puts a link back into service; raise ValueError if it is not retired."""
+    if before is None or before.withdrawn:
+        raise ValueError(f"link {link!r} is not retired")
+    made = structs.replace(
+        before,
+        revision=before.revision + 1,
+        author=author,
+        reason=reason,
+        recorded_at_ms=at_ms,
+        withdrawn=True,
+    )
+    return convert(structs.asdict(made), Retirement)
+
+
+def last_retirements(revisions: Iterable[Retirement], as_of_ms: int | None = None) -> dict[str, Retirement]:
+    """Return each link's last revision at ``as_of_ms`` (None: now), withdrawn ones too."""
+    last: dict[str, Retirement] = {}
+    for revision in revisions:
+        if as_of_ms is not None and revision.recorded_at_ms > as_of_ms:
+            continue
+        known = last.get(revision.link)
+        if known is None or known.revision < revision.revision:
+            last[revision.link] = revision
+    return last

@@ -1,0 +1,154 @@
+"""Exclusions over the interface: listing, proposing, approving and withdrawing them."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+from msgspec import ValidationError
+from pydantic import BaseModel, ConfigDict, Field
+
+from streams.ledger.read.histories import all_rulings, exclusion_revisions_of
+from streams.ledger.read.names import require_link
+from streams.ledger.read.summary import exclusions_touching
+from streams.ledger.store.database import reading
+from streams.model.exclusion import Exclusion, Ruling, approve, checked, new_exclusion, withdraw
+from streams.model.times import TimeTextError, parse_time_ms
+from streams.serve.answers import exclusion_answer, revision_answer
+from streams.serve.api import asked_of
+from streams.serve.context import (
+    NAME,
+    TIME,
+    Asked,
+    Name,
+    Operator,
+    Problem,
+    Viewer,
+    answered,
+    services,
+)
+from streams.serve.described import PUBLISHED, USUAL, refusals, tables
+
+router = APIRouter(prefix="/api/v1", default_response_class=JSONResponse)
+
+
+class NewExclusion(BaseModel):
+    """What an operator says of time that does not count."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"title": "NewExclusion"})
+
+    link: Annotated[str, Field(pattern=NAME, description="The link, or * for every link.")]
+    from_: Annotated[str, Field(alias="from", pattern=TIME)]
+    to: Annotated[str, Field(pattern=TIME)]
+    kind: Literal["maintenance", "exclusion"]
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    force: Annotated[bool, Field(description="Take a link that the ledger does not know yet.")] = False
+
+
+class Because(BaseModel):
+    """Why an exclusion is approved or taken back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+@router.get("/exclusions", responses=tables() | USUAL | refusals(404))
+def exclusions(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) -> Response:
+    """Return the exclusions that touch a period, with author and reason, withdrawn ones too."""
+    with reading(services(request).ledger) as connection:
+        question = asked_of(request, connection, asked)
+        found = exclusions_touching(connection, question)
+    rows = [exclusion_answer(one, second_person=question.second_person) for one in found]
+    return answered(request, {"exclusions": rows}, rows)
+
+
+@router.post(
+    "/exclusions",
+    status_code=202,
+    responses=PUBLISHED | refusals(401, 403, 404, 422, 429, 503),
+)
+async def add_exclusion(request: Request, caller: Operator, body: NewExclusion) -> JSONResponse:
+    """Exclude a time from a link's figures; the author is the token's name."""
+    if not body.force:
+        with reading(services(request).ledger) as connection:
+            require_link(connection, body.link)
+    try:
+        exclusion = checked(
+            new_exclusion(
+                body.link,
+                parse_time_ms(body.from_),
+                parse_time_ms(body.to),
+                kind=body.kind,
+                author=caller.name,
+                reason=body.reason,
+                recorded_at_ms=int(time.time() * 1000),
+            )
+        )
+    except (TimeTextError, ValidationError, ValueError) as error:
+        raise Problem(422, "Unprocessable", str(error)) from error
+    return await _publish(request, exclusion)
+
+
+@router.post(
+    "/exclusions/{exclusion_id}/withdrawal",
+    status_code=202,
+    responses=PUBLISHED | refusals(401, 403, 404, 409, 422, 429, 503),
+)
+async def withdraw_exclusion(
+    request: Request, caller: Operator, exclusion_id: Name, body: Because
+) -> JSONResponse:
+    """Take an exclusion back; every revision stays."""
+    return await _revise(request, exclusion_id, withdraw, caller.name, body.reason)
+
+
+@router.post(
+    "/exclusions/{exclusion_id}/approval",
+    status_code=202,
+    responses=PUBLISHED | refusals(401, 403, 404, 409, 422, 429, 503),
+)
+async def approve_exclusion(
+    request: Request, caller: Operator, exclusion_id: Name, body: Because
+) -> JSONResponse:
+    """Approve, as a second person, what was excluded after the fact; until then it does not count."""
+    return await _revise(request, exclusion_id, approve, caller.name, body.reason)
+
+
+@router.get("/exclusions/{exclusion_id}/revisions", responses=tables() | USUAL | refusals(404))
+def exclusion_history(request: Request, _: Viewer, exclusion_id: Name) -> Response:
+    """Return every revision of one exclusion, the first first: who said what, when and why."""
+    with reading(services(request).ledger) as connection:
+        found = exclusion_revisions_of(connection, exclusion_id)
+    if not found:
+        raise Problem(404, "Not found", "there is no such exclusion")
+    rows = [revision_answer(one) for one in found]
+    return answered(request, {"revisions": rows}, rows)
+
+
+async def _revise(
+    request: Request,
+    exclusion_id: str,
+    revised: Callable[[Ruling, str, str, int], Exclusion],
+    author: str,
+    reason: str,
+) -> JSONResponse:
+    """Publish the next revision of an exclusion."""
+    with reading(services(request).ledger) as connection:
+        known = {one.last.exclusion_id: one for one in all_rulings(connection)}
+    if exclusion_id not in known:
+        raise Problem(404, "Not found", "there is no such exclusion")
+    try:
+        revision = revised(known[exclusion_id], author, reason, int(time.time() * 1000))
+    except ValueError as error:
+        raise Problem(409, "Conflict", str(error)) from error
+    return await _publish(request, revision)
+
+
+async def _publish(request: Request, exclusion: Exclusion) -> JSONResponse:
+    exclude = services(request).exclude
+    if exclude is None:
+        raise Problem(503, "Service unavailable", "this process has no broker to publish exclusions to")
+    await exclude(exclusion)
+    request.state.subject = f"{exclusion.exclusion_id} revision {exclusion.revision}"
+    return JSONResponse(revision_answer(exclusion), status_code=202)
