@@ -58,6 +58,8 @@ class Worker(Protocol):
     """What a stage does with records. The loop never calls two methods at the same time."""
 
     topics: Sequence[str]
+    commit_first: bool
+    """Whether `progress` has to be committed before `work` is called again."""
 
     async def assign(
         self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
@@ -210,8 +212,8 @@ class _Running:
             raise
         finally:
             telemetry.emit(telemetry.StageReady(ready=False))
+            await self._producer.stop()  # before others get the partitions: nothing may be sent after that
             await self._consumer.stop()
-            await self._producer.stop()
             await self._worker.revoke(sorted(self._assigned))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -272,7 +274,10 @@ class _Running:
                 if self._failure is not None:
                     raise self._failure
                 self._outbox.check()
-                if assignment == self._assignments:
+                if self._worker.commit_first:
+                    await self._commit()
+                    self._fetch_again(batches)
+                elif assignment == self._assignments:
                     await self._take(batches)
                 else:
                     self._fetch_again(batches)

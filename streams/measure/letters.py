@@ -58,14 +58,14 @@ def encode_letter(topic: str, partition: int, letter: DeadLetter) -> bytes:
     )
 
 
-def told_until(topic: str, partition: int, values: list[bytes]) -> int:
-    """Return the offset after the last record of a source partition that letters tell of, 0 without one."""
-    until = 0
+def told_offsets(topic: str, partition: int, values: list[bytes]) -> frozenset[int]:
+    """Return the offsets of a source partition's records that letters tell of."""
+    offsets = set()
     for value in values:
         try:
             source = letter_decoder.decode(value).source
         except (msgspec.DecodeError, RecursionError):
             continue
         if (source.topic, source.partition) == (topic, partition):
-            until = max(until, source.offset + 1)
-    return until
+            offsets.add(source.offset)
+    return frozenset(offsets)

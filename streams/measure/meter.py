@@ -8,11 +8,13 @@ restarts, not on other partitions. So a measurement emitted twice is the same to
 receives it drops the second by its offsets: an exactly-once effect without transactions.
 
 State is a function of the log too. What is remembered (ids, expired requests) lives in *generations* of
-``generation_ms`` of watermark progress, the two newest being kept. A state is therefore rebuilt exactly
-by reading again from the start of the third newest generation, quietly, up to the last cut; that offset,
-with the greatest event time at that point, is the `Checkpoint` that goes into the offset commit.
+``generation_ms`` of watermark progress, the two newest being kept. Requests that are still open reach back
+by ``lookup_timeout_ms`` more. A state is therefore rebuilt exactly by reading again, quietly, from a little
+before the third newest generation up to the last cut; that offset, with the greatest event time at that
+point, is the `Checkpoint` that goes into the offset commit.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, Final, NamedTuple
@@ -93,6 +95,9 @@ class Meter:
         self._position = 0
         self._generation_ends_ms = self._end_of_generation()
         self._generation_starts = [start, start, start]
+        self._range_starts = deque([(self._closed_ms, start)])
+        """Where the recent ranges began; the first of them before every request that is still open."""
+        self._open_ms = settings.lookup_timeout_ms + settings.out_of_orderness_ms + 2 * settings.slot_ms
         self.next_offset: int | None = None
         self._range_begins = start.rebuild_offset or None
         """Where the range begins; None at the beginning of a log, where the first record says it."""
@@ -195,7 +200,9 @@ class Meter:
 
     def _overrules(self, event_id: str, outcome: str | None) -> bool:
         """Say whether an outcome counts although its event id is known: a failure under an id of another."""
-        if outcome not in FAILURES or (self._young.get(event_id) or self._old.get(event_id)) in FAILURES:
+        known = self._young.get(event_id) or self._old.get(event_id)
+        self._young[event_id] = known  # so that what is known depends on the last two generations alone
+        if outcome not in FAILURES or known in FAILURES:
             return False
         self.conflicts += 1
         return True
@@ -239,13 +246,12 @@ class Meter:
         self._closed_ms = closed_ms = watermark_ms - watermark_ms % slot_ms
         self._next_cut_ms = closed_ms + slot_ms + lateness_ms
 
-    def _turn_generation(self, next_offset: int) -> None:
+    def _turn_generation(self) -> None:
         """Forget the older generation, now that the watermark has entered a new one."""
         self._generation_ends_ms = self._end_of_generation()
         self._old, self._young = self._young, {}
         self._sums.rotate()
-        here = Checkpoint(next_offset, self._max_event_ms)
-        self._generation_starts = [*self._generation_starts[1:], here]
+        self._generation_starts = [*self._generation_starts[1:], self._range_starts[0][1]]
 
     def _end_of_generation(self) -> int:
         """Return from which closed slot on the watermark is in the next generation."""
@@ -256,8 +262,12 @@ class Meter:
         """Begin the range from an offset on, in the next generation if that has begun."""
         self.next_offset = self._range_begins = offset
         self._empty_range()
+        starts = self._range_starts
+        starts.append((self._closed_ms, Checkpoint(offset, self._max_event_ms)))
+        while len(starts) > 1 and starts[1][0] <= self._closed_ms - self._open_ms:
+            starts.popleft()
         if self._closed_ms >= self._generation_ends_ms:
-            self._turn_generation(offset)
+            self._turn_generation()
 
     def _empty_range(self) -> None:
         self._flushed = 0

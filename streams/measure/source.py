@@ -24,10 +24,10 @@ class Progress(Struct, frozen=True, omit_defaults=True):
 
     ``rebuild_offset`` is from where the state has to be rebuilt, and ``max_event_ms`` the greatest event time
     before it. The others describe the commit: ``reached_ms`` is the greatest event time that had been
-    measured, ``logged_ms`` the broker's time of the last record measured, ``digest`` and ``range_begins`` the
-    last range. Dead letters of records before ``told_until`` are published; those after it can only stand in
-    the dead-letter partition from ``letters_from`` on. ``partitions`` is over how many partitions of
-    `link.measurements` the links are spread.
+    measured, ``logged_ms`` the broker's time of the last record measured (-1 where the broker sets none),
+    ``digest`` and ``range_begins`` the last range. Dead letters of records before ``told_until`` are
+    published; those after it can only stand in the dead-letter partition from ``letters_from`` on.
+    ``partitions`` is over how many partitions of `link.measurements` the links are spread.
     """
 
     rebuild_offset: int
@@ -60,7 +60,8 @@ class SourceChangedError(Exception):
 class SourcePartition:
     """One assigned partition. Feed it, publish what `take` returns, then call `published`.
 
-    ``committed`` is the group's commit, None without one; ``beginning`` the first offset that is still there.
+    ``committed`` is the group's commit, None without one; ``beginning`` the first offset that is still there;
+    ``told`` the offsets after the commit whose dead letters are published already.
     """
 
     def __init__(
@@ -72,8 +73,9 @@ class SourcePartition:
         progress: Progress | None = None,
         committed: int | None = None,
         beginning: int = 0,
+        told: frozenset[int] = frozenset(),
     ) -> None:
-        self._settings, self._topic, self._partition = settings, topic, partition
+        self._settings, self._topic, self._partition, self._told = settings, topic, partition, told
         self.progress = progress or Progress(beginning)
         self.quiet_until = committed or 0
         self.told_until = max(self.progress.told_until, self.quiet_until)
@@ -97,6 +99,8 @@ class SourcePartition:
         self._last: Source | None = None
         self._tail: list[Entry] = []
         """The records of the last range committed, as they are now."""
+        self._read_from = first
+        """From where on nothing was missing while the state was rebuilt."""
         self._rebuilding = first < self.quiet_until
         self.commit_offset = committed if committed is not None else beginning
         self.committed: tuple[int, Progress] | None = None
@@ -108,11 +112,11 @@ class SourcePartition:
             )
 
     def begin_again(self, first: int) -> None:
-        """Go on in a log that began again under the same name, from an offset on."""
-        meter, reached_ms = self.meter, self.progress.reached_ms
-        incarnation = self.progress.incarnation + 1
-        if meter.next_offset is not None:
-            reached_ms = max(reached_ms, meter.watermark_ms + self._settings.out_of_orderness_ms)
+        """Go on in a log that began again under the same name, from an offset on.
+
+        Commit that before anything of the new log is published: whoever comes after must not decide anew.
+        """
+        reached_ms, incarnation = self.progress.reached_ms, self.progress.incarnation + 1
         self.progress = replace(
             self.progress,
             rebuild_offset=first,
@@ -127,12 +131,13 @@ class SourcePartition:
             self._topic, self._partition, self._settings, Checkpoint(first, reached_ms), incarnation
         )
         self.next_offset = self.quiet_until = self.told_until = self.commit_offset = first
+        self._told = frozenset()
         self._counted, self._rebuilding = RecordCounts(), False
 
     def skip_to(self, first: int) -> None:
         """Go on at an offset, as the records before it are gone: what was read so far becomes a range."""
         if self._rebuilding:
-            self.partial = True
+            self._read_from = first
             if first < self.quiet_until:
                 self.next_offset = first
                 return
@@ -181,7 +186,7 @@ class SourcePartition:
         self._rebuilding = False
         meter, last, known, tail = self.meter, self._last, self.progress, self._tail
         self._tail = []
-        if known.digest and not self.partial and digest_of(tail) != known.digest:
+        if known.digest and known.range_begins >= self._read_from and digest_of(tail) != known.digest:
             raise SourceChangedError
         if last is None or last.next_offset != self.quiet_until:
             # Rebuilt in part, or by another version that cuts elsewhere: the range in between was published.
@@ -193,7 +198,8 @@ class SourcePartition:
     def take(self) -> tuple[list[Measurement], list[DeadLetter], RecordCounts]:
         """Return what is to be published, and how the new records ended."""
         meter = self.meter
-        measurements, letters = list(meter.measurements), list(meter.dead_letters)
+        measurements = list(meter.measurements)
+        letters = [letter for letter in meter.dead_letters if letter.offset not in self._told]
         meter.measurements.clear()
         meter.dead_letters.clear()
         totals = meter.totals()
@@ -229,6 +235,11 @@ class SourcePartition:
                     "digest": last.source.digest,
                 }
         self.progress = replace(self.progress, **changed)
+
+    @property
+    def past_told(self) -> bool:
+        """Whether the progress is past all records that had a dead letter when the partition was assigned."""
+        return self.progress.told_until > max(self._told, default=-1)
 
     @property
     def to_commit(self) -> tuple[int, str] | None:

@@ -25,7 +25,7 @@ from streams.kafka.limit import DeadLetterLimit
 from streams.kafka.loop import LoopSettings, Place, Session, StageLoop, StageStoppedError
 from streams.kafka.ports import Batches, Bounds, Commit
 from streams.kafka.topics import Topics
-from streams.measure.letters import encode_letter, letter_key, told_until
+from streams.measure.letters import encode_letter, letter_key, told_offsets
 from streams.measure.source import Progress, SourceChangedError, SourcePartition, progress_in
 from streams.model import events
 from streams.model.canonical import encode, split
@@ -43,6 +43,8 @@ BATCH_BYTES: Final = 256 * 1024
 """Sent at once: with a full batch on its way the next measurement waits, and reading with it."""
 FETCH_BYTES: Final = 1024 * 1024
 """Fetched of each partition at once. A greater record comes all the same, alone."""
+LOG_APPEND_TIME: Final = 1
+"""The type of a timestamp that the broker has set, which therefore never falls within a partition."""
 GC_THRESHOLDS: Final = (50_000, 20, 20)
 """Records make many objects and no cycles; by default the collector would look for some twice a poll."""
 
@@ -65,7 +67,9 @@ class MeasureWorker:
         self._sources: dict[TopicPartition, SourcePartition] = {}
         self._limits: dict[TopicPartition, DeadLetterLimit] = {}
         self._letters_from: dict[TopicPartition, int] = {}
+        self._letters_end: dict[TopicPartition, int] = {}
         self._partitions = self._letter_partitions = 0
+        self.commit_first = False
 
     async def assign(
         self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
@@ -97,20 +101,21 @@ class MeasureWorker:
     async def _begin(self, partition: TopicPartition, place: Place) -> None:
         commit, bounds = place.commit, place.bounds
         progress = None if commit is None else progress_in(commit.metadata)
-        told = await self._told_until(partition, progress)
+        told = await self._told(partition, progress)
         source = SourcePartition(
             self._declared[partition.topic],
             partition.partition,
             self._settings,
-            progress=replace(progress or Progress(bounds.beginning), told_until=told),
+            progress=progress,
             committed=None if commit is None else commit.offset,
             beginning=bounds.beginning,
+            told=told,
         )
         self._sources[partition] = source
         self._limits[partition] = DeadLetterLimit(self._share)
         if commit is None:
             return
-        if commit.offset > bounds.end:
+        if commit.offset > bounds.end or await self._is_another(partition, commit.offset, bounds):
             await self._begin_again(partition, bounds)
             return
         if source.lost is not None:
@@ -121,20 +126,26 @@ class MeasureWorker:
             rebuilt = partition.topic, partition.partition, source.next_offset, source.quiet_until
             telemetry.emit(telemetry.PartitionRebuilt(*rebuilt))
 
-    async def _told_until(self, partition: TopicPartition, progress: Progress | None) -> int:
-        """Return the offset before which all dead letters of a partition are published.
+    async def _told(self, partition: TopicPartition, progress: Progress | None) -> frozenset[int]:
+        """Return which records have a dead letter since the commit: a process may have died in between.
 
-        The commit may be older than they are: a process may have died between the two.
+        Not only how far they reach, for of two letters sent the first may have been refused.
         """
         key = letter_key(partition.topic, partition.partition)
         at = TopicPartition(self._names.dead_letters, crc32(key) % self._letter_partitions)
         bounds = (await self._consumer.bounds([at]))[at]
         first = max(progress.letters_from if progress else 0, bounds.beginning)
-        self._letters_from[partition] = bounds.end
+        self._letters_from[partition], self._letters_end[partition] = first, bounds.end
         values = await self._consumer.read(at, first, bounds.end, key)
-        return max(
-            progress.told_until if progress else 0, told_until(partition.topic, partition.partition, values)
-        )
+        return told_offsets(partition.topic, partition.partition, values)
+
+    async def _is_another(self, partition: TopicPartition, committed: int, bounds: Bounds) -> bool:
+        """Say whether what lies before a commit was logged after it: then the log has begun again."""
+        logged_ms = self._sources[partition].progress.logged_ms
+        if logged_ms < 0:
+            return False
+        first = await self._consumer.offset_after(partition, logged_ms)
+        return (bounds.end if first is None else first) < committed
 
     async def _begin_again(self, partition: TopicPartition, bounds: Bounds) -> None:
         """Go on in a log that is not the one that was read: made again, or with its end cut off.
@@ -145,6 +156,7 @@ class MeasureWorker:
         before = source.next_offset
         first = await self._consumer.offset_after(partition, source.progress.logged_ms)
         source.begin_again(bounds.end if first is None else first)
+        self.commit_first = True
         telemetry.emit(
             telemetry.LogBeganAgain(partition.topic, partition.partition, before, source.next_offset)
         )
@@ -205,9 +217,13 @@ class MeasureWorker:
 
     def committed(self, offsets: Mapping[TopicPartition, Commit]) -> None:
         """Note what was committed."""
+        self.commit_first = False
         for partition, commit in offsets.items():
             source = self._sources[partition]
             source.note_committed()
+            if source.past_told:  # then what stood there at the assignment need not be looked at again
+                end = self._letters_end[partition]
+                self._letters_from[partition] = max(self._letters_from[partition], end)
             rebuild_offset = source.progress.rebuild_offset
             telemetry.emit(
                 telemetry.CommitDone(partition.topic, partition.partition, commit.offset, rebuild_offset)
@@ -326,6 +342,6 @@ def _entries(records: Iterable[Any]) -> list[Entry]:
 
 
 def _logged_ms(records: Sequence[Any], next_offset: int) -> int:
-    """Return the broker's time of the last record before an offset, -1 where a poll holds none."""
+    """Return the broker's time of the last record before an offset, -1 where the sender set the time."""
     at = bisect_left(records, next_offset, key=lambda record: record.offset)
-    return records[at - 1].timestamp if at else -1
+    return records[at - 1].timestamp if at and records[at - 1].timestamp_type == LOG_APPEND_TIME else -1

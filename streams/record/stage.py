@@ -87,6 +87,7 @@ class RecordWorker:
         self.topics: Sequence[str] = list(self._declared)
         self._read_until: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self.commit_first = False
 
     async def assign(
         self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]

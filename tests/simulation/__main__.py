@@ -1,0 +1,28 @@
+"""Many seeds at once: `python tests/simulation FIRST COUNT`; prints the seeds that fail, and the speed."""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "kit"))
+
+from simulated_measure import World
+
+
+def main() -> int:
+    """Play the seeds, with and without losses in turns."""
+    first, count = int(sys.argv[1]), int(sys.argv[2])
+    began, failed = time.monotonic(), []
+    for seed in range(first, first + count):
+        try:
+            World(seed, losses=seed % 2 == 1).run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the seed failed
+            failed.append(seed)
+            print(f"seed {seed}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+    minutes = (time.monotonic() - began) / 60
+    print(f"{count} seeds, {len(failed)} failed, {count / minutes:.0f} a minute")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
