@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams import telemetry
 from streams.detect import APP_ID
-from streams.detect.detector import Detector
+from streams.detect.detector import INCARNATION_BITS, Detector
 from streams.detect.link.snapshot import load, save
 from streams.detect.link.tracker import Output
 from streams.detect.rule.definition import Rule
@@ -26,10 +26,12 @@ from streams.detect.rule.rules import Rules
 from streams.detect.rules_reader import RulesReader
 from streams.kafka.connection import kafka_connection
 from streams.kafka.publish import partitions_of
+from streams.kafka.read import RereadError, open_reader, read_range
 from streams.kafka.topics import Topics
+from streams.model import events
 from streams.model.canonical import encode
 from streams.model.measurement import Measurement
-from streams.model.settings import DetectSettings
+from streams.model.settings import DetectSettings, MeasureSettings
 from streams.servers.scratch import scratch_dir
 
 SAVE_EVERY_SECONDS: Final = 10.0
@@ -63,6 +65,10 @@ class Follower:
         """Wait until the broker has acknowledged everything sent so far."""
         sent, self.sent = self.sent, []
         await asyncio.gather(*sent)
+
+
+class UnbelievableError(ValueError):
+    """A measurement that `measure` cannot have sent; the message says why."""
 
 
 class Detect:
@@ -112,7 +118,8 @@ class Detect:
             await self._catch_up(follower, partition, position)
         follower.unacknowledged.append(event)
         if position == follower.next_position:  # else it was delivered, and applied, before
-            await self._apply(follower, event.value, partition, position)
+            logged_ms = _logged_ms(event.message)
+            await self._apply(follower, event.value, partition, position, logged_ms)
         now = time.monotonic()
         due = now - follower.saved_at >= SAVE_EVERY_SECONDS
         if due or len(follower.unacknowledged) >= MOST_UNSAVED:
@@ -126,21 +133,26 @@ class Detect:
         own. And Faust passes over records: those it had fetched and not yet handed on when a rebalance came.
         """
         source = TopicPartition(self._topics.measurements, partition)
-        async with AIOKafkaConsumer(auto_offset_reset="earliest", **self._connection) as reader:
-            reader.assign([source])
-            reader.seek(source, follower.next_position)
-            while await reader.position(source) < position:
-                for records in (await reader.getmany(timeout_ms=1000)).values():
+        try:
+            async with open_reader(self._connection) as reader:
+                async for records in read_range(reader, source, follower.next_position, position):
                     for record in records:
-                        if record.offset < position:
-                            await self._apply(follower, record.value, partition, record.offset)
+                        where = partition, record.offset, record.timestamp
+                        await self._apply(follower, record.value, *where)
+        except RereadError:  # what is missing of the sources shows in the ranges that follow
+            lost = source.topic, partition, follower.next_position, position
+            telemetry.emit(telemetry.RecordsLost(*lost))
+        follower.next_position = position
 
-    async def _apply(self, follower: Follower, value: bytes, partition: int, position: int) -> None:
-        """Apply one measurement and publish what it makes known; set aside what is no measurement."""
+    async def _apply(
+        self, follower: Follower, value: bytes | None, partition: int, position: int, logged_ms: int
+    ) -> None:
+        """Apply one measurement and publish what it makes known; set aside what cannot be one."""
         follower.next_position, said = position + 1, position < follower.published_until
         try:
-            measurement = _decoder.decode(value)
-        except msgspec.DecodeError as error:
+            measurement = _decoder.decode(value or b"")
+            await self._check(follower, measurement, logged_ms)
+        except (msgspec.DecodeError, RecursionError, UnbelievableError) as error:
             if not said:
                 where = self._topics.measurements, partition, position
                 telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, str(error)))
@@ -155,9 +167,30 @@ class Detect:
             telemetry.emit(telemetry.MeasurementDuplicate(source))
             return
         telemetry.emit(telemetry.MeasurementApplied(source, measurement.watermark_ms))
+        if (gap := applied.gap) is not None:
+            telemetry.emit(telemetry.SourceGap(*gap))
         await self._publish(follower, applied.output)
         if follower.detector.clock_ms > clock_ms:
             self._tell_states(follower.detector, clock_ms)
+
+    async def _check(self, follower: Follower, measurement: Measurement, logged_ms: int) -> None:
+        """Raise `UnbelievableError` for a measurement that `measure` cannot have sent.
+
+        Its watermark cannot be ahead of the broker's time by more than an event's time may be, and its
+        source must be a partition that the broker has: one may have been added since the start.
+        """
+        source, detector = measurement.source, follower.detector
+        if source.topic not in {events.LOOKUPS, events.SUBMISSIONS}:
+            raise UnbelievableError(f"measurements of {source.topic!r} do not exist")
+        if not 0 <= source.first_offset < source.next_offset < 1 << INCARNATION_BITS:
+            raise UnbelievableError("a range must hold something, and offsets are below 2^50")
+        if measurement.watermark_ms > logged_ms + MeasureSettings().max_clock_skew_ms:
+            raise UnbelievableError("the watermark is ahead of the broker's time")
+        if source.topic == events.LOOKUPS and source.partition not in detector.partitions:
+            present = await partitions_of(self._connection, self._topics.lookups)
+            if not 0 <= source.partition < present:
+                raise UnbelievableError(f"{source.topic} has no partition {source.partition}")
+            detector.partitions |= set(range(present))
 
     async def _publish(self, follower: Follower, made_known: dict[str, Output]) -> None:
         for link, output in made_known.items():
@@ -263,6 +296,12 @@ class Detect:
                 telemetry.emit(telemetry.LinkReleased(link))
         for follower in self._followers.values():
             follower.unacknowledged.clear()  # all that is not committed is delivered again
+
+
+def _logged_ms(message: Any) -> int:
+    """Return the broker's time of a message, which Faust gives in seconds."""
+    logged_ms: int = round(message.timestamp * 1000)
+    return logged_ms
 
 
 def make_app(

@@ -26,6 +26,8 @@ STEP_MS: Final = 600_000
 """Steps of a clock that need not hurry; they divide the above: nothing is forgotten at another time."""
 LOOSE_MINUTES: Final = 5_000
 """How many minutes of all links are kept unpacked where no state is saved: of busy links some 100 MB."""
+INCARNATION_BITS: Final = 50
+OFFSET_MASK: Final = (1 << INCARNATION_BITS) - 1
 _NONE: Final[frozenset[str]] = frozenset()
 
 
@@ -37,7 +39,8 @@ class Cuts(Struct):
 
     def add(self, watermark_ms: int, source: Source) -> None:
         """Add the next cut; one that is known already changes nothing."""
-        if not self.sources or source.first_offset > self.sources[-1].first_offset:
+        last = self.sources[-1] if self.sources else None
+        if last is None or reach(source, source.first_offset) > reach(last, last.first_offset):
             self.watermarks.append(watermark_ms)
             self.sources.append(source)
 
@@ -48,8 +51,11 @@ class Cuts(Struct):
         cuts = self.sources[first : last + 1]
         if not cuts:
             return None
+        incarnation = cuts[-1].incarnation  # of an earlier one nothing can be read any more
+        cuts = [cut for cut in cuts if cut.incarnation == incarnation]
         digest = combine(cut.digest for cut in cuts)
-        return Source(cuts[0].topic, cuts[0].partition, cuts[0].first_offset, cuts[-1].next_offset, digest)
+        begin, end = cuts[0], cuts[-1]
+        return Source(begin.topic, begin.partition, begin.first_offset, end.next_offset, digest, incarnation)
 
     def prune(self, before_ms: int) -> None:
         """Forget the cuts whose watermark stayed before ``before_ms``."""
@@ -62,11 +68,36 @@ def source_key(source: Source) -> str:
     return f"{source.topic}/{source.partition}"
 
 
+def reach(source: Source, offset: int) -> int:
+    """Return an offset of a source as a number that grows over all of its incarnations.
+
+    >>> reach(Source("t", 0, 5, 9, ""), 9), reach(Source("t", 0, 5, 9, "", 1), 9) > 9
+    (9, True)
+    """
+    return source.incarnation << INCARNATION_BITS | offset
+
+
+class Gap(NamedTuple):
+    """Records of a source that are missing: the time ``[start_ms, end_ms)`` that they cover is unknown.
+
+    ``reason`` is ``missing`` (the range before was never measured), ``overlap`` (a range that is partly
+    applied already, as after a rebuild from a log without its head), ``began_again`` (the log is another
+    one), or what `Measurement.incomplete` says.
+    """
+
+    reason: str
+    source: Source
+    expected_offset: int
+    start_ms: int
+    end_ms: int
+
+
 class Applied(NamedTuple):
     """What applying a measurement did: ``fresh`` False for one that was known."""
 
     fresh: bool
     output: dict[str, Output]
+    gap: Gap | None = None
 
 
 class Detector:
@@ -96,13 +127,16 @@ class Detector:
         self._outages_only = outages_only
         self.trackers: dict[str, LinkTracker] = {}
         self.clock_ms = NOT_YET
-        self.watermarks: dict[int, int] = dict.fromkeys(partitions, NOT_YET)
+        self.partitions = set(partitions)
+        self.watermarks: dict[int, int] = dict.fromkeys(self.partitions, NOT_YET)
         self.applied: dict[str, int] = {}
         self.cuts: dict[int, Cuts] = {}
         self.resume_at: dict[str, int] = {}
         self.forget_every_ms = FORGET_EVERY_MS
         """How often what is old is forgotten, which changes nothing that is found."""
         self._forgot_ms = NOT_YET
+        self._gaps: list[Gap] = []
+        """Gaps that the clock has not passed yet: they count for links that are heard of later as well."""
         self._wake: list[tuple[int, str]] = []
         self._wake_at: dict[str, int] = {}
 
@@ -114,23 +148,60 @@ class Detector:
         """
         source = measurement.source
         key = source_key(source)
-        if source.first_offset < self.applied.get(key, 0):
+        applied, until = self.applied.get(key), reach(source, source.next_offset)
+        if applied is not None and until <= applied:
             return Applied(fresh=False, output={})
-        self.applied[key] = source.next_offset
+        self.applied[key] = until
         if source.topic != events.LOOKUPS:
             return Applied(fresh=True, output={})
+        gap = self._gap_before(measurement, applied)
         ahead = _NONE
         if position is not None and self.resume_at:
             ahead = frozenset(link for link, resume_at in self.resume_at.items() if resume_at > position)
             self.resume_at = {link: self.resume_at[link] for link in ahead}
-        self._take_in(measurement, ahead)
+        if gap is not None:
+            self._miss(gap, ahead)
+        if gap is None or gap.reason != "overlap":
+            self._take_in(measurement, ahead)
         partition, watermark_ms = source.partition, measurement.watermark_ms
         cuts = self.cuts.get(partition)
         if cuts is None:
             cuts = self.cuts[partition] = Cuts()
         cuts.add(watermark_ms, source)
         self.watermarks[partition] = watermark_ms
-        return Applied(fresh=True, output=self._advance(ahead, self._step_ms))
+        return Applied(fresh=True, output=self._advance(ahead, self._step_ms), gap=gap)
+
+    def _gap_before(self, measurement: Measurement, applied: int | None) -> Gap | None:
+        """Return what is missing between the last range applied of a source and this one, if anything is.
+
+        It lies between the watermarks of the two. That a range follows its predecessor is checked wherever
+        one was applied before.
+        """
+        source, first = measurement.source, reach(measurement.source, measurement.source.first_offset)
+        if applied is not None and first != applied:
+            if first < applied:
+                reason = "overlap"
+            else:
+                reason = (
+                    "missing" if first >> INCARNATION_BITS == applied >> INCARNATION_BITS else "began_again"
+                )
+        elif measurement.incomplete:
+            reason = measurement.incomplete
+        else:
+            return None
+        watermark_ms = measurement.watermark_ms
+        before_ms = self.watermarks.get(source.partition, NOT_YET)
+        start_ms = watermark_ms - self.settings.slot_ms if before_ms == NOT_YET else before_ms
+        start_ms = max(min(start_ms, watermark_ms), self.clock_ms)
+        end_ms = max(watermark_ms, start_ms) + self.settings.out_of_orderness_ms
+        return Gap(reason, source, (applied or 0) & OFFSET_MASK, start_ms, end_ms)
+
+    def _miss(self, gap: Gap, ahead: Container[str]) -> None:
+        """Count the time of a gap as unknown for every link: records of any of them may be missing."""
+        self._gaps = [known for known in self._gaps if known.end_ms > self.clock_ms] + [gap]
+        for link, tracker in self.trackers.items():
+            if link not in ahead:
+                tracker.windows.sight.miss(gap.start_ms, gap.end_ms)
 
     def catch_up(self) -> dict[str, Output]:
         """Move the clock as far as what was applied allows; return what the links have to publish."""
@@ -190,6 +261,8 @@ class Detector:
             tracker = LinkTracker(link, self.rules.of(link), self.settings, self._evidence)
             tracker.windows.wanted = not self._outages_only
             self.trackers[link] = tracker
+            for gap in self._gaps:
+                tracker.windows.sight.miss(gap.start_ms, gap.end_ms)
             if self._unhurried:
                 self._share_room()
         return tracker

@@ -37,6 +37,7 @@ from streams.telemetry.detecting import (
     OutagePublished,
     RuleLearned,
     SlotFinalised,
+    SourceGap,
     WindowPublished,
 )
 from streams.telemetry.edges import (
@@ -93,6 +94,7 @@ __all__ = [
     "RuleLearned",
     "SharedIncidents",
     "SlotFinalised",
+    "SourceGap",
     "StageBlocked",
     "StageFailed",
     "StageMoved",

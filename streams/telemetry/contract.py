@@ -226,6 +226,10 @@ INCIDENT_LINK: Final = Metric(
     "1 for each link of an open incident of several links: their outages began together.",
     ("record",),
 )  # fmt: skip
+SOURCE_GAPS: Final = Metric(
+    "portallink_source_gaps_total", "counter", "gaps", ("partition", "reason"),
+    "Stretches of a source of which records are missing; the time each covers counts as unknown.", DETECT,
+)  # fmt: skip
 
 LEDGER_ROWS: Final = Metric(
     "portallink_ledger_rows_total", "counter", "rows", ("table",),

@@ -28,6 +28,7 @@ from streams.telemetry.contract import (
     OUTAGES,
     RECORDS,
     RECORDS_SENT,
+    SOURCE_GAPS,
     WATERMARK_LAG,
     WINDOWS,
 )
@@ -134,6 +135,38 @@ class MeasurementApplied:
         store.add(RECORDS, (stage, "applied"))
         label = partition_label(self.source.topic, self.source.partition)
         store.set(WATERMARK_LAG, (stage, label), self.watermark_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGap:
+    """Records of a source are missing: the time ``[start_ms, end_ms)`` that they cover is unknown.
+
+    ``source`` is the range that came where ``expected_offset`` should have been next.
+    """
+
+    name: ClassVar[str] = "source_gap"
+    level: ClassVar[Level] = "error"
+    reason: str
+    source: Source
+    expected_offset: int
+    start_ms: int
+    end_ms: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return what is missing and the time it covers."""
+        return {
+            "reason": self.reason,
+            "source": partition_label(self.source.topic, self.source.partition),
+            "expected_offset": self.expected_offset,
+            "first_offset": self.source.first_offset,
+            "start_ms": self.start_ms,
+            "end_ms": self.end_ms,
+        }
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Count the gap."""
+        label = partition_label(self.source.topic, self.source.partition)
+        store.add(SOURCE_GAPS, (label, self.reason))
 
 
 @dataclass(frozen=True, slots=True)

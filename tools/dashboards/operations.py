@@ -204,6 +204,12 @@ PIPELINE = Board(
                 description="Sources found made again, or with their end cut off.",
             ),
             _events(
+                "portallink_source_gaps_total",
+                "reason",
+                title="Gaps in the sources",
+                description="Stretches of which records are missing; the time each covers is unknown.",
+            ),
+            _events(
                 "portallink_measurements_incomplete_total",
                 "partition",
                 title="Incomplete measurements",

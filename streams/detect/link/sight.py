@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from streams.model.intervals import Intervals
+from streams.model.intervals import Intervals, difference, intersection, union
 
 GRACE_MS: Final = 10_000
 """Heartbeats may come this much later than promised before we call ourselves blind."""
@@ -22,6 +22,12 @@ class Sight(Struct, array_like=True):
     first_heard_ms: int = NEVER
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    """Spans of which records are missing, ascending and apart: they are unknown, whatever was seen."""
+
+    def miss(self, start_ms: int, end_ms: int) -> None:
+        """Note that records of a span are missing."""
+        self.gaps = union([*self.gaps, (start_ms, end_ms)])
 
     def add(self, start_ms: int, end_ms: int) -> None:
         """Add a span, joining it with those it touches within the grace."""
@@ -47,6 +53,11 @@ class Sight(Struct, array_like=True):
         >>> sight.within(90_000, 200_000)
         [(90000, 111000)]
         """
+        if self.gaps and (missing := intersection(self.gaps, [(start_ms, end_ms)])):
+            return difference(self._heard(start_ms, end_ms), missing)
+        return self._heard(start_ms, end_ms)
+
+    def _heard(self, start_ms: int, end_ms: int) -> Intervals:
         if end_ms <= self.first_heard_ms:
             return [(start_ms, end_ms)]
         at = bisect_right(self.ends, start_ms)
@@ -63,6 +74,8 @@ class Sight(Struct, array_like=True):
 
     def covers_all(self, start_ms: int, end_ms: int) -> bool:
         """Say whether the observer was alive, as far as is known, throughout ``[start_ms, end_ms)``."""
+        if self.gaps and intersection(self.gaps, [(start_ms, end_ms)]):
+            return False
         if end_ms <= self.first_heard_ms:
             return True
         if self.starts and self.starts[-1] <= start_ms:
@@ -78,3 +91,4 @@ class Sight(Struct, array_like=True):
         gone = bisect_right(self.ends, before_ms)
         if gone:
             del self.starts[:gone], self.ends[:gone]
+        self.gaps = [gap for gap in self.gaps if gap[1] > before_ms]

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from streams.detect.detector import Cuts, Detector, source_key
+from streams.detect.detector import Cuts, Detector, reach, source_key
 from streams.detect.link.habits import Past
 from streams.detect.link.minute import Decided, Minute
 from streams.detect.link.publication import Remains
@@ -105,7 +105,7 @@ def save(detector: Detector, position: int) -> dict[str, bytes]:
             chunk = chunks.setdefault(watermark_ms // CHUNK_MS, CutsState(partition, [], [], until))
             chunk.watermarks.append(watermark_ms)
             chunk.sources.append(source)
-            until = source.next_offset
+            until = reach(source, source.next_offset)
         for number, chunk in chunks.items():
             saved[f"cuts:{partition}:{number}"] = _encoder.encode(chunk)
     for link, tracker in detector.trackers.items():
@@ -127,14 +127,17 @@ def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
     least = min(states, key=lambda state: state.position)
     chunks = [_cuts_decoder.decode(data) for key, data in saved.items() if key.startswith("cuts:")]
     known: dict[int, Cuts] = {}
-    for chunk in sorted(chunks, key=lambda chunk: (chunk.partition, chunk.sources[0].first_offset)):
+    for chunk in sorted(
+        chunks, key=lambda chunk: (chunk.partition, reach(chunk.sources[0], chunk.sources[0].first_offset))
+    ):
         cuts = known.setdefault(chunk.partition, Cuts())
-        if cuts.sources and cuts.sources[-1].next_offset != chunk.follows:
+        if cuts.sources and reach(last := cuts.sources[-1], last.next_offset) != chunk.follows:
             return None
         for watermark_ms, source in zip(chunk.watermarks, chunk.sources, strict=True):
             cuts.add(watermark_ms, source)
     for cuts in known.values():
-        if cuts.sources[-1].next_offset < least.applied.get(source_key(cuts.sources[-1]), 0):
+        last = cuts.sources[-1]
+        if reach(last, last.next_offset) < least.applied.get(source_key(last), 0):
             return None
     detector.cuts |= known
     detector.applied, detector.clock_ms = least.applied, least.clock_ms

@@ -22,7 +22,7 @@ from streams.detect.link.sight import GRACE_MS, Sight
 from streams.detect.rule.expected import Expected
 from streams.detect.rule.normal import BLOCK_MS
 from streams.detect.rule.rules import LinkRules
-from streams.model.intervals import Intervals, clip, intersection, length_ms, union
+from streams.model.intervals import Intervals, clip, difference, intersection, length_ms, union
 from streams.model.measurement import Histogram, LinkSlot
 from streams.model.outage import Kind, LinkStateName, Window
 from streams.model.settings import DetectSettings
@@ -221,7 +221,8 @@ class Windows:
                 vouched.append((at, until_ms))
         seen = self.sight.within(start_ms, end_ms)
         slots = [(at, at + slot_ms) for at in vouching]
-        return clip(union([*intersection(vouched, seen), *slots]), start_ms, end_ms)
+        known = clip(union([*intersection(vouched, seen), *slots]), start_ms, end_ms)
+        return difference(known, self.sight.gaps)
 
     def _knows_all(self, start_ms: int, end_ms: int) -> bool:
         """Say whether the observer was alive and evidence held all the time: `known`'s usual case."""
