@@ -82,6 +82,11 @@ COMMANDS = {
         "Compare two results by meaning: outages gained, lost, moved.",
     ),
     "query": Command("query:query", REPLAY, "Ask captured logs and results."),
+    "doctor": Command(
+        "doctor:doctor",
+        CHECK,
+        "Say what is wrong with events, by kind and example: what is refused, and what misleads.",
+    ),
     "golden": Command(
         "golden:app",
         REPLAY,

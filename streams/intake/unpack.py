@@ -77,7 +77,7 @@ class _Gzip:
         return self._stream.unused_data
 
     def outputs(self, chunk: bytes) -> Iterator[bytes]:
-        while chunk:
+        while chunk and not self._stream.eof:  # what stands behind the end is `unused_data`
             yield self._stream.decompress(chunk, OUTPUT_BYTES)
             chunk = self._stream.unconsumed_tail
 

@@ -146,17 +146,12 @@ class Analysis:
             for topic, _, letter in self.dead_letters
             if topic == events.LOOKUPS
         )
-        unread = self.pending - self.pending_dead_letters
-        if refused and not unread:
-            (reason, detail), count = refused.most_common(1)[0]
-            hint = HINTS.get((reason, detail)) or HINTS.get((reason, ""), "")
-            return (
-                f"all {refused.total():,} records of {events.LOOKUPS} are dead letters, {count:,} for "
-                f"this reason: {reason}: {detail}{hint}"
-            )
+        # The first event that is accepted closes a slot, so where none was, each was refused.
+        (reason, detail), count = refused.most_common(1)[0]
+        hint = HINTS.get((reason, detail)) or HINTS.get((reason, ""), "")
         return (
-            f"no slot was closed by the {unread:,} records that can be read: the log must reach 10 s beyond "
-            "an outcome, as the heartbeats of an observer do"
+            f"all {refused.total():,} records of {events.LOOKUPS} are dead letters, {count:,} for "
+            f"this reason: {reason}: {detail}{hint}"
         )
 
     def final(self) -> list[Outage]:

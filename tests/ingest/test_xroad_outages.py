@@ -116,6 +116,42 @@ def test_refusals_and_wrong_requests_are_no_outage(tmp_path):
     assert analysis.outages == []
 
 
+NOT_THE_LINKS = {
+    "cancelled": {"faultCode": "Server.ClientProxy.IOError", "statusCode": 200},
+    "denied": {"faultCode": "Server.ClientProxy.SslAuthenticationFailed", "requestOutTs": None},
+}
+
+
+@pytest.mark.parametrize("outcome", NOT_THE_LINKS)
+def test_what_the_consumer_did_is_no_outage(tmp_path, outcome):
+    """Three minutes of calls that failed by the consumer's doing are counted as such, and are no outage."""
+    random = Random(11)
+    records, _ = traffic(T0, T0 + 30 * MINUTE_MS, 1_000, random)
+    fault = {"succeeded": False, "statusCode": None, "responseInTs": None} | NOT_THE_LINKS[outcome]
+    if outcome == "cancelled":
+        del fault["responseInTs"]
+    for at_ms in range(T0 + 10 * MINUTE_MS, T0 + 13 * MINUTE_MS, 250):
+        records.append(client(at_ms, request_id(random), **fault))
+    figures, analysis = ingest(tmp_path, [records])
+    assert figures["outcomes"][outcome] == 720
+    assert analysis.outages == []
+    assert sum(window.outcomes.get(outcome, 0) for window in analysis.windows) == 720
+    attempts = sum(window.attempts for window in analysis.windows)
+    assert attempts == figures["outcomes"]["ok"] + (720 if outcome == "denied" else 0)
+
+
+def test_announced_maintenance_is_the_providers(tmp_path):
+    """A gateway in announced maintenance is down by the provider's doing, never by the line's."""
+    random = Random(12)
+    records, _ = traffic(T0, T0 + 30 * MINUTE_MS, 1_000, random)
+    fault = {"succeeded": False, "statusCode": None, "responseInTs": None, "requestOutTs": None}
+    for at_ms in range(T0 + 30 * MINUTE_MS, T0 + 33 * MINUTE_MS, 500):
+        code = {"faultCode": "Server.ClientProxy.MaintenanceMode"}
+        records.append(client(at_ms, request_id(random), **fault, **code))
+    _, analysis = ingest(tmp_path, [records])
+    assert [outage.fault_domain for outage in analysis.final()] == ["provider"]
+
+
 def test_faults_of_the_provider_blame_the_provider(tmp_path):
     """A provider whose service fails is down by its own fault, also as the consumer sees it."""
     random = Random(9)

@@ -34,6 +34,50 @@ def test_fault_code_tells_whose_fault(code, outcome, domain):
         assert fault_domain_of(outcome) == domain
 
 
+AT_ONCE = {"requestOutTs": None, "responseInTs": None, "statusCode": None}
+UNANSWERED = {"responseInTs": None, "statusCode": None}
+BLAME = [
+    # the provider's gateway in announced maintenance: in the spelling of X-Road 7.7, and of 8
+    ("Server.ClientProxy.MaintenanceMode", "", AT_ONCE, "provider_error"),
+    ("server.clientproxy.maintenance_mode", "", AT_ONCE, "provider_error"),
+    # the consumer's own certificate, told by its text or because nothing was sent
+    ("Server.ClientProxy.SslAuthenticationFailed", "Client (SUBSYSTEM:VN/GOV/H29) has none", {}, "denied"),
+    ("Server.ClientProxy.SslAuthenticationFailed", "", AT_ONCE, "denied"),
+    ("server.clientproxy.ssl_authentication_failed", "", AT_ONCE, "denied"),
+    # the certificate of the other gateway
+    ("Server.ClientProxy.SslAuthenticationFailed", "the provider's has none", UNANSWERED, "tls_error"),
+    # a consumer that is not registered, and a provider that is not
+    ("Server.ClientProxy.UnknownMember", "Client 'SUBSYSTEM:VN/GOV/H29' is not here", AT_ONCE, "denied"),
+    ("Server.ClientProxy.InternalError", "Client 'SUBSYSTEM:VN/GOV/H29' is not here", AT_ONCE, "denied"),
+    ("Server.ClientProxy.UnknownMember", "no address of the provider is known", AT_ONCE, "provider_error"),
+    ("Server.ServerProxy.UnknownMember", "Client 'SUBSYSTEM:VN/GOV/G01' is not here", {}, "provider_error"),
+    # a consumer that hung up, once its answer was there
+    ("Server.ClientProxy.IOError", "", {"statusCode": 200}, "cancelled"),
+    ("Server.ClientProxy.NetworkError", "", {"statusCode": 404}, "cancelled"),
+    ("Server.ClientProxy.IOError", "Broken pipe", {"statusCode": None}, "cancelled"),
+    # a line that broke off before, or while, the answer came
+    ("Server.ClientProxy.IOError", "Broken pipe", UNANSWERED, "reset"),
+    ("Server.ClientProxy.IOError", "", {"statusCode": None}, "reset"),
+    # a name that is not resolved: of the provider's gateway, and of the system behind it
+    ("Server.ClientProxy.UnknownHost", "", UNANSWERED, "unreachable"),
+    ("Server.ClientProxy.NetworkError", "name or service not known", UNANSWERED, "unreachable"),
+    ("Server.ServerProxy.ServiceFailed.UnknownHost", "", {}, "provider_error"),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "rest", "outcome"), BLAME)
+def test_where_a_code_leaves_two_parties_the_rest_of_the_record_tells(code, text, rest, outcome):
+    """Each fault is blamed on whose it was, by code, text and how far the call had come."""
+    record = parsed(client(succeeded=False, faultCode=code, faultString=text, **rest))
+    assert record.outcome() == outcome
+
+
+def test_a_client_that_went_away_is_nobodys_fault():
+    """What was cancelled counts against nobody, by X-Road's codes and by nginx's status."""
+    assert fault_domain_of("cancelled") is None
+    assert parsed(client(statusCode=499, succeeded=False)).outcome() == "cancelled"
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [

@@ -10,7 +10,7 @@ LAYERS = (
     {"kafka"},
     {"logs"},
     {"detect", "ingest", "ledger", "measure", "score", "simulate"},
-    {"record", "replay"},
+    {"doctor", "record", "replay"},
     {"serve", "watch"},
     {"bench", "demo"},
     {"cli"},
@@ -21,6 +21,7 @@ WORLD = {"cli", "servers", "telemetry", "kafka", "logs", "demo", "bench", "resou
 
 # What else than the vocabulary a room's pure files may import, and why.
 MAY_IMPORT = {
+    "doctor": {"measure"},  # what is refused is what the meter refuses
     "ingest": {"intake"},  # records are read through the shared input layer
     "replay": {"measure", "detect"},  # the same pure pipeline, over a log file
     "serve": {"ledger"},  # answers are read from the ledger

@@ -39,7 +39,10 @@ def text_of(value: Scalar) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = value.strip() if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else str(value)
+    if not text.isprintable():  # control characters are refused in names
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    text = text.strip()
     return "" if text.lower() in NOTHING else text
 
 

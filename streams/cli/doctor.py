@@ -1,0 +1,99 @@
+"""`portallink doctor`: what is wrong with events, by kind and example, before they go live."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from aiokafka.errors import KafkaError
+
+from streams.cli.outcome import FAILED, fail, notes, print_json, refuse, results, say, styled
+from streams.doctor.examine import Doctor, examine
+from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.logs.capture import CaptureError, Wish, capture
+from streams.logs.file import LogFileError
+from streams.logs.read import read_log
+from streams.measure.decode import DECODERS
+from streams.model.record import Record
+
+COLOURS = {"error": "red", "warning": "yellow"}
+
+
+def doctor(
+    of: Annotated[
+        str, typer.Argument(metavar="FILE|TOPIC", help="A log file in any form, or a topic of the broker.")
+    ],
+    *,
+    as_topic: Annotated[
+        str | None,
+        typer.Option("--as", help="Examine its records as those of this topic, whatever theirs is called."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Say what is wrong with events, by kind and example: what is refused, and what misleads.
+
+    Looked at are heartbeats, keys, pairs, clocks, repeats, unknown fields, and personal identifiers where
+    none belong. A topic is read as far as it goes now. Exit code 0: nothing, or warnings; 1: errors.
+    """
+    if as_topic is not None and as_topic not in DECODERS:
+        refuse(f"--as is one of {', '.join(DECODERS)}")
+    try:
+        seen = _of_file(Path(of), as_topic) if Path(of).exists() else _of_topic(of, as_topic)
+    except LogFileError as error:
+        refuse(error)
+    _print(of, seen, as_json=as_json)
+
+
+def _named(records: Iterator[Record], as_topic: str | None) -> Iterator[Record]:
+    return records if as_topic is None else (record._replace(topic=as_topic) for record in records)
+
+
+def _of_file(path: Path, as_topic: str | None) -> Doctor:
+    return examine(_named(read_log(path), as_topic))
+
+
+def _of_topic(topic: str, as_topic: str | None) -> Doctor:
+    try:
+        connection = kafka_connection()
+    except ConnectionSettingsError as error:
+        refuse(f"{topic} is no file, and no topic can be read: {error}")
+    with tempfile.TemporaryDirectory(prefix="portallink-doctor-") as folder:
+        path = Path(folder) / "log"
+        try:
+            with notes.status(f"reading topic {topic}"):
+                asyncio.run(capture(path, connection, [Wish(topic)]))
+        except (CaptureError, KafkaError) as error:
+            fail(f"topic {topic}: {error}")
+        declared = next((name for name in DECODERS if topic == name or topic.startswith(f"{name}-")), None)
+        return examine(_named(read_log(path), as_topic or declared))
+
+
+def _print(of: str, seen: Doctor, *, as_json: bool) -> None:
+    events = sum(count for topic, count in seen.records.items() if topic in DECODERS)
+    if not events:
+        topics = ", ".join(seen.records) or "no records"
+        refuse(f"{of}: nothing to examine: {topics}; events are of {' and '.join(DECODERS)} (see --as)")
+    found = seen.findings()
+    if as_json:
+        print_json(
+            {
+                "records": dict(seen.records),
+                "types": dict(seen.types),
+                "findings": msgspec.to_builtins(found),
+            }
+        )
+    else:
+        say(f"{events:,} records: " + ", ".join(f"{name} {count:,}" for name, count in seen.types.items()))
+        for finding in found:
+            results.print()
+            share = f"{finding.count:,} of {finding.of:,}"
+            say(styled(f"{finding.severity}: {finding.kind}", COLOURS[finding.severity]), f"({share})")
+            say(f"  first at {finding.example}")
+            say(f"  {finding.advice}")
+        if not found:
+            say("nothing wrong was found")
+    if any(finding.severity == "error" for finding in found):
+        raise typer.Exit(FAILED)
