@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -31,6 +31,7 @@ from streams.ledger.proof.proofs import proof_of
 from streams.ledger.read.lists import list_outages
 from streams.ledger.read.meant import Narrowing
 from streams.ledger.read.summary import summarise_links
+from streams.model.outage import Confined, Outage
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer, summary_rows
 from streams.serve.command import reproducing
 from streams.serve.report import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
@@ -58,6 +59,24 @@ def _narrowing(kind: str | None, min_seconds: float, *, retracted: bool) -> Narr
     if kind not in (None, "down", "degraded"):
         refuse(f"--kind {kind!r} is neither down nor degraded")
     return Narrowing(kind, round(min_seconds * 1000), retracted)
+
+
+def _kind_of(row: dict[str, Any]) -> str:
+    """Return what a list says of an outage's kind."""
+    if row["status"] == "retracted":
+        return "retracted"
+    return f"{row['kind']}, confined" if row["confined_to"] else str(row["kind"])
+
+
+def _confined(outage: Outage, to: Confined) -> str:
+    """Return what an outage is confined to, with the lookups inside and outside."""
+    named = (("service", to.services), ("agency", to.agencies))
+    names = [f"{kind} {', '.join(some)}" for kind, some in named if some]
+    outside = f"{outage.failures - to.failures} of {outage.attempts - to.attempts}"
+    return (
+        f"confined to {' and '.join(names)}: {to.failures} of {to.attempts} attempts failed there, "
+        f"{outside} elsewhere"
+    )
 
 
 @app.command(name="list")
@@ -107,7 +126,7 @@ def list_command(
             table.add_row(
                 row["outage_id"],
                 row["link"],
-                row["kind"] if row["status"] != "retracted" else "retracted",
+                _kind_of(row),
                 written_time(row["start_ms"], "en"),
                 written_time(row["end_ms"], "en") if row["end_ms"] is not None else "open",
                 written_length(row["counted_ms"], "en"),
@@ -195,6 +214,8 @@ def show(outage_id: str, *, ledger: LedgerAddress = None, as_json: AsJson = Fals
         f"  {written_time(last.start_ms, 'en')} to {written_time(last.end_ms, 'en')}, Asia/Ho_Chi_Minh"
     )
     results.print(f"  {last.failures} of {last.attempts} attempts failed; fault domain: {last.fault_domain}")
+    if last.confined_to is not None:
+        results.print(f"  {_confined(last, last.confined_to)}")
     results.print(f"  dossiers affected: {last.dossiers_affected} (standard error {last.dossiers_error:.1%})")
     results.print(f"  services: {', '.join(last.services)}")
     results.print(f"  agencies: {', '.join(last.agencies)}")

@@ -13,12 +13,26 @@ Reason = Literal["opened", "closed", "late", "normal"]
 LinkStateName = Literal["UNKNOWN", "UP", "DEGRADED", "DOWN"]
 
 
+class Confined(Struct, frozen=True):
+    """What an outage is confined to: services and agencies that fail wholly, others being well.
+
+    ``attempts`` and ``failures`` are those of their lookups; the rest of the outage's lie outside. A lookup
+    of a service and an agency that are both named counts twice.
+    """
+
+    services: list[str]
+    agencies: list[str]
+    attempts: int
+    failures: int
+
+
 class Outage(Struct, frozen=True):
     """One revision of one outage of one link, ``[start_ms, end_ms)`` in request time.
 
     ``start_ms`` is the first failing request, ``end_ms`` the first request that succeeds again (None
     while open). ``detected_at_ms`` is the event time at which the deciding slot closed; for a later
     revision ``start_ms`` and ``end_ms`` may move, ``detected_at_ms`` says when this revision was decided.
+    ``confined_to`` is None where the link as a whole is in trouble; a confined outage is always degraded.
     ``dossiers_affected`` is an estimate with relative standard error ``dossiers_error`` (0 where exact).
     It says what was observed. Exclusions are no part of it: the ledger applies them when it counts.
     """
@@ -43,6 +57,7 @@ class Outage(Struct, frozen=True):
     services: list[str] = field(default_factory=list)
     agencies: list[str] = field(default_factory=list)
     evidence: list[Source] = field(default_factory=list)
+    confined_to: Confined | None = None
 
 
 class Window(Struct, frozen=True):

@@ -98,7 +98,8 @@ class Explanation(Struct, frozen=True):
 
     def reasons(self) -> list[str]:
         """Return, a sentence each, why it opened, where its edges lie, and why it closed."""
-        return [sentence for step in self.steps for sentence in _sentences(step, self.outage)]
+        sentences = [sentence for step in self.steps for sentence in _sentences(step, self.outage)]
+        return [*sentences, *_confined(self.outage, self.rule)]
 
 
 def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanation:
@@ -238,6 +239,20 @@ def _step(
         verdict=decided.verdict.test if decided else None,
         edge_ms=decided.edge_ms if decided else None,
     )
+
+
+def _confined(outage: Outage, rule: Rule) -> list[str]:
+    """Return why an outage is confined, in words."""
+    to = outage.confined_to
+    if to is None:
+        return []
+    names = ", ".join([*to.services, *to.agencies])
+    others = f"{outage.failures - to.failures} of {outage.attempts - to.attempts}"
+    sentence = (
+        f"It is confined to {names}: {to.failures} of {to.attempts} lookups failed there, as where "
+        f"{rule.total_share:.0%} fail. Of the others {others} failed meanwhile, as is normal for the link."
+    )
+    return [sentence]
 
 
 def _sentences(step: Step, outage: Outage) -> list[str]:

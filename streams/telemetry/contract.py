@@ -188,7 +188,7 @@ LINK_STATE_CHANGES: Final = Metric(
 )  # fmt: skip
 LINK_OUTAGE_ACTIVE: Final = Metric(
     "portallink_link_outage_active", "gauge", "1", ("link", "kind"),
-    "1 while an outage of that kind is open on the link.", DETECT,
+    "1 while an outage of that kind is open on the link; one confined to a part of it is degraded.", DETECT,
 )  # fmt: skip
 LINK_OUTAGE_START: Final = Metric(
     "portallink_link_outage_start_timestamp_seconds", "gauge", "seconds", ("link",),

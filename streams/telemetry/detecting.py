@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from msgspec import to_builtins
+
 from streams.model.measurement import Source
 from streams.model.outage import LinkStateName, Outage, Window
 from streams.telemetry.common import partition_label
@@ -248,7 +250,7 @@ class OutagePublished:
         return "warning" if self.outage.revision == 1 else "info"
 
     def fields(self) -> Mapping[str, object]:
-        """Return the outage without its evidence, services and agencies, which the record itself holds."""
+        """Return the outage without its evidence and whom it hit, which the record itself holds."""
         outage = self.outage
         return {
             "outage_id": outage.outage_id,
@@ -264,6 +266,7 @@ class OutagePublished:
             "attempts": outage.attempts,
             "failures": outage.failures,
             "dossiers_affected": outage.dossiers_affected,
+            "confined_to": to_builtins(outage.confined_to),
         }
 
     def move(self, store: Store, stage: str, /) -> None:

@@ -60,6 +60,7 @@ class History:
         self.pack_after_ms = PACK_AFTER_MS
         """How old minutes are packed, which changes nothing but what they take in memory and in time."""
         self._resummed: set[int] = set()
+        self._rejudged: set[int] = set()
         self.watched: Callable[[int, int], bool] = lambda _start_ms, _end_ms: True
         """Says whether an observer was alive at any time of a span."""
 
@@ -156,6 +157,24 @@ class History:
                 settled = replace(decided, settled_ms=settled_ms)
                 minute.verdicts = [settled if one is decided else one for one in minute.verdicts]
         return pending
+
+    def take_rejudged(self) -> set[int]:
+        """Return, once, the minutes that were judged again."""
+        taken, self._rejudged = self._rejudged, set()
+        return taken
+
+    def first_minute_ms(self) -> int | None:
+        """Return the start of the first minute that is kept, None where there is none."""
+        return self._order[0] if self._order else None
+
+    def last_minute_ms(self) -> int | None:
+        """Return the start of the last minute, None where there is none."""
+        return self._order[-1] if self._order else None
+
+    def minute_before_ms(self, start_ms: int) -> int:
+        """Return the start of the minute kept before one, or that one's own where there is none."""
+        at = bisect_left(self._order, start_ms)
+        return self._order[at - 1] if at else start_ms
 
     def between(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, Minute]]:
         """Yield the minutes that overlap ``[from_ms, to_ms)`` with their starts, ascending."""
@@ -331,6 +350,7 @@ class History:
 
     def _judge_minute(self, start_ms: int) -> RuleState:
         """Judge one minute again and return the state after it."""
+        self._rejudged.add(start_ms)
         minute = self.minutes[start_ms]
         state, verdicts = minute.before, list[Decided]()
         for slot in minute.read():

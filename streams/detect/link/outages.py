@@ -1,6 +1,6 @@
 """What is published about a spell: its figures, whose fault it was, and its next revision."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from streams.detect.link.facts import add_counts
 from streams.detect.link.minute import MINUTE_MS, Minute, hash_limit
+from streams.detect.link.named import Named, suffering
 from streams.detect.link.spells import TroubleSpell
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.shares import is_down
 from streams.model.events import ANSWERED, CANCELLED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
-from streams.model.measurement import Asked, Histogram, LinkSlot, Part, Source
+from streams.model.measurement import Asked, Histogram, LinkSlot, Source
 from streams.model.outage import FaultDomain, Kind, Outage, Reason
 from streams.model.sketch import distinct_of_union, quantiles_ms
 
@@ -30,8 +31,7 @@ class Totals(Struct, array_like=True):
     provider_troubles: int = 0
     provider_refusals: int = 0
     provider_latency: Histogram = field(default_factory=dict)
-    services: set[str] = field(default_factory=set)
-    agencies: set[str] = field(default_factory=set)
+    named: Named = field(default_factory=Named)
     dossiers: set[int] = field(default_factory=set)
     dossier_limit: int | None = None
 
@@ -54,9 +54,9 @@ class Totals(Struct, array_like=True):
                 dossiers.update(key for key, count in slot.failed_dossiers.items() if count > 0)
         if hit:
             self._add_dossiers(dossiers, hash_limit(slots, minute.limit))
-            services, agencies = minute.parts()
-            self.services.update(suffering(services, start_ms - minute_ms, end_ms - minute_ms))
-            self.agencies.update(suffering(agencies, start_ms - minute_ms, end_ms - minute_ms))
+        services, agencies = minute.parts()
+        if services or agencies:
+            self.named.add(services, agencies, start_ms - minute_ms, end_ms - minute_ms)
         if start_ms < minute_ms + MINUTE_MS and minute_ms < end_ms:
             add_counts(self.provider_latency, minute.latencies()[1])
 
@@ -118,19 +118,6 @@ def within(asked: Asked, start_ms: int, end_ms: int) -> tuple[int, int]:
     return asked.ok if answered else 0, max(failed, 0)
 
 
-def suffering(parts: dict[str, Part], from_ms: int, to_ms: int) -> Iterator[str]:
-    """Yield the names with a failure asked in ``[from_ms, to_ms)`` after the start of their minute.
-
-    The earliest times of asking are known. Where more failed, the others lie between the last of these and
-    the end of the minute.
-    """
-    for name, part in parts.items():
-        times = part.first_failed
-        more = part.failed > len(times) and (not times or times[-1] < to_ms) and from_ms < MINUTE_MS
-        if part.failed > 0 and (more or any(from_ms <= ms < to_ms for ms in times)):
-            yield name
-
-
 def totals_of(
     minutes: Iterable[tuple[int, Minute]], start_ms: int, end_ms: int, carried: Totals | None = None
 ) -> Totals:
@@ -146,8 +133,7 @@ def _copy(totals: Totals) -> Totals:
     return replace(
         totals,
         provider_latency=dict(totals.provider_latency),
-        services=set(totals.services),
-        agencies=set(totals.agencies),
+        named=totals.named.copy(),
         dossiers=set(totals.dossiers),
     )
 
@@ -195,7 +181,7 @@ def kind_of(spell: TroubleSpell, totals: Totals) -> Kind:
     half of what was seen, so they are left out.
     """
     edges = 1 if spell.end_ms is None else 2
-    if spell.slow:
+    if spell.slow or spell.confined:
         return "degraded"
     if 0 < totals.failures == totals.attempts:
         return "down"
@@ -211,7 +197,7 @@ def draft(
     decided_ms: int,
 ) -> Outage:
     """Return what there is to say of a spell, as a first revision without evidence."""
-    kind = kind_of(spell, totals)
+    kind, named = kind_of(spell, totals), totals.named
     limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
     dossiers, error = distinct_of_union(totals.dossiers, limits)
     return Outage(
@@ -232,8 +218,9 @@ def draft(
         dossiers_affected=dossiers,
         dossiers_error=error,
         changes=spell.changes,
-        services=sorted(totals.services),
-        agencies=sorted(totals.agencies),
+        services=spell.services or suffering(named.services, down=kind == "down"),
+        agencies=spell.agencies or suffering(named.agencies, down=kind == "down"),
+        confined_to=named.confined(spell.services, spell.agencies) if spell.confined else None,
     )
 
 
@@ -255,12 +242,17 @@ def says_the_same(one: Outage, other: Outage) -> bool:
 
 def alike(one: Outage, other: Outage) -> bool:
     """Say whether two open revisions differ in running figures only."""
-    return (one.kind, one.start_ms, one.changes, one.fault_domain) == (
-        other.kind,
-        other.start_ms,
-        other.changes,
-        other.fault_domain,
-    )
+    return _told(one) == _told(other)
+
+
+def _told(outage: Outage) -> tuple[object, ...]:
+    return outage.kind, outage.start_ms, outage.changes, outage.fault_domain, names_of(outage)
+
+
+def names_of(outage: Outage) -> tuple[list[str], list[str]]:
+    """Return the services and the agencies that an outage is confined to."""
+    confined = outage.confined_to
+    return ([], []) if confined is None else (confined.services, confined.agencies)
 
 
 def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: list[Source]) -> Outage:

@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from streams.detect.link.composing import composed
 from streams.detect.link.history import History
+from streams.detect.link.local import Locals
 from streams.detect.link.minute import MINUTE_MS, Decided, Minute
 from streams.detect.link.outages import (
     Totals,
     alike,
     draft,
     matched,
+    names_of,
     next_revision,
     retraction,
     says_the_same,
@@ -60,6 +63,8 @@ class Publication:
         self._evidence_of = evidence_of
         self.published: dict[str, Outage] = {}
         """The last revision of each outage that facts may still revise, by id."""
+        self.locals = Locals()
+        """The services and agencies that fail wholly."""
         self.settled: list[TroubleSpell] = []
         """The spells of the verdicts that are final, as far as they are remembered."""
         self.spells: list[TroubleSpell] = []
@@ -83,7 +88,11 @@ class Publication:
             self.due.pop(0)
         for settles_ms in self.history.settle(now_ms):
             self._look_again_at(settles_ms)
-        self.spells = spells_of(self.history.unsettled, self.rules, self.settled)
+        self.spells = composed(
+            spells_of(self.history.unsettled, self.rules, self.settled),
+            self.locals.spells(),
+            self.rules.flap_gap_ms,
+        )
         standing = self._standing()
         matches = matched(self.spells, standing, now_ms)
         for spell, match in zip(self.spells, matches, strict=True):
@@ -112,13 +121,15 @@ class Publication:
         them before ``floor_ms``: no fact before that is read again, and no spell will begin before it.
         """
         self.settled = spells_of(final, self.rules, self.settled)
-        for spell in self.settled:
+        self.locals.forget(floor_ms, self.history)
+        local = self.locals.final_spells(self.history.final_ms)
+        for spell in composed(self.settled, local, self.rules.flap_gap_ms):
             if spell.start_ms < floor_ms:
                 self._sum_up(spell, forgotten)
-        gone = self._finished(floor_ms)
-        if gone:
-            over_ms = self.settled[gone - 1].end_ms or 0
-            del self.settled[:gone]
+        over_ms = self._over_ms(floor_ms)
+        if over_ms is not None:
+            self.settled = [spell for spell in self.settled if (spell.end_ms or FAR) > over_ms]
+            self.locals.drop(over_ms)
             self.spells = [spell for spell in self.spells if spell.start_ms >= over_ms]
             self.published = {
                 name: outage for name, outage in self.published.items() if not _is_over(outage, over_ms)
@@ -128,16 +139,16 @@ class Publication:
         self.remains = {at: kept for at, kept in self.remains.items() if at >= first_ms}
         self.openings = {at: kept for at, kept in self.openings.items() if at >= first_ms}
 
-    def _finished(self, floor_ms: int) -> int:
-        """Return how many of the settled spells make up the chains that are over for good."""
-        gone = 0
-        for number, spell in enumerate(self.settled, start=1):
-            if spell.end_ms is None:
-                break
-            following = self.settled[number].start_ms if number < len(self.settled) else floor_ms
-            if following - spell.end_ms >= self.rules.flap_gap_ms:
-                gone = number
-        return gone
+    def _over_ms(self, floor_ms: int) -> int | None:
+        """Return when the last chain of spells ended that is over for good, None where there is none."""
+        spans = [(spell.start_ms, FAR if spell.end_ms is None else spell.end_ms) for spell in self.settled]
+        spans += self.locals.spans(self.history.final_ms)
+        over_ms, until_ms = None, -FAR
+        for start_ms, end_ms in [*sorted(spans), (floor_ms, FAR)]:
+            if until_ms > -FAR and start_ms - until_ms >= self.rules.flap_gap_ms:
+                over_ms = until_ms
+            until_ms = max(until_ms, end_ms)
+        return over_ms
 
     def _sum_up(self, spell: TroubleSpell, forgotten: list[tuple[int, Minute]]) -> None:
         """Add minutes that are gone to what remains of a spell: it may end later, or come back."""
@@ -163,6 +174,8 @@ class Publication:
         if match.status == "open" or spell.end_ms is None:
             return False
         if (match.start_ms, match.end_ms, match.changes) != (spell.start_ms, spell.end_ms, spell.changes):
+            return False
+        if names_of(match) != (spell.services, spell.agencies):
             return False
         final_ms = self._final_ms(spell)
         if match.detected_at_ms < final_ms <= now_ms:

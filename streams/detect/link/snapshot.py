@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from streams.detect.detector import Cuts, Detector, reach, source_key
 from streams.detect.link.habits import Past
+from streams.detect.link.local import Locals
 from streams.detect.link.minute import Decided, Minute
 from streams.detect.link.publication import Remains
 from streams.detect.link.sight import Sight
@@ -25,7 +26,7 @@ from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 6
+VERSION: Final = 7
 
 
 class LateState(Struct, array_like=True):
@@ -71,6 +72,7 @@ class LinkState(Struct, array_like=True):
     spells: list[TroubleSpell]
     trouble: list[Trouble]
     remains: dict[int, Remains]
+    local: Locals
     openings: dict[int, list[Source]]
 
 
@@ -199,6 +201,7 @@ def snapshot(
         spells=outages.spells,
         trouble=outages.trouble,
         remains=outages.remains,
+        local=outages.locals,
         openings=outages.openings,
     )
 
@@ -217,3 +220,4 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
     outages.published = {outage.outage_id: outage for outage in state.published}
     outages.due, outages.settled, outages.spells = state.due, state.settled, state.spells
     outages.trouble, outages.remains, outages.openings = state.trouble, state.remains, state.openings
+    outages.locals = state.local

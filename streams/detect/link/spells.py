@@ -9,7 +9,7 @@ ends one spell and begins the next.
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from streams.detect.link.minute import Decided
@@ -33,6 +33,13 @@ class TroubleSpell(Struct, array_like=True):
     changes: int = 0
     down: bool = False
     normal: bool = False
+    services: list[str] = field(default_factory=list)
+    agencies: list[str] = field(default_factory=list)
+
+    @property
+    def confined(self) -> bool:
+        """Whether it is the trouble of these services and agencies, and not of the link as a whole."""
+        return bool(self.services or self.agencies)
 
 
 def spells_of(

@@ -98,7 +98,8 @@ class LinkTracker:
             due_ms = self.late[0].due_ms
         if self.outages.due and self.outages.due[0] < due_ms:
             due_ms = self.outages.due[0]
-        return due_ms
+        local_ms = self.outages.locals.due_ms(self.history)
+        return due_ms if local_ms is None or due_ms < local_ms else local_ms
 
     def advance(self, clock_ms: int) -> Output:
         """Close every slot that ends by ``clock_ms`` and return what there is to publish, in order."""
@@ -131,7 +132,8 @@ class LinkTracker:
         if before_ms <= history.final_ms:
             return
         final = history.make_final(before_ms)
-        floor_ms = history.floor_ms(before_ms)
+        local_ms = self.outages.locals.floor_ms(before_ms, history)
+        floor_ms = history.floor_ms(min(before_ms, local_ms))
         if self.windows.wanted:  # nothing else goes by what is expected
             self._learn(floor_ms)
         self.outages.forget(final, floor_ms, history.forget(floor_ms))
@@ -167,6 +169,8 @@ class LinkTracker:
             if self.history.add(slot) is not None:
                 review = True
             touched.update(windows.expect(slot))
+        if outages.locals.advance(self.history, now_ms):
+            review = True
         if review or (outages.due and outages.due[0] <= now_ms):
             touched |= outages.review(now_ms, output.outages, None, set())
         if self.late and self.late[0].due_ms <= now_ms:
@@ -199,4 +203,5 @@ class LinkTracker:
             self.history.look_again(seen)
         if slots:
             self.history.correct(slots)
+        self.outages.locals.judge_again(self.history, self.history.take_rejudged())
         return touched | self.windows.reconsider(slots)

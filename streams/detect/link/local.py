@@ -1,0 +1,144 @@
+"""The services and agencies of one link that fail wholly: judged by minutes, and again when facts change.
+
+The tests are in `streams/detect/rule/local.py`. This keeps the state before each minute, where there is any,
+and the spells that ended in it. A minute whose facts changed is judged again, and those after it until the
+state is what it was.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct, field
+
+from streams.detect.link.history import History
+from streams.detect.link.minute import MINUTE_MS, Minute
+from streams.detect.rule.local import QUIET, Facts, LocalSpell, LocalState, Struck, step
+
+NEVER: Final = -(1 << 62)
+FAR: Final = 1 << 62
+
+
+class Locals(Struct, array_like=True):
+    """What is known of local trouble: the state, the state before each minute, and the spells.
+
+    Minutes before ``judged_ms`` are judged. ``first`` is the state before the first minute that is kept;
+    ``ended`` holds the spells by the minute in which they were found to have ended.
+    """
+
+    state: LocalState = QUIET
+    first: LocalState = QUIET
+    before: dict[int, LocalState] = field(default_factory=dict)
+    ended: dict[int, list[LocalSpell]] = field(default_factory=dict)
+    judged_ms: int = NEVER
+    past: list[LocalSpell] = field(default_factory=list)
+    """Spells that ended in minutes that are forgotten."""
+
+    def due_ms(self, history: History) -> int | None:
+        """Return when the next minute ends that has anything to tell, None where there is none."""
+        start_ms = history.last_minute_ms()
+        if start_ms is None or start_ms < self.judged_ms:
+            return None
+        services, agencies = history.minutes[start_ms].parts()
+        return start_ms + MINUTE_MS if services or agencies or self.state != QUIET else None
+
+    def advance(self, history: History, until_ms: int) -> bool:
+        """Judge the minutes that end by a time; say whether anything began or ended."""
+        if until_ms - MINUTE_MS < self.judged_ms:
+            return False
+        from_ms, self.judged_ms = self.judged_ms, max(self.judged_ms, until_ms // MINUTE_MS * MINUTE_MS)
+        return self._judge(history, from_ms, self.judged_ms, self.state)
+
+    def judge_again(self, history: History, touched: Iterable[int]) -> bool:
+        """Judge minutes again whose facts, or whose normal, changed; say whether that changes any spell."""
+        judged = [at for at in touched if at < self.judged_ms]
+        if not judged:
+            return False
+        from_ms = history.minute_before_ms(min(judged))
+        before = self.first if from_ms == history.first_minute_ms() else self._before(from_ms)
+        return self._judge(history, from_ms, max(judged), before)
+
+    def spells(self) -> list[LocalSpell | Struck]:
+        """Return the spells, those under way last."""
+        ended = [spell for at in sorted(self.ended) for spell in self.ended[at]]
+        return [*self.past, *ended, *self.state.struck]
+
+    def final_spells(self, final_ms: int) -> list[LocalSpell | Struck]:
+        """Return the spells as no fact can change them any more, when those before a time are final."""
+        return [
+            one if isinstance(one, LocalSpell) and one.closed_ms <= final_ms else _under_way(one)
+            for one in self.spells()
+            if one.opened_ms <= final_ms
+        ]
+
+    def spans(self, final_ms: int) -> list[tuple[int, int]]:
+        """Return start and end of each spell; what is not final has no end."""
+        return [
+            (one.start_ms, one.end_ms if isinstance(one, LocalSpell) and one.closed_ms <= final_ms else FAR)
+            for one in self.spells()
+        ]
+
+    def floor_ms(self, before_ms: int, history: History) -> int:
+        """Return when the earliest test began that may still lead to a spell, as no earlier fact comes."""
+        minutes = history.between(before_ms, FAR)
+        start_ms = next((at for at, _ in minutes), None)
+        state = self.state if start_ms is None else self._before(start_ms)
+        return min([before_ms, *(one.since_ms for one in state.suspects)])
+
+    def drop(self, over_ms: int) -> None:
+        """Drop the spells that ended by a time."""
+        self.past = [one for one in self.past if one.end_ms > over_ms]
+        for at, spells in list(self.ended.items()):
+            self.ended[at] = [one for one in spells if one.end_ms > over_ms]
+
+    def forget(self, before_ms: int, history: History) -> None:
+        """Forget what is kept of the minutes before a time, now that the history has forgotten them."""
+        first_ms = history.first_minute_ms()
+        self.first = self.state if first_ms is None else self._before(first_ms)
+        self.before = {at: state for at, state in self.before.items() if at >= before_ms}
+        for at in sorted(at for at in self.ended if at < before_ms):
+            self.past += self.ended.pop(at)
+
+    def _before(self, start_ms: int) -> LocalState:
+        """Return the state before a minute that is judged; before one that is not, the present one."""
+        return self.before.get(start_ms, QUIET) if start_ms < self.judged_ms else self.state
+
+    def _judge(self, history: History, from_ms: int, until_ms: int, state: LocalState) -> bool:
+        """Judge minutes from one on; after ``until_ms``, stop where the state is what it was."""
+        changed = False
+        for start_ms, minute in history.between(from_ms, self.judged_ms):
+            if start_ms < from_ms:
+                continue
+            if start_ms > until_ms and state == self.before.get(start_ms, QUIET):
+                return changed
+            self._keep(start_ms, state)
+            rule, normal = history.rules.at(start_ms), history.normal_at(start_ms)
+            after, ended = step(state, _facts(start_ms, minute), rule, normal)
+            changed |= after.struck != state.struck or ended != self.ended.get(start_ms, [])
+            if ended:
+                self.ended[start_ms] = ended
+            else:
+                self.ended.pop(start_ms, None)
+            state = after
+        changed |= state.struck != self.state.struck
+        self.state = state
+        return changed
+
+    def _keep(self, start_ms: int, state: LocalState) -> None:
+        if state == QUIET:
+            self.before.pop(start_ms, None)
+        else:
+            self.before[start_ms] = state
+
+
+def _facts(start_ms: int, minute: Minute) -> Facts:
+    services, agencies = minute.parts()
+    down = minute.before.condition == "DOWN" or any(
+        one.verdict.condition == "DOWN" for one in minute.verdicts
+    )
+    return Facts(start_ms, minute.attempts, minute.failures, services, agencies, down)
+
+
+def _under_way(one: LocalSpell | Struck) -> Struck:
+    if isinstance(one, Struck):
+        return one
+    return Struck(one.agency, one.name, one.start_ms, one.opened_ms, one.opened_ms, one.start_ms)
