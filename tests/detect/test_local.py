@@ -12,7 +12,8 @@ from streams.detect.detector import Detector
 from streams.detect.link.composing import composed
 from streams.detect.link.snapshot import load, save
 from streams.detect.link.spells import TroubleSpell
-from streams.detect.rule.cusum import Normal, Rule
+from streams.detect.rule.cusum import Normal
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.local import QUIET, Facts, LocalSpell, Struck, step
 from streams.detect.rule.rules import Rules
 from streams.model.measurement import Part

@@ -23,7 +23,8 @@ from collections.abc import Iterable, Mapping
 from math import log
 from typing import Final, NamedTuple
 
-from streams.detect.rule.cusum import Normal, Rule, threshold
+from streams.detect.rule.cusum import Normal, threshold
+from streams.detect.rule.definition import Rule
 from streams.detect.rule.shares import evidence, partial_share
 from streams.model.measurement import Part
 
