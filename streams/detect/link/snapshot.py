@@ -26,7 +26,7 @@ from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 7
+VERSION: Final = 8
 
 
 class LateState(Struct, array_like=True):
