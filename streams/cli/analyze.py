@@ -8,9 +8,11 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from streams.cli.outcome import Words, fail, notes, refuse
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError
 from streams.model.canonical import encode
+from streams.model.settings import Settings
 from streams.replay.analyze import Analysis, analyze
 from streams.replay.beside import WorkerError
 from streams.replay.rulefile import RuleFileError, read_rule
@@ -28,6 +30,7 @@ def analyze_log(
         Path | None,
         typer.Option(help="Rule file: JSON, TOML or YAML [default: built-in, and the log's own]."),
     ] = None,
+    settings: SettingsFile = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for measurements, windows and outages as NDJSON.")
     ] = None,
@@ -42,7 +45,10 @@ def analyze_log(
         refuse(f"{file}: no such file")
     try:
         analysis = analyze_with_progress(
-            file, None if rule is None else read_rule(rule), outages_only=out is None
+            file,
+            None if rule is None else read_rule(rule),
+            None if settings is None else settings_of(settings),
+            outages_only=out is None,
         )
     except (LogFileError, RuleFileError) as error:
         refuse(error)
@@ -56,7 +62,9 @@ def analyze_log(
         refuse(f"{file}: nothing was judged: {reason}")
 
 
-def analyze_with_progress(file: Path, rule: Rule | None, *, outages_only: bool) -> Analysis:
+def analyze_with_progress(
+    file: Path, rule: Rule | None, settings: Settings | None = None, *, outages_only: bool
+) -> Analysis:
     """Analyze a log file behind a progress bar; raise `LogFileError`.
 
     A process that meters it and fails is told of, and ends the command.
@@ -68,6 +76,7 @@ def analyze_with_progress(file: Path, rule: Rule | None, *, outages_only: bool) 
             return analyze(
                 file,
                 rule,
+                settings,
                 progress=lambda records: progress.advance(task, records),
                 outages_only=outages_only,
             )

@@ -52,6 +52,7 @@ def backfill(
             written = write_openmetrics(
                 analysis.measurements,
                 analysis.under(chosen),
+                analysis.settings.detect(),
                 out / "openmetrics",
                 step_seconds=step,
                 progress=lambda count: progress.advance(task, count),

@@ -11,9 +11,11 @@ from streams.cli.analyze import analyze_with_progress
 from streams.cli.diff import print_diff
 from streams.cli.outcome import notes, print_json, refuse, results
 from streams.cli.score import read_truth
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError
 from streams.model.canonical import final_outages
+from streams.model.settings import Settings
 from streams.replay.backtest import Backtest, backtest
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.score.score import Score, score
@@ -27,15 +29,17 @@ def backtest_rules(
     rule_b: Annotated[str, typer.Argument(help="The rule to compare with it.")],
     logs: Annotated[list[Path], typer.Argument(help="Log files or captured folders.")],
     *,
+    settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Judge logs under two rules: outages gained, lost, moved, and the scores where the truth is known.
 
     The truth of a log is known if the file that `portallink simulate` wrote lies beside it.
     """
+    chosen = None if settings is None else settings_of(settings)
     try:
         rules = [_rule(rule_a), _rule(rule_b)]
-        compared = [_compare(log, *rules) for log in logs]
+        compared = [_compare(log, rules, chosen) for log in logs]
     except (LogFileError, RuleFileError) as error:
         refuse(error)
     if as_json:
@@ -52,10 +56,10 @@ def _rule(name: str) -> Rule:
     return Rule() if name == BUILT_IN else read_rule(Path(name))
 
 
-def _compare(log: Path, before: Rule, after: Rule) -> tuple[Backtest, list[Score] | None]:
+def _compare(log: Path, rules: list[Rule], settings: Settings | None) -> tuple[Backtest, list[Score] | None]:
     if not log.exists():
         refuse(f"{log}: no such file")
-    result = backtest(log, analyze_with_progress(log, before, outages_only=False), after)
+    result = backtest(log, analyze_with_progress(log, rules[0], settings, outages_only=False), rules[1])
     known = truth_path(log)
     if not known.exists():
         return result, None

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, say
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.logs.capture import CaptureError, Wish
 from streams.logs.capture import Progress as Done
@@ -50,6 +51,7 @@ def capture(
     bootstrap_servers: Annotated[
         str | None, typer.Option(help="Broker [default: KAFKA_BOOTSTRAP_SERVERS].")
     ] = None,
+    settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write what lies on topics now into log files, with a manifest of ranges, counts and digests.
@@ -57,6 +59,7 @@ def capture(
     Run again after an interruption, a full disk or a kill, it goes on where it stopped; run again later, it
     adds what has come. Times without an offset are Asia/Ho_Chi_Minh.
     """
+    of_stages = settings_of(settings)
     try:
         wishes = [_wish(text) for text in topic or INPUT_TOPICS]
         since_ms, until_ms = (None if text is None else parse_time_ms(text) for text in (since, until))
@@ -82,6 +85,7 @@ def capture(
                     until_ms=until_ms,
                     pseudonymiser=pseudonymiser,
                     progress=progress,
+                    settings=of_stages,
                     topic_names={one.topic: f"{one.topic}-{suffix}" for one in wishes} if suffix else None,
                 )
             )

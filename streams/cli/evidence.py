@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn
 
 from streams.cli.ledger_options import AsJson, From, LedgerAddress, Month, To, asked, read
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, say, styled
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect.rule.definition import Rule
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches, topics_present
@@ -30,7 +31,9 @@ from streams.logs.write import log_writer
 from streams.model.events import LOOKUPS, RULES
 from streams.model.outage import Outage
 from streams.model.record import Record
+from streams.model.settings import Settings
 from streams.model.times import EARLIEST_MS, LATEST_MS
+from streams.replay.analyze import captured_settings
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.replay.verify import OutageCheck, held_whole, verify_outage
 from streams.serve.answers import evidence_until_ms, iso
@@ -52,6 +55,7 @@ def verify(
         typer.Option(help="Rule file it was judged by [default: the revisions of link.rules]."),
     ] = None,
     bootstrap_servers: Servers = None,
+    settings: SettingsFile = None,
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,6 +64,7 @@ def verify(
     It is judged by the rule that judged it, which the log holds beside its events. Its place in the ledger's
     Merkle log is checked as well. Exits 1 where anything differs.
     """
+    chosen = None if settings is None else settings_of(settings)
     with read(ledger) as connection:
         revisions = known_revisions(connection, outage_id)
         number = revision or revisions[-1].revision
@@ -70,9 +75,9 @@ def verify(
     try:
         judged_by = None if rule is None else read_rule(rule)
         if log is not None:
-            check = verify_outage(outage, read_log(log), judged_by)
+            check = verify_outage(outage, read_log(log), judged_by, chosen or captured_settings(log))
         else:
-            check = _verify_from_broker(outage, kafka_connection(bootstrap_servers), judged_by)
+            check = _verify_from_broker(outage, kafka_connection(bootstrap_servers), judged_by, chosen)
     except (LogFileError, OSError, RuleFileError, ConnectionSettingsError, RereadError) as error:
         refuse(error)
     except KafkaError as error:
@@ -96,6 +101,7 @@ def archive(
         float | None, typer.Option(help="Go on by itself, every so many hours.", min=0.01, max=24 * 30)
     ] = None,
     bootstrap_servers: Servers = None,
+    settings: SettingsFile = None,
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,6 +113,7 @@ def archive(
     `outages verify --log` takes the folder. The records are whole, persons' identifiers included: keep it as
     the topics are kept.
     """
+    chosen = settings_of(settings)
     try:
         connection = kafka_connection(bootstrap_servers)
     except ConnectionSettingsError as error:
@@ -114,7 +121,7 @@ def archive(
     while True:
         named = month is not None or start is not None or end is not None
         question = asked(month, start, end) if named else Question(EARLIEST_MS, LATEST_MS)
-        manifest = _captured(folder, connection)
+        manifest = _captured(folder, connection, chosen)
         with read(ledger) as ledger_connection:
             listed = list_outages(ledger_connection, question, Narrowing(retracted=True))
         lacking = [one.outage.outage_id for one in listed if not held_whole(one.outage, manifest.held())]
@@ -141,7 +148,7 @@ def known_revisions(connection: sa.Connection, outage_id: str) -> list[Outage]:
     return revisions
 
 
-def _captured(folder: Path, connection: dict[str, Any]) -> Manifest:
+def _captured(folder: Path, connection: dict[str, Any], settings: Settings) -> Manifest:
     columns = (Words("archiving"), BarColumn(), TaskProgressColumn(), Words("{task.description}"))
     with Progress(*columns, console=notes, transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -151,7 +158,8 @@ def _captured(folder: Path, connection: dict[str, Any]) -> Manifest:
 
         async def work() -> Manifest:
             topics = await topics_present(connection, [LOOKUPS, RULES])
-            return await capture(folder, connection, [Wish(topic) for topic in topics], progress=progress)
+            wishes = [Wish(topic) for topic in topics]
+            return await capture(folder, connection, wishes, progress=progress, settings=settings)
 
         try:
             return asyncio.run(work())
@@ -159,7 +167,9 @@ def _captured(folder: Path, connection: dict[str, Any]) -> Manifest:
             fail(f"{error}; whole segments are kept: run the same command again and it goes on")
 
 
-def _verify_from_broker(outage: Outage, connection: dict[str, Any], rule: Rule | None) -> OutageCheck:
+def _verify_from_broker(
+    outage: Outage, connection: dict[str, Any], rule: Rule | None, settings: Settings | None
+) -> OutageCheck:
     """Read the lookups, and the rules that judged them, into a log file and verify by that."""
 
     async def copy(path: Path) -> None:
@@ -171,7 +181,7 @@ def _verify_from_broker(outage: Outage, connection: dict[str, Any], rule: Rule |
     with tempfile.TemporaryDirectory(prefix="portallink-verify-") as folder:
         path = Path(folder) / "log.ndjson.zst"
         asyncio.run(copy(path))
-        return verify_outage(outage, (Record(*record) for record in read_log(path)), rule)
+        return verify_outage(outage, (Record(*record) for record in read_log(path)), rule, settings)
 
 
 def _topics_of(outage: Outage) -> set[str]:

@@ -14,13 +14,13 @@ from rich.table import Column, Table
 
 from streams.cli.ledger_options import AsJson
 from streams.cli.outcome import fail, notes, print_json, refuse, results, say
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import RuleRevision, Rules, decode, grid_after_ms, next_revision
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches
 from streams.kafka.topics import Topics
 from streams.model.canonical import encode
-from streams.model.settings import DetectSettings
 from streams.model.times import TimeTextError, local_time, parse_time_ms
 from streams.replay.rulefile import RuleFileError, read_rule
 
@@ -57,6 +57,7 @@ def apply(
     author: Author = None,
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
+    settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Let a rule judge links from a time on: the next revision of the rule.
@@ -68,7 +69,7 @@ def apply(
         values = read_rule(file)
     except RuleFileError as error:
         refuse(error)
-    topic = _Topic(suffix, bootstrap_servers)
+    topic = _Topic(suffix, bootstrap_servers, settings)
     known = topic.read()
     name, links = rule_id or values.version, link or ["*"]
     last = _last(known, name)
@@ -88,10 +89,11 @@ def withdraw(
     author: Author = None,
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
+    settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Take a rule back from a time on: its links go to the next rule that names them, or the built-in one."""
-    topic = _Topic(suffix, bootstrap_servers)
+    topic = _Topic(suffix, bootstrap_servers, settings)
     known = topic.read()
     last = _last(known, rule_id)
     if last is None:
@@ -108,10 +110,11 @@ def list_command(
     link: Annotated[str | None, typer.Option(help="Only the rules that judge this link, over time.")] = None,
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
+    settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """List the rules with their last revisions, or which rule judges a link from when on."""
-    known = _Topic(suffix, bootstrap_servers).read()
+    known = _Topic(suffix, bootstrap_servers, settings).read()
     if link is not None:
         changes = known.of(link).changes
         spans = [{"from_ms": from_ms, "rule": rule.version} for from_ms, rule in changes]
@@ -148,10 +151,11 @@ def show(
     *,
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
+    settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Show every revision of a rule: links, from when on, who, why, and the values that are not built in."""
-    known = _Topic(suffix, bootstrap_servers).read()
+    known = _Topic(suffix, bootstrap_servers, settings).read()
     found = [one for one in known.revisions if one[1].rule_id == rule_id]
     if not found:
         _unknown(rule_id, known)
@@ -169,7 +173,8 @@ def show(
 class _Topic:
     """`link.rules` on a broker; whatever goes wrong there ends the command."""
 
-    def __init__(self, suffix: str, bootstrap_servers: str | None) -> None:
+    def __init__(self, suffix: str, bootstrap_servers: str | None, settings: Path | None) -> None:
+        self._lead_ms = settings_of(settings).rule_lead_ms
         try:
             self._connection = kafka_connection(bootstrap_servers)
         except ConnectionSettingsError as error:
@@ -185,7 +190,7 @@ class _Topic:
             fail(error)
 
     async def _read(self) -> Rules:
-        rules = Rules(Rule(), DetectSettings().rule_lead_ms)
+        rules = Rules(Rule(), self._lead_ms)
         async for records in topic_batches(self._connection, [self._name]):
             for record in records:
                 try:

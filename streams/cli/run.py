@@ -9,17 +9,18 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
+from msgspec.structs import asdict
 from typer.core import TyperGroup
 
 from streams import telemetry
 from streams.cli.outcome import fail
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect import APP_ID
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.loop import StageStoppedError
 from streams.kafka.publish import PublishError, partitions_of
 from streams.kafka.topics import Topics
 from streams.measure.stage import GROUP, Measure
-from streams.model.settings import MeasureSettings
 
 
 class Stages(TyperGroup):
@@ -97,30 +98,31 @@ def measure(
     max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 500,
     group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
     dead_letter_limit: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             max=1,
             help="Stop when more than this share of a source partition's records of a minute cannot be used; "
-            "1 never stops.",
+            "1 never stops [default: `dead_letter_share` of the settings].",
         ),
-    ] = 0.5,
+    ] = None,
+    settings: SettingsFile = None,
     suffix: Suffix = "",
     events_suffix: EventsSuffix = None,
     metrics_port: MetricsPort = 0,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Turn events into measurements: decode, drop duplicates, pair, sum, cut by event time."""
+    chosen = settings_of(settings)
     connection = begin("measure", metrics_port, metrics_host)
-    settings = MeasureSettings()
-    telemetry.emit(telemetry.StageStarted({"max_records": max_records, "slot_ms": settings.slot_ms}))
+    telemetry.emit(telemetry.StageStarted({"max_records": max_records, "settings": asdict(chosen)}))
     stage = Measure(
         connection,
-        settings,
+        chosen.measure(),
         topics=topics_for(suffix, events_suffix),
         group=group,
         max_records=max_records,
-        dead_letter_share=dead_letter_limit,
+        dead_letter_share=chosen.dead_letter_share if dead_letter_limit is None else dead_letter_limit,
     )
     try:
         run_until_stopped(stage.run())
@@ -132,6 +134,7 @@ def measure(
 def detect(
     *,
     app_id: Annotated[str, typer.Option("--group", help="Faust application id.")] = APP_ID,
+    settings: SettingsFile = None,
     suffix: Suffix = "",
     events_suffix: EventsSuffix = None,
     metrics_port: MetricsPort = 0,
@@ -146,13 +149,21 @@ def detect(
 
     from streams.detect.app import make_app  # noqa: PLC0415
 
+    chosen = settings_of(settings)
     connection = begin("detect", metrics_port, metrics_host)
     topics = topics_for(suffix, events_suffix)
     try:
         partitions = asyncio.run(partitions_of(connection, topics.measurements))
     except PublishError as error:
         fail(error)
-    telemetry.emit(telemetry.StageStarted({"partitions": partitions}))
-    stage = make_app(connection, partitions=partitions, topics=topics, app_id=app_id, web_port=web_port)
+    telemetry.emit(telemetry.StageStarted({"partitions": partitions, "settings": asdict(chosen)}))
+    stage = make_app(
+        connection,
+        partitions=partitions,
+        topics=topics,
+        settings=chosen.detect(),
+        app_id=app_id,
+        web_port=web_port,
+    )
     worker = faust.Worker(stage, loglevel="warning", redirect_stdouts=False, override_logging=False)
     worker.execute_from_commandline()

@@ -10,6 +10,7 @@ link had followed, and what is published again is the same to the byte.
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import faust
@@ -28,10 +29,11 @@ from streams.kafka.connection import kafka_connection
 from streams.kafka.publish import partitions_of
 from streams.kafka.read import RereadError, open_reader, read_range
 from streams.kafka.topics import Topics
+from streams.logs.settings_file import VARIABLE, read_settings
 from streams.model import events
 from streams.model.canonical import encode
 from streams.model.measurement import Measurement
-from streams.model.settings import DetectSettings, MeasureSettings
+from streams.model.settings import DetectSettings, Settings
 from streams.servers.scratch import scratch_dir
 
 SAVE_EVERY_SECONDS: Final = 10.0
@@ -87,6 +89,8 @@ class Detect:
         self._table = app.Table("links", key_type=bytes, value_type=bytes)
         self._followers: dict[int, Follower] = {}
         self._turn = asyncio.Lock()
+        self._others: dict[tuple[str, int], str] = {}
+        """Digests of the settings of `measure` that are not those of this stage, by source partition."""
         self._rules = RulesReader(connection, topics.rules, Rules(Rule(), settings.rule_lead_ms))
         app.agent(self._measurements, name="detect")(self._follow)
         app.on_partitions_assigned.connect(self._forget_others)
@@ -169,6 +173,7 @@ class Detect:
         telemetry.emit(telemetry.MeasurementApplied(source, measurement.watermark_ms))
         if (gap := applied.gap) is not None:
             telemetry.emit(telemetry.SourceGap(*gap))
+        self._compare_settings(measurement)
         await self._publish(follower, applied.output)
         if follower.detector.clock_ms > clock_ms:
             self._tell_states(follower.detector, clock_ms)
@@ -184,13 +189,23 @@ class Detect:
             raise UnbelievableError(f"measurements of {source.topic!r} do not exist")
         if not 0 <= source.first_offset < source.next_offset < 1 << INCARNATION_BITS:
             raise UnbelievableError("a range must hold something, and offsets are below 2^50")
-        if measurement.watermark_ms > logged_ms + MeasureSettings().max_clock_skew_ms:
+        if measurement.watermark_ms > logged_ms + self._settings.greatest_skew_ms:
             raise UnbelievableError("the watermark is ahead of the broker's time")
         if source.topic == events.LOOKUPS and source.partition not in detector.partitions:
             present = await partitions_of(self._connection, self._topics.lookups)
             if not 0 <= source.partition < present:
                 raise UnbelievableError(f"{source.topic} has no partition {source.partition}")
             detector.partitions |= set(range(present))
+
+    def _compare_settings(self, measurement: Measurement) -> None:
+        """Tell, once, where measurements of a source begin or cease to be made under other settings."""
+        slot_ms, theirs = self._settings.slot_ms, measurement.settings
+        ours = self._settings.at(measurement.watermark_ms // slot_ms * slot_ms).digest
+        place = measurement.source.topic, measurement.source.partition
+        other = theirs if theirs and ours and theirs != ours else ""
+        if other != self._others.get(place, ""):
+            self._others[place] = other
+            telemetry.emit(telemetry.SettingsCompared(*place, theirs, ours))
 
     async def _publish(self, follower: Follower, made_known: dict[str, Output]) -> None:
         for link, output in made_known.items():
@@ -337,7 +352,7 @@ def make_app(
         web_bind="127.0.0.1",
         web_host="127.0.0.1",
     )
-    detect = Detect(app, topics or Topics(), settings or DetectSettings(), connection)
+    detect = Detect(app, topics or Topics(), settings or Settings().detect(), connection)
     app.page("/links/")(detect.page)
     return app
 
@@ -363,6 +378,8 @@ def __getattr__(name: str) -> Any:
     telemetry.configure("detect")
     connection = kafka_connection()
     partitions = asyncio.run(partitions_of(connection, Topics().measurements))
-    app = make_app(connection, partitions=partitions, web_port=6066)
+    path = os.environ.get(VARIABLE)
+    settings = read_settings(Path(path) if path else None).detect()
+    app = make_app(connection, partitions=partitions, settings=settings, web_port=6066)
     globals()["app"] = app
     return app

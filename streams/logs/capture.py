@@ -28,6 +28,7 @@ from streams.logs.folder import (
 from streams.logs.pseudonym import Pseudonymiser
 from streams.model.events import RULES
 from streams.model.record import Record
+from streams.model.settings import Settings
 
 SEGMENT_RECORDS: Final = 50_000
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
@@ -65,6 +66,7 @@ async def capture(
     pseudonymiser: Pseudonymiser | None = None,
     progress: Callable[[Progress], None] | None = None,
     topic_names: Mapping[str, str] | None = None,
+    settings: Settings | None = None,
 ) -> Manifest:
     """Capture what is wished into a folder, or go on with a capture begun there; return its manifest.
 
@@ -94,6 +96,7 @@ async def capture(
                 since_ms=since_ms,
                 until_ms=until_ms,
                 pseudonym_key=pseudonymiser.key_name if pseudonymiser else None,
+                settings=settings,
             ),
         )
         for wanted in manifest.ranges:
@@ -122,6 +125,7 @@ def _begin(folder: Path, wanted: Manifest) -> Manifest:
                 f"{folder} was begun with {name} {getattr(begun, name)}, not {getattr(wanted, name)}; "
                 "go on as it was begun, or name another folder"
             )
+    begun.settings = wanted.settings
     known = {(part.topic, part.partition): part for part in begun.ranges}
     for part in wanted.ranges:
         old = known.get((part.topic, part.partition))

@@ -24,6 +24,7 @@ from streams.logs.write import log_writer
 from streams.model.digest import digest_of
 from streams.model.measurement import Source
 from streams.model.record import Record
+from streams.model.settings import Settings
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = "portallink-capture"
@@ -75,7 +76,8 @@ class Range(Struct):
 class Manifest(Struct):
     """What a captured log holds; times in epoch milliseconds, None where unbounded.
 
-    ``pseudonym_key`` names the key by which identifiers were replaced, without giving it away.
+    ``pseudonym_key`` names the key by which identifiers were replaced, without giving it away; ``settings``
+    are those of the stages that read the topics, as the command was told.
     """
 
     format: str
@@ -86,6 +88,7 @@ class Manifest(Struct):
     since_ms: int | None = None
     until_ms: int | None = None
     pseudonym_key: str | None = None
+    settings: Settings | None = None
 
     @property
     def records(self) -> int:

@@ -39,8 +39,14 @@ class LookupSums:
 
     def __init__(self, settings: MeasureSettings) -> None:
         self._slot_ms = settings.slot_ms
-        self._timeout_ms = settings.lookup_timeout_ms
-        self._max_links = settings.max_links
+        self._settings = settings
+        timeouts_ms = [
+            settings.lookup_timeout_ms,
+            *(later.lookup_timeout_ms for _, later in settings.changes),
+        ]
+        self._least_timeout_ms = min(timeouts_ms)
+        self.max_links = settings.max_links
+        """The bound on links; the meter moves it when another one comes into force."""
         self._pairings = {
             observer: Pairing(settings.slot_ms) for observer in ("portal", "gateway", "provider")
         }
@@ -60,7 +66,7 @@ class LookupSums:
     def admits(self, link: str) -> bool:
         """Take up a link, or return False if it is beyond the bound on links."""
         links = self._links
-        if link not in links.old and len(links.young.keys() | links.old.keys()) >= self._max_links:
+        if link not in links.old and len(links.young.keys() | links.old.keys()) >= self.max_links:
             return False
         links.young[link] = True
         return True
@@ -72,7 +78,7 @@ class LookupSums:
             return self._watching.has_room
         young = self._links.young
         fresh = young.keys() | self._links.old.keys() | set(listed)
-        if len(fresh) > self._max_links or not self._watching.has_room:
+        if len(fresh) > self.max_links or not self._watching.has_room:
             return False
         young.update(dict.fromkeys(listed, True))
         if len(self._listed) >= LINK_SETS:
@@ -136,14 +142,20 @@ class LookupSums:
 
     def close(self, closed_ms: int) -> None:
         """Count what the watermark's arrival at ``closed_ms`` makes known: expired and lone records."""
-        before_slot = (closed_ms - self._timeout_ms) // self._slot_ms
+        before_slot = (closed_ms - self._least_timeout_ms) // self._slot_ms
         for pairing in self._all:
             if pairing.first_slot < before_slot:
-                for request in pairing.take_expired(before_slot):
+                for request in pairing.take_expired(before_slot, lambda slot: self._is_over(slot, closed_ms)):
                     self._expire(request, 1)
             if pairing.waiting:
                 for done in pairing.take_unpaired(closed_ms):
                     self._settle(done, None, 1)
+
+    def _is_over(self, slot: int, closed_ms: int) -> bool:
+        """Say whether the requests asked in a slot are given up by a time, by the time-out of that slot."""
+        asked_ms = slot * self._slot_ms
+        timeout_ms = self._settings.at(asked_ms).lookup_timeout_ms
+        return slot < (closed_ms - timeout_ms) // self._slot_ms
 
     def rotate(self) -> None:
         """Begin a new generation of what is remembered."""
@@ -218,7 +230,8 @@ class LookupSums:
         """Count (or, with ``sign`` -1, take back) a request without completion, at its deadline."""
         if request.observer == "gateway":
             return
-        cell = self._cell(request.link, (request.occurred_at_ms + self._timeout_ms) // self._slot_ms)
+        deadline_ms = request.occurred_at_ms + self._settings.at(request.occurred_at_ms).lookup_timeout_ms
+        cell = self._cell(request.link, deadline_ms // self._slot_ms)
         if request.observer == "provider":
             cell.add_provider(sign, NO_RESPONSE, None)
         else:

@@ -84,6 +84,8 @@ class Meter:
         self._decode = DECODERS[topic]
         self._sums: LookupSums | SubmissionSums
         self._sums = LookupSums(settings) if topic == events.LOOKUPS else SubmissionSums(settings)
+        self._now, self._change_ms = settings, _first_change_ms(settings, NOTHING_SEEN_MS)
+        """The settings in force, and the watermark at which others come into force."""
         start = checkpoint or Checkpoint(0)
         self._max_event_ms = start.max_event_ms
         self._next_cut_ms = NOTHING_SEEN_MS
@@ -141,7 +143,7 @@ class Meter:
         """
         settings, sums = self.settings, self._sums
         decode: Callable[[bytes], Any] = self._decode  # decoder and sums belong to the same topic
-        earliest_ms, skew_ms = settings.earliest_event_ms, settings.max_clock_skew_ms
+        earliest_ms, skew_ms = settings.earliest_event_ms, self._now.max_clock_skew_ms
         max_bytes, lateness_ms = settings.max_value_bytes, settings.out_of_orderness_ms
         counts, young, old, known = self._counts, self._young, self._old, sums.known
         max_event_ms, next_cut_ms = self._max_event_ms, self._next_cut_ms
@@ -175,7 +177,7 @@ class Meter:
                 if is_beat
                 else known is None or event.link in known or sums.admits(event.link)
             ):
-                self._refuse(entry, "too_many_links", f"more than {settings.max_links} links")
+                self._refuse(entry, "too_many_links", f"more than {self._now.max_links} links")
                 continue
             accepted.append(event)
             if event_ms > max_event_ms:
@@ -188,7 +190,7 @@ class Meter:
                     accepted = []
                     self._cut(entry[0] + 1)
                     counts, young, old, known = self._counts, self._young, self._old, sums.known
-                    next_cut_ms = self._next_cut_ms
+                    next_cut_ms, skew_ms = self._next_cut_ms, self._now.max_clock_skew_ms
             elif event_ms < max_event_ms - lateness_ms:
                 counts.late += 1
                 sums.mark_late(event)
@@ -235,7 +237,9 @@ class Meter:
         sums.close(self._closed_ms)
         counts, source = self._finish_counts(), self._source(next_offset)
         self.measurements.append(
-            Measurement(source, self.watermark_ms, counts, *sums.drain(closed_before_ms))
+            Measurement(
+                source, self.watermark_ms, counts, *sums.drain(closed_before_ms), settings=self._now.digest
+            )
         )
         self._begin_range(next_offset)
 
@@ -245,6 +249,10 @@ class Meter:
         watermark_ms = self._max_event_ms - lateness_ms
         self._closed_ms = closed_ms = watermark_ms - watermark_ms % slot_ms
         self._next_cut_ms = closed_ms + slot_ms + lateness_ms
+        if closed_ms >= self._change_ms:
+            self._now = self.settings.at(closed_ms)
+            self._change_ms = _first_change_ms(self.settings, closed_ms)
+            self._sums.max_links = self._now.max_links
 
     def _turn_generation(self) -> None:
         """Forget the older generation, now that the watermark has entered a new one."""
@@ -327,11 +335,16 @@ class Meter:
         ahead_ms = event.occurred_at_ms - logged_at_ms
         if event.occurred_at_ms < self.settings.earliest_event_ms or ahead_ms > ABSURD_AHEAD_MS:
             return "absurd_time", f"occurred_at_ms is {event.occurred_at_ms}"
-        if ahead_ms > self.settings.max_clock_skew_ms:
+        if ahead_ms > self._now.max_clock_skew_ms:
             return "clock_skew", f"occurred_at_ms is {ahead_ms} ms ahead of the broker's time"
         if name := control_in(event):
             return "control_character", f"`{name}` holds a control character"
         return "key_mismatch", "the record's key is not the event's dossier_id"
+
+
+def _first_change_ms(settings: MeasureSettings, after_ms: int) -> int:
+    """Return when the settings change next."""
+    return next((from_ms for from_ms, _ in settings.changes if from_ms > after_ms), 1 << 62)
 
 
 class SubmissionCounter(Meter):

@@ -9,6 +9,7 @@ What is remembered is kept by generation of watermark progress, and the oldest g
 whole: memory is bounded, and a restart can rebuild the same state from a known offset.
 """
 
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from streams.model.events import LookupCompleted, LookupRequested
@@ -72,10 +73,10 @@ class Pairing:
         self.by_slot[slot] = []
         self.first_slot = min(self.first_slot, slot)
 
-    def take_expired(self, before_slot: int) -> list[LookupRequested]:
-        """Take out the requests of slots before one, now that their deadlines have passed; remember them."""
+    def take_expired(self, before_slot: int, over: Callable[[int], bool]) -> list[LookupRequested]:
+        """Take out, and remember, the requests of the slots before one whose deadlines are ``over``."""
         taken = []
-        for slot in sorted(slot for slot in self.by_slot if slot < before_slot):
+        for slot in sorted(slot for slot in self.by_slot if slot < before_slot and over(slot)):
             for key in self.by_slot.pop(slot):
                 request = self.open.get(key)
                 if request is not None and request.occurred_at_ms // self.slot_ms == slot:

@@ -39,7 +39,8 @@ class SubmissionSums:
         self._cells: dict[tuple[str, int], _Cell] = {}
         self._received: Remembered[int] = Remembered()
         self._watching = Watching(settings.slot_ms)
-        self._max_links = settings.max_links
+        self.max_links = settings.max_links
+        """The bound on links; the meter moves it when another one comes into force."""
 
     def admits(self, _link: str) -> bool:
         """Submissions name no link that needs admission."""
@@ -47,7 +48,7 @@ class SubmissionSums:
 
     def admits_all(self, listed: list[str]) -> bool:
         """Return whether a heartbeat lists no more links than are admitted, and the range has room."""
-        return len(listed) <= self._max_links and self._watching.has_room
+        return len(listed) <= self.max_links and self._watching.has_room
 
     def apply(self, accepted: Iterable[SubmissionEvent]) -> None:
         """Take in events, none a duplicate."""

@@ -158,7 +158,8 @@ class Measurement(Struct, omit_defaults=True, gc=False):
     """One deterministic cut of one source partition.
 
     ``incomplete`` says why the records of the range are counted and nothing else of them is here: then the
-    time that the range covers is unknown.
+    time that the range covers is unknown. ``settings`` is the digest of the settings in force at its
+    watermark, by which a later stage notices that it runs on others.
     """
 
     source: Source
@@ -168,4 +169,5 @@ class Measurement(Struct, omit_defaults=True, gc=False):
     portals: list[PortalCells] = field(default_factory=list)
     alive: list[Alive] = field(default_factory=list)
     incomplete: str = ""
+    settings: str = ""
     schema: Annotated[int, Meta(ge=1)] = 1

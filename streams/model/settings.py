@@ -1,8 +1,22 @@
-"""The settings that shape results. They travel with results, and equal settings give equal bytes."""
+"""The settings that shape results: one file for all stages. Equal settings give equal bytes.
 
-from msgspec import Struct
+A stage reads the part it needs (`Settings.measure`, `Settings.detect`). Some values may change at an event
+time (`Change`): what came before stays judged by those that held then, so a log and the file give the same
+results as the stages that ran while the file was edited. Measurements carry the digest of the values in
+force, by which a stage notices that another one runs on others.
+"""
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Annotated, Final, Self
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 SLOT_MS = 5_000
+MINUTE_MS: Final = 60_000
+CHANGE_GRID_MS: Final = 600_000
+LONGEST_TIMEOUT_MS: Final = 600_000
 
 EVIDENCE_KEPT_MS = 90 * 86_400_000
 """How long the broker keeps a lookup at least, as `schemas/npd.lookups/topic.yaml` declares it."""
@@ -12,7 +26,8 @@ class MeasureSettings(Struct, frozen=True):
     """How `measure` reads a log; all in milliseconds of event time.
 
     ``generation_ms`` bounds memory: event ids, open and expired requests are remembered for between one
-    and two generations of watermark progress, and a restart re-reads at most three.
+    and two generations of watermark progress, and a restart re-reads at most three. ``changes`` are later
+    values, each from a time on, ascending; ``digest`` names the values of all stages.
     """
 
     slot_ms: int = SLOT_MS
@@ -23,13 +38,22 @@ class MeasureSettings(Struct, frozen=True):
     earliest_event_ms: int = 946_684_800_000
     max_links: int = 1_000
     max_value_bytes: int = 262_144
+    digest: str = ""
+    changes: tuple[tuple[int, "MeasureSettings"], ...] = ()
+
+    def at(self, at_ms: int) -> "MeasureSettings":
+        """Return the values in force at a time."""
+        if not self.changes:
+            return self
+        return next((later for from_ms, later in reversed(self.changes) if from_ms <= at_ms), self)
 
 
 class DetectSettings(Struct, frozen=True):
     """How `detect` keeps history: a record later than ``allowed_lateness_ms`` no longer corrects.
 
     A rule takes effect no earlier than ``rule_lead_ms`` after the broker took it, so that every worker knows
-    it by then: more than events may be ahead of the broker's clock.
+    it by then: more than events may be ahead of the broker's clock. ``changes`` and ``digest`` are as in
+    `MeasureSettings`.
     """
 
     slot_ms: int = SLOT_MS
@@ -38,3 +62,162 @@ class DetectSettings(Struct, frozen=True):
     lookup_timeout_ms: int = 30_000
     out_of_orderness_ms: int = 5_000
     rule_lead_ms: int = 120_000
+    max_clock_skew_ms: int = 60_000
+    digest: str = ""
+    changes: tuple[tuple[int, "DetectSettings"], ...] = ()
+
+    def at(self, at_ms: int) -> "DetectSettings":
+        """Return the values in force at a time."""
+        if not self.changes:
+            return self
+        return next((later for from_ms, later in reversed(self.changes) if from_ms <= at_ms), self)
+
+    @property
+    def greatest_skew_ms(self) -> int:
+        """How far an event may be ahead of the broker's clock at any time."""
+        return max(self.max_clock_skew_ms, *(later.max_clock_skew_ms for _, later in self.changes), 0)
+
+    @property
+    def longest_timeout_ms(self) -> int:
+        """The longest time-out of all times."""
+        return max(self.lookup_timeout_ms, *(later.lookup_timeout_ms for _, later in self.changes), 0)
+
+    def timeout_at_ms(self, at_ms: int) -> int:
+        """Return the longest time-out by which a request may be given up at a time.
+
+        A request keeps the time-out that held when it was asked, so a longer one goes on for that long.
+
+        >>> shorter = DetectSettings(lookup_timeout_ms=10_000)
+        >>> DetectSettings(changes=((60_000, shorter),)).timeout_at_ms(95_000)
+        30000
+        """
+        longest_ms, values = self.lookup_timeout_ms, self
+        if not self.changes:
+            return longest_ms
+        longest_ms = 0
+        for from_ms, later in (*self.changes, (1 << 62, self)):
+            if at_ms < from_ms + values.lookup_timeout_ms + 2 * self.slot_ms:
+                longest_ms = max(longest_ms, values.lookup_timeout_ms)
+            if at_ms < from_ms:
+                break
+            values = later
+        return longest_ms
+
+
+Timeout = Annotated[int, Meta(ge=1_000, le=LONGEST_TIMEOUT_MS)]
+Skew = Annotated[int, Meta(ge=0, le=3_600_000)]
+Links = Annotated[int, Meta(ge=1, le=100_000)]
+
+
+class Change(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_time": "from"}):
+    """Values that hold from a time on: a full ten minutes of event time, with its offset from UTC."""
+
+    from_time: Annotated[datetime, Meta(tz=True)]
+    lookup_timeout_ms: Timeout | UnsetType = UNSET
+    max_clock_skew_ms: Skew | UnsetType = UNSET
+    max_links: Links | UnsetType = UNSET
+
+    @property
+    def from_ms(self) -> int:
+        """The time in epoch milliseconds."""
+        return round(self.from_time.timestamp() * 1000)
+
+    def values(self) -> dict[str, int]:
+        """Return what changes, by name."""
+        named = {name: getattr(self, name) for name in CHANGEABLE}
+        return {name: value for name, value in named.items() if value is not UNSET}
+
+
+CHANGEABLE: Final = ("lookup_timeout_ms", "max_clock_skew_ms", "max_links")
+"""What may change at an event time; everything else is as it was when a log began."""
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of all stages, as they stand in the file; ``docs/configure.md`` says what each does."""
+
+    slot_ms: Annotated[int, Meta(ge=1_000, le=MINUTE_MS)] = SLOT_MS
+    out_of_orderness_ms: Annotated[int, Meta(ge=0, le=600_000)] = 5_000
+    lookup_timeout_ms: Timeout = 30_000
+    allowed_lateness_ms: Annotated[int, Meta(ge=CHANGE_GRID_MS, le=7 * 86_400_000)] = 6 * 3_600_000
+    max_clock_skew_ms: Skew = 60_000
+    rule_lead_ms: Annotated[int, Meta(ge=0, le=86_400_000)] = 120_000
+    max_links: Links = 1_000
+    dead_letter_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    changes: list[Change] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if MINUTE_MS % self.slot_ms:
+            raise ValueError(f"`slot_ms` {self.slot_ms} does not divide a minute")
+        if self.allowed_lateness_ms % MINUTE_MS:
+            raise ValueError(f"`allowed_lateness_ms` {self.allowed_lateness_ms} is no full minutes")
+        before_ms = -1
+        for number, change in enumerate(self.changes):
+            where = f"changes[{number}]"
+            if not change.values():
+                raise ValueError(f"`{where}` changes nothing; it may set {', '.join(CHANGEABLE)}")
+            if change.from_ms % CHANGE_GRID_MS:
+                raise ValueError(f"`{where}.from` {change.from_time.isoformat()} is not a full ten minutes")
+            if change.from_ms <= before_ms:
+                raise ValueError(f"`{where}.from` {change.from_time.isoformat()} is not after the one before")
+            before_ms = change.from_ms
+        if self.lookup_timeout_ms % self.slot_ms:
+            raise ValueError(
+                f"`lookup_timeout_ms` {self.lookup_timeout_ms} is no multiple of `slot_ms` {self.slot_ms}"
+            )
+        if self.max_clock_skew_ms >= self.rule_lead_ms:
+            raise ValueError(
+                f"`rule_lead_ms` {self.rule_lead_ms} must be greater than `max_clock_skew_ms` "
+                f"{self.max_clock_skew_ms}, or a rule could come after its time"
+            )
+        self._later()  # what holds after each change is checked likewise
+
+    def _later(self) -> list[tuple[int, Self]]:
+        """Return the settings from each change on."""
+        later, values = [], structs.replace(self, changes=[]) if self.changes else self
+        for change in self.changes:
+            values = structs.replace(values, **change.values())
+            later.append((change.from_ms, values))
+        return later
+
+    @property
+    def digest(self) -> str:
+        """A short name of these values, changes apart: equal values, equal name."""
+        values = {name: value for name, value in structs.asdict(self).items() if name in SHAPING}
+        return blake2b(msgspec.json.encode(values, order="sorted"), digest_size=6).hexdigest()
+
+    def measure(self) -> MeasureSettings:
+        """Return what `measure` goes by."""
+        first, *later = (
+            MeasureSettings(
+                slot_ms=one.slot_ms,
+                out_of_orderness_ms=one.out_of_orderness_ms,
+                lookup_timeout_ms=one.lookup_timeout_ms,
+                max_clock_skew_ms=one.max_clock_skew_ms,
+                max_links=one.max_links,
+                digest=one.digest,
+            )
+            for one in (self, *(values for _, values in self._later()))
+        )
+        times = [change.from_ms for change in self.changes]
+        return structs.replace(first, changes=tuple(zip(times, later, strict=True)))
+
+    def detect(self) -> DetectSettings:
+        """Return what `detect` goes by."""
+        first, *later = (
+            DetectSettings(
+                slot_ms=one.slot_ms,
+                allowed_lateness_ms=one.allowed_lateness_ms,
+                lookup_timeout_ms=one.lookup_timeout_ms,
+                out_of_orderness_ms=one.out_of_orderness_ms,
+                rule_lead_ms=one.rule_lead_ms,
+                max_clock_skew_ms=one.max_clock_skew_ms,
+                digest=one.digest,
+            )
+            for one in (self, *(values for _, values in self._later()))
+        )
+        times = [change.from_ms for change in self.changes]
+        return structs.replace(first, changes=tuple(zip(times, later, strict=True)))
+
+
+SHAPING: Final = frozenset(Settings.__struct_fields__) - {"changes", "dead_letter_share"}
+"""The settings that results depend on."""

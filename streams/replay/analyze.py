@@ -17,6 +17,7 @@ from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.detect.rule.rules import decode as decode_rule
 from streams.logs.file import chunked, seldom_collected
+from streams.logs.folder import read_manifest
 from streams.logs.read import read_partitions
 from streams.measure.meter import DeadLetter
 from streams.model import events
@@ -25,7 +26,7 @@ from streams.model.digest import Entry
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
 from streams.model.record import Record, by_partition
-from streams.model.settings import DetectSettings, MeasureSettings
+from streams.model.settings import DetectSettings, Settings
 from streams.replay.beside import metered_beside
 from streams.replay.judging import Judging
 from streams.replay.metering import Batch, metered
@@ -70,6 +71,7 @@ class Analysis:
     packed: dict[tuple[str, int], Packed[Measurement]] = field(default_factory=dict)
     outages_only: bool = False
     rules: Rules = field(default_factory=lambda: Rules(Rule()))
+    settings: Settings = field(default_factory=Settings)
 
     @property
     def measurements(self) -> Sequence[Measurement]:
@@ -175,8 +177,7 @@ class Analysis:
 def analyze(
     log: Path | Iterable[Record],
     rule: Rule | None = None,
-    measure: MeasureSettings | None = None,
-    detect: DetectSettings | None = None,
+    settings: Settings | None = None,
     progress: Callable[[int], None] | None = None,
     *,
     beside: bool | None = None,
@@ -184,15 +185,17 @@ def analyze(
 ) -> Analysis:
     """Run the pipeline over a log file, or over records in log order.
 
-    Without a ``rule`` the built-in one and the log's own `link.rules` judge, as `detect` does; with one it
-    alone.
+    Without ``settings`` those hold that a captured folder names, else the built-in ones. Without a ``rule``
+    the built-in one and the log's own `link.rules` judge, as `detect` does; with one it alone.
 
     ``progress`` is called with the number of records read since its last call. A file is metered in a process
     ``beside`` this one (None: where that is worth it), which changes no result. With ``outages_only`` windows
     are not made, nor measurements of submissions, at about half the cost. Raise `LogFileError` where the file
     cannot be read, `WorkerError` where that process fails.
     """
-    measure, detect = measure or MeasureSettings(), detect or DetectSettings()
+    if settings is None:
+        settings = captured_settings(log) if isinstance(log, Path) else Settings()
+    measure, detect = settings.measure(), settings.detect()
     with seldom_collected():
         if not isinstance(log, Path):
             batches = metered(map(by_partition, chunked(log)), measure, lookups_only=outages_only)
@@ -200,13 +203,23 @@ def analyze(
             batches = metered_beside(log, measure, lookups_only=outages_only)
         else:
             batches = metered(read_partitions(log), measure, lookups_only=outages_only)
-        analysis = Analysis(outages_only=outages_only, rules=Rules(Rule(), detect.rule_lead_ms))
+        analysis = Analysis(
+            outages_only=outages_only, rules=Rules(Rule(), detect.rule_lead_ms), settings=settings
+        )
         return _judged(analysis, batches, rule, detect, progress)
 
 
-def judge(analysis: Analysis, rule: Rule | None, settings: DetectSettings | None = None) -> None:
+def captured_settings(log: Path) -> Settings:
+    """Return the settings that a captured folder names, or the built-in ones.
+
+    Raises `LogFileError` where its manifest cannot be read.
+    """
+    return (read_manifest(log).settings or Settings()) if log.is_dir() else Settings()
+
+
+def judge(analysis: Analysis, rule: Rule | None) -> None:
     """Find the windows and outages of what was measured, in place of any found before; see `analyze`."""
-    judging = _begin(analysis, rule, settings or DetectSettings(), analysis.partitions)
+    judging = _begin(analysis, rule, analysis.settings.detect(), analysis.partitions)
     analysis.found_windows, analysis.outages = judging.finish()
 
 
@@ -239,7 +252,7 @@ def _judged(
     if judging is not None and in_turn and judging.partitions == set(analysis.partitions):
         analysis.found_windows, analysis.outages = judging.finish()
     else:
-        judge(analysis, rule, settings)
+        judge(analysis, rule)
     return analysis
 
 

@@ -114,7 +114,7 @@ def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanati
     last = revisions[-1]
     end_ms = last.end_ms
     rules = analysis.under(rule)
-    steps = trace(last.link, analysis.lookup_measurements, rules)
+    steps = trace(last.link, analysis.lookup_measurements, rules, analysis.settings.detect())
     first_ms = min(revision.start_ms for revision in revisions) - LEAD_MS
     last_ms = max(revision.detected_at_ms for revision in revisions)
     if end_ms is not None:
@@ -139,11 +139,13 @@ def _revisions(wanted: str, outages: Iterable[Outage]) -> list[Outage]:
     raise UnknownOutageError(f"{what} {wanted} in this log; it has {listed or 'none at all'}")
 
 
-def trace(link: str, measurements: Iterable[Measurement], rules: Rules) -> list[Step]:
+def trace(
+    link: str, measurements: Iterable[Measurement], rules: Rules, settings: DetectSettings
+) -> list[Step]:
     """Return every step of the rule for a link; a slot judged again stands as last judged."""
     lookups = sorted(measurements, key=lambda item: (item.watermark_ms, item.source))
     partitions = sorted({item.source.partition for item in lookups})
-    detector = _TracingDetector(rules, DetectSettings(), partitions, link)
+    detector = _TracingDetector(rules, settings, partitions, link)
     for measurement in lookups:
         detector.apply(measurement)
     return [detector.steps[start_ms] for start_ms in sorted(detector.steps)]
@@ -162,8 +164,7 @@ class _TracingDetector(Detector):
         fresh = link not in self.trackers
         tracker = super().tracker(link)
         if fresh and link == self._traced:
-            lookback_ms = self.settings.lookup_timeout_ms + 2 * self.settings.slot_ms
-            history = _TracingHistory(tracker.rules, self.settings, lookback_ms, self.steps)
+            history = _TracingHistory(tracker.rules, self.settings, self.steps)
             tracker.history = tracker.windows.history = tracker.outages.history = history
             history.watched = tracker.windows.watched
         return tracker
@@ -172,10 +173,8 @@ class _TracingDetector(Detector):
 class _TracingHistory(History):
     """Judges as ever, and notes each step by the start of its slot."""
 
-    def __init__(
-        self, rules: LinkRules, settings: DetectSettings, lookback_ms: int, steps: dict[int, Step]
-    ) -> None:
-        super().__init__(rules, settings, lookback_ms)
+    def __init__(self, rules: LinkRules, settings: DetectSettings, steps: dict[int, Step]) -> None:
+        super().__init__(rules, settings)
         self._steps = steps
 
     def _judge(

@@ -8,7 +8,7 @@ from streams.detect.rule.definition import Rule
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
-from streams.model.settings import DetectSettings, MeasureSettings
+from streams.model.settings import Settings
 from streams.replay.analyze import analyze as run_pipeline
 from streams.replay.query import connect
 from streams.replay.results import Results, Table, read_results
@@ -22,17 +22,17 @@ def analyze(
     log: str | Path | Iterable[Record],
     rule: Rule | str | Path | None = None,
     *,
-    measure: MeasureSettings | None = None,
-    detect: DetectSettings | None = None,
+    settings: Settings | None = None,
 ) -> Results:
     """Run the pipeline over a log: a file, a captured folder, or records.
 
-    ``rule`` is a `Rule`, or the path of a rule file; None for the built-in one. Raises `LogFileError` naming
-    the line where the log cannot be read, `RuleFileError` for the rule.
+    ``rule`` is a `Rule`, or the path of a rule file; None for the built-in one and those in the log. Without
+    ``settings`` those of a captured folder hold, else the built-in ones. Raises `LogFileError` naming the
+    line where the log cannot be read, `RuleFileError` for the rule.
     """
     source = Path(log) if isinstance(log, str) else log
     chosen = read_rule(Path(rule)) if isinstance(rule, str | Path) else rule
-    analysis = run_pipeline(source, chosen, measure, detect)
+    analysis = run_pipeline(source, chosen, settings)
     return Results(
         measurements=Table(Measurement, analysis.measurements),
         windows=Table(Window, analysis.windows),

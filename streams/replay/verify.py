@@ -16,7 +16,7 @@ from streams.model.digest import combine
 from streams.model.measurement import Measurement, Source
 from streams.model.outage import Outage
 from streams.model.record import Record
-from streams.model.settings import DetectSettings, MeasureSettings
+from streams.model.settings import Settings
 from streams.replay.analyze import Analysis, analyze
 
 
@@ -67,11 +67,10 @@ def verify_outage(
     outage: Outage,
     log: Iterable[Record],
     rule: Rule | None = None,
-    measure: MeasureSettings | None = None,
-    detect: DetectSettings | None = None,
+    settings: Settings | None = None,
 ) -> OutageCheck:
     """Recompute evidence and finding of an outage from the log, in log order from its beginning."""
-    return compare(outage, analyze(log, rule, measure, detect, outages_only=True), rule)
+    return compare(outage, analyze(log, rule, settings, outages_only=True), rule)
 
 
 def held_whole(outage: Outage, held: Iterable[Source]) -> bool:

@@ -92,6 +92,10 @@ PARTITIONS_ASSIGNED: Final = Metric(
     "portallink_partitions_assigned", "gauge", "partitions", ("stage",),
     "Source partitions this process reads.", READERS,
 )  # fmt: skip
+SETTINGS_DIFFER: Final = Metric(
+    "portallink_settings_differ", "gauge", "1", ("stage", "partition"),
+    "1 while measurements of a source partition are made under other settings than this stage's.", DETECT,
+)  # fmt: skip
 RECORDS_REREAD: Final = Metric(
     "portallink_records_reread_total", "counter", "records", ("stage",),
     "Records read again to rebuild state after an assignment; not in records_total.", MEASURE,

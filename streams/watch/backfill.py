@@ -40,6 +40,7 @@ class Backfilled:
 def write_openmetrics(
     measurements: Iterable[Measurement],
     rules: Rules,
+    settings: DetectSettings,
     out: Path,
     *,
     step_seconds: int = 60,
@@ -52,7 +53,7 @@ def write_openmetrics(
     history = _History(out, step_seconds * 1000)
     ordered = sorted(measurements, key=lambda one: (one.watermark_ms, one.source))
     lookups = sorted({m.source.partition for m in ordered if m.source.topic == events.LOOKUPS})
-    detector = Detector(rules, DetectSettings(), lookups)
+    detector = Detector(rules, settings, lookups)
     for measurement in ordered:
         history.reach(measurement.watermark_ms)
         for stage, occurrence in _told(measurement, detector):

@@ -119,7 +119,7 @@ def test_late_facts_leave_the_past_as_if_they_had_come_in_time(told, pack_after)
         )
         for at, _, of in told
     ]
-    in_time, corrected = (History(LinkRules(Rule()), DetectSettings(), 40_000) for _ in range(2))
+    in_time, corrected = (History(LinkRules(Rule()), DetectSettings()) for _ in range(2))
     corrected.pack_after_ms = pack_after * MINUTE_MS
     for at in sorted({slot.start_ms for slot in facts}):
         in_time.add(reduce(merged, [slot for slot in facts if slot.start_ms == at]))

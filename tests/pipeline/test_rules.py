@@ -4,83 +4,46 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from small_logs import START_MS, Fault, draw_log
+from pipeline_logs import lookups, results
+from small_logs import START_MS, Fault
 from stages import Stage, gather, running
 from typer.testing import CliRunner
 
 from streams.cli.rules import app as rules_app
-from streams.detect.rule.rules import GRID_MS, grid_after_ms
+from streams.detect.rule.definition import Rule
+from streams.detect.rule.rules import GRID_MS, grid_after_ms, next_revision
 from streams.kafka.publish import publish
 from streams.kafka.read import topic_batches
 from streams.kafka.topics import Topics, create_topics
 from streams.model.canonical import encode, final_outages
-from streams.model.events import LOOKUPS, RULES, Heartbeat
+from streams.model.events import LOOKUPS, RULES
 from streams.model.record import Record
 from streams.model.settings import DetectSettings
-from streams.model.times import local_time
 from streams.replay.analyze import analyze
 
 pytestmark = pytest.mark.timeout(240)
 
-DEAF = "version = 'deaf'\nmin_duration_ms = 3_600_000\nmin_degraded_ms = 3_600_000\n"
-QUICK = "version = 'quick'\nmin_recovery_ms = 9_000\n"
-
-
-def lookups(start_ms: int, seconds: int, faults: dict[str, list[Fault]]) -> list[Record]:
-    """Return the records of some links from a time on, as they are logged."""
-    told = [
-        t for link, chosen in faults.items() for t in draw_log(1, seconds=seconds, link=link, faults=chosen)
-    ]
-    records, offsets = [], {}
-    for one in sorted(told, key=lambda one: one.told_ms):
-        offset = offsets[one.partition] = offsets.get(one.partition, -1) + 1
-        key = None if isinstance(one.event, Heartbeat) else one.event.dossier_id.encode()
-        moved = msgspec.structs.replace(
-            one.event, occurred_at_ms=one.event.occurred_at_ms - START_MS + start_ms
-        )
-        at_ms = one.told_ms - START_MS + start_ms
-        records.append(Record(LOOKUPS, one.partition, offset, at_ms, key, encode(moved)))
-    return records
-
-
-def results(analysis) -> dict[str, list[bytes]]:
-    """Return what an analysis found, line by line."""
-    return {
-        "measurements": [encode(one) for one in analysis.measurements],
-        "windows": [encode(one) for one in analysis.windows],
-        "outages": [encode(one) for one in analysis.outages],
-    }
+DEAF = Rule(version="deaf", min_duration_ms=3_600_000, min_degraded_ms=3_600_000)
+QUICK = Rule(version="quick", min_recovery_ms=9_000)
 
 
 async def test_rules_change_on_a_running_pipeline_at_the_named_time(kafka: str, suffix: str, tmp_path: Path):
-    """Two rules applied and one withdrawn while events flow hold from their event times on, `detect` being
+    """Two rules that come and one that goes while events flow hold from their event times on, `detect` being
     killed in between: the topics hold the bytes that `analyze` gives for the capture.
     """
     topics, connection = Topics().suffixed(suffix), {"bootstrap_servers": kafka}
     await create_topics(connection, topics, partitions={LOOKUPS: 2})
-
-    async def command(*arguments: object) -> str:
-        argv = [sys.executable, "-m", "streams", *map(str, arguments), "--suffix", suffix]
-        argv += ["--bootstrap-servers", kafka]
-        done = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    now_ms = int(time.time() * 1000)
-    from_ms = grid_after_ms(now_ms + DetectSettings().rule_lead_ms + 60_000)
+    from_ms = grid_after_ms(START_MS + 900_000)
     until_ms = from_ms + 2 * GRID_MS  # edges are looked for in the ten minutes before
-    start_ms = from_ms - 2 * GRID_MS - 300_000
-    seconds = (until_ms + GRID_MS - start_ms) // 1000
-    at = [200, (from_ms - start_ms) // 1000 + 100, (until_ms - start_ms) // 1000 + 100]
+    at = [200, (from_ms - START_MS) // 1000 + 100, (until_ms - START_MS) // 1000 + 100]
     faults = [Fault(second, 120) for second in at]
-    records = lookups(start_ms, seconds, {"npd": faults, "tax": faults})
-    past = [record for record in records if record.logged_at_ms < now_ms]
+    records = lookups(START_MS, at[-1] + 400, {"npd": faults, "tax": faults})
+    said_ms = from_ms - DetectSettings().rule_lead_ms - 1_000
+    past = [record for record in records if record.logged_at_ms < said_ms]
     names = topics.by_declared_name()
     await publish(iter(past), connection, topic_names=names)
     measure = Stage("measure", kafka, tmp_path, "--suffix", suffix, "--group", f"{suffix}-m")
@@ -89,31 +52,25 @@ async def test_rules_change_on_a_running_pipeline_at_the_named_time(kafka: str, 
         before = results(analyze(past))
         published = await gather(kafka, topics, before, stages=[measure, detect])
         assert published.canonical() == before
-        rule_file = {name: tmp_path / f"{name}.toml" for name in ("deaf", "quick")}
-        rule_file["deaf"].write_text(DEAF)
-        rule_file["quick"].write_text(QUICK)
-        common = ("--from", local_time(from_ms).replace(" ", "T"), "--reason", "tried", "--json")
-        said = json.loads(await command("rules", "apply", rule_file["deaf"], *common))
-        assert said["effective_ms"] == from_ms
-        await command("rules", "apply", rule_file["quick"], "--link", "t*", *common)
-        await command(
-            "rules", "withdraw", "deaf", "--reason", "deaf", "--from", local_time(until_ms).replace(" ", "T")
-        )
+        deaf = revision((), DEAF, ["*"], from_ms, said_ms)
+        made = [deaf, revision((), QUICK, ["t*"], from_ms, said_ms)]
+        made.append(revision([deaf], DEAF, ["*"], until_ms, said_ms, withdrawn=True))
+        rules = [Record(RULES, 0, n, said_ms, one.key, encode(one)) for n, one in enumerate(made)]
+        await publish(iter(rules), connection, topic_names=names)
         detect.kill_and_restart()
         await publish(iter(records[len(past) :]), connection, topic_names=names)
-        told = [
-            r._replace(topic=RULES)
-            async for batch in topic_batches(connection, [topics.rules])
-            for r in batch
-        ]
-        expected = results(analyze([*records, *told]))
+        expected = results(analyze([*records, *rules]))
         published = await gather(kafka, topics, expected, stages=[measure, detect])
+        assert detect.log().count("rule_learned") == 3
     assert published.contradictions() == []
     assert published.canonical() == expected
-    found = [
-        (o.link, o.rule_version, (o.start_ms - start_ms) // 1000) for o in final_outages(published.outages)
+    starts = [
+        (o.link, o.rule_version, (o.start_ms - START_MS) // 1000) for o in final_outages(published.outages)
     ]
-    near = [(link, rule, min(at, key=lambda second: abs(second - start))) for link, rule, start in found]
+    near = [
+        (link, rule, min(at, key=lambda second, start=start: abs(second - start)))
+        for link, rule, start in starts
+    ]
     assert sorted(near) == [
         ("npd", "cusum-1", at[0]),
         ("npd", "cusum-1", at[2]),
@@ -121,11 +78,30 @@ async def test_rules_change_on_a_running_pipeline_at_the_named_time(kafka: str, 
         ("tax", "quick@1", at[1]),
         ("tax", "quick@1", at[2]),
     ]
-    await command("capture", tmp_path / "log", "--topic", LOOKUPS, "--topic", RULES)
-    argv = [sys.executable, "-m", "streams", "analyze", tmp_path / "log", "--out", tmp_path / "out"]
-    await asyncio.to_thread(subprocess.run, argv, capture_output=True, check=True)
+    command = [sys.executable, "-m", "streams"]
+    wished = ["--topic", LOOKUPS, "--topic", RULES, "--suffix", suffix, "--bootstrap-servers", kafka]
+    for argv in (
+        [*command, "capture", tmp_path / "log", *wished],
+        [*command, "analyze", tmp_path / "log", "--out", tmp_path / "out"],
+    ):
+        await asyncio.to_thread(subprocess.run, argv, capture_output=True, check=True)
     captured = {path.stem: path.read_bytes().splitlines() for path in (tmp_path / "out").iterdir()}
     assert captured == published.canonical()
+
+
+def revision(before, values, links, from_ms, said_ms, *, withdrawn=False):
+    """Return the next revision of a rule that the broker took at a time."""
+    return next_revision(
+        before,
+        values.version,
+        values,
+        links,
+        effective_from_ms=from_ms,
+        author="office",
+        reason="tried",
+        recorded_at_ms=said_ms,
+        withdrawn=withdrawn,
+    )
 
 
 def test_the_commands_refuse_what_cannot_be(kafka: str, suffix: str, tmp_path: Path):

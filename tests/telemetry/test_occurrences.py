@@ -100,6 +100,7 @@ EVERY_OCCURRENCE = [
     telemetry.ConsumerLag({("npd.lookups", 0): 12}),
     telemetry.RecordsRead("applied", 5),
     telemetry.RecordRejected("schema", "link.measurements", 0, 7, "source missing"),
+    telemetry.SettingsCompared("npd.lookups", 0, "0a1b2c3d4e5f", "f5e4d3c2b1a0"),
     telemetry.RuleLearned("strict@2", withdrawn=False, effective_ms=1_700_000_400_000),
     telemetry.RecordsMetered("npd.lookups", 3, MEASUREMENT.records),
     telemetry.MeasurementCut(MEASUREMENT),

@@ -40,7 +40,7 @@ PACK_AFTER_MS: Final = 3 * MINUTE_MS
 class History:
     """Facts and verdicts of one link."""
 
-    def __init__(self, rules: LinkRules, settings: DetectSettings, lookback_ms: int) -> None:
+    def __init__(self, rules: LinkRules, settings: DetectSettings) -> None:
         self.rules, self.settings = rules, settings
         self.minutes: dict[int, Minute] = {}
         self.past: list[Decided] = []
@@ -54,8 +54,8 @@ class History:
         self._unpacked: deque[int] = deque()
         self._deciding: list[int] = []
         self._blocks = Blocks()
-        self._lookback_ms = lookback_ms
-        self._reach_ms = max(SLOW_LOOKBACK_MS, REACH_MS + 2 * lookback_ms) + MINUTE_MS
+        longest_ms = settings.longest_timeout_ms + 2 * settings.slot_ms
+        self._reach_ms = max(SLOW_LOOKBACK_MS, REACH_MS + 2 * longest_ms) + MINUTE_MS
         """How far before its evidence began, or its edge, a verdict may read facts."""
         self.pack_after_ms = PACK_AFTER_MS
         """How old minutes are packed, which changes nothing but what they take in memory and in time."""
@@ -127,10 +127,14 @@ class History:
                     break
         self._judge_again(touched)
 
+    def _lookback_ms(self, at_ms: int) -> int:
+        """Return how long before a time requests may have been asked whose outcomes become known at it."""
+        return self.settings.timeout_at_ms(at_ms) + 2 * self.settings.slot_ms
+
     def settles_ms(self, decided_ms: int) -> int:
         """Return when all outcomes of requests asked before a verdict are known, as the end of a slot."""
         slot_ms = self.settings.slot_ms
-        return -(-(decided_ms + self.settings.lookup_timeout_ms + slot_ms) // slot_ms) * slot_ms
+        return -(-(decided_ms + self.settings.timeout_at_ms(decided_ms) + slot_ms) // slot_ms) * slot_ms
 
     def _is_final(self, decided: Decided) -> bool:
         return self.settles_ms(decided.decided_ms) <= self.final_ms
@@ -151,7 +155,14 @@ class History:
                 slot_ms = decided.decided_ms - self.settings.slot_ms
                 normal, rule = self._normal_of(decided.verdict, slot_ms), self.rules.at(slot_ms)
                 settled_ms = settled_edge_ms(
-                    decided, before, after, known_ms, self._slots, self._lookback_ms, rule, normal
+                    decided,
+                    before,
+                    after,
+                    known_ms,
+                    self._slots,
+                    self._lookback_ms(decided.decided_ms),
+                    rule,
+                    normal,
                 )
                 minute = self.minutes[at]
                 settled = replace(decided, settled_ms=settled_ms)
@@ -284,7 +295,8 @@ class History:
         if verdict is None:
             return after, None
         normal = self._normal_of(verdict, start_ms)
-        edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, self._lookback_ms, rule, normal)
+        back_ms = self._lookback_ms(end_ms)
+        edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, back_ms, rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
         return after, Decided(end_ms, verdict, edge_ms, slow)
 
@@ -294,11 +306,12 @@ class History:
             return True
         slot_ms = end_ms - self.settings.slot_ms
         slots, rule, normal = self._slots, self.rules.at(slot_ms), self._normal_of(verdict, slot_ms)
+        back_ms = self._lookback_ms(end_ms)
         if verdict.condition == "UP":
-            edge_ms = first_edge_ms(state, verdict, end_ms, slots, self._lookback_ms, rule, normal)
+            edge_ms = first_edge_ms(state, verdict, end_ms, slots, back_ms, rule, normal)
             return confirmed_recovery(state, edge_ms, end_ms, slots, rule, normal)
         last = earlier[-1] if earlier else self._last_before(end_ms - self.settings.slot_ms)
-        from_ms = verdict.since_ms - self._lookback_ms
+        from_ms = verdict.since_ms - back_ms
         if last is not None:
             from_ms = max(from_ms, last.edge_ms)
         return confirmed(verdict, from_ms, end_ms, slots, rule, normal)

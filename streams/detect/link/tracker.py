@@ -51,8 +51,7 @@ class LinkTracker:
     ) -> None:
         self.link, self.rules, self.settings = link, rules, settings
         self._slot_ms = settings.slot_ms
-        lookback_ms = settings.lookup_timeout_ms + 2 * settings.slot_ms
-        self.history = History(rules, settings, lookback_ms)
+        self.history = History(rules, settings)
         self.too_late = 0
         self.open: dict[int, LinkSlot] = {}
         self.late: list[Late] = []
