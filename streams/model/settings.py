@@ -82,6 +82,15 @@ class DetectSettings(Struct, frozen=True):
         """The longest time-out of all times."""
         return max(self.lookup_timeout_ms, *(later.lookup_timeout_ms for _, later in self.changes), 0)
 
+    @property
+    def longest_lookback_ms(self) -> int:
+        """The longest of `lookback_ms` of all times."""
+        return self.longest_timeout_ms + 2 * self.slot_ms
+
+    def lookback_ms(self, at_ms: int) -> int:
+        """Return how long before a time requests may have been asked whose outcomes become known at it."""
+        return self.timeout_at_ms(at_ms) + 2 * self.slot_ms
+
     def timeout_at_ms(self, at_ms: int) -> int:
         """Return the longest time-out by which a request may be given up at a time.
 

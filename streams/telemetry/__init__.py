@@ -35,8 +35,6 @@ from streams.telemetry.detecting import (
     MeasurementApplied,
     MeasurementDuplicate,
     OutagePublished,
-    RuleLearned,
-    SettingsCompared,
     SlotFinalised,
     SourceGap,
     WindowPublished,
@@ -48,6 +46,7 @@ from streams.telemetry.edges import (
     TrailBehind,
     TrailWritten,
 )
+from streams.telemetry.governing import RuleLearned, SettingsCompared
 from streams.telemetry.hub import Occurrence, Telemetry, configure, current, emit, start_http
 from streams.telemetry.measuring import (
     CommitDone,

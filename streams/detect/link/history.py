@@ -54,8 +54,7 @@ class History:
         self._unpacked: deque[int] = deque()
         self._deciding: list[int] = []
         self._blocks = Blocks()
-        longest_ms = settings.longest_timeout_ms + 2 * settings.slot_ms
-        self._reach_ms = max(SLOW_LOOKBACK_MS, REACH_MS + 2 * longest_ms) + MINUTE_MS
+        self._reach_ms = max(SLOW_LOOKBACK_MS, REACH_MS + 2 * settings.longest_lookback_ms) + MINUTE_MS
         """How far before its evidence began, or its edge, a verdict may read facts."""
         self.pack_after_ms = PACK_AFTER_MS
         """How old minutes are packed, which changes nothing but what they take in memory and in time."""
@@ -117,19 +116,14 @@ class History:
     def look_again(self, touched: set[int]) -> None:
         """Judge again the minutes whose facts, or what is known of the observer, changed."""
         touched = {at for at in touched if at in self.minutes}
-        reach_ms = self._reach_ms
         for at in self._deciding:  # an edge may lie in facts before the test that found it began, or after
             for decided in self.minutes[at].verdicts:
-                from_ms = min(decided.verdict.since_ms, decided.edge_ms) - reach_ms
+                from_ms = min(decided.verdict.since_ms, decided.edge_ms) - self._reach_ms
                 to_ms = self.settles_ms(decided.decided_ms)
                 if any(from_ms < start_ms < to_ms for start_ms in touched):
                     touched.add(at)
                     break
         self._judge_again(touched)
-
-    def _lookback_ms(self, at_ms: int) -> int:
-        """Return how long before a time requests may have been asked whose outcomes become known at it."""
-        return self.settings.timeout_at_ms(at_ms) + 2 * self.settings.slot_ms
 
     def settles_ms(self, decided_ms: int) -> int:
         """Return when all outcomes of requests asked before a verdict are known, as the end of a slot."""
@@ -154,15 +148,9 @@ class History:
             elif at in self.minutes:
                 slot_ms = decided.decided_ms - self.settings.slot_ms
                 normal, rule = self._normal_of(decided.verdict, slot_ms), self.rules.at(slot_ms)
+                back_ms = self.settings.lookback_ms(decided.decided_ms)
                 settled_ms = settled_edge_ms(
-                    decided,
-                    before,
-                    after,
-                    known_ms,
-                    self._slots,
-                    self._lookback_ms(decided.decided_ms),
-                    rule,
-                    normal,
+                    decided, before, after, known_ms, self._slots, back_ms, rule, normal
                 )
                 minute = self.minutes[at]
                 settled = replace(decided, settled_ms=settled_ms)
@@ -294,8 +282,7 @@ class History:
         after, verdict = step(state, slot.start_ms, end_ms, counts, rule, normal, holds)
         if verdict is None:
             return after, None
-        normal = self._normal_of(verdict, start_ms)
-        back_ms = self._lookback_ms(end_ms)
+        normal, back_ms = self._normal_of(verdict, start_ms), self.settings.lookback_ms(end_ms)
         edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, back_ms, rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
         return after, Decided(end_ms, verdict, edge_ms, slow)
@@ -306,7 +293,7 @@ class History:
             return True
         slot_ms = end_ms - self.settings.slot_ms
         slots, rule, normal = self._slots, self.rules.at(slot_ms), self._normal_of(verdict, slot_ms)
-        back_ms = self._lookback_ms(end_ms)
+        back_ms = self.settings.lookback_ms(end_ms)
         if verdict.condition == "UP":
             edge_ms = first_edge_ms(state, verdict, end_ms, slots, back_ms, rule, normal)
             return confirmed_recovery(state, edge_ms, end_ms, slots, rule, normal)

@@ -201,7 +201,7 @@ class Publication:
     def _figures(self, spell: TroubleSpell, now_ms: int) -> tuple[Totals, int | None]:
         """Return the figures of a spell, and from when on an answer was slow when it began."""
         until_ms = now_ms if spell.end_ms is None else spell.end_ms
-        known_ms = until_ms + self.settings.longest_timeout_ms + 2 * self.settings.slot_ms
+        known_ms = until_ms + self.settings.longest_lookback_ms
         minutes = self.history.between(spell.start_ms - MINUTE_MS, known_ms)
         end_ms = FAR if spell.end_ms is None else spell.end_ms
         remains = self.remains.get(spell.start_ms)

@@ -170,13 +170,13 @@ class Windows:
     def _asked_in(self, slot: LinkSlot) -> list[int]:
         """Return the starts of the earlier slots in which the outcomes of a slot were asked, a while back."""
         slot_ms = self.settings.slot_ms
-        reach_ms = self.settings.timeout_at_ms(slot.start_ms) + 2 * slot_ms
+        reach_ms = self.settings.lookback_ms(slot.start_ms)
         asked = {asked.second * 1000 // slot_ms * slot_ms for asked in slot.asked}
         return sorted(at for at in asked if slot_ms < slot.start_ms - at <= reach_ms)
 
     def _is_evident(self, at_ms: int) -> bool:
         """Say whether outcomes became known in a slot, or of requests asked in it soon after."""
-        reach_ms = self.settings.longest_timeout_ms + 2 * self.settings.slot_ms
+        reach_ms = self.settings.longest_lookback_ms
         for _, minute in self.history.between(at_ms, at_ms + reach_ms + 1):
             for slot in minute.read():
                 told = [asked for asked in slot.asked if asked.ok or asked.failed]

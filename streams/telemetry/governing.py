@@ -1,0 +1,51 @@
+"""Occurrences about what `detect` judges by: rules as they come, settings that are not those of `measure`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from streams.telemetry.common import partition_label
+from streams.telemetry.contract import RECORDS, SETTINGS_DIFFER
+from streams.telemetry.hub import Level
+from streams.telemetry.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLearned:
+    """A revision of a rule was read; it judges from ``effective_ms`` on."""
+
+    name: ClassVar[str] = "rule_learned"
+    level: ClassVar[Level] = "info"
+    version: str
+    withdrawn: bool
+    effective_ms: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return which rule and revision it is, and from when on it judges."""
+        return {"rule": self.version, "withdrawn": self.withdrawn, "effective_ms": self.effective_ms}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the record among those read."""
+        store.add(RECORDS, (stage, "applied"))
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsCompared:
+    """Measurements of a source are made under other settings than this stage's, or no longer are."""
+
+    name: ClassVar[str] = "settings_compared"
+    level: ClassVar[Level] = "error"
+    topic: str
+    partition: int
+    theirs: str
+    ours: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source, and both digests."""
+        source = partition_label(self.topic, self.partition)
+        return {"source": source, "theirs": self.theirs, "ours": self.ours, "same": self.theirs == self.ours}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Show whether they differ."""
+        labels = (stage, partition_label(self.topic, self.partition))
+        store.set(SETTINGS_DIFFER, labels, int(self.theirs != self.ours))
