@@ -11,6 +11,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from streams.cli.outcome import FAILED, fail, notes, print_json, refuse, results, say, styled
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.doctor.examine import Doctor, examine
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.logs.capture import CaptureError, Wish, capture
@@ -18,6 +19,7 @@ from streams.logs.file import LogFileError
 from streams.logs.read import read_log
 from streams.measure.decode import DECODERS
 from streams.model.record import Record
+from streams.model.settings import MeasureSettings
 
 COLOURS = {"error": "red", "warning": "yellow"}
 
@@ -31,6 +33,7 @@ def doctor(
         str | None,
         typer.Option("--as", help="Examine its records as those of this topic, whatever theirs is called."),
     ] = None,
+    settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Say what is wrong with events, by kind and example: what is refused, and what misleads.
@@ -41,7 +44,12 @@ def doctor(
     if as_topic is not None and as_topic not in DECODERS:
         refuse(f"--as is one of {', '.join(DECODERS)}")
     try:
-        seen = _of_file(Path(of), as_topic) if Path(of).exists() else _of_topic(of, as_topic)
+        measure = settings_of(settings).measure()
+        seen = (
+            examine(_named(read_log(Path(of)), as_topic), measure)
+            if Path(of).exists()
+            else _of_topic(of, as_topic, measure)
+        )
     except LogFileError as error:
         refuse(error)
     _print(of, seen, as_json=as_json)
@@ -51,11 +59,7 @@ def _named(records: Iterator[Record], as_topic: str | None) -> Iterator[Record]:
     return records if as_topic is None else (record._replace(topic=as_topic) for record in records)
 
 
-def _of_file(path: Path, as_topic: str | None) -> Doctor:
-    return examine(_named(read_log(path), as_topic))
-
-
-def _of_topic(topic: str, as_topic: str | None) -> Doctor:
+def _of_topic(topic: str, as_topic: str | None, settings: MeasureSettings) -> Doctor:
     try:
         connection = kafka_connection()
     except ConnectionSettingsError as error:
@@ -68,7 +72,7 @@ def _of_topic(topic: str, as_topic: str | None) -> Doctor:
         except (CaptureError, KafkaError) as error:
             fail(f"topic {topic}: {error}")
         declared = next((name for name in DECODERS if topic == name or topic.startswith(f"{name}-")), None)
-        return examine(_named(read_log(path), as_topic or declared))
+        return examine(_named(read_log(path), as_topic or declared), settings)
 
 
 def _print(of: str, seen: Doctor, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
 from streams.cli.rejects import Rejects
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.ingest.xroad.calls import Call, pair_records
 from streams.ingest.xroad.events import DEFAULT_PARTITIONS, lookup_records
 from streams.ingest.xroad.files import XRoadFileError, read_xroad
@@ -55,6 +56,7 @@ def xroad(
     rejects: Annotated[
         Path | None, typer.Option(help="File for the rejected records' places and reasons, NDJSON.")
     ] = None,
+    settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Import X-Road operational-monitoring records from whatever holds them.
@@ -66,6 +68,7 @@ def xroad(
     anything is stored. A file of which less than half can be used ends the import.
     """
     topic = f"{LOOKUPS}-{suffix}" if suffix else LOOKUPS
+    measure = settings_of(settings).measure()
     if out is not None and str(out) in files:
         refuse(f"{out} is an input file as well")
     try:
@@ -77,9 +80,11 @@ def xroad(
     summary = summarise(book, records=len(records) + rejected.count, rejected=rejected.count)
     del records
     if out is not None:
-        events = _to_file(out, lookup_records(book.calls, partitions=partitions or DEFAULT_PARTITIONS))
+        events = _to_file(
+            out, lookup_records(book.calls, partitions=partitions or DEFAULT_PARTITIONS, settings=measure)
+        )
     else:
-        events = _to_kafka(book.calls, partitions, topic)
+        events = _to_kafka(book.calls, partitions, topic, measure)
     summary = msgspec.structs.replace(
         summary, events=events, reasons=rejected.reasons, rejects=[] if rejects else rejected.first
     )
@@ -88,12 +93,11 @@ def xroad(
     else:
         _print(summary, f"{out}" if out else f"topic {topic}")
         rejected.show()
-    _warn(summary)
+    _warn(summary, measure.at(summary.last_ms or 0).max_links)
 
 
-def _warn(summary: ImportSummary) -> None:
+def _warn(summary: ImportSummary, bound: int) -> None:
     """Say what will not be judged as one may think."""
-    bound = MeasureSettings().max_links
     if len(summary.links) > bound:
         notes.print(
             f"warning: {len(summary.links):,} links, and measure and analyze judge the first {bound:,} of a "
@@ -145,12 +149,12 @@ def _to_file(out: Path, records: Iterator[Record]) -> int:
     return count
 
 
-def _to_kafka(calls: list[Call], partitions: int | None, topic: str) -> int:
+def _to_kafka(calls: list[Call], partitions: int | None, topic: str, settings: MeasureSettings) -> int:
     async def send() -> int:
         count = await partitions_of(connection, topic)
         if partitions not in (None, count):
             raise PublishError(f"topic {topic} has {count} partitions, not {partitions}")
-        records = lookup_records(calls, partitions=count)
+        records = lookup_records(calls, partitions=count, settings=settings)
         return await publish(records, connection, topic_names={LOOKUPS: topic})
 
     try:

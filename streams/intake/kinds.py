@@ -47,11 +47,12 @@ _MAGIC: Final = (
     (b"\xfe\xff", Kind.UTF_16_BE),
 )
 _WITHOUT_MARK: Final = (
-    (pattern(rb"[{\[]\0\0\0"), Kind.UTF_32_LE),
-    (pattern(rb"\0\0\0[{\[]"), Kind.UTF_32_BE),
-    (pattern(rb"[{\[]\0[\x09-\x7e]\0"), Kind.UTF_16_LE),
-    (pattern(rb"\0[{\[]\0[\x09-\x7e]"), Kind.UTF_16_BE),
+    (pattern(rb"[\t\n\r\x1e-\x7e]\0\0\0"), Kind.UTF_32_LE),
+    (pattern(rb"\0\0\0[\t\n\r\x1e-\x7e]"), Kind.UTF_32_BE),
+    (pattern(rb"(?:[\t\n\r\x1e-\x7e]\0){2}"), Kind.UTF_16_LE),
+    (pattern(rb"(?:\0[\t\n\r\x1e-\x7e]){2}"), Kind.UTF_16_BE),
 )
+"""Text of JSON and of tables begins with letters of ASCII, which fill half of a unit, or a quarter."""
 _SKIPPABLE_ZSTD: Final = pattern(rb"[\x50-\x5f]\x2a\x4d\x18")
 _TAR_MARK: Final = slice(257, 262)
 _MIME: Final = pattern(

@@ -60,7 +60,7 @@ _TOKEN: Final = pattern(rb"(?P<string>" + _STRING + rb')|(?P<mark>[{}\[\]:,])|(?
 _BETWEEN: Final = pattern(rb"(?>[\s,\x1e]++|\xef\xbb\xbf)*+")
 _SCALAR: Final = pattern(rb"(?>" + _STRING + rb'|[^\s"{}\[\]:,]++)(?=\s*+[,\]\r\n]|\s*+\Z)')
 _NEXT_RECORD: Final = pattern(rb"\}\s*+(?:,?+\s*+(?=\{)|(?=\]))")
-_OPENING_LINE: Final = pattern(rb"\n(?=(?:[ \t]*+,)?([ \t]*+)[{\[\]])")
+_OPENING_LINE: Final = pattern(rb"\n(?=(?:\xef\xbb\xbf|\x1e)?+(?:[ \t]*+,)?+([ \t]*+)[{\[\]])")
 
 _any_object: Final = msgspec.json.Decoder(Raw)
 

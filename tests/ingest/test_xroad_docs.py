@@ -101,7 +101,8 @@ READ = {
     "answers": [PACKINGS[name] for name in PACKINGS if "answer" in name],
     "text": [PACKINGS[name] for name in PACKINGS if "UTF" in name],
     "JSON": [lambda _, how=how: how(CALLS) for how in ARRANGEMENTS.values()],
-    "tables": [lambda _, how=how: table(how) for how in ",;\t|"] + [lambda _: table(",", dict)],
+    "tables": [lambda _, how=how: table(how) for how in ",;\t|"]
+    + [lambda _: table(",", dict), lambda _: table(";").encode("utf-16-le")],
     "Elasticsearch": [
         lambda _: json.dumps({"took": 1, "hits": {"total": 4, "hits": [{"_source": r} for r in CALLS]}}),
         lambda _: lines([{"_index": "x", "_source": record} for record in CALLS]),
@@ -262,6 +263,12 @@ def test_more_links_than_the_bound_are_said(tmp_path):
     assert result.exit_code == 0
     assert "1,001 links" in result.stderr
     assert "max_links" in result.stderr
+    (tmp_path / "more.toml").write_text("max_links = 2000\n")
+    options = ("--settings", tmp_path / "more.toml")
+    again = run(tmp_path / "in", "--out", tmp_path / "log.ndjson", "--partitions", "1", *options)
+    assert (again.exit_code, "links, and" in again.stderr) == (0, False)
+    judged = CliRunner().invoke(app, ["analyze", str(tmp_path / "log.ndjson"), *map(str, options)])
+    assert (judged.exit_code, ", 0 dead letters" in judged.stderr) == (0, True)
 
 
 def test_every_outcome_has_its_line_in_the_docs():

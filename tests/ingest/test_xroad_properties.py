@@ -1,15 +1,20 @@
 """What must hold of any import, whatever the order, the files and the repeats."""
 
 import json
+from io import BytesIO
 from random import Random
 
+from foreign_files import ARRANGEMENTS, PACKINGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from xroad_samples import T0, client, network_error, parsed, producer, request_id
 
 from streams.ingest.xroad.calls import pair_records
 from streams.ingest.xroad.events import lookup_records
+from streams.ingest.xroad.files import XRoadFileError, read_xroad
 from streams.ingest.xroad.summary import summarise
+from streams.intake.parts import parts_of
+from streams.intake.unpack import Budget
 from streams.model.events import Heartbeat, lookup_decoder
 
 calls = st.lists(
@@ -100,3 +105,51 @@ def test_log_is_a_log(drawn, partitions):
         assert homes.setdefault(record.key, record.partition) == record.partition or record.key is None
     times = [record.logged_at_ms for record in log]
     assert times == sorted(times)
+
+
+def read(content):
+    """Return the records of some bytes and what was rejected, or None where they are refused."""
+    rejects = []
+    budget = Budget()
+    parts = parts_of("in", budget.counted([content]), budget, lambda chunks: BytesIO(b"".join(chunks)))
+    try:
+        return list(read_xroad("in", parts, rejects.append)), rejects
+    except XRoadFileError:
+        return None
+
+
+SIX = [client(T0 + n * 1000, f"{n}aaa") for n in range(6)]
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.sampled_from(sorted(ARRANGEMENTS)), st.sampled_from(sorted(PACKINGS)), st.data())
+def test_a_good_import_cut_off_gives_its_first_records_or_is_refused(arrangement, packing, data):
+    """Arranged and packed in any way and cut off anywhere, it is refused or gives its first records."""
+    content = PACKINGS[packing](ARRANGEMENTS[arrangement](SIX).encode())
+    whole = read(content)
+    assert whole is not None
+    assert (len(whole[0]), whole[1]) == (6, [])
+    cut = read(content[: data.draw(st.integers(0, len(content) - 1))])
+    assert cut is None or cut[0] == whole[0][: len(cut[0])]
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.sampled_from(sorted(ARRANGEMENTS)), st.data())
+def test_a_record_that_is_spoilt_is_named_and_the_others_are_used(arrangement, data):
+    """A record spoilt by any bytes within it is lost and named; the others are read, or all is refused."""
+    at = data.draw(st.integers(0, 5))
+    bad = SIX[at] | {"xRequestId": "SPOILT"}
+    content = ARRANGEMENTS[arrangement]([*SIX[:at], bad, *SIX[at + 1 :]]).encode()
+    spoilt = content.replace(
+        b'"SPOILT"', data.draw(st.binary(max_size=6) | st.sampled_from([b'"', b"}", b"{"]))
+    )
+    found = read(spoilt)
+    if found is None:
+        return
+    good = {f"{n}aaa" for n in range(6) if n != at}
+    ids = [record.request_id for record in found[0]]
+    lost = good - set(ids)
+    assert len(ids) == len(set(ids))
+    # Where lines do not part records, the one behind may be lost with it.
+    assert not lost or found[1]
+    assert len(lost) <= 1

@@ -62,7 +62,8 @@ def lookup_records(
 
 def closing_ms_after(settings: MeasureSettings) -> int:
     """Return how far beyond the last event the closing heartbeat lies: all slots and requests are over."""
-    return settings.lookup_timeout_ms + settings.out_of_orderness_ms + CLOSING_SLOTS * settings.slot_ms
+    longest_ms = max(values.lookup_timeout_ms for values in (settings, *dict(settings.changes).values()))
+    return longest_ms + settings.out_of_orderness_ms + CLOSING_SLOTS * settings.slot_ms
 
 
 def _view(record: XRoadRecord) -> tuple[int, int]:
