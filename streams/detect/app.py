@@ -31,6 +31,7 @@ from streams.kafka.read import RereadError, open_reader, read_range
 from streams.kafka.topics import Topics
 from streams.logs.settings_file import VARIABLE, read_settings
 from streams.model import events
+from streams.model.border import check_bounds
 from streams.model.canonical import encode
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings, Settings
@@ -155,8 +156,9 @@ class Detect:
         follower.next_position, said = position + 1, position < follower.published_until
         try:
             measurement = _decoder.decode(value or b"")
+            check_bounds(value or b"", measurement)
             await self._check(follower, measurement, logged_ms)
-        except (msgspec.DecodeError, RecursionError, UnbelievableError) as error:
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
             if not said:
                 where = self._topics.measurements, partition, position
                 telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, str(error)))

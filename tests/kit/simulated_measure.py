@@ -223,7 +223,7 @@ class World:
             commit, end = commits.get(one), self.broker.logs[one].end
             if end == 0:
                 continue
-            if commit is None or msgspec.json.decode(commit.metadata).get("told_until", 0) < end:
+            if commit is None or msgspec.json.decode(commit.metadata).get("told_until", 0) != end:
                 return False
         return True
 

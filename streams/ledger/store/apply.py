@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct, field
+from sqlalchemy.exc import DataError, IntegrityError
 
 from streams.ledger.proof import merkle
 from streams.ledger.proof.tree import StoredLog, log_name
@@ -33,6 +34,7 @@ from streams.ledger.store.schema import (
     window_days,
 )
 from streams.ledger.store.settle import settle
+from streams.model.border import check_bounds
 from streams.model.calendar import day_start_ms
 from streams.model.exclusion import Exclusion
 from streams.model.outage import Outage, Window
@@ -70,13 +72,38 @@ class Applied(Struct):
 
 
 def apply_records(engine: sa.Engine, records: Iterable[Record]) -> Applied:
-    """Write records, each partition's in offset order, into the ledger; everything or nothing."""
+    """Write records, each partition's in offset order, into the ledger, in one transaction.
+
+    Where the database refuses what one of them holds, the batch is halved until that record stands alone:
+    it is refused, and the others are written.
+    """
+    batch = list(records)
+    try:
+        return _apply_batch(engine, batch)
+    except (DataError, IntegrityError, OverflowError) as error:
+        if len(batch) == 1:
+            return _apply_batch(engine, batch, refused_because=f"the database refuses it: {_kind(error)}")
+    half = len(batch) // 2
+    first, second = apply_records(engine, batch[:half]), apply_records(engine, batch[half:])
+    first.applied += second.applied
+    first.duplicate += second.duplicate
+    first.refused += second.refused
+    for table, rows in second.rows.items():
+        first.rows[table] += rows
+    return first
+
+
+def _apply_batch(engine: sa.Engine, records: list[Record], refused_because: str | None = None) -> Applied:
     with writing(engine) as connection:
-        batch = _Batch(connection)
+        batch = _Batch(connection, refused_because)
         for record in records:
             batch.take(record)
         batch.write()
         return batch.result
+
+
+def _kind(error: Exception) -> str:
+    return type(getattr(error, "orig", None) or error).__name__
 
 
 def move_position(engine: sa.Engine, topic: str, partition: int, next_offset: int) -> None:
@@ -96,8 +123,9 @@ def chained(chain: bytes, record: Record) -> bytes:
 
 
 class _Batch:
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(self, connection: sa.Connection, refused_because: str | None = None) -> None:
         self.result = Applied()
+        self._refused_because = refused_because
         self._connection = connection
         self._positions = {
             (row.topic, row.partition): (row.next_offset, bytes(row.chain))
@@ -120,17 +148,32 @@ class _Batch:
             return
         self._positions[source] = (record.offset + 1, chained(chain, record))
         self._moved.add(source)
+        if self._refused_because is not None:
+            self._refuse(record, self._refused_because)
+            return
         try:
-            if record.topic == WINDOWS:
-                self._take_window(_windows.decode(record.value))
-            elif record.topic == OUTAGES:
-                self._outages.append((record, outage_decoder.decode(record.value)))
-            elif record.topic == EXCLUSIONS:
-                self._exclusions.append((record, exclusion_decoder.decode(record.value)))
-            else:
-                self._retirements.append((record, retirement_decoder.decode(record.value)))
-        except (msgspec.DecodeError, WindowError, ValueError) as error:
+            self._take(record)
+        except (msgspec.DecodeError, WindowError, ValueError, RecursionError) as error:
             self._refuse(record, _QUOTED.sub("…", str(error)))
+
+    def _take(self, record: Record) -> None:
+        value = record.value
+        if record.topic == WINDOWS:
+            window = _windows.decode(value)
+            check_bounds(value, window)
+            self._take_window(window)
+        elif record.topic == OUTAGES:
+            outage = outage_decoder.decode(value)
+            check_bounds(value, outage)
+            self._outages.append((record, outage))
+        elif record.topic == EXCLUSIONS:
+            exclusion = exclusion_decoder.decode(value)
+            check_bounds(value, exclusion)
+            self._exclusions.append((record, exclusion))
+        else:
+            retirement = retirement_decoder.decode(value)
+            check_bounds(value, retirement)
+            self._retirements.append((record, retirement))
 
     def write(self) -> None:
         """Write everything taken, and bring the derived tables up to date."""

@@ -1,0 +1,46 @@
+"""What a decoded record may hold before anything is done with it, checked once, where it comes in.
+
+Types are the decoders' business. Here are the bounds that they do not know: numbers that fit into a database
+and a double, times that a calendar can count, and text that a database takes and a terminal survives.
+"""
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from streams.model.times import LATEST_MS
+
+MOST_NUMBER: Final = 1 << 53
+_SUSPECT: Final = re.compile(rb"\\|\xc2[\x80-\x9f]|\x7f|[0-9]{14}|[0-9][eE]")
+"""Bytes without which a JSON text can hold nothing that is refused here: most records are done with this."""
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""Control characters but tab, line feed and carriage return, which a reason in several lines may hold."""
+_INSTANTS: Final = re.compile(r"^(start|end|[a-z_]+_at|watermark|effective_from|[a-z_]*published)_ms$")
+
+
+class OutOfBoundsError(ValueError):
+    """A value that no stage would send; the message names its place and never quotes it."""
+
+
+def check_bounds(raw: bytes, decoded: Any) -> None:
+    """Raise `OutOfBoundsError` where a decoded record holds what cannot be kept or shown."""
+    if _SUSPECT.search(raw):
+        _check("", msgspec.to_builtins(decoded))
+
+
+def _check(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        if _CONTROL.search(value):
+            raise OutOfBoundsError(f"`{name}` holds a control character")
+    elif isinstance(value, int | float):
+        most = LATEST_MS if _INSTANTS.match(name) else MOST_NUMBER
+        if not -MOST_NUMBER <= value <= most:
+            raise OutOfBoundsError(f"`{name}` is out of range")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check(name, key)
+            _check(key if isinstance(key, str) else name, inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check(name, inner)
