@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from streams.model.measurement import Source
 
@@ -60,11 +60,34 @@ class Outage(Struct, frozen=True):
     confined_to: Confined | None = None
 
 
+class ShortFailures(Struct, frozen=True):
+    """Full failures too short to be an outage: how many, how long together, and how many lookups failed."""
+
+    number: int
+    duration_ms: int
+    lookups: int
+
+
+class RaisedNormal(Struct, frozen=True, omit_defaults=True):
+    """What a link does normally that is worse than the rule's own normal, or than it did before.
+
+    ``failure_share`` of its lookups fail, since ``since_ms``; answers take up to ``slow_ms``, since
+    ``slower_since_ms``. Either may be missing.
+    """
+
+    failure_share: float | None = None
+    since_ms: int | None = None
+    slow_ms: int | None = None
+    slower_since_ms: int | None = None
+
+
 class Window(Struct, frozen=True):
     """One minute of one link, ``[start_ms, end_ms)``; a late record makes a next revision.
 
     ``state_ms`` says for how long the link was in each state during the minute; the four add up to it.
     ``latency_ms`` holds the quantiles p50, p95, p99 of answered lookups, None where none was answered.
+    ``short_failures`` are those that began in the minute, known a minute after its end; ``normal`` is told
+    of links whose normal is raised. Both are left out where there is nothing to say.
     """
 
     link: str
@@ -80,3 +103,5 @@ class Window(Struct, frozen=True):
     latency_ms: dict[str, float] | None
     provider_latency_ms: dict[str, float] | None
     late: int = 0
+    short_failures: ShortFailures | UnsetType = UNSET
+    normal: RaisedNormal | UnsetType = UNSET

@@ -220,6 +220,31 @@ DETECTION_DELAY: Final = Metric(
     "Event time from an outage's first failing request to the end of the slot that decided it.", DETECT,
     DELAY_BUCKETS,
 )  # fmt: skip
+SHORT_FAILURES: Final = Metric(
+    "portallink_short_failures_total", "counter", "failures", ("link",),
+    "Full failures of a link too short to be an outage, known a minute after the one they began in.", DETECT,
+)  # fmt: skip
+SHORT_FAILURE_SECONDS: Final = Metric(
+    "portallink_short_failure_seconds_total", "counter", "seconds", ("link",),
+    "How long full failures too short to be an outage lasted, in all.", DETECT,
+)  # fmt: skip
+SHORT_FAILURE_LOOKUPS: Final = Metric(
+    "portallink_short_failure_lookups_total", "counter", "lookups", ("link",),
+    "Lookups that failed in full failures too short to be an outage.", DETECT,
+)  # fmt: skip
+LINK_NORMAL_FAILURE_SHARE: Final = Metric(
+    "portallink_link_normal_failure_share", "gauge", "ratio", ("link",),
+    "Share of lookups that fails normally, of links where that is more than the rule's own; else no series.",
+    DETECT,
+)  # fmt: skip
+LINK_NORMAL_SLOW: Final = Metric(
+    "portallink_link_normal_slow_seconds", "gauge", "seconds", ("link",),
+    "Latency from which an answer is slow, of links that have become slower to stay; else no series.", DETECT,
+)  # fmt: skip
+LINK_NORMAL_SINCE: Final = Metric(
+    "portallink_link_normal_since_timestamp_seconds", "gauge", "seconds", ("link",),
+    "Since when a link's normal is raised, as Unix time; no series where it is not.", DETECT,
+)  # fmt: skip
 WINDOWS: Final = Metric(
     "portallink_windows_total", "counter", "windows", ("kind",),
     "One-minute windows published: first results and revisions of them.", DETECT,

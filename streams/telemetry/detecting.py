@@ -5,10 +5,9 @@ publication or slot recounts the outage it concerns: what it adds is the differe
 been counted for already, so neither order nor repetition matters.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from msgspec import to_builtins
 
@@ -30,88 +29,25 @@ from streams.telemetry.contract import (
     OUTAGES,
     RECORDS,
     RECORDS_SENT,
+    SHORT_FAILURE_LOOKUPS,
+    SHORT_FAILURE_SECONDS,
+    SHORT_FAILURES,
     SOURCE_GAPS,
     WATERMARK_LAG,
     WINDOWS,
 )
+from streams.telemetry.counted import (
+    KINDS,
+    NORMAL_METRICS,
+    OUTAGES_TOPIC,
+    WINDOWS_TOPIC,
+    OutageLedger,
+    begin_link,
+    show_normal,
+    show_open,
+)
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
-
-WINDOWS_TOPIC: Final = "link.windows"
-OUTAGES_TOPIC: Final = "link.outages"
-KINDS: Final = ("down", "degraded")
-KEPT_OUTAGES: Final = 2_000
-"""Outages remembered for later revisions; an older one's revision moves no downtime."""
-
-
-OPEN_HOLD_MS: Final = 60_000
-"""The last minute of an open outage is not counted as downtime yet: it ends before that is known."""
-
-
-class OutageLedger:
-    """What `detect` has counted so far; one per process, see `Store.ledger`."""
-
-    def __init__(self) -> None:
-        self.open: dict[str, Outage] = {}
-        self.finalised_ms: dict[str, int] = {}
-        self.last_known: dict[str, LinkStateName] = {}
-        self._revisions: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def revision_of(self, outage_id: str) -> int:
-        """Return the last revision seen of an outage, 0 if it is new."""
-        return self._revisions.get(outage_id, (0, 0.0))[0]
-
-    def recount(self, outage: Outage) -> float:
-        """Return how many seconds the outage adds to what it has been counted for; may be negative."""
-        seconds = self._down_seconds(outage)
-        known = self._revisions.get(outage.outage_id)
-        # A revision of an outage from before this process: its seconds were counted by an earlier one.
-        counted = known[1] if known else (0.0 if outage.revision == 1 else seconds)
-        self._remember(outage, seconds)
-        return seconds - counted
-
-    def restore(self, outage: Outage) -> None:
-        """Take an outage as counted up to now."""
-        self._remember(outage, self._down_seconds(outage))
-
-    def _down_seconds(self, outage: Outage) -> float:
-        if outage.kind != "down" or outage.status == "retracted":
-            return 0.0
-        until_ms = outage.end_ms
-        if until_ms is None:
-            reached_ms = max(outage.detected_at_ms, self.finalised_ms.get(outage.link, outage.start_ms))
-            until_ms = reached_ms - OPEN_HOLD_MS
-        return max(0, until_ms - outage.start_ms) / 1000
-
-    def _remember(self, outage: Outage, seconds: float) -> None:
-        self._revisions[outage.outage_id] = (outage.revision, seconds)
-        self._revisions.move_to_end(outage.outage_id)
-        if len(self._revisions) > KEPT_OUTAGES:
-            self._revisions.popitem(last=False)
-
-
-def _begin_link(store: Store, link: str) -> None:
-    """Give a link's series their zeros, so that rate() and alerts see the first step."""
-    if store.value(LINK_DOWNTIME, (link,)) is not None:
-        return
-    store.add(LINK_DOWNTIME, (link,), 0)
-    store.add(LINK_STATE_CHANGES, (link,), 0)
-    store.set(LINK_DOSSIERS, (link,), 0)
-    for kind in KINDS:
-        store.add(OUTAGES, (link, kind), 0)
-        store.set(LINK_OUTAGE_ACTIVE, (link, kind), 0)
-    for state in LINK_STATE_CODES:
-        store.add(LINK_STATE_SECONDS, (link, state), 0)
-
-
-def _show_open(store: Store, link: str, outage: Outage | None) -> None:
-    for kind in KINDS:
-        store.set(LINK_OUTAGE_ACTIVE, (link, kind), int(outage is not None and outage.kind == kind))
-    store.set(LINK_DOSSIERS, (link,), outage.dossiers_affected if outage else 0)
-    if outage is None:
-        store.forget(LINK_OUTAGE_START, (link,))
-    else:
-        store.set(LINK_OUTAGE_START, (link,), outage.start_ms / 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +159,7 @@ class SlotFinalised:
         """Set the state and let an open outage of the link grow; time by state comes with the windows."""
         ledger = store.ledger(OutageLedger)
         link = self.link
-        _begin_link(store, link)
+        begin_link(store, link)
         store.set(LINK_STATE, (link,), LINK_STATE_CODES[self.state])
         store.set(LINK_OBSERVED, (link,), int(self.observed))
         if self.state != "UNKNOWN":
@@ -272,7 +208,7 @@ class OutagePublished:
     def move(self, store: Store, stage: str, /) -> None:
         """Count the revision, the outage if it is new, its downtime, and show what is open."""
         outage, ledger = self.outage, store.ledger(OutageLedger)
-        _begin_link(store, outage.link)
+        begin_link(store, outage.link)
         if outage.revision <= ledger.revision_of(outage.outage_id):
             return
         store.add(OUTAGE_REVISIONS, (outage.reason,))
@@ -285,10 +221,10 @@ class OutagePublished:
         current = ledger.open.get(outage.link)
         if outage.status == "open":
             ledger.open[outage.link] = outage
-            _show_open(store, outage.link, outage)
+            show_open(store, outage.link, outage)
         elif current is not None and current.outage_id == outage.outage_id:
             del ledger.open[outage.link]
-            _show_open(store, outage.link, None)
+            show_open(store, outage.link, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +253,7 @@ class LinkRestored:
     def move(self, store: Store, _stage: str, /) -> None:
         """Show the link as it was, counting nothing again."""
         ledger = store.ledger(OutageLedger)
-        _begin_link(store, self.link)
+        begin_link(store, self.link)
         store.set(LINK_STATE, (self.link,), LINK_STATE_CODES[self.state])
         ledger.finalised_ms[self.link] = self.finalised_ms
         if self.state != "UNKNOWN":
@@ -325,7 +261,7 @@ class LinkRestored:
         if self.open_outage is not None:
             ledger.open[self.link] = self.open_outage
             ledger.restore(self.open_outage)
-        _show_open(store, self.link, self.open_outage)
+        show_open(store, self.link, self.open_outage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +279,7 @@ class LinkReleased:
     def move(self, store: Store, _stage: str, /) -> None:
         """Drop the link's gauges; its counters stay, as they tell what this process has counted."""
         store.ledger(OutageLedger).open.pop(self.link, None)
-        for metric in (LINK_STATE, LINK_OBSERVED, LINK_DOSSIERS, LINK_OUTAGE_START):
+        for metric in (LINK_STATE, LINK_OBSERVED, LINK_DOSSIERS, LINK_OUTAGE_START, *NORMAL_METRICS):
             store.forget(metric, (self.link,))
         for kind in KINDS:
             store.forget(LINK_OUTAGE_ACTIVE, (self.link, kind))
@@ -368,10 +304,21 @@ class WindowPublished:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the window, and its time by state the first time it is published."""
+        """Count the window, its time by state the first time it is published, and its short failures.
+
+        Show the link's raised normal as the latest window has it.
+        """
         window = self.window
-        _begin_link(store, window.link)
+        begin_link(store, window.link)
         store.add(RECORDS_SENT, (stage, WINDOWS_TOPIC))
+        ledger = store.ledger(OutageLedger)
+        more = ledger.recount_short(window)
+        if more is not None:
+            store.add(SHORT_FAILURES, (window.link,), more.number)
+            store.add(SHORT_FAILURE_SECONDS, (window.link,), more.duration_ms / 1000)
+            store.add(SHORT_FAILURE_LOOKUPS, (window.link,), more.lookups)
+        if ledger.is_latest(window):
+            show_normal(store, window)
         if window.revision > 1:
             store.add(WINDOWS, ("revision",))
             return

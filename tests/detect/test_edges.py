@@ -9,7 +9,7 @@ from small_logs import START_MS, Fault, Told, draw_log, run
 
 from lab.histories import draw
 from lab.history_trials import Tally, add, outages_of
-from streams.detect.rule.edges import likeliest_onset_ms, likeliest_recovery_ms, shown
+from streams.detect.rule.edges import clearest_run, likeliest_onset_ms, likeliest_recovery_ms
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.measurement import Asked
 
@@ -67,8 +67,8 @@ def test_the_likeliest_start_is_near_the_true_one(seed, start, share):
 def test_failures_told_late_show_less_than_they_seem_to():
     """Six timeouts asked among a hundred answers are no evidence, though they came after all of those."""
     seconds = [Asked(n, 5, int(n % 3 == 0), 0, [5] if n % 3 == 0 else []) for n in range(18)]
-    assert shown(seconds, 0.5, 0.03) < 5
-    assert shown([bad(n, 1) for n in range(6)], 0.5, 0.03) > 20
+    assert clearest_run(seconds, 0.5, 0.03) is None
+    assert clearest_run([bad(n, 1) for n in range(6)], 0.5, 0.03).evidence > 20
 
 
 @pytest.mark.parametrize("seed", range(4))

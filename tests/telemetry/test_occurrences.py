@@ -24,7 +24,7 @@ from streams.model.measurement import (
     RecordCounts,
     Source,
 )
-from streams.model.outage import LinkStateName, Outage, Window
+from streams.model.outage import LinkStateName, Outage, RaisedNormal, ShortFailures, Window
 from streams.telemetry import contract
 from streams.telemetry.store import Store
 
@@ -119,7 +119,7 @@ EVERY_OCCURRENCE = [
     telemetry.OutagePublished(an_outage()),
     telemetry.LinkRestored("npd", "DOWN", 30_000, an_outage()),
     telemetry.LinkReleased("npd"),
-    telemetry.WindowPublished(a_window()),
+    telemetry.WindowPublished(a_window(normal=RaisedNormal(0.1, 1_000, 900, 2_000))),
     telemetry.LedgerWritten({"outages": 2}),
     telemetry.SharedIncidents(
         [Incident("i-1", "shared", "provider", "down", 0, None, ["npd", "bhyt"], [], 0)]
@@ -283,6 +283,33 @@ def test_time_by_state_is_counted_once_a_window():
         for s in get_args(LinkStateName)
     }
     assert seconds == {"UNKNOWN": 60, "UP": 45, "DEGRADED": 0, "DOWN": 15}
+
+
+def test_short_failures_of_a_window_count_once_however_often_it_is_revised():
+    """Revisions add what is more than was counted, and take nothing back."""
+    told, _ = a_telemetry("detect")
+    for revision, short in enumerate(((1, 4_000, 30), (2, 9_000, 70), (1, 4_000, 30)), 1):
+        window = a_window(revision=revision, short_failures=ShortFailures(*short))
+        told.emit(telemetry.WindowPublished(window))
+    names = ("failures_total", "failure_seconds_total", "failure_lookups_total")
+    series = shown(told)
+    assert [series[f'portallink_short_{name}{{link="npd"}}'] for name in names] == [2, 9, 70]
+
+
+def test_a_raised_normal_is_shown_while_it_lasts():
+    """The latest window of a link says what is raised; where nothing is, there is no series."""
+    told, _ = a_telemetry("detect")
+    raised = RaisedNormal(failure_share=0.1, since_ms=30_000)
+    told.emit(telemetry.WindowPublished(a_window(normal=raised)))
+    shown_now = {name: value for name, value in shown(told).items() if "link_normal" in name}
+    assert shown_now == {
+        'portallink_link_normal_failure_share{link="npd"}': 0.1,
+        'portallink_link_normal_since_timestamp_seconds{link="npd"}': 30,
+    }
+    told.emit(telemetry.WindowPublished(a_window(start_ms=0)))
+    assert any("link_normal" in name for name in shown(told))
+    told.emit(telemetry.WindowPublished(a_window(start_ms=120_000)))
+    assert not any("link_normal" in name for name in shown(told))
 
 
 def test_no_label_can_hold_a_dossier():

@@ -6,14 +6,18 @@ hours before it, so summing up tells which later blocks have another normal now.
 """
 
 from bisect import bisect_left
+from typing import Final
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from streams.detect.rule.cusum import Normal
 from streams.detect.rule.expected import HOUR_MS
 from streams.detect.rule.level import UNKNOWN, Hour, Level, levelled, needed
 from streams.detect.rule.normal import BLOCK_MS, BLOCKS, Block, coarse_volume, normal_after, sums_of
 from streams.detect.rule.rules import EVER, LinkRules
+from streams.model.outage import RaisedNormal
+
+FAR: Final = 1 << 62
 
 
 class Past(Struct, array_like=True):
@@ -33,6 +37,7 @@ class Habits:
         self._normals: dict[int, Normal] = {}
         self._recent = list[Block](), UNKNOWN, rules.at(EVER), normal_after([], rules.at(EVER), slot_ms)
         """The blocks and level last asked what is normal after them, under which rule, and that."""
+        self._relevelled: list[tuple[int, int]] = []
 
     def in_block(self, block_ms: int) -> Normal | None:
         """Return what is normal in the block that begins at a time, if that was asked before."""
@@ -75,6 +80,15 @@ class Habits:
         following = bisect_left(self.past.telling, at_ms, key=_start)
         return self.past.telling[following].start_ms if following < len(self.past.telling) else None
 
+    def raised_at(self, at_ms: int) -> RaisedNormal | UnsetType:
+        """Return what was raised about the link's normal at a time, if anything was."""
+        return _raised(self.level_at(at_ms))
+
+    def take_relevelled(self) -> list[tuple[int, int]]:
+        """Return, once, the spans of time in which something else is raised than was said before."""
+        spans, self._relevelled = self._relevelled, []
+        return spans
+
     def put(self, block_ms: int, block: Block | None) -> bool:
         """Keep what a block says, None for nothing; return whether that is news."""
         if not _put(self.past.blocks, block_ms, block):
@@ -112,12 +126,27 @@ class Habits:
         blocks = past.blocks[first:last]
         at = bisect_left(hours, hour_ms, key=_start_of_hour)
         there = at < len(hours) and hours[at].start_ms == hour_ms
+        said = hours[at].level if there else hours[at - 1].level if at else UNKNOWN
         hours[at : at + there] = (
-            [Hour(hour_ms, sums_of(blocks, "UP"), sums_of(blocks, "DEGRADED"))] if blocks else []
+            [Hour(hour_ms, sums_of(blocks, "UP"), sums_of(blocks, "DEGRADED"), said)] if blocks else []
         )
         for later in range(at, len(hours)):
-            before = hours[later - 1].level if later else UNKNOWN
+            before, said = hours[later - 1].level if later else UNKNOWN, hours[later].level
             hours[later] = levelled(hours[: later + 1], before, self.rules.at(hours[later].start_ms))
+            if _raised(hours[later].level) != _raised(said):
+                until_ms = hours[later + 1].start_ms + HOUR_MS if later + 1 < len(hours) else FAR
+                self._relevelled.append((hours[later].start_ms + HOUR_MS, until_ms))
+
+
+def _raised(level: Level) -> RaisedNormal | UnsetType:
+    if level.raised_ms is None and level.slower_ms is None:
+        return UNSET
+    return RaisedNormal(
+        failure_share=None if level.raised_ms is None else level.failure_share,
+        since_ms=level.raised_ms,
+        slow_ms=None if level.slower_ms is None else level.slow_ms,
+        slower_since_ms=level.slower_ms,
+    )
 
 
 def _put(blocks: list[Block], block_ms: int, block: Block | None) -> bool:

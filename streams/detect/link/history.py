@@ -150,7 +150,7 @@ class History:
                 normal, rule = self._normal_of(decided.verdict, slot_ms), self.rules.at(slot_ms)
                 back_ms = self.settings.lookback_ms(decided.decided_ms)
                 settled_ms = settled_edge_ms(
-                    decided, before, after, known_ms, self._slots, back_ms, rule, normal
+                    decided, before, after, known_ms, self.slots, back_ms, rule, normal
                 )
                 minute = self.minutes[at]
                 settled = replace(decided, settled_ms=settled_ms)
@@ -283,7 +283,7 @@ class History:
         if verdict is None:
             return after, None
         normal, back_ms = self._normal_of(verdict, start_ms), self.settings.lookback_ms(end_ms)
-        edge_ms = first_edge_ms(state, verdict, end_ms, self._slots, back_ms, rule, normal)
+        edge_ms = first_edge_ms(state, verdict, end_ms, self.slots, back_ms, rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
         return after, Decided(end_ms, verdict, edge_ms, slow)
 
@@ -292,7 +292,7 @@ class History:
         if verdict.test == "normal":
             return True
         slot_ms = end_ms - self.settings.slot_ms
-        slots, rule, normal = self._slots, self.rules.at(slot_ms), self._normal_of(verdict, slot_ms)
+        slots, rule, normal = self.slots, self.rules.at(slot_ms), self._normal_of(verdict, slot_ms)
         back_ms = self.settings.lookback_ms(end_ms)
         if verdict.condition == "UP":
             edge_ms = first_edge_ms(state, verdict, end_ms, slots, back_ms, rule, normal)
@@ -310,7 +310,7 @@ class History:
             return self.minutes[self._deciding[at - 1]].verdicts[-1]
         return self.past[-1] if self.past else None
 
-    def _slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
+    def slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
         """Yield the slots that begin in ``[from_ms, to_ms)``, ascending, without those that say nothing."""
         for _, minute in self.between(from_ms, to_ms):
             for slot in minute.read():

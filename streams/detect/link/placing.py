@@ -8,11 +8,11 @@ from streams.detect.link.minute import MINUTE_MS, Decided
 from streams.detect.rule.cusum import Normal, RuleState, Verdict, decisive_evidence
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.edges import (
+    clearest_run,
     likeliest_onset_ms,
     likeliest_recovery_ms,
     onset_ms,
     recovery_ms,
-    shown,
     slow_seconds,
 )
 from streams.detect.rule.shares import is_well, partial_share, spell_share
@@ -41,16 +41,20 @@ def seconds_of(slots: Iterable[LinkSlot], from_ms: int) -> list[Asked]:
 def confirmed(
     verdict: Verdict, from_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal
 ) -> bool:
-    """Say whether a verdict of failing attempts holds by the time of asking, too.
+    """Say whether a verdict of failing attempts holds by the time of asking, too: clear and long enough.
 
     Only what was asked from ``from_ms`` on counts. Where that is the end of earlier trouble, requests that it
-    swallowed and that are given up only now are no sign of new trouble.
+    swallowed and that are given up only now are no sign of new trouble. Time-outs become known over as long
+    as they take, so a short failure looks longer than it was by when it became known.
     """
     if verdict.test not in FAILING:
         return True
     enough = CONFIRMING * decisive_evidence(verdict.test, rule, normal)
     seconds = seconds_of(slots_of(from_ms - MINUTE_MS, end_ms), from_ms)
-    return shown(seconds, _least(verdict, rule, normal), normal.failure_share) >= enough
+    run = clearest_run(seconds, _least(verdict, rule, normal), normal.failure_share)
+    if run is None or run.evidence < enough:
+        return False
+    return run.length_ms >= (rule.min_degraded_ms if verdict.test == "partial" else rule.min_duration_ms)
 
 
 def confirmed_recovery(

@@ -31,8 +31,9 @@ from streams.detect.link.outages import (
     says_the_same,
     totals_of,
 )
+from streams.detect.link.said import Trouble
 from streams.detect.link.spells import TroubleSpell, spells_of
-from streams.detect.link.windows import FAR, Trouble, changed_minutes
+from streams.detect.link.windows import FAR, changed_minutes
 from streams.detect.rule.rules import LinkRules
 from streams.model.measurement import Source
 from streams.model.outage import Outage, Reason

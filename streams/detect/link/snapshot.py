@@ -16,10 +16,10 @@ from streams.detect.link.habits import Past
 from streams.detect.link.local import Locals
 from streams.detect.link.minute import Decided, Minute
 from streams.detect.link.publication import Remains
+from streams.detect.link.said import Trouble
 from streams.detect.link.sight import Sight
 from streams.detect.link.spells import TroubleSpell
 from streams.detect.link.tracker import Late, LinkTracker
-from streams.detect.link.windows import Trouble
 from streams.detect.rule.cusum import RuleState
 from streams.detect.rule.expected import Expected
 from streams.model.measurement import LinkSlot, Source

@@ -17,8 +17,9 @@ from streams.detect.link.facts import merged
 from streams.detect.link.history import History
 from streams.detect.link.minute import MINUTE_MS
 from streams.detect.link.publication import EvidenceOf, Publication
+from streams.detect.link.said import STATE_OF
 from streams.detect.link.sight import GRACE_MS, Sight
-from streams.detect.link.windows import FAR, STATE_OF, Windows, minutes_of
+from streams.detect.link.windows import FAR, Windows, minutes_of
 from streams.detect.rule.expected import HOUR_MS
 from streams.detect.rule.rules import LinkRules
 from streams.model.intervals import Interval, length_ms

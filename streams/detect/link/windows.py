@@ -8,36 +8,25 @@ inside an outage is that outage's, the rest is UP.
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
-from hashlib import blake2b
 from typing import Final
 
-import msgspec
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from streams.detect.link.facts import add_counts
 from streams.detect.link.history import History
-from streams.detect.link.minute import MINUTE_MS, Minute
+from streams.detect.link.minute import MINUTE_MS
+from streams.detect.link.said import Trouble, digest_of, digest_of_times, state_ms, window
+from streams.detect.link.short import asked_around, least_failures, short_failures, slots_needed
 from streams.detect.link.sight import GRACE_MS, Sight
 from streams.detect.rule.expected import Expected
 from streams.detect.rule.normal import BLOCK_MS
 from streams.detect.rule.rules import LinkRules
-from streams.model.intervals import Intervals, clip, difference, intersection, length_ms, union
-from streams.model.measurement import Histogram, LinkSlot
-from streams.model.outage import Kind, LinkStateName, Window
+from streams.model.intervals import Intervals, clip, difference, intersection, union
+from streams.model.measurement import LinkSlot
+from streams.model.outage import ShortFailures, Window
 from streams.model.settings import DetectSettings
-from streams.model.sketch import bucket_value_ms, quantiles_ms
 
-Trouble = tuple[int, int | None, Kind]
-"""Start, end (None: lasting) and kind of an outage."""
-
-STATE_OF: Final[dict[Kind, LinkStateName]] = {"down": "DOWN", "degraded": "DEGRADED"}
-STATES: Final[tuple[LinkStateName, ...]] = ("DOWN", "DEGRADED", "UNKNOWN", "UP")
-"""In this order where a minute was in two of them equally long."""
 FAR: Final = 1 << 62
-_SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-
-_pack: Final = msgspec.msgpack.Encoder().encode
 
 
 class Windows:
@@ -88,13 +77,22 @@ class Windows:
         if self.next_ms >= self.until_ms:
             self.next_ms = max(minute_ms, self.until_ms)
         until_ms = minute_ms + MINUTE_MS
-        earlier: Iterable[int] = ()
+        earlier = self._relevelled()
         if slot.asked:
             until_ms = self._vouch(slot.start_ms)
             if slot.asked[0].second * 1000 < slot.start_ms - self.settings.slot_ms:
-                earlier = self._vouch_for_asking(slot)
+                earlier = {*earlier, *self._vouch_for_asking(slot)}
+            if sum(asked.failed for asked in slot.asked) > 1:  # it takes a minute more to tell short failures
+                until_ms = max(until_ms, minute_ms + 2 * MINUTE_MS)
         self._reach(until_ms)
         return earlier
+
+    def _relevelled(self) -> Iterable[int]:
+        """Return the minutes whose link has another raised normal than was said."""
+        spans = self.history.habits.take_relevelled()
+        if not spans:
+            return ()
+        return {at for start_ms, end_ms in spans for at in self.published if start_ms <= at < end_ms}
 
     def _reach(self, until_ms: int) -> None:
         """Have windows made up to a time at least."""
@@ -118,7 +116,7 @@ class Windows:
                 touched.update(minutes_of(at_ms, self.vouched[at]))
                 if not self._is_evident(at_ms):
                     del self.evident[at], self.vouched[at]
-        return touched | self._vouch_again()
+        return {*touched, *self._vouch_again(), *self._relevelled()}
 
     def _vouch(self, slot_start_ms: int) -> int:
         """Note that outcomes became known in a slot; return until when they vouch for the link's state."""
@@ -195,10 +193,16 @@ class Windows:
             fresh = self._publish(start_ms, trouble)
             if fresh is not None:
                 into.append(fresh)
+            if self._may_be_short(start_ms - MINUTE_MS):
+                fresh = self._publish(start_ms - MINUTE_MS, trouble)
+                if fresh is not None:
+                    into.append(fresh)
 
     def correct(self, minutes: Iterable[int], trouble: Sequence[Trouble]) -> Iterator[Window]:
         """Yield next revisions of the windows of some minutes, where they say something else now."""
-        for minute_ms in sorted(minutes) if self.wanted else ():
+        chosen = set(minutes) if self.wanted else set()
+        asked = {minute_ms - MINUTE_MS for minute_ms in chosen}  # outcomes may be known a minute after that
+        for minute_ms in sorted(chosen | asked):
             if minute_ms < self.oldest_ms:
                 continue
             if minute_ms in self.published or minute_ms < self.next_ms:
@@ -252,20 +256,26 @@ class Windows:
         end_ms = start_ms + MINUTE_MS
         minute = self.history.minutes.get(start_ms)
         known = self.published.get(start_ms)
+        raised = self.history.habits.raised_at(start_ms)
         if not trouble and self._knows_all(start_ms, end_ms):
             spent = {"UNKNOWN": 0, "UP": MINUTE_MS, "DEGRADED": 0, "DOWN": 0}
             if minute is None and known is None:
-                self.published[start_ms] = 1, _digest_of_times(0, 0, 0)
-                return Window(self.link, start_ms, end_ms, 1, "UP", spent, 0, 0, 0, {}, None, None, 0)
+                self.published[start_ms] = 1, digest_of_times(0, 0, 0, raised)
+                return Window(
+                    self.link, start_ms, end_ms, 1, "UP", spent, 0, 0, 0, {}, None, None, normal=raised
+                )
         else:
             spent = state_ms(self.known(start_ms, end_ms), trouble, start_ms, end_ms)
         if known is None and minute is None and spent["UNKNOWN"] == MINUTE_MS:
             return None
         fresh = window(self.link, start_ms, end_ms, spent, minute)
-        if minute is None:
-            digest = _digest_of_times(spent["UNKNOWN"], spent["DEGRADED"], spent["DOWN"])
+        short = self._short_failures(start_ms, trouble)
+        if short is not UNSET or raised is not UNSET:
+            fresh = replace(fresh, short_failures=short, normal=raised)
+        if minute is None and short is UNSET:
+            digest = digest_of_times(spent["UNKNOWN"], spent["DEGRADED"], spent["DOWN"], raised)
         else:
-            digest = blake2b(_pack(fresh), digest_size=8).digest()
+            digest = digest_of(fresh)
         if known is not None:
             if known[1] == digest:
                 return None
@@ -273,64 +283,24 @@ class Windows:
         self.published[start_ms] = fresh.revision, digest
         return fresh
 
+    def _may_be_short(self, start_ms: int) -> bool:
+        """Say whether short full failures may have begun in a minute, once the next one is closed."""
+        if start_ms + MINUTE_MS >= self.next_ms:
+            return False
+        minutes = (self.history.minutes.get(at) for at in (start_ms, start_ms + MINUTE_MS))
+        failures = sum(minute.failures for minute in minutes if minute is not None)
+        normal = self.history.normal_at(start_ms)
+        return failures > 1 and failures >= least_failures(self.rules.at(start_ms), normal)
 
-@lru_cache(maxsize=1024)
-def _digest_of_times(unknown_ms: int, degraded_ms: int, down_ms: int) -> bytes:
-    """Return the digest of a window without facts; most of them say the same."""
-    return blake2b(_pack((unknown_ms, degraded_ms, down_ms)), digest_size=8).digest()
-
-
-def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms: int) -> dict[str, int]:
-    """Return for how long a link was in each state in ``[start_ms, end_ms)``, in milliseconds."""
-    seen_ms = end_ms - start_ms if known == [(start_ms, end_ms)] else length_ms(known)
-    spent = {"UNKNOWN": end_ms - start_ms - seen_ms, "UP": seen_ms, "DEGRADED": 0, "DOWN": 0}
-    for begins, ends, kind in trouble:
-        until_ms = end_ms if ends is None else min(ends, end_ms)
-        if begins < until_ms and start_ms < until_ms:
-            hit = length_ms(intersection(known, [(max(begins, start_ms), until_ms)]))
-            spent[STATE_OF[kind]] += hit
-            spent["UP"] -= hit
-    return spent
-
-
-def window(link: str, start_ms: int, end_ms: int, spent: dict[str, int], minute: Minute | None) -> Window:
-    """Return the first revision of a window from the minute's facts."""
-    state = "UP" if spent["UP"] == MINUTE_MS else max(STATES, key=spent.__getitem__)
-    if minute is None:
-        return Window(link, start_ms, end_ms, 1, state, spent, 0, 0, 0, {}, None, None, 0)
-    requested = late = 0
-    outcomes: dict[str, int] = {}
-    for slot in minute.read():
-        requested += slot.requested
-        late += slot.late
-        if slot.outcomes:
-            add_counts(outcomes, slot.outcomes)
-    latency, provider = minute.latencies()
-    return Window(
-        link=link,
-        start_ms=start_ms,
-        end_ms=end_ms,
-        revision=1,
-        state=state,
-        state_ms=spent,
-        requested=requested,
-        attempts=minute.attempts,
-        failures=minute.failures,
-        outcomes=outcomes if len(outcomes) < 2 else {name: outcomes[name] for name in sorted(outcomes)},
-        latency_ms=_quantiles(latency),
-        provider_latency_ms=_quantiles(provider),
-        late=late,
-    )
-
-
-def _quantiles(histogram: Histogram) -> dict[str, float] | None:
-    if not histogram:
-        return None
-    if len(histogram) == 1:
-        ((bucket, count),) = histogram.items()
-        return dict.fromkeys(_SHARES, bucket_value_ms(bucket)) if count > 0 else None
-    found = quantiles_ms(histogram, _SHARES.values())
-    return None if found is None else dict(zip(_SHARES, found, strict=True))
+    def _short_failures(self, start_ms: int, trouble: Sequence[Trouble]) -> ShortFailures | UnsetType:
+        """Return the full failures too short for an outage that began in a minute."""
+        if not self._may_be_short(start_ms):
+            return UNSET
+        settings = self.settings
+        slots = self.history.slots(*slots_needed(start_ms, settings.lookup_timeout_ms, settings.slot_ms))
+        spans = ((begins, FAR if ends is None else ends) for begins, ends, _ in trouble)
+        rule, normal = self.rules.at(start_ms), self.history.normal_at(start_ms)
+        return short_failures(start_ms, asked_around(start_ms, slots), spans, rule, normal) or UNSET
 
 
 def changed_minutes(before: list[Trouble], after: list[Trouble], now_ms: int) -> set[int]:

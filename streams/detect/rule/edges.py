@@ -11,11 +11,11 @@ matters where failures are known later than answers, and where only some attempt
 
 from collections.abc import Iterable, Sequence
 from math import log
-from typing import Final
+from typing import Final, NamedTuple
 
 from streams.detect.rule.shares import evidence
 from streams.detect.rule.slowness import slow_answers
-from streams.model.measurement import Asked, LinkSlot
+from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot
 
 SHARES: Final = (0.25, 0.5, 0.75, 0.95)
 FULL: Final = 0.9
@@ -54,19 +54,72 @@ def _last_rise(seconds: Iterable[Asked], share: float, normal: float) -> tuple[f
     return total, found
 
 
-def shown(seconds: Sequence[Asked], least_share: float, normal: float) -> float:
-    """Return the most evidence of trouble that the seconds of asking show at any of them, in nats.
+class Run(NamedTuple):
+    """The stretch of request time that shows trouble most clearly, ``[start_ms, end_ms)``.
+
+    It begins with the first failing request and ends with the first that was answered after it. Where none
+    is known yet, ``end_ms`` is None, and ``last_ms`` is the last failing request as far as is kept. Its
+    ``evidence`` is in nats.
+    """
+
+    evidence: float
+    start_ms: int
+    last_ms: int
+    end_ms: int | None
+    failures: int
+
+    @property
+    def length_ms(self) -> float:
+        """How long it lasts: while it goes on, what failures this far apart tell of it.
+
+        Of n requests spread evenly over a time the first and the last lie (n - 1) / (n + 1) of it apart.
+        """
+        if self.end_ms is not None:
+            return self.end_ms - self.start_ms
+        between = max(self.failures - 1, 1)
+        return (self.last_ms - self.start_ms) * (between + 2) / between
+
+
+def clearest_run(seconds: Sequence[Asked], least_share: float, normal: float) -> Run | None:
+    """Return the stretch of the seconds of asking with the most evidence of trouble; None if there is none.
 
     In the slots in which outcomes became known, failures stand alone where nobody asks any more: a timeout
     is known later than an answer. By the time of asking each stands beside the answers to its neighbours.
     """
-    most = 0.0
-    for share in _shares(least_share):
-        total = 0.0
-        for asked in seconds:
-            total = max(0.0, total + evidence(asked.ok, asked.failed, share, normal))
-            most = max(most, total)
-    return most
+    runs = (run_of(seconds, share, normal) for share in _shares(least_share))
+    return max((run for run in runs if run is not None), key=lambda run: run.evidence, default=None)
+
+
+def run_of(seconds: Sequence[Asked], share: float, normal: float) -> Run | None:
+    """Return the stretch that most likely failed at a share: from the sum's last zero to its peak."""
+    total = most = 0.0
+    start = first = last = -1
+    for index, asked in enumerate(seconds):
+        before = total
+        total = max(0.0, total + evidence(asked.ok, asked.failed, share, normal))
+        if before == 0.0:
+            start = index
+        if total > most:
+            most, first, last = total, start, index
+    return None if last < 0 else _run(seconds, most, first, last)
+
+
+def _run(seconds: Sequence[Asked], most: float, first: int, last: int) -> Run:
+    begun, ended = seconds[first], seconds[last]
+    start_ms = begun.second * 1000 + (begun.first_failed[0] if begun.first_failed else 0)
+    end_ms = None
+    mixed = last > first and ended.first_ok >= 0 and ended.ok > 0 and ended.first_failed
+    if mixed and ended.first_ok > ended.first_failed[-1] and len(ended.first_failed) < EDGE_TIMES:
+        end_ms = ended.second * 1000 + ended.first_ok
+    for asked in seconds[last + 1 :] if end_ms is None else ():
+        if asked.ok > 0 and asked.first_ok >= 0:
+            end_ms = asked.second * 1000 + asked.first_ok
+            break
+    in_second_ms = ended.first_failed[-1] if ended.first_failed else 0
+    if len(ended.first_failed) == EDGE_TIMES and ended.ok <= 0:  # of so many only the earliest times are kept
+        in_second_ms = 999
+    last_ms = ended.second * 1000 + in_second_ms
+    return Run(most, start_ms, last_ms, end_ms, sum(asked.failed for asked in seconds[first : last + 1]))
 
 
 def recovery_ms(seconds: Iterable[Asked], share: float, normal: float) -> int | None:

@@ -1,0 +1,95 @@
+"""Full failures that are no outage, as they were too short: found in the time in which requests were asked.
+
+A full failure of five seconds at ten lookups a second is beyond chance, yet less than `min_duration_ms`. It
+is counted in the minute in which it began: the sum of evidence for a full outage against normal, over the
+seconds of asking, rises to what an outage takes, and falls again. What lies in an outage belongs to that.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from streams.detect.link.facts import both
+from streams.detect.link.minute import MINUTE_MS
+from streams.detect.rule.cusum import Normal, threshold
+from streams.detect.rule.definition import Rule
+from streams.detect.rule.edges import Run, run_of
+from streams.detect.rule.shares import evidence
+from streams.model.intervals import intersection
+from streams.model.measurement import Asked, LinkSlot
+from streams.model.outage import ShortFailures
+
+AROUND_MS: Final = 15_000
+"""How much is read before and after a minute: a failure that begins in it may end after it."""
+
+
+def least_failures(rule: Rule, normal: Normal) -> int:
+    """Return how many failures in a row are beyond chance.
+
+    >>> least_failures(Rule(), Normal(0.03, 120_960.0, None))
+    5
+    """
+    return -int(-threshold(rule, normal) // evidence(0, 1, rule.total_share, normal.failure_share))
+
+
+def short_failures(
+    minute_ms: int,
+    seconds: Sequence[Asked],
+    trouble: Iterable[tuple[int, int]],
+    rule: Rule,
+    normal: Normal,
+) -> ShortFailures | None:
+    """Return the full failures that began in a minute, outside of ``trouble``; None where there was none.
+
+    ``seconds`` are those of asking from `AROUND_MS` before the minute until as long after it.
+    """
+    outside = list(trouble)
+    found = [
+        run
+        for run in _runs(seconds, rule, normal)
+        if minute_ms <= run.start_ms < minute_ms + MINUTE_MS
+        and not intersection([(run.start_ms, max(_end_ms(run), run.start_ms + 1))], outside)
+    ]
+    if not found:
+        return None
+    lasted_ms = sum(_end_ms(run) - run.start_ms for run in found)
+    return ShortFailures(len(found), lasted_ms, sum(run.failures for run in found))
+
+
+def _end_ms(run: Run) -> int:
+    return run.last_ms if run.end_ms is None else run.end_ms
+
+
+def _runs(seconds: Sequence[Asked], rule: Rule, normal: Normal) -> Iterator[Run]:
+    """Yield the stretches in which everything failed beyond chance, each up to where answers came again."""
+    share0, enough = normal.failure_share, threshold(rule, normal)
+    total = most = 0.0
+    begin = 0
+    for index, asked in enumerate(seconds):
+        if total == 0.0:
+            begin, most = index, 0.0
+        total = max(0.0, total + evidence(asked.ok, asked.failed, rule.total_share, share0))
+        most = max(most, total)
+        if most >= enough and most - total >= rule.recovery_evidence:
+            total = 0.0
+        ended = total == 0.0 or index == len(seconds) - 1
+        if ended and most >= enough:
+            run = run_of(seconds[begin : index + 1], rule.total_share, share0)
+            assert run is not None
+            yield run
+
+
+def slots_needed(minute_ms: int, timeout_ms: int, slot_ms: int) -> tuple[int, int]:
+    """Return the span of the slots in which what was asked in and around a minute became known."""
+    return minute_ms - AROUND_MS, minute_ms + MINUTE_MS + AROUND_MS + timeout_ms + slot_ms
+
+
+def asked_around(minute_ms: int, slots: Iterable[LinkSlot]) -> list[Asked]:
+    """Return what was asked in and around a minute, by second."""
+    first, last = (minute_ms - AROUND_MS) // 1000, (minute_ms + MINUTE_MS + AROUND_MS) // 1000
+    counts: dict[int, Asked] = {}
+    for slot in slots:
+        for asked in slot.asked:
+            if first <= asked.second < last:
+                known = counts.get(asked.second)
+                counts[asked.second] = asked if known is None else both(known, asked)
+    return [counts[second] for second in sorted(counts)]

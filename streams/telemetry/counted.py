@@ -1,0 +1,152 @@
+"""What `detect` has counted of links and outages so far, and what the metrics show of them."""
+
+from collections import OrderedDict
+from typing import Final
+
+from msgspec import UnsetType
+
+from streams.model.outage import LinkStateName, Outage, RaisedNormal, ShortFailures, Window
+from streams.telemetry.contract import (
+    LINK_DOSSIERS,
+    LINK_DOWNTIME,
+    LINK_NORMAL_FAILURE_SHARE,
+    LINK_NORMAL_SINCE,
+    LINK_NORMAL_SLOW,
+    LINK_OUTAGE_ACTIVE,
+    LINK_OUTAGE_START,
+    LINK_STATE_CHANGES,
+    LINK_STATE_CODES,
+    LINK_STATE_SECONDS,
+    OUTAGES,
+    SHORT_FAILURE_LOOKUPS,
+    SHORT_FAILURE_SECONDS,
+    SHORT_FAILURES,
+)
+from streams.telemetry.store import Store
+
+WINDOWS_TOPIC: Final = "link.windows"
+OUTAGES_TOPIC: Final = "link.outages"
+KINDS: Final = ("down", "degraded")
+NORMAL_METRICS: Final = (LINK_NORMAL_SINCE, LINK_NORMAL_FAILURE_SHARE, LINK_NORMAL_SLOW)
+KEPT_OUTAGES: Final = 2_000
+"""Outages remembered for later revisions; an older one's revision moves no downtime."""
+
+
+OPEN_HOLD_MS: Final = 60_000
+"""The last minute of an open outage is not counted as downtime yet: it ends before that is known."""
+
+
+NO_FAILURES: Final = ShortFailures(0, 0, 0)
+KEPT_WINDOWS: Final = 2_000
+"""Windows with short failures remembered for later revisions."""
+
+
+class OutageLedger:
+    """What `detect` has counted so far; one per process, see `Store.ledger`."""
+
+    def __init__(self) -> None:
+        self._short: OrderedDict[tuple[str, int], ShortFailures] = OrderedDict()
+        self._latest: dict[str, int] = {}
+        self.open: dict[str, Outage] = {}
+        self.finalised_ms: dict[str, int] = {}
+        self.last_known: dict[str, LinkStateName] = {}
+        self._revisions: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def revision_of(self, outage_id: str) -> int:
+        """Return the last revision seen of an outage, 0 if it is new."""
+        return self._revisions.get(outage_id, (0, 0.0))[0]
+
+    def recount(self, outage: Outage) -> float:
+        """Return how many seconds the outage adds to what it has been counted for; may be negative."""
+        seconds = self._down_seconds(outage)
+        known = self._revisions.get(outage.outage_id)
+        # A revision of an outage from before this process: its seconds were counted by an earlier one.
+        counted = known[1] if known else (0.0 if outage.revision == 1 else seconds)
+        self._remember(outage, seconds)
+        return seconds - counted
+
+    def recount_short(self, window: Window) -> ShortFailures | None:
+        """Return what a window adds to the short failures counted for it so far, if anything."""
+        said, place = window.short_failures, (window.link, window.start_ms)
+        if isinstance(said, UnsetType):
+            return None
+        known = self._short.get(place, NO_FAILURES)
+        if said.lookups <= known.lookups:  # counters stand still rather than fall
+            return None
+        self._short[place] = said
+        if len(self._short) > KEPT_WINDOWS:
+            self._short.popitem(last=False)
+        return ShortFailures(
+            max(said.number - known.number, 0),
+            max(said.duration_ms - known.duration_ms, 0),
+            said.lookups - known.lookups,
+        )
+
+    def is_latest(self, window: Window) -> bool:
+        """Say whether none of the link's windows so far was later, and remember it if so."""
+        if window.start_ms < self._latest.get(window.link, 0):
+            return False
+        self._latest[window.link] = window.start_ms
+        return True
+
+    def restore(self, outage: Outage) -> None:
+        """Take an outage as counted up to now."""
+        self._remember(outage, self._down_seconds(outage))
+
+    def _down_seconds(self, outage: Outage) -> float:
+        if outage.kind != "down" or outage.status == "retracted":
+            return 0.0
+        until_ms = outage.end_ms
+        if until_ms is None:
+            reached_ms = max(outage.detected_at_ms, self.finalised_ms.get(outage.link, outage.start_ms))
+            until_ms = reached_ms - OPEN_HOLD_MS
+        return max(0, until_ms - outage.start_ms) / 1000
+
+    def _remember(self, outage: Outage, seconds: float) -> None:
+        self._revisions[outage.outage_id] = (outage.revision, seconds)
+        self._revisions.move_to_end(outage.outage_id)
+        if len(self._revisions) > KEPT_OUTAGES:
+            self._revisions.popitem(last=False)
+
+
+def begin_link(store: Store, link: str) -> None:
+    """Give a link's series their zeros, so that rate() and alerts see the first step."""
+    if store.value(LINK_DOWNTIME, (link,)) is not None:
+        return
+    store.add(LINK_DOWNTIME, (link,), 0)
+    store.add(LINK_STATE_CHANGES, (link,), 0)
+    for metric in (SHORT_FAILURES, SHORT_FAILURE_SECONDS, SHORT_FAILURE_LOOKUPS):
+        store.add(metric, (link,), 0)
+    store.set(LINK_DOSSIERS, (link,), 0)
+    for kind in KINDS:
+        store.add(OUTAGES, (link, kind), 0)
+        store.set(LINK_OUTAGE_ACTIVE, (link, kind), 0)
+    for state in LINK_STATE_CODES:
+        store.add(LINK_STATE_SECONDS, (link, state), 0)
+
+
+def show_normal(store: Store, window: Window) -> None:
+    """Show what a window says is raised of its link's normal; where nothing is, there is no series."""
+    normal = RaisedNormal() if isinstance(window.normal, UnsetType) else window.normal
+    since_ms = [ms for ms in (normal.since_ms, normal.slower_since_ms) if ms is not None]
+    values = (
+        min(since_ms) / 1000 if since_ms else None,
+        normal.failure_share,
+        None if normal.slow_ms is None else normal.slow_ms / 1000,
+    )
+    for metric, value in zip(NORMAL_METRICS, values, strict=True):
+        if value is None:
+            store.forget(metric, (window.link,))
+        else:
+            store.set(metric, (window.link,), value)
+
+
+def show_open(store: Store, link: str, outage: Outage | None) -> None:
+    """Show a link's open outage, None for that it has none."""
+    for kind in KINDS:
+        store.set(LINK_OUTAGE_ACTIVE, (link, kind), int(outage is not None and outage.kind == kind))
+    store.set(LINK_DOSSIERS, (link,), outage.dossiers_affected if outage else 0)
+    if outage is None:
+        store.forget(LINK_OUTAGE_START, (link,))
+    else:
+        store.set(LINK_OUTAGE_START, (link,), outage.start_ms / 1000)
