@@ -26,6 +26,7 @@ from streams.kafka.read import record_of
 from streams.kafka.topics import Topics
 from streams.ledger.proof.heads import SignedHead, sign_head
 from streams.ledger.read.incidents import open_shared_incidents
+from streams.ledger.read.now import Judged, judged_at
 from streams.ledger.store.apply import (
     EXCLUSIONS,
     OUTAGES,
@@ -43,6 +44,8 @@ from streams.model.record import Record
 T = TypeVar("T")
 GROUP: Final = "portallink-record"
 FETCH_BYTES: Final = 8 * 1024 * 1024
+JUDGED_SECONDS: Final = 5.0
+"""How often it is looked up which links are under maintenance or retired now."""
 
 
 class RecordSettings(Struct, frozen=True):
@@ -179,7 +182,8 @@ class Ledger:
         self._engine, self._key, self._publish = engine, key, publish
         self._settings = settings
         self._grown = self._moved = self._settled = False
-        self._signed_at = float("-inf")
+        self._signed_at = self._judged_at = float("-inf")
+        self._judged: Judged | None = None
 
     async def positions(self) -> dict[tuple[str, int], int]:
         """Return how far each partition was read, by declared topic, once an older ledger is settled."""
@@ -198,10 +202,14 @@ class Ledger:
         self._grown = self._grown or bool(applied.rows.keys() - {"windows"})
         if "outages" in applied.rows:
             await self._call(self._show_incidents)
+        if applied.rows.keys() & {"exclusion_revisions", "retirement_revisions"}:
+            self._judged_at = float("-inf")
         return applied
 
     async def sign_when_due(self) -> None:
-        """Sign a head where history has grown and the last head is old enough."""
+        """Sign a head where history has grown and the last head is old enough; show what holds now."""
+        if time.monotonic() - self._judged_at >= JUDGED_SECONDS:
+            await self._call(self._show_judgements)
         wait_seconds = self._settings.head_seconds if self._grown else self._settings.idle_head_seconds
         if self._moved and time.monotonic() - self._signed_at >= wait_seconds:
             await self._call(self._sign)
@@ -234,6 +242,14 @@ class Ledger:
         """Show which links went down together, and are still down."""
         with reading(self._engine) as connection:
             telemetry.emit(telemetry.SharedIncidents(open_shared_incidents(connection)))
+
+    def _show_judgements(self) -> None:
+        """Show which links are under announced maintenance now, and which are retired."""
+        with reading(self._engine) as connection:
+            judged = judged_at(connection, int(time.time() * 1000))
+        if judged != self._judged:
+            telemetry.emit(telemetry.LinksJudged(judged.maintenance, judged.retired))
+        self._judged, self._judged_at = judged, time.monotonic()
 
     def _positions(self) -> dict[tuple[str, int], int]:
         with reading(self._engine) as connection:

@@ -14,7 +14,8 @@ from streams.ledger.read.histories import retirements
 from streams.ledger.read.lists import Cursor, Listed, list_outages
 from streams.ledger.read.meant import Narrowing
 from streams.ledger.read.question import Question
-from streams.ledger.read.summary import Summary, exclusions_touching, summarise_links
+from streams.ledger.read.standing import Standing
+from streams.ledger.read.summary import Summary, summarise_links
 from streams.ledger.store.days import link_lives
 from streams.model.availability import Availability
 from streams.model.calendar import MINUTE_MS, TIMEZONE, to_local
@@ -237,11 +238,14 @@ def report_answer(
 
     Of a page of it ``following`` is the row after which the next page begins, None on the last.
     """
-    summary = summarise_links(connection, question)
+    standing = Standing(connection, question)
+    summary = summarise_links(connection, question, standing)
     if page is None:
-        listed = list_outages(connection, question, narrowing)
+        listed = list_outages(connection, question, narrowing, standing=standing)
     else:
-        listed = list_outages(connection, question, narrowing, after=page.after, limit=page.limit + 1)
+        listed = list_outages(
+            connection, question, narrowing, after=page.after, limit=page.limit + 1, standing=standing
+        )
     more = page is not None and len(listed) > page.limit
     if page is not None:
         listed = listed[: page.limit]
@@ -254,8 +258,7 @@ def report_answer(
         | {
             "outages": [listed_answer(one, second_person=question.second_person) for one in listed],
             "exclusions": [
-                exclusion_answer(one, second_person=question.second_person)
-                for one in exclusions_touching(connection, question)
+                exclusion_answer(one, second_person=question.second_person) for one in standing.exclusions()
             ],
             "ledger": ledger_answer(connection),
             "versions": {

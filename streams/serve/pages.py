@@ -21,7 +21,7 @@ from streams.ledger.read.lists import Listed, list_outages, revisions_of
 from streams.ledger.read.meant import Narrowing
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
-from streams.ledger.read.summary import exclusions_touching, summarise_links
+from streams.ledger.read.summary import summarise_links
 from streams.ledger.store.database import reading
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.schema import window_days
@@ -67,8 +67,9 @@ def month_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
     """Show a month: a calendar of all links, and their figures."""
     with reading(services(request).ledger) as connection:
         question = asked_of(request, connection, asked)
-        answer = summary_answer(summarise_links(connection, question))
-        shown = overview(Standing(connection, question), language_of(request))
+        standing = Standing(connection, question)
+        answer = summary_answer(summarise_links(connection, question, standing))
+        shown = overview(standing, language_of(request))
     month = f"{local_date(question.start_ms):%Y-%m}"
     return _page(
         request,
@@ -92,15 +93,17 @@ def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -
         question = asked_of(request, connection, asked)
         if question.link is None:
             raise Problem(422, "Unprocessable", "`link` names the link to show")
-        answer = summary_answer(summarise_links(connection, question))
+        standing = Standing(connection, question)
+        answer = summary_answer(summarise_links(connection, question, standing))
         found = list_outages(
             connection,
             question,
             Narrowing(retracted=True),
             after=cursor_in(asked.after),
             limit=MAX_OUTAGES + 1,
+            standing=standing,
         )
-        touching = exclusions_touching(connection, question)
+        touching = standing.exclusions()
     second_person = question.second_person
     outages = [listed_answer(one, second_person=second_person) for one in found[:MAX_OUTAGES]]
     exclusions = [exclusion_answer(one, second_person=second_person) for one in touching]

@@ -41,6 +41,7 @@ from streams.telemetry.detecting import (
 )
 from streams.telemetry.edges import (
     LedgerWritten,
+    LinksJudged,
     RequestServed,
     SharedIncidents,
     TrailBehind,
@@ -74,6 +75,7 @@ __all__ = [
     "LedgerWritten",
     "LinkReleased",
     "LinkRestored",
+    "LinksJudged",
     "LogBeganAgain",
     "MeasurementApplied",
     "MeasurementCut",

@@ -250,6 +250,14 @@ WINDOWS: Final = Metric(
     "One-minute windows published: first results and revisions of them.", DETECT,
 )  # fmt: skip
 
+LINK_MAINTENANCE: Final = Metric(
+    "portallink_link_maintenance", "gauge", "1", ("link",),
+    "1 while maintenance that was announced before it began covers now; absent otherwise.", ("record",),
+)  # fmt: skip
+LINK_RETIRED: Final = Metric(
+    "portallink_link_retired", "gauge", "1", ("link",),
+    "1 while the link is retired, so that nobody is called for it; absent otherwise.", ("record",),
+)  # fmt: skip
 INCIDENT_LINK: Final = Metric(
     "portallink_incident_link", "gauge", "1", ("incident_id", "common_cause", "link"),
     "1 for each link of an open incident of several links: their outages began together.",

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from streams.model.incidents import Incident
-from streams.telemetry.contract import HTTP_REQUESTS, HTTP_SECONDS, INCIDENT_LINK, LEDGER_ROWS
+from streams.telemetry.contract import (
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    INCIDENT_LINK,
+    LEDGER_ROWS,
+    LINK_MAINTENANCE,
+    LINK_RETIRED,
+)
 from streams.telemetry.health import Health
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
@@ -61,6 +68,29 @@ class SharedIncidents:
             store.forget(INCIDENT_LINK, labels)
         for labels in shown:
             store.set(INCIDENT_LINK, labels, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LinksJudged:
+    """Which links are under announced maintenance now, and which are retired."""
+
+    name: ClassVar[str] = "links_judged"
+    level: ClassVar[Level] = "info"
+    maintenance: Sequence[str]
+    retired: Sequence[str]
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the links."""
+        return {"maintenance": list(self.maintenance), "retired": list(self.retired)}
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Show the links of each kind, and nothing of the others."""
+        for metric, links in ((LINK_MAINTENANCE, self.maintenance), (LINK_RETIRED, self.retired)):
+            shown = {(link,) for link in links}
+            for labels in store.labels(metric) - shown:
+                store.forget(metric, labels)
+            for labels in shown:
+                store.set(metric, labels, 1)
 
 
 @dataclass(frozen=True, slots=True)

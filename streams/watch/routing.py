@@ -30,6 +30,7 @@ CAUSED_BY_DOWN: Final = (
     "PortallinkLinkFlapping",
     "PortallinkSubmissionsBlocked",
 )
+MUTED_BY_MAINTENANCE: Final = ("PortallinkLinkDown", "PortallinkLinkBlind", *CAUSED_BY_DOWN)
 FOLLOW_FROM_ABSENCE: Final = ("PortallinkWatermarkLag", "PortallinkConsumerLag", "PortallinkTargetDown")
 
 
@@ -59,6 +60,7 @@ def alertmanager_config(
         },
         "inhibit_rules": [
             _inhibits("PortallinkLinkDown", CAUSED_BY_DOWN, ["link"]),
+            _inhibits("PortallinkLinkMaintenance", MUTED_BY_MAINTENANCE, ["link"]),
             _inhibits("PortallinkStageAbsent", FOLLOW_FROM_ABSENCE, []),
         ],
         "receivers": _receivers(settings),

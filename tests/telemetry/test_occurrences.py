@@ -124,6 +124,7 @@ EVERY_OCCURRENCE = [
     telemetry.SharedIncidents(
         [Incident("i-1", "shared", "provider", "down", 0, None, ["npd", "bhyt"], [], 0)]
     ),
+    telemetry.LinksJudged(["npd"], ["old"]),
     telemetry.RequestServed("GET", "/v1/outages", 200, 0.012),
     telemetry.TrailBehind(3, "database is locked"),
     telemetry.TrailWritten(),

@@ -141,6 +141,14 @@ CASES = {
         },
     ),
     # Maintenance and the sign of life.
+    "announced maintenance notifies nobody": Case(
+        "PortallinkLinkMaintenance",
+        {'portallink_link_maintenance{link="npd"}': flat(1)},
+        [link_alert("npd", "none")],
+    ),
+    "no maintenance is none": Case(
+        "PortallinkLinkMaintenance", {'portallink_link_maintenance{link="npd"}': flat(0)}
+    ),
     "the watchdog always fires": Case(
         "PortallinkWatchdog", {"up": flat(0)}, [{"severity": "none", "incident": "watchdog"}]
     ),
@@ -157,6 +165,15 @@ CASES = {
     ),
     "a minute of blindness does not": Case(
         "PortallinkLinkBlind", {'portallink_link_observed{link="npd"}': "1x58 0x900"}, at="60m"
+    ),
+    "a link that is retired is not blind": Case(
+        "PortallinkLinkBlind",
+        {'portallink_link_observed{link="npd"}': flat(0), 'portallink_link_retired{link="npd"}': flat(1)},
+    ),
+    "another link's retirement hides nothing": Case(
+        "PortallinkLinkBlind",
+        {'portallink_link_observed{link="npd"}': flat(0), 'portallink_link_retired{link="old"}': flat(1)},
+        [link_alert("npd")],
     ),
     "a quiet night, unknown but observed, is not blind": Case(
         "PortallinkLinkBlind",

@@ -46,13 +46,13 @@ def link_figures(standing: Standing) -> dict[str, Counted]:
     by_until: dict[int, list[str]] = defaultdict(list)
     for link, until_ms in standing.untils.items():
         by_until[until_ms].append(link)
-    sums = dict.fromkeys(standing.lives, Counted())
+    facts: dict[str, Figures] = {}
     for until_ms, links in by_until.items():
-        for link, counted in _facts(standing, links, start_ms, until_ms).items():
-            sums[link] += Counted(counted)
+        facts |= _facts(standing, links, start_ms, until_ms)
+    excluded = dict.fromkeys(facts, Figures())
     for link, _, inside in _excluded_facts(standing, []):
-        sums[link] += Counted(excluded=inside)
-    return sums
+        excluded[link] += inside
+    return {link: Counted(facts[link], excluded[link]) for link in standing.lives}
 
 
 def cell_figures(standing: Standing, grain: str, parts: Sequence[Interval]) -> dict[tuple[str, int], Counted]:

@@ -52,10 +52,14 @@ def list_outages(
     *,
     after: Cursor | None = None,
     limit: int | None = None,
+    standing: Standing | None = None,
 ) -> list[Listed]:
-    """Return the outages that touch the period, by start and id, from a cursor on, at most ``limit``."""
+    """Return the outages that touch the period, by start and id, from a cursor on, at most ``limit``.
+
+    ``standing`` is what stood, where it has been read for the same question already.
+    """
     narrowing = narrowing or Narrowing()
-    standing = Standing(connection, question)
+    standing = standing or Standing(connection, question)
     if not standing.has_time:
         return []
     grouping = Grouping(standing)

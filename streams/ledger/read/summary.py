@@ -40,9 +40,14 @@ class Summary(Struct, frozen=True):
     unknown_years: list[int]
 
 
-def summarise_links(connection: sa.Connection, question: Question) -> Summary:
-    """Return availability for every link that a question means, and over all of them."""
-    standing = Standing(connection, question)
+def summarise_links(
+    connection: sa.Connection, question: Question, standing: Standing | None = None
+) -> Summary:
+    """Return availability for every link that a question means, and over all of them.
+
+    ``standing`` is what stood, where it has been read for the same question already.
+    """
+    standing = standing or Standing(connection, question)
     question = standing.question
     figures = link_figures(standing)
     met = outage_figures(standing)
@@ -59,9 +64,11 @@ def summarise_links(connection: sa.Connection, question: Question) -> Summary:
     return Summary(question, rows, total, plain_total, years)
 
 
-def exclusions_touching(connection: sa.Connection, question: Question) -> list[Ruling]:
+def exclusions_touching(
+    connection: sa.Connection, question: Question, standing: Standing | None = None
+) -> list[Ruling]:
     """Return the exclusions that touch the period and the links asked for, whatever their status."""
-    return Standing(connection, question).exclusions()
+    return (standing or Standing(connection, question)).exclusions()
 
 
 def _availability(question: Question, figures: Figures, met: Met) -> Availability:

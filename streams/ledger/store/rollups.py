@@ -7,6 +7,7 @@ of an exclusion names, so that what an exclusion takes away is read and not coun
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,22 +50,23 @@ class Named:
         return sorted(found)
 
 
-def partial_days(start_ms: int, end_ms: int) -> list[Interval]:
+@lru_cache(maxsize=8192)
+def partial_days(start_ms: int, end_ms: int) -> tuple[Interval, ...]:
     """Return the one or two parts of ``[start_ms, end_ms)`` that are less than a local day.
 
     >>> from datetime import datetime
     >>> from streams.model.calendar import from_local
     >>> at = lambda day, hour: from_local(datetime(2025, 4, day, hour))
-    >>> partial_days(at(8, 22), at(10, 3)) == [(at(8, 22), at(9, 0)), (at(10, 0), at(10, 3))]
+    >>> partial_days(at(8, 22), at(10, 3)) == ((at(8, 22), at(9, 0)), (at(10, 0), at(10, 3)))
     True
     >>> partial_days(at(8, 0), at(9, 0))
-    []
+    ()
     """
     first_ms, last_ms = day_start_ms(start_ms), day_start_ms(end_ms)
     parts = [(start_ms, min(end_ms, first_ms + DAY_MS))] if start_ms > first_ms else []
     if end_ms > last_ms and (last_ms > first_ms or start_ms == first_ms):
         parts.append((last_ms, end_ms))
-    return parts
+    return tuple(parts)
 
 
 def counted_stretch(

@@ -112,7 +112,8 @@ def _other(settings: WatchSettings, span: Span) -> list[Alert]:
     return [
         Alert(
             name="PortallinkLinkBlind",
-            expr="max by (link) (portallink_link_observed) == 0",
+            expr="max by (link) (portallink_link_observed) == 0"
+            " unless on (link) max by (link) (portallink_link_retired) == 1",
             for_seconds=links.blind_for_seconds,
             severity="page",
             incident=LINK,
@@ -123,6 +124,19 @@ def _other(settings: WatchSettings, span: Span) -> list[Alert]:
             " and this time counts as unknown.",
             description_vi="Không còn điểm quan sát nào của {{ $labels.link }} gửi tín hiệu hoạt động:"
             " không xác định được trạng thái kết nối trong thời gian này.",
+        ),
+        Alert(
+            name="PortallinkLinkMaintenance",
+            expr="max by (link) (portallink_link_maintenance) == 1",
+            severity="none",
+            incident=LINK,
+            dashboard=_DASHBOARD,
+            summary="Announced maintenance of {{ $labels.link }}",
+            summary_vi="Kết nối {{ $labels.link }} đang bảo trì theo thông báo",
+            description="It notifies nobody, and mutes the alerts about outages of {{ $labels.link }} until"
+            " the announced end.",
+            description_vi="Không gửi cho ai; tạm ẩn cảnh báo về gián đoạn của {{ $labels.link }} cho đến"
+            " thời điểm kết thúc đã thông báo.",
         ),
         Alert(
             name="PortallinkLinkFlapping",
