@@ -21,6 +21,7 @@ from streams.detect.detector import Detector
 from streams.detect.link.snapshot import save
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
+from streams.measure.owed import ANSWERS_A_FAILURE
 from streams.model.events import LOOKUPS
 from streams.model.measurement import (
     Alive,
@@ -125,6 +126,8 @@ def _slot(rng: Random, rate_per_s: float, at_ms: int, share: float) -> LinkSlot:
             ):
                 part = parts.setdefault(name, Part())
                 part.failed += 1
+                part.ok += ANSWERS_A_FAILURE  # the answers that follow are told
+                part.first_ok = since_ms + 1
                 part.first_failed = [*part.first_failed, since_ms][:4]
         asked_ms += rng.expovariate(rate_per_s) * 1000
     slot.asked = [by_second[at] for at in sorted(by_second)]

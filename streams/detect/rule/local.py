@@ -156,11 +156,12 @@ def step(state: LocalState, facts: Facts, rule: Rule, normal: Normal) -> tuple[L
     struck, ended = _follow(state.struck, facts, rule, normal)
     enough = local_threshold(rule, normal)
     established = [one for one in state.suspects if one.total >= enough / 2]
-    spread = _spread(state.spread, [*established, *struck], facts, rule, normal)
+    suspects = [] if facts.down else _suspects(state, struck, established, facts, rule, normal)
+    apart = [one for one in suspects if one.total >= enough / 2]
+    spread = _spread(state.spread, [*apart, *struck], facts, rule, normal)
     if spread >= rule.shift_evidence:
         ended += [_over(one, facts.start_ms, facts) for one in struck]
         struck = []
-    suspects = [] if facts.down else _suspects(state, struck, established, facts, rule, normal)
     opened = _opened(suspects, established, struck, facts, rule, enough) if spread <= CALM else []
     if opened:
         names = {(one.agency, one.name) for one in opened}
