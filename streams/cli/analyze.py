@@ -67,7 +67,7 @@ def analyze_with_progress(
 ) -> Analysis:
     """Analyze a log file behind a progress bar; raise `LogFileError`.
 
-    A process that meters it and fails is told of, and ends the command.
+    If the process that meters it fails, the command ends with its error.
     """
     columns = (Words("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=notes, transient=True) as progress:

@@ -63,7 +63,7 @@ def _of_topic(topic: str, as_topic: str | None, settings: MeasureSettings) -> Do
     try:
         connection = kafka_connection()
     except ConnectionSettingsError as error:
-        refuse(f"{topic} is no file, and no topic can be read: {error}")
+        refuse(f"there is no file {topic}, and a topic cannot be read: {error}")
     with tempfile.TemporaryDirectory(prefix="portallink-doctor-") as folder:
         path = Path(folder) / "log"
         try:

@@ -108,8 +108,9 @@ def _warn(summary: ImportSummary, bound: int) -> None:
         )
     if summary.request_ids_reused:
         notes.print(
-            f"warning: {summary.request_ids_reused:,} request ids stand for more than one call; each call "
-            "counts, and the time of its request is added to its lookup_id",
+            "warning: request ids that stand for more than one call: "
+            f"{summary.request_ids_reused:,}; each call counts, and the time of its request is added to its "
+            "lookup_id",
             style="yellow",
             soft_wrap=True,
         )

@@ -135,7 +135,7 @@ class Doctor:
     def _look_at_beat(self, record: Record, beat: Heartbeat) -> None:
         at = record.topic, record.partition, beat.observer
         due_ms, _ = self._beats.get(at, (beat.occurred_at_ms, 0))
-        # As much again may pass: a beat on its way is no missing one.
+        # One interval of grace: a beat that is still on its way is not missing.
         if beat.occurred_at_ms > due_ms + beat.interval_ms:
             gap_ms = beat.occurred_at_ms - due_ms
             self._note(

@@ -39,7 +39,7 @@ class _Source:
             self.held = b""
 
     def until(self, mark: bytes) -> Iterator[bytes]:
-        """Yield everything before a mark, and stop behind it; raise `CutOffError` where there is none."""
+        """Yield everything before a mark, and stop behind it; raise `CutOffError` if it never comes."""
         while (at := self.held.find(mark)) < 0:
             safe = len(self.held) - len(mark) + 1
             if safe > 0:
@@ -95,7 +95,7 @@ def mime_parts(chunks: Iterable[bytes]) -> Iterator[Part]:
 
 
 def _head(source: _Source) -> bytes:
-    """Return the headers of the whole, empty where there are none; the last of several answers counts."""
+    """Return the headers of the whole message, or nothing; of several answers the last counts."""
     head = b""
     while True:
         while len(source.held.lstrip()) < len(b"HTTP/") and source.more():

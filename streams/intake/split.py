@@ -28,7 +28,7 @@ MAX_DOCUMENT_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
 REFILL_BYTES: Final = 1 << 16
 LOOK_AHEAD_BYTES: Final = 1 << 12
-"""How long what stands between two records, or a value that is none, may be."""
+"""The longest separator between two records, and the longest value that is skipped as one piece."""
 NO_OBJECT: Final = "not a JSON object"
 TOO_LONG: Final = f"longer than {MAX_DOCUMENT_BYTES >> 20} MiB"
 UNFIT: Final = "not a JSON object: its brackets, commas and colons do not fit"
@@ -46,7 +46,7 @@ class Document(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """Something that is no JSON object: on which line, and why."""
+    """Something that is not a JSON object: its line, and the reason."""
 
     line: int
     reason: str
@@ -89,7 +89,7 @@ class _Walk(NamedTuple):
 def documents(
     chunks: Iterable[bytes], containers: Collection[tuple[str, ...]] = CONTAINERS
 ) -> Iterator[Document | Damage]:
-    r"""Yield every object of a JSON text, and what is none, in order.
+    r"""Yield every object of a JSON text, and everything that is not an object, in order.
 
     Raise `CutOffError` where the text ends before a bracket is closed.
 

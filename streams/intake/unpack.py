@@ -48,7 +48,7 @@ class Budget:
         if self.given_bytes > max(BOMB_FLOOR_BYTES, BOMB_RATIO * self.taken_bytes):
             raise IntakeError(
                 f"a decompression bomb: {self.taken_bytes:,} bytes became {self.given_bytes:,} and more; "
-                "if it is none, unpack it yourself and give the content"
+                "if you trust it, unpack it yourself and give the content"
             )
 
 

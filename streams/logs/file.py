@@ -1,7 +1,7 @@
 """Log files read: NDJSON, in whatever it is packed.
 
-What a file is shows in its content: `streams.intake` unpacks it. A file whose first line is no
-record of ours is read as JSON in any arrangement, of our records or of kcat's envelopes. A folder is a
+What a file is shows in its content: `streams.intake` unpacks it. A file whose first line is not
+a record of ours is read as JSON in any arrangement, of our records or of kcat's envelopes. A folder is a
 captured log, see `folder`.
 """
 
@@ -34,7 +34,7 @@ Chunk = TypeVar("Chunk")
 
 CHUNK_RECORDS = 2048
 BLOCK_BYTES = 1 << 18
-"""Of lines decoded at once: a thousand records, so that what is made of them stays in a processor's cache."""
+"""Lines decoded at once: a thousand records, so that their objects stay in the processor's cache."""
 MAX_LINE_BYTES: Final = 1 << 26
 """A line of a log is a record; Kafka's own bound on one is a tenth of this."""
 Form = Literal["plain", "zst", "gz", "parquet"]
@@ -55,7 +55,7 @@ class LogFileError(Exception):
 def read_file(path: Path) -> Iterator[Record]:
     """Yield the records of a log file in file order.
 
-    Raise `LogFileError` naming the line where a line is no record, a partition's offsets do not ascend,
+    Raise `LogFileError` naming the line where a line is not a record, a partition's offsets do not ascend,
     or the file ends in the middle of a line or of a compressed frame.
     """
     for records in _read(path, decode_lines, by_partition, list):
@@ -146,7 +146,7 @@ def first_line(path: Path) -> bytes:
 
 
 def _is_ours(block: bytes) -> bool:
-    """Say whether a text is read line by line: its first line is a record of ours, or there is none."""
+    """Say whether a text is read line by line: its first line is a record of ours, or it is empty."""
     line = block.removeprefix(BYTE_ORDER_MARK).lstrip().split(b"\n", 1)[0]
     if not line:
         return True

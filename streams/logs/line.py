@@ -79,7 +79,7 @@ def decode_record(document: bytes) -> Record:
 
 
 def decode_line(line: bytes) -> Record:
-    """Return the record of one line; raise `LogLineError` if it is none."""
+    """Return the record of one line; raise `LogLineError` if it is not a record."""
     try:
         return _record(_decoder.decode(line))
     except (msgspec.DecodeError, ValueError) as error:
@@ -104,7 +104,7 @@ def _record(parsed: _Line) -> Record:
 def decode_lines(block: bytes) -> list[Record]:
     r"""Return the records of a block of whole lines: `decode_line` of each, at several times its speed.
 
-    Raise `LogLineError` if any line is no record, without saying which; `decode_line` tells.
+    Raise `LogLineError` if any line is not a record, without saying which; `decode_line` tells.
 
     >>> decode_lines(b'{"topic":"t","partition":0,"offset":7,"logged_at_ms":1,"value":{}}\n')
     [Record(topic='t', partition=0, offset=7, logged_at_ms=1, key=None, value=b'{}')]

@@ -161,7 +161,7 @@ def written(path, records):
 
 
 def test_the_command_says_what_is_wrong_and_how_it_ends(tmp_path):
-    """Exit code 0 for nothing and for warnings, 1 for errors, 2 for what is no log or has no events."""
+    """Exit code 0 for nothing and for warnings, 1 for errors, 2 for no log or no events."""
     right = run(written(tmp_path / "a.ndjson.gz", logged(good())))
     assert (right.exit_code, "nothing wrong was found" in right.stdout) == (0, True)
     warned = run(written(tmp_path / "b.ndjson", WRONG["duplicate"]()))

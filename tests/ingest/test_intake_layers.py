@@ -88,7 +88,7 @@ def _checked(content):
 
 
 def test_members_are_named_and_all_of_them_read():
-    """Each file of an archive is a part named by archive and member; what is no data is passed over."""
+    """Each file of an archive is a part named by archive and member; folders and system files are skipped."""
     archive = tar(("a.json", b"[1]"), ("b.json.gz", gzip.compress(b"[2]")), ("._a.json", b"\0"))
     assert unpacked(gzip.compress(archive)) == {"in!a.json": b"[1]", "in!b.json.gz": b"[2]"}
     archive = zipped(("a.json", b"[1]"), ("__MACOSX/a.json", b"\0"), ("n.zip", zipped(("c", b"[3]"))))

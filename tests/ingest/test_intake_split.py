@@ -82,7 +82,7 @@ def test_a_text_cut_off_gives_the_first_objects_or_is_refused(arrangement, drawn
     st.sampled_from([b"NaN", b"", b"7,", b"1e", b"}"]),
 )
 def test_one_bad_record_costs_itself(arrangement, drawn, at, value):
-    """A record with a value that is none is named; no other is lost, and none is read as something else."""
+    """A record with an invalid value is named; every other record is read as it was written."""
     good = [{"id": number, "text": "x"} for number in drawn]
     bad = at % len(good)
     content = ARRANGEMENTS[arrangement]([*good[:bad], {"id": 1234567, "text": "x"}, *good[bad + 1 :]])
@@ -140,7 +140,7 @@ def test_lines_are_counted_through_all_of_it():
 
 
 def test_what_stands_between_is_named_once_a_line():
-    """Values that are no objects are named: in an array each, outside of one a line at a time."""
+    """Values that are not objects are named: each one within an array, one a line outside."""
     assert [entry.line for entry in read(b'[1, "two", null, {"a": 1}]')] == [1, 1, 1, 1]
     assert read(b"some text, with commas\n") == [Damage(1, "not a JSON object")]
     assert [entry.line for entry in read(b'{"a": 1}}\n]\n')] == [1, 1, 2]

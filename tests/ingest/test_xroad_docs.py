@@ -222,7 +222,7 @@ def test_a_single_bad_record_is_named_and_the_others_are_used(tmp_path, bad, rea
 @pytest.mark.parametrize("text", [b"\xf5", b"caf\xe9", b"\\ud83d", b"\\udc00\\ud800", b"\\\\\\ud83d"])
 @pytest.mark.parametrize("field", ["faultString", "messageIssue", "securityServerInternalIp"])
 def test_text_that_is_none_does_not_cost_the_record(tmp_path, text, field):
-    """Bytes that are no UTF-8, and halves of surrogate pairs, in any field: the record counts."""
+    """A record with invalid UTF-8 or half a surrogate pair in any field still counts."""
     bad = network_error(T0 + 2000, "a3") | {field: "HERE"}
     content = lines([*CALLS[:3], bad]).encode().replace(b"HERE", text)
     figures, _ = imported(tmp_path, content)
@@ -238,7 +238,8 @@ def test_an_id_that_comes_twice_is_two_calls_and_said(tmp_path):
     events = [json.loads(record.value) for record in log]
     assert {e["lookup_id"] for e in events if "lookup_id" in e} == {f"a1@{T0}", f"a1@{T0 + 86_400_000}"}
     assert (
-        "1 request ids stand for more than one call" in run(tmp_path / "in", "--out", tmp_path / "l").stderr
+        "request ids that stand for more than one call: 1;"
+        in run(tmp_path / "in", "--out", tmp_path / "l").stderr
     )
     other = client(T0 + 10, "a1", serviceCode="other")
     figures, _ = imported(tmp_path, lines([*CALLS[:2], other]))

@@ -1,4 +1,4 @@
-"""X-Road records through `ingest` and `analyze`: what is an outage, its edges, and what is none."""
+"""X-Road records through `ingest` and `analyze`: what is an outage, its edges, and what is not."""
 
 import gzip
 import json
@@ -124,7 +124,7 @@ NOT_THE_LINKS = {
 
 @pytest.mark.parametrize("outcome", NOT_THE_LINKS)
 def test_what_the_consumer_did_is_no_outage(tmp_path, outcome):
-    """Three minutes of calls that failed by the consumer's doing are counted as such, and are no outage."""
+    """Three minutes of calls that failed by the consumer's doing are counted as such, and make no outage."""
     random = Random(11)
     records, _ = traffic(T0, T0 + 30 * MINUTE_MS, 1_000, random)
     fault = {"succeeded": False, "statusCode": None, "responseInTs": None} | NOT_THE_LINKS[outcome]

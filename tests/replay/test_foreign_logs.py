@@ -166,7 +166,7 @@ def test_the_counts_add_up_where_dead_letters_come_last(made, tmp_path):
     ],
 )
 def test_what_is_no_log_is_named_by_file_line_and_reason(tmp_path, content, reason):
-    """A file that is no log is refused by what is wrong with it, never as cut off where it is whole."""
+    """A file that is not a log is refused for what is wrong with it; a whole one is never called cut off."""
     (tmp_path / "log").write_bytes(content)
     with pytest.raises(LogFileError, match=reason.replace("[", r"\[")):
         list(read_log(tmp_path / "log"))

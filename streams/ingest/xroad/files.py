@@ -117,7 +117,7 @@ def reason_of(error: Exception | str) -> str:
 
 
 def _beginning(chunks: Iterator[bytes]) -> bytes:
-    """Return the first line at least, as far as it is no longer than a header may be."""
+    """Return at least the first line, up to the greatest length of a header."""
     begin = b""
     for chunk in chunks:
         begin += chunk

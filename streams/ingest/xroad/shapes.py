@@ -1,14 +1,13 @@
 """What a document holds of operational monitoring: a record, several, or none; and why it cannot be used.
 
-Most documents are records under the names of PR-OPMON, decoded in one pass. What is none is looked at once
-more:
+Most documents are records under the names of PR-OPMON, decoded in one pass. The others are:
 
 - fields under other spellings: columns of the database (`request_in_ts`), folded to small letters, with
   dots before
 - values of MongoDB's extended JSON (`{"$numberLong": "..."}`)
 - a record wrapped in something: Elasticsearch's `_source`, a message of a queue, a row of a database
 - the corrector's documents, which hold the records of both sides under `client` and `producer`
-- the lines between documents that Elasticsearch's bulk files have, which are no records and are passed over
+- the action lines of Elasticsearch's bulk files, which are skipped
 - open data, whose times are rounded to the hour: no outage can be told from them, so they are refused with
   a word
 """
@@ -113,7 +112,7 @@ def parse_records(document: bytes | Mapping[str, str]) -> list[XRoadRecord]:
 
 
 def _decoded(document: bytes) -> dict[str, Raw]:
-    """Return the values of a JSON object, bad text in it replaced; raise `NotXRoadError` where it is none."""
+    """Return the values of a JSON object, bad text replaced; raise `NotXRoadError` if it is not an object."""
     try:
         return _object.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError) as first:
@@ -124,7 +123,7 @@ def _decoded(document: bytes) -> dict[str, Raw]:
 
 
 def _mended(document: bytes) -> bytes:
-    """Replace bytes that are no UTF-8 and halves of surrogate pairs, which cut-off texts end with."""
+    """Replace invalid UTF-8, and halves of surrogate pairs, with which texts that were cut off end."""
     valid = document.decode("utf-8", "replace").encode()
     return _HALF_A_PAIR.sub(lambda found: found[1] + (found[2] or b"\\ufffd"), valid)
 
