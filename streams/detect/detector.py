@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
-from streams.detect.link.history import PACK_AFTER_MS
 from streams.detect.link.minute import MINUTE_MS
+from streams.detect.link.minutes import PACK_AFTER_MS
 from streams.detect.link.tracker import Late, LinkTracker, Output
 from streams.detect.rule.rules import Rules
 from streams.model import events
@@ -236,7 +236,7 @@ class Detector:
                 if is_late:
                     late.setdefault(link, Late(due_ms, source, [], [])).alive.append((start_ms, end_ms))
                 else:
-                    tracker.windows.sight.add(start_ms, end_ms)
+                    tracker.sight.add(start_ms, end_ms)
         for cells in measurement.links:
             if cells.link in ahead:
                 continue

@@ -29,6 +29,9 @@ class Confined(Struct, frozen=True):
 class Outage(Struct, frozen=True):
     """One revision of one outage of one link, ``[start_ms, end_ms)`` in request time.
 
+    ``first_published_at_ms`` is when the outage was first published, and ``end_published_at_ms`` when its end
+    was (None while open, or open again): they stay through later revisions. ``unknown_since_ms`` says of an
+    open outage since when nothing is known of the link, None where something is.
     ``start_ms`` is the first failing request, ``end_ms`` the first request that succeeds again (None
     while open). ``detected_at_ms`` is the event time at which the deciding slot closed; for a later
     revision ``start_ms`` and ``end_ms`` may move, ``detected_at_ms`` says when this revision was decided.
@@ -56,6 +59,9 @@ class Outage(Struct, frozen=True):
     changes: int = 0
     services: list[str] = field(default_factory=list)
     agencies: list[str] = field(default_factory=list)
+    first_published_at_ms: int | None = None
+    end_published_at_ms: int | None = None
+    unknown_since_ms: int | None = None
     evidence: list[Source] = field(default_factory=list)
     confined_to: Confined | None = None
 

@@ -165,8 +165,8 @@ class _TracingDetector(Detector):
         tracker = super().tracker(link)
         if fresh and link == self._traced:
             history = _TracingHistory(tracker.rules, self.settings, self.steps)
+            history.sight = tracker.sight
             tracker.history = tracker.windows.history = tracker.outages.history = history
-            history.watched = tracker.windows.watched
         return tracker
 
 
@@ -182,6 +182,7 @@ class _TracingHistory(History):
     ) -> tuple[RuleState, Decided | None]:
         after, decided = super()._judge(state, slot, earlier)
         normal = self.normal_at(slot.start_ms)
+        state = self.resumed(state, slot.start_ms)
         counts = _counts_of(slot, normal)
         if counts.ok or counts.failed:
             self._steps[slot.start_ms] = _step(state, after, slot, counts, normal, decided, self)

@@ -8,60 +8,51 @@ on time.
 
 import heapq
 from bisect import bisect_left, insort
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from streams.detect.link.blocks import Blocks
 from streams.detect.link.habits import Habits, Past
 from streams.detect.link.minute import MINUTE_MS, Decided, Minute
+from streams.detect.link.minutes import PACK_AFTER_MS, Minutes
 from streams.detect.link.placing import (
     REACH_MS,
     SLOW_LOOKBACK_MS,
+    SlotsOf,
     confirmed,
     confirmed_recovery,
     first_edge_ms,
     settled_edge_ms,
+    trouble_before,
 )
-from streams.detect.rule.cusum import QUIET, Counts, Normal, RuleState, Verdict, step
+from streams.detect.rule.cusum import QUIET, Counts, Normal, RuleState, Verdict, after_silence, step
+from streams.detect.rule.expected import SILENCE
 from streams.detect.rule.normal import BLOCK_MS
 from streams.detect.rule.rules import LinkRules
 from streams.detect.rule.slowness import slow_answers
-from streams.model.events import NO_RESPONSE
+from streams.model.intervals import length_ms
 from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
 
-PACK_AFTER_MS: Final = 3 * MINUTE_MS
-"""Minutes older than this are trimmed, and packed: only a late record or a long spell reads them again."""
 
-
-class History:
+class History(Minutes):
     """Facts and verdicts of one link."""
 
     def __init__(self, rules: LinkRules, settings: DetectSettings) -> None:
-        self.rules, self.settings = rules, settings
-        self.minutes: dict[int, Minute] = {}
+        super().__init__(rules, settings)
         self.past: list[Decided] = []
         """The last of the verdicts whose minutes are forgotten: those to come are judged beside them."""
         self.final_ms = -(1 << 62)
         """No fact before this comes any more: verdicts that have settled by then are final."""
         self.state = QUIET
         self.habits = Habits(rules, settings.slot_ms)
-        self._order: list[int] = []
-        self._untrimmed: deque[int] = deque()
-        self._unpacked: deque[int] = deque()
         self._deciding: list[int] = []
         self._blocks = Blocks()
         self._reach_ms = max(SLOW_LOOKBACK_MS, REACH_MS + 2 * settings.longest_lookback_ms) + MINUTE_MS
         """How far before its evidence began, or its edge, a verdict may read facts."""
-        self.pack_after_ms = PACK_AFTER_MS
-        """How old minutes are packed, which changes nothing but what they take in memory and in time."""
         self._resummed: set[int] = set()
         self._rejudged: set[int] = set()
-        self.watched: Callable[[int, int], bool] = lambda _start_ms, _end_ms: True
-        """Says whether an observer was alive at any time of a span."""
 
     @property
     def verdicts(self) -> list[Decided]:
@@ -79,9 +70,7 @@ class History:
         """Go on, fresh from the constructor, where another history stood."""
         self.minutes, self.past, self.state, self.habits.past = minutes, past, state, usual
         self.final_ms = final_ms
-        self._order = sorted(minutes)
-        self._unpacked.extend(at for at in self._order if minutes[at].packed is None)
-        self._untrimmed.extend(self._unpacked)
+        self._index()
         self._deciding = [at for at in self._order if minutes[at].verdicts]
 
     def add(self, slot: LinkSlot) -> Decided | None:
@@ -115,7 +104,7 @@ class History:
 
     def look_again(self, touched: set[int]) -> None:
         """Judge again the minutes whose facts, or what is known of the observer, changed."""
-        touched = {at for at in touched if at in self.minutes}
+        touched = {at for at in touched if at in self.minutes} | self._after_silences(touched)
         for at in self._deciding:  # an edge may lie in facts before the test that found it began, or after
             for decided in self.minutes[at].verdicts:
                 from_ms = min(decided.verdict.since_ms, decided.edge_ms) - self._reach_ms
@@ -148,10 +137,9 @@ class History:
             elif at in self.minutes:
                 slot_ms = decided.decided_ms - self.settings.slot_ms
                 normal, rule = self._normal_of(decided.verdict, slot_ms), self.rules.at(slot_ms)
+                slots = self._slots_since(slot_ms, decided.edge_ms - self._reach_ms)
                 back_ms = self.settings.lookback_ms(decided.decided_ms)
-                settled_ms = settled_edge_ms(
-                    decided, before, after, known_ms, self.slots, back_ms, rule, normal
-                )
+                settled_ms = settled_edge_ms(decided, before, after, known_ms, slots, back_ms, rule, normal)
                 minute = self.minutes[at]
                 settled = replace(decided, settled_ms=settled_ms)
                 minute.verdicts = [settled if one is decided else one for one in minute.verdicts]
@@ -161,25 +149,6 @@ class History:
         """Return, once, the minutes that were judged again."""
         taken, self._rejudged = self._rejudged, set()
         return taken
-
-    def first_minute_ms(self) -> int | None:
-        """Return the start of the first minute that is kept, None where there is none."""
-        return self._order[0] if self._order else None
-
-    def last_minute_ms(self) -> int | None:
-        """Return the start of the last minute, None where there is none."""
-        return self._order[-1] if self._order else None
-
-    def minute_before_ms(self, start_ms: int) -> int:
-        """Return the start of the minute kept before one, or that one's own where there is none."""
-        at = bisect_left(self._order, start_ms)
-        return self._order[at - 1] if at else start_ms
-
-    def between(self, from_ms: int, to_ms: int) -> Iterator[tuple[int, Minute]]:
-        """Yield the minutes that overlap ``[from_ms, to_ms)`` with their starts, ascending."""
-        order = self._order
-        for at in range(bisect_left(order, from_ms - MINUTE_MS + 1), bisect_left(order, to_ms)):
-            yield order[at], self.minutes[order[at]]
 
     def make_final(self, before_ms: int) -> list[Decided]:
         """Note that no fact before a time comes any more; return the verdicts that are final by that."""
@@ -200,17 +169,14 @@ class History:
         state = self.minutes[self._order[at]].before if at < len(self._order) else self.state
         begins = [from_ms, *(test.since_ms for test in state.tests if test.total > 0)]
         begins += [min(decided.verdict.since_ms, decided.edge_ms) for decided in unsettled]
-        return (min(begins) - self._reach_ms) // BLOCK_MS * BLOCK_MS
+        floor_ms = min(begins) - self._reach_ms
+        return min([floor_ms, *self._asked_before(floor_ms)]) // BLOCK_MS * BLOCK_MS
 
     def forget(self, before_ms: int) -> list[tuple[int, Minute]]:
         """Forget, and return, the minutes before the start ``before_ms`` of a block."""
         if self._order and self._order[-1] < before_ms:  # nothing came after them that had them summed up
             self._sum_up(self._order[-1] // BLOCK_MS * BLOCK_MS)
-        gone = bisect_left(self._order, before_ms)
-        forgotten = [(start_ms, self.minutes.pop(start_ms)) for start_ms in self._order[:gone]]
-        del self._order[:gone]
-        while self._unpacked and self._unpacked[0] < before_ms:
-            self._unpacked.popleft()
+        forgotten = self._drop(before_ms)
         self._deciding = [at for at in self._deciding if at >= before_ms]
         past = self.past + [decided for _, minute in forgotten for decided in minute.verdicts]
         bounding = [at for at, decided in enumerate(past) if not decided.verdict.whole]
@@ -241,22 +207,14 @@ class History:
         if order and start_ms < order[-1]:
             before = self.minutes[order[bisect_left(order, start_ms)]].before
             insort(order, start_ms)
-            self._untrimmed.appendleft(start_ms)
-            self._unpacked.appendleft(start_ms)
+            self._touch(start_ms)
         else:
             if order and order[-1] // BLOCK_MS < start_ms // BLOCK_MS:
                 self._sum_up(order[-1] // BLOCK_MS * BLOCK_MS)
             order.append(start_ms)
             self._untrimmed.append(start_ms)
             self._unpacked.append(start_ms)
-        minute = self.minutes[start_ms] = Minute(before)
-        while self._untrimmed[0] < start_ms - PACK_AFTER_MS:
-            if (old := self.minutes.get(self._untrimmed.popleft())) is not None:
-                old.trim()
-        while self._unpacked[0] < start_ms - self.pack_after_ms:
-            if (old := self.minutes.get(self._unpacked.popleft())) is not None:
-                old.pack()
-        return minute
+        return self._keep(start_ms, Minute(before))
 
     def _judge(
         self, state: RuleState, slot: LinkSlot, earlier: list[Decided]
@@ -273,6 +231,7 @@ class History:
         slow = slow_answers(slot.latency, normal.slow_ms)
         if failed <= 0 and slow <= 0 and state == QUIET and normal.known:
             return state, None
+        state = self.resumed(state, start_ms)
         end_ms, rule = start_ms + self.settings.slot_ms, self.rules.at(start_ms)
         counts = Counts(max(ok, 0), max(failed, 0), max(min(slow, ok), 0))
 
@@ -280,20 +239,23 @@ class History:
             return self._confirmed(verdict, state, end_ms, earlier)
 
         after, verdict = step(state, slot.start_ms, end_ms, counts, rule, normal, holds)
+        if after != QUIET:
+            after = after._replace(heard_ms=end_ms)
         if verdict is None:
             return after, None
         normal, back_ms = self._normal_of(verdict, start_ms), self.settings.lookback_ms(end_ms)
-        edge_ms = first_edge_ms(state, verdict, end_ms, self.slots, back_ms, rule, normal)
+        slots = self._slots_for(state, verdict, end_ms)
+        edge_ms = first_edge_ms(state, verdict, end_ms, slots, back_ms, rule, normal)
         slow = verdict.test == "slow" or (state.spell is not None and state.spell.slow)
-        return after, Decided(end_ms, verdict, edge_ms, slow)
+        return after, Decided(end_ms, verdict, edge_ms, slow, trouble=trouble_before(state))
 
     def _confirmed(self, verdict: Verdict, state: RuleState, end_ms: int, earlier: list[Decided]) -> bool:
         """Say whether a verdict holds by the time of asking; ``earlier`` are those of its minute."""
         if verdict.test == "normal":
             return True
         slot_ms = end_ms - self.settings.slot_ms
-        slots, rule, normal = self.slots, self.rules.at(slot_ms), self._normal_of(verdict, slot_ms)
-        back_ms = self.settings.lookback_ms(end_ms)
+        slots, back_ms = self._slots_for(state, verdict, end_ms), self.settings.lookback_ms(end_ms)
+        rule, normal = self.rules.at(slot_ms), self._normal_of(verdict, slot_ms)
         if verdict.condition == "UP":
             edge_ms = first_edge_ms(state, verdict, end_ms, slots, back_ms, rule, normal)
             return confirmed_recovery(state, edge_ms, end_ms, slots, rule, normal)
@@ -310,17 +272,38 @@ class History:
             return self.minutes[self._deciding[at - 1]].verdicts[-1]
         return self.past[-1] if self.past else None
 
-    def slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
-        """Yield the slots that begin in ``[from_ms, to_ms)``, ascending, without those that say nothing."""
-        for _, minute in self.between(from_ms, to_ms):
-            for slot in minute.read():
-                if from_ms <= slot.start_ms < to_ms and not self._unseen(slot):
-                    yield slot
+    def resumed(self, state: RuleState, start_ms: int) -> RuleState:
+        """Return a state as it is when a slot begins: what was seen before too long a silence is left out."""
+        if state.heard_ms and self._is_cut_off(state.heard_ms, start_ms):
+            return after_silence(state)
+        return state
 
-    def _unseen(self, slot: LinkSlot) -> bool:
-        """Say whether a slot holds nothing but expired requests, and nobody was there to see an answer."""
-        expired_only = not slot.requested and len(slot.outcomes) == 1 and NO_RESPONSE in slot.outcomes
-        return expired_only and not self.watched(slot.start_ms, slot.start_ms + self.settings.slot_ms)
+    def lost_ms(self, now_ms: int) -> int | None:
+        """Return since when nothing is known of a link in trouble, if that is too long ago."""
+        heard_ms = self.state.heard_ms
+        return heard_ms if heard_ms and self._is_cut_off(heard_ms, now_ms) else None
+
+    def loses_ms(self, now_ms: int) -> int:
+        """Return when that may be too long ago at the earliest, if nothing becomes known until then."""
+        heard_ms, slot_ms, least_ms = (
+            self.state.heard_ms,
+            self.settings.slot_ms,
+            self._least_silence_ms(now_ms),
+        )
+        may_ms = heard_ms + least_ms + slot_ms
+        if may_ms <= now_ms:
+            unwatched_ms = now_ms - heard_ms - length_ms(self.sight.within(heard_ms, now_ms))
+            may_ms = max(now_ms + slot_ms, now_ms + least_ms - unwatched_ms)
+            usual_ms = self._usual_gap_ms(heard_ms)
+            if usual_ms is not None:
+                may_ms = min(may_ms, max(now_ms, heard_ms + round(SILENCE * usual_ms)) + slot_ms)
+        return -(-may_ms // slot_ms) * slot_ms
+
+    def _slots_for(self, state: RuleState, verdict: Verdict, end_ms: int) -> SlotsOf:
+        """Return the slots that a verdict may read: none from before a silence that is too long."""
+        if verdict.condition == "UP" and state.spell is not None and state.spell.slow:
+            return self._slots_since(end_ms, verdict.since_ms - SLOW_LOOKBACK_MS)
+        return self.slots  # its evidence began after any such silence, and it reads no further than that
 
     def _judge_again(self, touched: set[int]) -> None:
         """Judge the minutes ``touched`` again, and whatever that changes after them."""

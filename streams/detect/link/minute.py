@@ -43,7 +43,8 @@ class Decided(Struct, frozen=True, array_like=True):
     """A verdict, when it was decided, and the edge it puts into the time of asking.
 
     ``settled_ms`` is the edge once all that was asked before the decision is known, None until then; ``slow``
-    says that the verdict is about slowness.
+    says that the verdict is about slowness. ``trouble`` are the attempts and failures of the spell that a
+    recovery ends, up to where its evidence began.
     """
 
     decided_ms: int
@@ -51,6 +52,7 @@ class Decided(Struct, frozen=True, array_like=True):
     edge_ms: int
     slow: bool = False
     settled_ms: int | None = None
+    trouble: tuple[int, int] = (0, 0)
 
     @property
     def at_ms(self) -> int:

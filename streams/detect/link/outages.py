@@ -195,6 +195,7 @@ def draft(
     rule: Rule,
     slow_ms: int | None,
     decided_ms: int,
+    unknown_since_ms: int | None = None,
 ) -> Outage:
     """Return what there is to say of a spell, as a first revision without evidence."""
     kind, named = kind_of(spell, totals), totals.named
@@ -221,6 +222,9 @@ def draft(
         services=spell.services or suffering(named.services, down=kind == "down"),
         agencies=spell.agencies or suffering(named.agencies, down=kind == "down"),
         confined_to=named.confined(spell.services, spell.agencies) if spell.confined else None,
+        first_published_at_ms=decided_ms,
+        end_published_at_ms=None if spell.end_ms is None else decided_ms,
+        unknown_since_ms=unknown_since_ms if spell.end_ms is None else None,
     )
 
 
@@ -235,24 +239,35 @@ def says_the_same(one: Outage, other: Outage) -> bool:
             reason=one.reason,
             detected_at_ms=one.detected_at_ms,
             evidence=one.evidence,
+            first_published_at_ms=one.first_published_at_ms,
+            end_published_at_ms=one.end_published_at_ms,
         )
         == one
     )
 
 
 def alike(one: Outage, other: Outage) -> bool:
-    """Say whether two open revisions differ in running figures only."""
+    """Say whether two open revisions tell the same but for what may wait: see `PATIENCE_MS`."""
     return _told(one) == _told(other)
 
 
 def _told(outage: Outage) -> tuple[object, ...]:
-    return outage.kind, outage.start_ms, outage.changes, outage.fault_domain, names_of(outage)
+    return outage.kind, outage.start_ms, outage.fault_domain, names_of(outage)
 
 
 def names_of(outage: Outage) -> tuple[list[str], list[str]]:
     """Return the services and the agencies that an outage is confined to."""
     confined = outage.confined_to
     return ([], []) if confined is None else (confined.services, confined.agencies)
+
+
+def differ_in_passing(one: Outage, other: Outage) -> bool:
+    """Say whether two open revisions that are alike differ in more than running figures."""
+    return (one.changes, one.unknown_since_ms) != (other.changes, other.unknown_since_ms)
+
+
+PATIENCE_MS: Final = 300_000
+"""How soon an open outage is published again for what may wait: that it flaps, or that sight is lost."""
 
 
 def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: list[Source]) -> Outage:
@@ -264,7 +279,16 @@ def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: 
         supersedes=published.revision,
         reason=reason,
         evidence=evidence,
+        first_published_at_ms=published.first_published_at_ms,
+        end_published_at_ms=_end_published_at_ms(published, drafted),
     )
+
+
+def _end_published_at_ms(published: Outage, drafted: Outage) -> int | None:
+    """Return when the end of an outage was first published: at a revision ``drafted``, or before."""
+    if drafted.end_ms is None:
+        return None
+    return drafted.detected_at_ms if published.end_ms is None else published.end_published_at_ms
 
 
 def retraction(published: Outage, decided_ms: int, reason: Reason) -> Outage:

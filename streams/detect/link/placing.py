@@ -144,13 +144,23 @@ def settled_edge_ms(
         to_ms = min(to_ms, after.edge_ms)
     until_ms = min(to_ms + lookback_ms, known_ms)
     asked = _asked(slots_of, from_ms, to_ms, until_ms, lookback_ms)
-    silent = not any(one.failed > 0 for one in asked if one.second * 1000 < edge_ms)
-    if test == "recovery" and before is not None and silent:  # trouble ended in a silence longer than that
-        asked = _asked(slots_of, before.edge_ms, to_ms, until_ms, lookback_ms)
     least = partial_share(rule, normal.failure_share)
-    place = likeliest_recovery_ms if test == "recovery" else likeliest_onset_ms
-    found = place(asked, least, normal.failure_share)
+    if test != "recovery":
+        found = likeliest_onset_ms(asked, least, normal.failure_share)
+    elif any(one.failed > 0 for one in asked if one.second * 1000 < edge_ms):
+        found = likeliest_recovery_ms(asked, least, normal.failure_share)
+    else:  # trouble ended in a silence: how much failed before it tells an attempt that fails by chance after
+        asked = [one for one in asked if one.second * 1000 + 999 >= edge_ms]
+        found = likeliest_recovery_ms(asked, least, normal.failure_share, decided.trouble)
     return edge_ms if found is None else max(found, from_ms)
+
+
+def trouble_before(state: RuleState) -> tuple[int, int]:
+    """Return the attempts and failures of a spell up to where evidence of its recovery began."""
+    if state.spell is None:
+        return 0, 0
+    recovery = state.tests[0]
+    return state.spell.attempts - recovery.attempts, state.spell.failures - recovery.failures
 
 
 def _asked(slots_of: SlotsOf, from_ms: int, to_ms: int, until_ms: int, lookback_ms: int) -> list[Asked]:

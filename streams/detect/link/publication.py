@@ -4,10 +4,10 @@ A *spell* is trouble as judged now; an *outage* is what was published of it. `re
 gives the revisions that make them agree.
 
 `forget` drops, in one operation, what no fact can change any more. A verdict is *final* once every outcome
-asked before it is known and no fact that late can come. Spells within ``flap_gap_ms`` of each other hang
-together, as one that comes back may still become one with those before it; so a chain of them goes as a
-whole: once its last spell has ended by a final verdict, and nothing that is still to be judged reaches back
-to within that gap. With it go its verdicts, its published outages and what was summed of its forgotten facts.
+asked before it is known and no fact that late can come; a spell is over for good once a final verdict ended
+it and nothing still to be judged reaches back to within ``flap_gap_ms`` of its end: it cannot come back. With
+it go its verdicts, its published outage, its evidence and what was summed of its forgotten facts. Of one that
+lasts, or may come back, the sums of its forgotten facts stay, so its figures are those of all of them.
 """
 
 from bisect import insort
@@ -21,8 +21,10 @@ from streams.detect.link.history import History
 from streams.detect.link.local import Locals
 from streams.detect.link.minute import MINUTE_MS, Decided, Minute
 from streams.detect.link.outages import (
+    PATIENCE_MS,
     Totals,
     alike,
+    differ_in_passing,
     draft,
     matched,
     names_of,
@@ -78,6 +80,10 @@ class Publication:
         """The evidence with which each outage was opened, by the start of its spell."""
         self.due: list[int] = []
         """When to review again, ascending."""
+        self.look_ms = FAR
+        """When to look whether sight is lost of a link in trouble; while it is lost, whenever facts come."""
+        self.lost_ms: int | None = None
+        """Since when nothing is known of a link in trouble, as last looked."""
 
     def review(self, now_ms: int, into: list[Outage], cause: Reason | None, dirty: set[int]) -> set[int]:
         """Append the revisions by which the published outages agree with the spells as judged now.
@@ -97,7 +103,7 @@ class Publication:
         standing = self._standing()
         matches = matched(self.spells, standing, now_ms)
         for spell, match in zip(self.spells, matches, strict=True):
-            if spell.end_ms is not None and (final_ms := self._final_ms(spell)) > now_ms:
+            if spell.end_ms is not None and (final_ms := self._closes_ms(spell)) > now_ms:
                 self._look_again_at(final_ms)
                 if match is not None and match.status == "open":
                     continue
@@ -112,11 +118,26 @@ class Publication:
             gone = retraction(outage, now_ms, cause or "late")
             into.append(gone)
             self.published[gone.outage_id] = gone
+        self._look(now_ms)
         before, self.trouble = self.trouble, self._trouble()
         return changed_minutes(before, self.trouble, now_ms)
 
+    def sight_changed(self, now_ms: int) -> bool:
+        """Say whether sight was lost of a link in trouble, or is regained, so that a review is due."""
+        if self.lost_ms is None and now_ms < self.look_ms:
+            return False
+        before = self.lost_ms
+        self._look(now_ms)
+        return self.lost_ms != before
+
+    def _look(self, now_ms: int) -> None:
+        in_trouble = bool(self.spells) and self.spells[-1].end_ms is None
+        self.lost_ms = self.history.lost_ms(now_ms) if in_trouble else None
+        waits = in_trouble and self.lost_ms is None and self.history.state.heard_ms
+        self.look_ms = self.history.loses_ms(now_ms) if waits else FAR
+
     def forget(self, final: Iterable[Decided], floor_ms: int, forgotten: list[tuple[int, Minute]]) -> None:
-        """Drop the chains of outages that nothing can change any more; keep sums of the others.
+        """Drop the outages that nothing can change any more; keep sums of the others.
 
         ``final`` are the verdicts that have just become so, ``forgotten`` the minutes that are gone, all of
         them before ``floor_ms``: no fact before that is read again, and no spell will begin before it.
@@ -142,7 +163,10 @@ class Publication:
 
     def _over_ms(self, floor_ms: int) -> int | None:
         """Return when the last chain of spells ended that is over for good, None where there is none."""
-        spans = [(spell.start_ms, FAR if spell.end_ms is None else spell.end_ms) for spell in self.settled]
+        spans = [
+            (spell.start_ms, FAR if spell.end_ms is None else max(spell.end_ms, spell.placed_ms))
+            for spell in self.settled
+        ]
         spans += self.locals.spans(self.history.final_ms)
         over_ms, until_ms = None, -FAR
         for start_ms, end_ms in [*sorted(spans), (floor_ms, FAR)]:
@@ -150,6 +174,10 @@ class Publication:
                 over_ms = until_ms
             until_ms = max(until_ms, end_ms)
         return over_ms
+
+    def _may_return_until_ms(self, spell: TroubleSpell) -> int:
+        """Return until when a spell that ended may come back."""
+        return max(spell.end_ms or 0, spell.placed_ms) + self.rules.flap_gap_ms
 
     def _sum_up(self, spell: TroubleSpell, forgotten: list[tuple[int, Minute]]) -> None:
         """Add minutes that are gone to what remains of a spell: it may end later, or come back."""
@@ -170,6 +198,14 @@ class Publication:
         """Return when all outcomes asked before a spell's end was decided are known, as the end of a slot."""
         return self.history.settles_ms(spell.closed_ms or 0)
 
+    def _closes_ms(self, spell: TroubleSpell) -> int:
+        """Return when an end is published: once its figures are final and, where it flaps, it stays away."""
+        if not spell.changes:
+            return self._final_ms(spell)
+        slot_ms = self.settings.slot_ms
+        away_ms = -(-self._may_return_until_ms(spell) // slot_ms) * slot_ms
+        return max(self._final_ms(spell), away_ms)
+
     def _stands(self, match: Outage, spell: TroubleSpell, now_ms: int, dirty: set[int]) -> bool:
         """Say whether nothing can have changed since an outage was last published as closed."""
         if match.status == "open" or spell.end_ms is None:
@@ -179,7 +215,7 @@ class Publication:
         if names_of(match) != (spell.services, spell.agencies):
             return False
         final_ms = self._final_ms(spell)
-        if match.detected_at_ms < final_ms <= now_ms:
+        if match.detected_at_ms < self._closes_ms(spell) <= now_ms:
             return False
         return not any(spell.start_ms - MINUTE_MS < at < final_ms for at in dirty)
 
@@ -188,14 +224,20 @@ class Publication:
     ) -> Outage | None:
         """Return the revision that a spell calls for, or None where what is published still holds."""
         totals, slow_ms = self._figures(spell, now_ms)
-        drafted = draft(self.link, spell, totals, self.rules.at(spell.opened_ms - 1), slow_ms, now_ms)
+        rule, lost_ms = self.rules.at(spell.opened_ms - 1), self.history.lost_ms(now_ms)
+        drafted = draft(self.link, spell, totals, rule, slow_ms, now_ms, lost_ms)
         if match is None:
             evidence = self._evidence(spell.start_ms, now_ms)
             fresh = self._fresh_id(drafted)
             return replace(drafted, outage_id=fresh, reason=cause or "opened", evidence=evidence)
-        both_open = drafted.status == match.status == "open"
-        if (both_open and alike(match, drafted)) or says_the_same(match, drafted):
+        if says_the_same(match, drafted):
             return None
+        if drafted.status == match.status == "open" and alike(match, drafted):
+            if not differ_in_passing(match, drafted):
+                return None
+            if now_ms < (again_ms := match.detected_at_ms + PATIENCE_MS):
+                self._look_again_at(again_ms)
+                return None
         reason: Reason = cause or (_closing(spell) if drafted.status == "closed" else "opened")
         return next_revision(match, drafted, reason, self._evidence(spell.start_ms, now_ms))
 

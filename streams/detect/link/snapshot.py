@@ -26,7 +26,7 @@ from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 8
+VERSION: Final = 9
 
 
 class LateState(Struct, array_like=True):
@@ -68,6 +68,7 @@ class LinkState(Struct, array_like=True):
     vouched: list[int]
     window_span: tuple[int, int, int]
     due: list[int]
+    looks: tuple[int, int | None]
     settled: list[TroubleSpell]
     spells: list[TroubleSpell]
     trouble: list[Trouble]
@@ -197,6 +198,7 @@ def snapshot(
         vouched=windows.vouched.tolist(),
         window_span=(windows.next_ms, windows.until_ms, windows.oldest_ms),
         due=outages.due,
+        looks=(outages.look_ms, outages.lost_ms),
         settled=outages.settled,
         spells=outages.spells,
         trouble=outages.trouble,
@@ -211,7 +213,8 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
     tracker.history.restore(state.minutes, state.past, state.final_ms, state.state, state.usual)
     tracker.hour, tracker.too_late = state.hour, state.too_late
     windows, outages = tracker.windows, tracker.outages
-    windows.expected, windows.sight, windows.published = state.expected, state.sight, state.windows
+    windows.expected, windows.published = state.expected, state.windows
+    tracker.history.sight = state.sight
     windows.evident, windows.vouched = array("q", state.evident), array("q", state.vouched)
     windows.next_ms, windows.until_ms, windows.oldest_ms = state.window_span
     tracker.add(state.open)
@@ -219,5 +222,6 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
         tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
     outages.published = {outage.outage_id: outage for outage in state.published}
     outages.due, outages.settled, outages.spells = state.due, state.settled, state.spells
+    outages.look_ms, outages.lost_ms = state.looks
     outages.trouble, outages.remains, outages.openings = state.trouble, state.remains, state.openings
     outages.locals = state.local

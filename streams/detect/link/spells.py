@@ -5,6 +5,9 @@ flapping link is one incident, not twenty. What comes back otherwise (down where
 failing in part where all failed) is a spell of its own: read as one, a full outage would vanish in the
 slowness around it, or hours of failing in part be counted as down. A shift between down and degraded likewise
 ends one spell and begins the next.
+
+A spell is published as soon as it is decided, so no later verdict takes back what an earlier one made of the
+spells: whether it is trouble that came back is decided when it comes, by the edges as they are placed then.
 """
 
 from collections.abc import Iterable
@@ -20,9 +23,10 @@ from streams.detect.rule.rules import LinkRules
 class TroubleSpell(Struct, array_like=True):
     """Trouble of a link over ``[start_ms, end_ms)``, by time of asking; ``end_ms`` None while it lasts.
 
-    ``opened_ms`` and ``closed_ms`` are the event times of the decisions; ``changes`` counts how often it
-    ended and came back; ``slow`` says that latency alone gave it away, ``down`` that it is so by the last
-    verdict on it, ``normal`` that it ended by becoming normal.
+    ``opened_ms`` and ``closed_ms`` are the event times of the decisions; ``placed_ms`` is where its end was
+    placed at the latter; ``changes`` counts how often it ended and came back; ``slow`` says that latency
+    alone gave it away, ``down`` that it is so by the last verdict on it, ``normal`` that it ended as it had
+    become normal.
     """
 
     start_ms: int
@@ -30,6 +34,7 @@ class TroubleSpell(Struct, array_like=True):
     slow: bool
     end_ms: int | None = None
     closed_ms: int | None = None
+    placed_ms: int = 0
     changes: int = 0
     down: bool = False
     normal: bool = False
@@ -57,8 +62,12 @@ def spells_of(
             _go_on(spells, decided, rule)
         elif decided.verdict.condition != "UP":
             over_ms = decided.at_ms if last is None or last.end_ms is None else last.end_ms
-            spells.append(_fresh(max(decided.at_ms, over_ms), decided))
-            _join(spells, rule)
+            fresh = _fresh(max(decided.at_ms, over_ms), decided)
+            if last is not None and _is_back(last, fresh, decided.edge_ms, rule):
+                last.end_ms = last.closed_ms = None
+                last.changes += 2
+            else:
+                spells.append(fresh)
     return spells
 
 
@@ -76,23 +85,17 @@ def _go_on(spells: list[TroubleSpell], decided: Decided, rule: Rule) -> None:
         settling = edge_ms <= last.start_ms + (0 if last.slow else rule.settle_ms)
         if settling or decided.verdict.whole:  # of the other kind from its start
             last.down, last.slow = condition == "DOWN", False
-            _join(spells, rule)
             return
     last.end_ms, last.closed_ms = max(edge_ms, last.start_ms + 1), decided.decided_ms
+    last.placed_ms = max(decided.edge_ms, last.start_ms + 1)
     last.normal = decided.verdict.test == "normal"
     if condition != "UP":
         spells.append(_fresh(last.end_ms, decided))
 
 
-def _join(spells: list[TroubleSpell], rule: Rule) -> None:
-    """Make one of the last two spells where trouble came back soon, and as it was."""
-    if len(spells) < 2:
-        return
-    before, last = spells[-2:]
-    assert before.end_ms is not None
-    soon = last.start_ms - before.end_ms < rule.flap_gap_ms
+def _is_back(before: TroubleSpell, fresh: TroubleSpell, edge_ms: int, rule: Rule) -> bool:
+    """Say whether a fresh spell, placed at ``edge_ms``, is one that came back soon, and as it was."""
+    soon = edge_ms - before.placed_ms < rule.flap_gap_ms
     flapping = before.changes > 0  # bursts look now like this, now like that: still one incident
-    if soon and not before.normal and before.slow == last.slow and (flapping or before.down == last.down):
-        spells.pop()
-        before.end_ms = before.closed_ms = None
-        before.changes += last.changes + 2
+    alike = before.slow == fresh.slow and (flapping or before.down == fresh.down)
+    return soon and alike and not before.normal

@@ -64,7 +64,7 @@ class LinkTracker:
     @property
     def sight(self) -> Sight:
         """When the link's observer was alive."""
-        return self.windows.sight
+        return self.history.sight
 
     def add(self, slots: Iterable[LinkSlot]) -> bool:
         """Add facts about slots that are still open; say whether one is now the first of them."""
@@ -96,9 +96,11 @@ class LinkTracker:
         due_ms = self._open_order[0] + self._slot_ms if self._open_order else FAR
         if self.late and self.late[0].due_ms < due_ms:
             due_ms = self.late[0].due_ms
-        if self.outages.due and self.outages.due[0] < due_ms:
-            due_ms = self.outages.due[0]
-        local_ms = self.outages.locals.due_ms(self.history)
+        outages = self.outages
+        if outages.due and outages.due[0] < due_ms:
+            due_ms = outages.due[0]
+        due_ms = min(due_ms, outages.look_ms)
+        local_ms = outages.locals.due_ms(self.history)
         return due_ms if local_ms is None or due_ms < local_ms else local_ms
 
     def advance(self, clock_ms: int) -> Output:
@@ -155,7 +157,7 @@ class LinkTracker:
 
     def _learn_hour(self, hour_ms: int, attempts: int, troubled: int) -> None:
         if hour_ms:
-            seen_ms = length_ms(self.windows.sight.within(hour_ms, hour_ms + HOUR_MS)) - troubled * MINUTE_MS
+            seen_ms = length_ms(self.sight.within(hour_ms, hour_ms + HOUR_MS)) - troubled * MINUTE_MS
             self.windows.expected.learn(hour_ms, attempts, seen_ms)
 
     def _advance_to(self, now_ms: int, output: Output) -> None:
@@ -171,7 +173,7 @@ class LinkTracker:
             touched.update(windows.expect(slot))
         if outages.locals.advance(self.history, now_ms):
             review = True
-        if review or (outages.due and outages.due[0] <= now_ms):
+        if review or (outages.due and outages.due[0] <= now_ms) or outages.sight_changed(now_ms):
             touched |= outages.review(now_ms, output.outages, None, set())
         if self.late and self.late[0].due_ms <= now_ms:
             corrected = self._correct(now_ms)

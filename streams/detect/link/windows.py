@@ -34,8 +34,6 @@ class Windows:
 
     def __init__(self, link: str, rules: LinkRules, settings: DetectSettings, history: History) -> None:
         self.link, self.rules, self.settings, self.history = link, rules, settings, history
-        self.sight = Sight()
-        history.watched = self.watched
         self.expected = Expected()
         self.wanted = True
         """Whether windows are made. Where they are not, nothing is kept for them either."""
@@ -50,9 +48,10 @@ class Windows:
         self.oldest_ms = -FAR
         """Windows before this are forgotten."""
 
-    def watched(self, start_ms: int, end_ms: int) -> bool:
-        """Say whether an observer was alive at any time of ``[start_ms, end_ms)``."""
-        return self.sight.covers(start_ms, end_ms)
+    @property
+    def sight(self) -> Sight:
+        """When the link's observer was alive."""
+        return self.history.sight
 
     def see(self, start_ms: int, end_ms: int) -> bool:
         """Note that an observer was alive in a span; say whether that was news."""

@@ -99,10 +99,18 @@ class RuleState(NamedTuple):
     spell: Spell | None = None
     seen: Seen = NOTHING
     """Nothing once the past tells what is normal."""
+    heard_ms: int = 0
+    """Until when something was known of the link, while anything is remembered; 0 where nothing is."""
 
 
 QUIET: Final = RuleState()
 """Nothing suspected."""
+
+
+def after_silence(state: RuleState) -> RuleState:
+    """Return what is left of a state after a time of which nothing is known: the condition alone."""
+    tests = (IDLE,) * len(state.tests)
+    return state._replace(tests=tests, heard_ms=0) if state.spell else QUIET._replace(seen=state.seen)
 
 
 class Verdict(NamedTuple):

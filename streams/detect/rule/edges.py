@@ -156,18 +156,23 @@ def likeliest_onset_ms(seconds: Sequence[Asked], least_share: float, normal: flo
     return seconds[at].second * 1000 + seconds[at].first_failed[0]
 
 
-def likeliest_recovery_ms(seconds: Sequence[Asked], least_share: float, normal: float) -> int | None:
-    """Return the likeliest end of trouble that reigns at the first of the seconds; None if it never ends."""
-    attempts = failures = 0
-    best, at, share = 0.0, -1, 0.0
+def likeliest_recovery_ms(
+    seconds: Sequence[Asked], least_share: float, normal: float, before: tuple[int, int] = (0, 0)
+) -> int | None:
+    """Return the likeliest end of trouble that reigns at the first of the seconds; None if it never ends.
+
+    ``before`` are attempts and failures of the trouble before the seconds: it may have ended before them.
+    """
+    attempts, failures = before
+    best, at, share = max(_likelihood(attempts, failures, least_share, normal)[0], 0.0), -1, 0.0
     for index, asked in enumerate(seconds):
         attempts, failures = attempts + asked.ok + asked.failed, failures + asked.failed
         total, estimated = _likelihood(attempts, failures, least_share, normal)
         if total > best:
             best, at, share = total, index, estimated
-    if at < 0:
+    if at < 0 and not any(before):
         return None
-    last = seconds[at]
+    last = seconds[at] if at >= 0 else Asked(0)
     if share >= FULL and last.first_ok >= 0 and 10 * last.ok > last.ok + last.failed:
         return last.second * 1000 + last.first_ok
     answered = (asked for asked in seconds[at + 1 :] if asked.first_ok >= 0 and asked.ok > 0)
