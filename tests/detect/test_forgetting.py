@@ -1,10 +1,14 @@
 """What detection forgets changes nothing that it finds."""
 
+from itertools import takewhile
+
 import pytest
 
 from lab.forgetting_trials import forgetting, remembering_all, told
 from lab.long_histories import draw
 from streams.detect.detector import Detector
+from streams.detect.link.outages import PATIENCE_MS
+from streams.detect.link.placing import REACH_MS
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.settings import DetectSettings
@@ -17,6 +21,45 @@ def test_a_bound_on_memory_changes_no_revision(seed):
     """
     history = draw(f"short/{seed}", hours=5)
     assert told(forgetting(history, seed)) == told(remembering_all(history))
+
+
+@pytest.mark.parametrize("seed", [24, 2, 4, 12, 30, 31])
+def test_without_late_facts_nothing_is_taken_back(seed):
+    """No outage is retracted, none is revised as late, and no published end moves back."""
+    history = draw(f"short/{seed}", late=False, hours=5)
+    revisions = forgetting(history, seed)
+    assert revisions
+    assert {(outage.status, outage.reason) for outage in revisions} <= {
+        ("open", "opened"),
+        ("closed", "closed"),
+        ("closed", "opened"),
+    }
+    by_id = {}
+    for outage in sorted(revisions, key=lambda outage: (outage.outage_id, outage.revision)):
+        before = by_id.get(outage.outage_id)
+        by_id[outage.outage_id] = outage
+        if before is not None:
+            assert abs(outage.start_ms - before.start_ms) <= REACH_MS
+            assert None in (before.end_ms, outage.end_ms) or before.end_ms == outage.end_ms
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_when_an_outage_was_first_known_stays_through_its_revisions(seed):
+    """Every revision says when the first was decided, and of a last run of closed ones when that began; an
+    open one is published again for its changes alone at most once in five minutes.
+    """
+    by_id = {}
+    for outage in forgetting(draw(f"short/{seed}", hours=5), seed):
+        revisions = by_id.setdefault(outage.outage_id, [])
+        revisions.append(outage)
+        assert outage.first_published_at_ms == revisions[0].detected_at_ms
+        ended = list(takewhile(lambda one: one.end_ms is not None, reversed(revisions)))
+        assert outage.end_published_at_ms == (ended[-1].detected_at_ms if ended else None)
+        before = revisions[-2] if len(revisions) > 1 else outage
+        if before.status == outage.status == "open" and before is not outage and outage.reason == "opened":
+            said = [(o.kind, o.start_ms, o.fault_domain) for o in (before, outage)]
+            assert said[0] != said[1] or outage.detected_at_ms - before.detected_at_ms >= PATIENCE_MS
+    assert by_id
 
 
 def test_trouble_that_is_over_leaves_no_state():

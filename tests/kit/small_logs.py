@@ -75,7 +75,15 @@ class Result:
 def story(outage):
     """Return what an outage says, without how it came about."""
     return msgspec.structs.replace(
-        outage, outage_id="", revision=0, supersedes=None, reason="opened", detected_at_ms=0, evidence=[]
+        outage,
+        outage_id="",
+        revision=0,
+        supersedes=None,
+        reason="opened",
+        detected_at_ms=0,
+        first_published_at_ms=None,
+        end_published_at_ms=None,
+        evidence=[],
     )
 
 
