@@ -282,20 +282,32 @@ def _add(slots: dict[int, LinkSlot], attempt: _Attempt) -> None:
         entry = Asked(second)
         slot.asked.append(entry)
         slot.asked.sort(key=lambda asked: asked.second)
+    part = slot.services.setdefault(f"s{attempt.asked_ms % 5}", Part())
+    after_ms = attempt.asked_ms - start_ms
     if attempt.outcome == "ok":
         entry.ok += sign
         entry.first_ok = ms if entry.first_ok < 0 else min(entry.first_ok, ms)
+        part.ok += sign
+        part.first_ok = after_ms if part.first_ok is None else min(part.first_ok, after_ms)
         bucket = bucket_of(attempt.known_ms - attempt.asked_ms)
         slot.latency[bucket] = slot.latency.get(bucket, 0) + sign
         return
     entry.failed += sign
+    part.failed += sign
+    for times, removed, at_ms in (
+        (entry.first_failed, entry.removed, ms),
+        (part.first_failed, part.removed, after_ms),
+    ):
+        _note_time(times, removed, at_ms, sign)
     if sign > 0:
-        entry.first_failed = sorted([*entry.first_failed, ms])[:EDGE_TIMES]
-        part = slot.services.setdefault(f"s{attempt.asked_ms % 5}", Part())
-        part.failed += 1
-        part.first_failed = sorted([*part.first_failed, attempt.asked_ms - start_ms])[:EDGE_TIMES]
         slot.failed_dossiers[attempt.asked_ms % 4000 * 2_654_435_761 % (1 << 40)] = 1
-    elif ms in entry.first_failed:
-        entry.first_failed.remove(ms)
+
+
+def _note_time(times: list[int], removed: list[int], at_ms: int, sign: int) -> None:
+    """Keep the earliest times of failures, and those that are taken back of others."""
+    if sign > 0:
+        times[:] = sorted([*times, at_ms])[:EDGE_TIMES]
+    elif at_ms in times:
+        times.remove(at_ms)
     else:
-        entry.removed = sorted([*entry.removed, ms])
+        removed[:] = sorted([*removed, at_ms])

@@ -7,7 +7,7 @@ import pytest
 from lab.forgetting_trials import forgetting, remembering_all, told
 from lab.long_histories import draw
 from streams.detect.detector import Detector
-from streams.detect.link.outages import PATIENCE_MS
+from streams.detect.link.outages import PATIENCE_MS, names_of
 from streams.detect.link.placing import REACH_MS
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
@@ -57,7 +57,7 @@ def test_when_an_outage_was_first_known_stays_through_its_revisions(seed):
         assert outage.end_published_at_ms == (ended[-1].detected_at_ms if ended else None)
         before = revisions[-2] if len(revisions) > 1 else outage
         if before.status == outage.status == "open" and before is not outage and outage.reason == "opened":
-            said = [(o.kind, o.start_ms, o.fault_domain) for o in (before, outage)]
+            said = [(o.kind, o.start_ms, o.fault_domain, names_of(o)) for o in (before, outage)]
             assert said[0] != said[1] or outage.detected_at_ms - before.detected_at_ms >= PATIENCE_MS
     assert by_id
 
