@@ -13,7 +13,12 @@ from typer.testing import CliRunner
 from xroad_samples import T0, client, network_error, parsed, producer
 
 from streams.cli import app
+from streams.cli.rejects import MAX_KEPT
+from streams.ingest.xroad import calls
+from streams.ingest.xroad.events import closing_ms_after
+from streams.intake import parts, split, unpack
 from streams.logs.read import read_log
+from streams.model.settings import MeasureSettings
 
 DOCS = (Path(__file__).parents[2] / "docs" / "xroad.md").read_text("utf-8")
 CALLS = [client(T0, "a1"), producer(T0, "a1"), client(T0 + 1000, "a2"), network_error(T0 + 2000, "a3")]
@@ -294,3 +299,22 @@ def test_every_outcome_has_its_line_in_the_docs():
 def test_status_nought_is_no_status():
     """A network fault with status 0 is a network fault."""
     assert parsed(network_error(T0, "a") | {"statusCode": 0}).outcome() == "unreachable"
+
+
+def test_the_figures_in_the_docs_are_those_in_the_code():
+    """Each bound that the page gives is the bound that the code has."""
+    figures = {
+        "windows up to 256 MiB": unpack.MAX_WINDOW_BYTES == 256 << 20,
+        "up to five layers deep": parts.MAX_LAYERS == 5,
+        "more than 500 times its size and 64 MiB": (unpack.BOMB_RATIO, unpack.BOMB_FLOOR_BYTES)
+        == (500, 64 << 20),
+        "longer than 1 MiB": split.MAX_DOCUMENT_BYTES == 1 << 20,
+        "nested deeper than 64 brackets": split.MAX_DEPTH == 64,
+        "lists the first 10,000 bad records": MAX_KEPT == 10_000,
+        "came within an hour": calls.SAME_ID_WINDOW_MS == 3_600_000,
+        "first, within a minute": calls.PAIRING_WINDOW_MS == 60_000,
+        "`max_links` (1,000": MeasureSettings().max_links == 1_000,
+        "55 s past the last event": closing_ms_after(MeasureSettings()) == 55_000,
+    }
+    said = " ".join(DOCS.split())
+    assert [figure for figure, held in figures.items() if figure not in said or not held] == []
