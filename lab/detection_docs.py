@@ -1,4 +1,4 @@
-"""What `docs/detection.md` shows, made anew: `python -m lab.detection_docs [DOCS]`.
+"""Makes the drawings of `docs/detection.md`: `python -m lab.detection_docs [DOCS]`.
 
 Writes the transition diagram into the document and the plot of delay against false outages beside it.
 With `--table` it prints the trials at the built-in threshold instead. Both take some minutes; the same

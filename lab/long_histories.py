@@ -186,7 +186,7 @@ def draw(seed: int | str, *, late: bool = True, hours: float | None = None) -> L
         told[rng.randrange(partitions)].append(attempt)
         if (
             late and attempt.outcome == NO_RESPONSE and rng.random() < min(0.3, 10 * late_share)
-        ):  # its answer comes all the same
+        ):  # its answer still comes
             came_ms = attempt.asked_ms + TIMEOUT_MS + rng.randrange(1, min(most_late_ms, 1_200_000))
             mine = told[rng.randrange(partitions)] if rng.random() < 0.1 else told[0]
             back_ms = max(came_ms, attempt.told_ms)

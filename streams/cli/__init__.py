@@ -127,7 +127,7 @@ def load(name: str) -> Any:
 
 
 class LazyGroup(TyperGroup):
-    """A group that lists its commands from `COMMANDS` and imports the one that is called."""
+    """A group that lists its commands from `COMMANDS` and imports only the called one."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

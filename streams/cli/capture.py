@@ -26,7 +26,9 @@ KEY_VARIABLE = "PORTALLINK_PSEUDONYM_KEY"
 
 
 def capture(
-    folder: Annotated[Path, typer.Argument(help="Folder of the captured log; one begun is gone on with.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the captured log. An unfinished capture is resumed.")
+    ],
     *,
     topic: Annotated[
         list[str] | None,

@@ -92,7 +92,7 @@ def verify(
 
 
 def archive(
-    folder: Annotated[Path, typer.Argument(help="Folder of the archive; one begun is gone on with.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the archive. An unfinished archive is resumed.")],
     *,
     month: Month = None,
     start: From = None,

@@ -77,7 +77,7 @@ def rebuild(
 ) -> None:
     """Make the ledger again from the topics alone, or from captured logs of them.
 
-    Into an empty ledger, or with --check into a temporary one that is then compared with the present one.
+    Writes into an empty ledger, or with --check into a temporary one, which is compared with this ledger.
     Signed heads are no part of it: they are kept, and hold for the rebuilt ledger as well.
     """
     if not check:
@@ -183,7 +183,7 @@ def consistency(
 ) -> None:
     """Check that each signed head continues the one before: nothing signed was changed since.
 
-    With --proofs no ledger is needed, so whoever kept two heads can check them alone. Exits 1 with every
+    With --proofs no ledger is needed, so anyone who kept two heads can check them alone. Exits 1 with every
     finding; a missing proof, a wrong signature and a step back are findings.
     """
     held = [one for path in heads for one in _heads_in(path)]
@@ -305,7 +305,7 @@ def _heads_in(path: Path) -> list[SignedHead]:
 
 
 def _lines_of(path: Path, kind: type[Line], name: str) -> list[Line]:
-    """Return the JSON objects of a file, one a line; a line that is none of the kind ends the command."""
+    """Return the JSON objects of a file, one per line; a line of another kind ends the command."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

@@ -27,7 +27,7 @@ from streams.replay.rulefile import RuleFileError, read_rule
 app = typer.Typer(no_args_is_help=True, help="Rules of detection: from when on, by whom and why.")
 
 MARGIN_MS = 30_000
-"""Between the earliest time that a rule may name and the one that is proposed: the command takes a moment."""
+"""Margin between the earliest allowed start of a rule and the proposed one, as the command takes a moment."""
 
 From = Annotated[
     str | None,

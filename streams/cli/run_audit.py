@@ -80,7 +80,7 @@ def serve(
         Path | None, typer.Option(envvar="PORTALLINK_TOKENS", help="Tokens file, one a line.")
     ] = None,
     anonymous: Annotated[
-        Role | None, typer.Option(help="Role of who shows no token [default: none is let in].")
+        Role | None, typer.Option(help="Role for anonymous requests [default: reject].")
     ] = None,
     slo: Annotated[
         Path | None,
@@ -102,7 +102,9 @@ def serve(
     except (TokensFileError, SettingsError) as error:
         refuse(error)
     if tokens is None and anonymous is None:
-        notes.print("nobody is let in: name a tokens file with --tokens, or a role with --anonymous")
+        notes.print(
+            "every request will be rejected: give a tokens file with --tokens, or a role with --anonymous"
+        )
     try:
         connection = kafka_connection()
     except ConnectionSettingsError:

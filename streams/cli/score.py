@@ -44,7 +44,7 @@ def score_outages(
 
 
 def _rows(path: Path, kind: type[Row], name: str) -> Iterator[Row]:
-    """Yield the rows of an NDJSON file; one that is not of its kind ends the command."""
+    """Yield the rows of an NDJSON file; a row of another kind ends the command."""
     decode = msgspec.json.Decoder(kind).decode
     for number, line in enumerate(_read(path).splitlines(), start=1):
         if line.strip():
@@ -55,7 +55,7 @@ def _rows(path: Path, kind: type[Row], name: str) -> Iterator[Row]:
 
 
 def read_truth(path: Path) -> Truth:
-    """Read a truth file; one that is none ends the command."""
+    """Read a truth file; any other file ends the command."""
     try:
         return msgspec.json.decode(_read(path), type=Truth)
     except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""The option `--settings`, alike for every command that goes by the settings file."""
+"""The option `--settings`, the same for every command that reads the settings file."""
 
 from pathlib import Path
 from typing import Annotated

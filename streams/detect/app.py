@@ -52,8 +52,8 @@ _decoder: Final = msgspec.json.Decoder(Measurement)
 class Follower:
     """One partition of `link.measurements`: its detector, and what is not yet acknowledged.
 
-    The detector has applied all before ``next_position``, without a gap: it is right whoever else follows the
-    partition. What lies before ``published_until`` had been published when it was started.
+    The detector has applied everything before ``next_position``, without a gap, whichever process follows
+    the partition. What lies before ``published_until`` had been published when it was started.
     """
 
     def __init__(self, detector: Detector, next_position: int, published_until: int) -> None:
@@ -102,7 +102,7 @@ class Detect:
         """Take in measurements in the order of their partition.
 
         An agent that raises is restarted with the next event, which would lose one. So an error ends the
-        worker: whoever starts it again goes on from the table.
+        worker; the next start goes on from the table.
         """
         async for event in stream.noack().events():
             try:

@@ -38,7 +38,7 @@ class Cuts(Struct):
     sources: list[Source] = field(default_factory=list)
 
     def add(self, watermark_ms: int, source: Source) -> None:
-        """Add the next cut; one that is known already changes nothing."""
+        """Add the next cut; a known cut changes nothing."""
         last = self.sources[-1] if self.sources else None
         if last is None or reach(source, source.first_offset) > reach(last, last.first_offset):
             self.watermarks.append(watermark_ms)

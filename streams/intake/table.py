@@ -92,7 +92,7 @@ class _Line(NamedTuple):
 
 
 class _Lines:
-    """Numbered lines; those looked at in vain are given once more."""
+    """Numbered lines; lines that did not match are yielded again."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._lines = _split_lines(chunks)
@@ -119,7 +119,7 @@ class _Lines:
     def over_lines(self, first: _Line) -> tuple[list[str] | None, bool]:
         """Return the values of a row over several lines, and whether a break stands behind the last.
 
-        Where they do not make a row the lines are given once more; `ended_within` says if there were no
+        If they do not make a row the lines are yielded again; `ended_within` says if there were no
         others.
         """
         seen: list[_Line] = []
@@ -139,7 +139,7 @@ class _Lines:
 
 
 def _split_lines(chunks: Iterable[bytes]) -> Iterator[_Line]:
-    """Yield each line; of one that is too long nothing is kept."""
+    """Yield each line; the content of a line that is too long is dropped."""
     held, skipping, number = b"", False, 0
     for chunk in chunks:
         *whole, held = (held + chunk).split(b"\n")

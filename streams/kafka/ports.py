@@ -50,7 +50,7 @@ class Bounds(NamedTuple):
 
 
 class Rebalances(Protocol):
-    """Whoever is told that partitions come and go. Both calls happen while the group waits."""
+    """Is notified when partitions are assigned or revoked. Both calls happen while the group waits."""
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> Awaitable[None]:
         """Finish with partitions before another member gets them."""

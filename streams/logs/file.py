@@ -237,7 +237,7 @@ def _ascend(partitions: ByPartition, count: int, next_offsets: dict[tuple[str, i
 def _line_by_line(
     path: Path, block: bytes, before: int, next_offsets: dict[tuple[str, int], int]
 ) -> Iterator[Record]:
-    """Yield the records of a block, `before` lines standing before it, up to one that is wrong."""
+    """Yield the records of a block, `before` lines standing before it, up to the first wrong line."""
     for number, line in enumerate(block.split(b"\n"), start=before + 1):
         said = line.removeprefix(BYTE_ORDER_MARK)
         if not said or said.isspace():

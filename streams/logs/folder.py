@@ -160,7 +160,7 @@ def write_segment(folder: Path, file_format: FileFormat, records: Sequence[Recor
 
 @contextmanager
 def _without_remains(partial: Path) -> Iterator[None]:
-    """Take away a file begun in vain: on a full disk its space is wanted."""
+    """Remove an unfinished file, whose space a full disk needs."""
     try:
         yield
     except BaseException:

@@ -14,7 +14,7 @@ from streams.model.events import LOOKUPS, RULES, SUBMISSIONS
 from streams.model.record import Record
 
 INPUT_TOPICS: Final = (SUBMISSIONS, LOOKUPS, RULES)
-"""What is played unless topics are named: results in a log would be made anew by the stages."""
+"""What is played unless topics are named: the stages make results themselves."""
 
 
 class Selection(Struct, frozen=True):

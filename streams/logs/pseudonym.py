@@ -1,6 +1,6 @@
 """Pseudonyms for identifiers: replaced by a keyed hash, so that equal ones stay equal and joins are kept.
 
-An identifier becomes the first 96 bits of its HMAC-SHA-256 (RFC 2104). Whoever has the key can tell which
+An identifier becomes the first 96 bits of its HMAC-SHA-256 (RFC 2104). Anyone who has the key can tell which
 pseudonym an identifier has; nobody can go back without guessing the identifier, so the key stays secret and
 a pseudonymised log is still personal data in the sense of the law.
 """
@@ -69,7 +69,7 @@ class Pseudonymiser:
     def _identifier(self, item: Any) -> str | None:
         if item is None:
             return None
-        # One of a wrong type becomes a dead letter all the same, but must not show what it holds.
+        # A value of a wrong type still becomes a dead letter, but must not show what it holds.
         return self._pseudonym(item.encode() if isinstance(item, str) else msgspec.json.encode(item))
 
     def _pseudonym(self, identifier: bytes) -> str:

@@ -114,7 +114,7 @@ class SourcePartition:
     def begin_again(self, first: int) -> None:
         """Go on in a log that began again under the same name, from an offset on.
 
-        Commit that before anything of the new log is published: whoever comes after must not decide anew.
+        Commit that before anything of the new log is published: a successor must not decide differently.
         """
         reached_ms, incarnation = self.progress.reached_ms, self.progress.incarnation + 1
         self.progress = replace(

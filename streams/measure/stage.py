@@ -42,7 +42,7 @@ MOST_MEASUREMENT_BYTES: Final = MAX_REQUEST_BYTES - 64 * 1024
 BATCH_BYTES: Final = 256 * 1024
 """Sent at once: with a full batch on its way the next measurement waits, and reading with it."""
 FETCH_BYTES: Final = 1024 * 1024
-"""Fetched of each partition at once. A greater record comes all the same, alone."""
+"""Bytes fetched of each partition at once. A larger record still arrives, alone."""
 LOG_APPEND_TIME: Final = 1
 """The type of a timestamp that the broker has set, which therefore never falls within a partition."""
 GC_THRESHOLDS: Final = (50_000, 20, 20)

@@ -2,7 +2,7 @@
 
 A link begins with its first evidence. It ends when it is retired: time from then on is not service time, so
 nothing of it is unknown, and nobody is called for its silence. Each revision of a link's retirement stays;
-the last one holds, and one that is withdrawn puts the link back into service.
+the last revision holds, and a withdrawn retirement puts the link back into service.
 """
 
 from collections.abc import Iterable

@@ -195,7 +195,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return blake2b(msgspec.json.encode(values, order="sorted"), digest_size=6).hexdigest()
 
     def measure(self) -> MeasureSettings:
-        """Return what `measure` goes by."""
+        """Return the settings of `measure`."""
         first, *later = (
             MeasureSettings(
                 slot_ms=one.slot_ms,
@@ -211,7 +211,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return structs.replace(first, changes=tuple(zip(times, later, strict=True)))
 
     def detect(self) -> DetectSettings:
-        """Return what `detect` goes by."""
+        """Return the settings of `detect`."""
         first, *later = (
             DetectSettings(
                 slot_ms=one.slot_ms,

@@ -1,6 +1,6 @@
 """Small blocks under Zstandard. Contexts are kept for the next block: making one takes longer than using it.
 
-No two may use one at once, so whoever needs one takes it out and puts it back.
+No two callers may use one at once, so each takes a context out and puts it back.
 """
 
 from collections import defaultdict, deque

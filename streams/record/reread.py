@@ -1,4 +1,4 @@
-"""Everything that the ledger reads, read again from the topics: what a ledger can be made from anew."""
+"""Everything that the ledger reads, read again from the topics to rebuild a ledger."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any

@@ -150,7 +150,7 @@ class RecordWorker:
         return set()
 
     def progress(self) -> Mapping[TopicPartition, Commit]:
-        """Return how far the ledger has read: only for whoever watches the lag."""
+        """Return how far the ledger has read; it only serves to show the lag."""
         return {one: Commit(at) for one, at in self._read_until.items() if self._committed.get(one, 0) != at}
 
     def committed(self, offsets: Mapping[TopicPartition, Commit]) -> None:

@@ -75,7 +75,7 @@ class Analysis:
 
     @property
     def measurements(self) -> Sequence[Measurement]:
-        """Every measurement; each reading unpacks them anew."""
+        """Every measurement; each iteration unpacks them again."""
         self._demand_all()
         return self._joined(self.packed)
 

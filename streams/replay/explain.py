@@ -216,7 +216,7 @@ def _step(
     history: _TracingHistory,
 ) -> Step:
     rule, names = history.rules.at(slot.start_ms), TRANSITIONS[before.condition]
-    # The sums as they stood when the verdict fell: with it they begin anew.
+    # The sums as they stood at the verdict, which resets them.
     tests = weigh(before, slot.start_ms, counts, rule, normal).tests
     end_ms = slot.start_ms + history.settings.slot_ms
     lasted_ms = end_ms - before.spell.since_ms if before.spell else 0

@@ -28,7 +28,7 @@ def unpacker(kind: type[Row]) -> Callable[[bytes], list[Row]]:
 
 
 class Packed(Sequence[Row], Generic[Row]):
-    """Rows in order, to be read as often as wanted; each reading makes them anew.
+    """Rows in order; each iteration decodes them again.
 
     Rows got twice are equal, not the same object. Going through them holds one block at a time.
     """

@@ -117,7 +117,7 @@ async def _observe(request: Request, handle: Callable[[Request], Awaitable[Respo
 
 
 def _refused(request: Request, status: int, title: str, detail: str, headers: dict[str, str]) -> Response:
-    """Return a refusal in the form of whoever asked: a page, or application/problem+json (RFC 9457)."""
+    """Return a refusal in the form the client asked for: a page, or application/problem+json (RFC 9457)."""
     if not request.url.path.startswith("/api/"):
         if status == HTTPStatus.UNAUTHORIZED:
             return pages.to_sign_in(request)

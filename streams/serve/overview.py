@@ -23,7 +23,7 @@ MAX_DAYS: Final = 62
 MAX_MONTHS_MS: Final = 3 * 366 * DAY_MS
 EXCLUDED_SIGN: Final = "°"
 SIGNS: Final = {"down": "×", "degraded": "~", "unknown": "?", "excluded": EXCLUDED_SIGN}
-"""What a day's cell shows beside its colour, for whoever cannot tell the colours apart."""
+"""What a day's cell shows beside its colour, for readers who cannot tell the colours apart."""
 
 
 class Column(Struct, frozen=True):

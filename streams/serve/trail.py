@@ -1,4 +1,4 @@
-"""The trail of who asked what: kept in the ledger's database, written behind the answers' backs.
+"""The trail of who asked what: kept in the ledger's database, written by a background thread.
 
 Readers must not wait for the ledger's writer, so entries are gathered and written twice a second by one
 thread, and at the end. While the ledger cannot take them they wait here, and health says so; when too many

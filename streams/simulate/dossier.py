@@ -45,7 +45,7 @@ class Matter:
 class Dossier:
     """A dossier, a clinic's card read, a batch request or a probe: whatever asks a link something.
 
-    ``plan`` are the links still to ask in this phase, ``step`` the one that is next. ``attempt`` counts the
+    ``plan`` are the links still to ask in this phase, ``step`` the next one. ``attempt`` counts the
     tries of this lookup, ``tries`` those since it was last deferred.
     """
 

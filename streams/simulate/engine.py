@@ -100,7 +100,7 @@ class Engine:
                 at, dossier = next_arrival, make()
                 then = self._arrive(at, dossier)
                 next_arrival, make = next(coming)
-            # Of two at the same time the one that waits in the heap comes first, then who was in hand.
+            # Ties: entries in the heap run before the current dossier.
             next_other = heap[0][0] - 1 if heap and heap[0][0] <= next_arrival else next_arrival
             while True:
                 if at >= flush_at:

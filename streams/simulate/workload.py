@@ -113,7 +113,7 @@ class Workload:
         return self._timetables[flow.timetable]
 
     def _maker(self, flow: Flow, rng: Random) -> Maker:
-        """Return what makes one dossier of a flow, its applicant and path drawn anew each time."""
+        """Return what makes one dossier of a flow, its applicant and path drawn again each time."""
         portal = self._portals[flow.portal]
         names, cumulative = list(flow.services), list(accumulate(flow.services.values()))
         agencies = self._agencies[flow.agencies]

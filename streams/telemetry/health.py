@@ -1,4 +1,4 @@
-"""Whether a stage is alive and whether it is ready, for whoever supervises it.
+"""Whether a stage is alive and whether it is ready, for its supervisor.
 
 A process that waits for its broker is alive and not ready: a restart would not help it. One that has not
 moved for minutes, though it said it could work, is not alive, and its supervisor should start it again.

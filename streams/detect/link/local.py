@@ -99,7 +99,7 @@ class Locals(Struct, array_like=True):
             self.past += self.ended.pop(at)
 
     def _before(self, start_ms: int) -> LocalState:
-        """Return the state before a minute that is judged; before one that is not, the present one."""
+        """Return the state before a judged minute; for any other minute, the present state."""
         return self.before.get(start_ms, QUIET) if start_ms < self.judged_ms else self.state
 
     def _judge(self, history: History, from_ms: int, until_ms: int, state: LocalState) -> bool:

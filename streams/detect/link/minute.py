@@ -84,7 +84,7 @@ class Minute(Struct, array_like=True):
         self._sum(slot)
 
     def merge(self, slot: LinkSlot) -> None:
-        """Take in a slot anywhere in the minute, added to the one that is there if there is one.
+        """Take in a slot anywhere in the minute, and add it to the slot already there, if any.
 
         A packed minute is left unpacked: another slot, and who reads it now, may come at once.
         """

@@ -197,7 +197,7 @@ def draft(
     decided_ms: int,
     unknown_since_ms: int | None = None,
 ) -> Outage:
-    """Return what there is to say of a spell, as a first revision without evidence."""
+    """Return the first revision of a spell, without evidence."""
     kind, named = kind_of(spell, totals), totals.named
     limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
     dossiers, error = distinct_of_union(totals.dossiers, limits)

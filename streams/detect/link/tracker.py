@@ -104,7 +104,7 @@ class LinkTracker:
         return due_ms if local_ms is None or due_ms < local_ms else local_ms
 
     def advance(self, clock_ms: int) -> Output:
-        """Close every slot that ends by ``clock_ms`` and return what there is to publish, in order."""
+        """Close every slot that ends by ``clock_ms`` and return what to publish, in order."""
         output, windows = Output([], []), self.windows
         while (now_ms := self._facts_ms()) <= clock_ms:
             if windows.next_ms < now_ms - MINUTE_MS:  # nothing that they depend on changes in between
@@ -136,7 +136,7 @@ class LinkTracker:
         final = history.make_final(before_ms)
         local_ms = self.outages.locals.floor_ms(before_ms, history)
         floor_ms = history.floor_ms(min(before_ms, local_ms))
-        if self.windows.wanted:  # nothing else goes by what is expected
+        if self.windows.wanted:  # only windows use the expected volume
             self._learn(floor_ms)
         self.outages.forget(final, floor_ms, history.forget(floor_ms))
         self.windows.forget(floor_ms)

@@ -141,7 +141,7 @@ class Windows:
         return slot_start_ms + slot_ms + ttl_ms
 
     def _vouch_again(self) -> set[int]:
-        """Say anew for how long evidence holds where a correction moved what is asked of the link.
+        """Recompute how long evidence holds where a correction changed how often the link is asked.
 
         Return the minutes that may be touched.
         """

@@ -3,7 +3,7 @@
 The rule decides on slots in which outcomes became known, which may be half a minute after they were
 asked. The edges are found over the seconds of asking, twice. At the decision, by the same sequential sums:
 the start is the first failed request after the failing sum's last zero, the end the first answered request
-after the answered sum's last zero. And once more when every outcome asked before the decision is known: then
+after the answered sum's last zero. And again when every outcome asked before the decision is known: then
 the edge is the change point of greatest likelihood, how much fails being part of what is estimated (D. V.
 Hinkley, *Inference about the change-point in a sequence of binomial variables*, Biometrika 57, 1970). That
 matters where failures are known later than answers, and where only some attempts fail.

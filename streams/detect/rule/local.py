@@ -257,7 +257,7 @@ def _grown(
     rule: Rule,
     normal: Normal,
 ) -> Suspect | None:
-    """Return a running test with a minute added, or None where it is back at zero or was not told of."""
+    """Return a running test with a minute added, or None at zero or if the minute lacks it."""
     part, p0 = facts.part(one), normal.failure_share
     ok, failed = max(part.ok, 0), max(part.failed, 0)
     total = min(one.total + evidence(ok, failed, rule.total_share, p0), ceiling)

@@ -24,7 +24,7 @@ def _weights(share: float, against: float) -> tuple[float, float]:
 
 
 TOLERANCE: Final = 0.05
-"""How far below one half a share may be seen and still be taken for one half."""
+"""Tolerance below 0.5 that still counts as half."""
 
 
 def is_down(attempts: int, failures: int) -> bool:

@@ -14,7 +14,7 @@ LEAST_ANSWERS: Final = 20
 LADDER_MS: Final = (*(round(300 * 2 ** (step / 2)) for step in range(18)), TOP_MS)
 """Where an answer may begin to be slow: from 0.3 s to 109 s in steps of 41 %, and above that never.
 
-Latencies from `TOP_MS` on are all the same to a sketch, so there is nothing that is too slow to be normal.
+A sketch does not tell latencies above `TOP_MS` apart, so nothing is too slow to be normal.
 """
 _BARS: Final = tuple(bucket_of(ms) for ms in LADDER_MS)
 _STEP_OF: Final = tuple(

@@ -5,7 +5,7 @@ from passing for a leaf. The tree over n leaves splits at the largest power of t
 once full never changes: those are what a log stores (``level``, ``index``), and every root and proof is
 read from O(log n) of them. Verification follows RFC 9162 sections 2.1.3.2 and 2.1.4.2.
 
-A tree nobody outside holds a head of can be recomputed by whoever keeps it, and a cut tail does not show:
+A tree nobody outside holds a head of can be recomputed by its keeper, and a cut tail does not show:
 heads are signed and meant to be published elsewhere.
 """
 

@@ -1,4 +1,4 @@
-"""Proofs out of the ledger's Merkle logs, for whoever checks a revision or a later head."""
+"""Proofs out of the ledger's Merkle logs, for checking a revision or a later head."""
 
 import sqlalchemy as sa
 from msgspec import Struct

@@ -199,7 +199,7 @@ def _kept(
 
 
 def _with_shares(standing: Standing, found: list[_Found]) -> list[Listed]:
-    """Give each outage its share: the one that is kept, or counted beside what it meets."""
+    """Give each outage its share: the stored one, or the one counted beside overlapping outages."""
     question = standing.question
     fresh = [one for one in found if one.outage.status != "retracted" and not _holds(standing, one)]
     counted: dict[str, int] = {}

@@ -42,7 +42,7 @@ def open_ledger(url: str | Address, *, create: bool = False) -> sa.Engine:
     try:
         parsed = sa.make_url(address.reveal())
     except (sa.exc.ArgumentError, ValueError):
-        # Not chained: what cannot be parsed is quoted by whoever tried.
+        # Not chained: the parser quotes the address, which may hold a password.
         raise LedgerError(f"{address!r} is no database address: sqlite:///FILE or postgresql://…") from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":

@@ -1,6 +1,6 @@
 """Derived tables hold facts alone: exclusions are applied when a question is asked. Retirements of links.
 
-The derived tables are made anew and empty; `settle_after_upgrade` fills them from history.
+The derived tables are created again, empty; `settle_after_upgrade` fills them from history.
 """
 
 import sqlalchemy as sa
