@@ -15,6 +15,7 @@ from msgspec import Struct
 from streams.ledger.proof import merkle
 from streams.ledger.proof.tree import StoredLog
 from streams.ledger.store.apply import EXCLUSIONS, apply_records
+from streams.ledger.store.calendars import versions
 from streams.ledger.store.database import writing
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.outage_years import sum_years
@@ -32,7 +33,7 @@ from streams.ledger.store.schema import (
     shares,
     window_days,
 )
-from streams.ledger.store.settle import CALENDAR_SETTING, CALENDAR_VERSIONS, outage_row, scope_rows
+from streams.ledger.store.settle import CALENDAR_SETTING, outage_row, scope_rows
 from streams.model.calendar import (
     CALENDARS,
     DAY_MS,
@@ -70,7 +71,7 @@ def fill(engine: sa.Engine, size: Size, seed: int = 1) -> Mapping[str, int]:
     first_ms = date_ms(local_date(0).replace(year=size.first_year))
     end_ms = first_ms + size.days * DAY_MS
     with writing(engine) as connection:
-        connection.execute(settings.insert().values(name=CALENDAR_SETTING, value=CALENDAR_VERSIONS))
+        connection.execute(settings.insert().values(name=CALENDAR_SETTING, value=versions(CALENDARS)))
         life = {"first_ms": first_ms, "last_day_ms": end_ms - DAY_MS, "known_until_ms": end_ms}
         connection.execute(links.insert(), [{"link": name} | life for name in names])
         _insert(connection, figures, _figures(names, first_ms, size.days, rng))

@@ -15,6 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
 from streams.cli.ledger_options import AsJson, KeyFile, LedgerAddress, key_path, opened, read, signing_key
 from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, say, styled
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError
 from streams.kafka.topics import Topics
@@ -33,6 +34,7 @@ from streams.ledger.proof.proofs import GrowthProof
 from streams.ledger.proof.signed import Finding
 from streams.ledger.proof.verify import Verified, verify_ledger
 from streams.ledger.store.apply import SOURCES, apply_records
+from streams.ledger.store.calendars import calendars_of, keep_calendars, said_calendars
 from streams.ledger.store.database import reading, sqlite_url, writing
 from streams.ledger.store.rows import chunks
 from streams.ledger.store.schema import positions
@@ -54,12 +56,31 @@ Line = TypeVar("Line", SignedHead, GrowthProof)
 
 
 @app.command()
-def migrate(*, ledger: LedgerAddress = None) -> None:
-    """Bring the ledger's tables to this program's version; makes an empty ledger where there is none."""
+def migrate(*, settings: SettingsFile = None, ledger: LedgerAddress = None) -> None:
+    """Bring the ledger to this program's version; makes an empty ledger where there is none.
+
+    With a settings file its calendars become the ledger's own, and all is counted by them as well.
+    """
+    said = settings_of(settings).calendars
     with opened(ledger, create=True) as engine:
         with writing(engine) as connection:
+            if said is not None:
+                keep_calendars(connection, said)
             settle_after_upgrade(connection)
         notes.print("the ledger is up to date")
+
+
+@app.command()
+def calendars(*, ledger: LedgerAddress = None, as_json: AsJson = False) -> None:
+    """List the calendars by which the ledger counts, with the version of each."""
+    with read(ledger) as connection:
+        known, said = calendars_of(connection), said_calendars(connection)
+    if as_json:
+        own = {one.name: msgspec.to_builtins(one) for one in said}
+        print_json([{"name": c.name, "version": c.version, "says": own.get(c.name)} for c in known.values()])
+        return
+    for calendar in known.values():
+        say(f"{calendar.name}: version {calendar.version}")
 
 
 @app.command()
@@ -96,6 +117,8 @@ def rebuild(
                 for row in connection.execute(sa.select(positions))
             }
         with opened(sqlite_url(Path(folder) / "ledger.db"), create=True) as again:
+            with reading(engine) as connection, writing(again) as fresh:
+                keep_calendars(fresh, said_calendars(connection))
             records = _fill(again, log, suffix, bootstrap_servers, until)
             differing = differing_tables(engine, again)
     if as_json:

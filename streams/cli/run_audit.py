@@ -17,8 +17,12 @@ from streams.cli.ledger_options import (
 )
 from streams.cli.outcome import fail, notes, refuse
 from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
+from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.loop import StageStoppedError
+from streams.ledger.store.calendars import keep_calendars
+from streams.ledger.store.database import writing
+from streams.ledger.store.settle import settle_after_upgrade
 from streams.record.stage import GROUP, RecordSettings, RecordStage, append_to
 from streams.serve.access import Access, Role, TokensFileError, read_tokens
 from streams.serve.context import Contact
@@ -38,6 +42,7 @@ def record(
         Path | None, typer.Option(help="Append every signed head to this file, to publish elsewhere.")
     ] = None,
     suffix: Suffix = "",
+    settings: SettingsFile = None,
     key: KeyFile = None,
     ledger: LedgerAddress = None,
     metrics_port: MetricsPort = 0,
@@ -45,9 +50,13 @@ def record(
 ) -> None:
     """Write outages, windows and exclusions into the ledger, and sign what it holds."""
     connection = begin("record", metrics_port, metrics_host)
-    settings = RecordSettings(max_records=max_records)
+    said = settings_of(settings).calendars
     private = signing_key(key)
     with opened(ledger, create=True) as engine:
+        if said is not None:
+            with writing(engine) as ledger_connection:
+                keep_calendars(ledger_connection, said)
+                settle_after_upgrade(ledger_connection)
         telemetry.emit(telemetry.StageStarted({"max_records": max_records}))
 
         async def work() -> None:
@@ -55,7 +64,7 @@ def record(
                 connection,
                 engine,
                 private,
-                settings=settings,
+                settings=RecordSettings(max_records=max_records),
                 topics=topics_for(suffix, None),
                 group=group,
                 **({} if publish_heads is None else {"publish": append_to(publish_heads)}),

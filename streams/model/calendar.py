@@ -3,7 +3,7 @@
 ``24x7`` counts every millisecond. ``office-hours`` counts 07:30-11:30 and 13:00-17:00 of each working
 day: Monday to Friday less the holidays of `streams.model.holidays`, plus the Saturdays worked instead.
 The hours are those during which the city's one-stop offices receive people; they are data of the
-calendar, so another office's hours are another calendar.
+calendar, so another office's hours are another calendar (`calendar_file.py` reads such from settings).
 """
 
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -13,28 +13,78 @@ from typing import Final
 from msgspec import Struct
 
 from streams.model import holidays
-from streams.model.intervals import Interval, Intervals, clip, length_ms
+from streams.model.intervals import Interval, Intervals, clip, length_ms, union
 
 TIMEZONE: Final = "Asia/Ho_Chi_Minh"
 HO_CHI_MINH: Final = timezone(timedelta(hours=7), TIMEZONE)
 UTC_OFFSET_MS: Final = 7 * 3_600_000
 DAY_MS: Final = 86_400_000
 MINUTE_MS: Final = 60_000
+MINUTES_OF_A_DAY: Final = DAY_MS // MINUTE_MS
 EPOCH: Final = date(1970, 1, 1)
 
 
+Spans = tuple[tuple[int, int], ...]
+"""Hours of a day, as minutes of the local day: half-open, in order, apart."""
+
+
+class Season(Struct, frozen=True):
+    """The hours of each weekday, Monday first, on the days from ``first`` to before ``end``; None: ever."""
+
+    weekdays: tuple[Spans, ...]
+    first: date | None = None
+    end: date | None = None
+
+    def holds(self, day: date) -> bool:
+        """Say whether a day has these hours."""
+        return (self.first is None or self.first <= day) and (self.end is None or day < self.end)
+
+
 class Calendar(Struct, frozen=True):
-    """A named, versioned service calendar; ``hours`` are minutes of the local day, None for all of it."""
+    """A named service calendar, versioned by its content.
+
+    ``seasons`` None counts all time; a day that no season holds counts nothing. ``closed`` and ``worked`` are
+    days of its own beside the nation's (unless not ``national``); a worked day has Monday's hours.
+    """
 
     name: str
     version: str
-    hours: tuple[tuple[int, int], ...] | None
+    seasons: tuple[Season, ...] | None
+    closed: frozenset[date] = frozenset()
+    worked: frozenset[date] = frozenset()
+    national: bool = True
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version))
+
+    @property
+    def hours(self) -> Spans | None:
+        """The hours of an ordinary Monday, None where all time counts."""
+        if self.seasons is None:
+            return None
+        return self.seasons[0].weekdays[0] if self.seasons else ()
+
+    def spans(self, day: date) -> Spans:
+        """Return the hours of a day."""
+        if self.seasons is None:
+            return ((0, MINUTES_OF_A_DAY),)
+        season = next((one for one in self.seasons if one.holds(day)), None)
+        if season is None or day in self.closed:
+            return ()
+        if day in self.worked or (self.national and day in holidays.WORKED):
+            return season.weekdays[0]
+        if self.national and holidays.is_closed(day):
+            return ()
+        return season.weekdays[day.weekday()]
+
+    def provisional_years(self, start_ms: int, end_ms: int) -> list[int]:
+        """Return the years of a period whose holidays count here and are not decreed in full."""
+        return provisional_years(start_ms, end_ms) if self.seasons is not None and self.national else []
 
 
+_OFFICE_SPANS: Final = ((7 * 60 + 30, 11 * 60 + 30), (13 * 60, 17 * 60))
 AROUND_THE_CLOCK: Final = Calendar("24x7", "1", None)
-OFFICE_HOURS: Final = Calendar(
-    "office-hours", holidays.VERSION, ((7 * 60 + 30, 11 * 60 + 30), (13 * 60, 17 * 60))
-)
+OFFICE_HOURS: Final = Calendar("office-hours", holidays.VERSION, (Season((*[_OFFICE_SPANS] * 5, (), ())),))
 CALENDARS: Final = {calendar.name: calendar for calendar in (AROUND_THE_CLOCK, OFFICE_HOURS)}
 
 
@@ -44,9 +94,7 @@ def is_working_day(day: date) -> bool:
     >>> is_working_day(date(2025, 4, 26)), is_working_day(date(2025, 5, 2))
     (True, False)
     """
-    if day in holidays.WORKED:
-        return True
-    return day.weekday() < 5 and not holidays.is_closed(day)
+    return bool(OFFICE_HOURS.spans(day))
 
 
 def day_start_ms(time_ms: int) -> int:
@@ -87,23 +135,19 @@ def from_local(moment: datetime) -> int:
 @lru_cache(maxsize=20_000)
 def _hours_of(calendar: Calendar, day: date) -> tuple[Interval, ...]:
     start = date_ms(day)
-    if calendar.hours is None:
-        return ((start, start + DAY_MS),)
-    if not is_working_day(day):
-        return ()
-    return tuple((start + first * MINUTE_MS, start + last * MINUTE_MS) for first, last in calendar.hours)
+    return tuple((start + first * MINUTE_MS, start + last * MINUTE_MS) for first, last in calendar.spans(day))
 
 
 def service_time(calendar: Calendar, start_ms: int, end_ms: int) -> Intervals:
     """Return the time of ``[start_ms, end_ms)`` that a calendar counts."""
-    if calendar.hours is None:
+    if calendar.seasons is None:
         return [(start_ms, end_ms)] if start_ms < end_ms else []
     hours: Intervals = []
     day, last = local_date(start_ms), local_date(end_ms)
     while day <= last:
         hours += _hours_of(calendar, day)
         day += timedelta(days=1)
-    return clip(hours, start_ms, end_ms)
+    return clip(union(hours), start_ms, end_ms)  # hours may touch, at midnight or within a day
 
 
 def month_of(time_ms: int) -> tuple[int, int]:
@@ -154,13 +198,13 @@ def month_starts(start_ms: int, end_ms: int) -> list[int]:
     return starts
 
 
-def unknown_years(start_ms: int, end_ms: int) -> list[int]:
+def provisional_years(start_ms: int, end_ms: int) -> list[int]:
     """Return the years of a period whose holidays this version does not hold (weekends still count)."""
     last = local_date(max(start_ms, end_ms - 1)).year
     return [year for year in range(local_date(start_ms).year, last + 1) if year not in holidays.YEARS]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _service_until(calendar: Calendar, first: date, days: int) -> list[int]:
     """Return the service time of the first 0, 1, … ``days`` days from a day on."""
     sums = [0]
@@ -178,7 +222,7 @@ def service_length_ms(calendar: Calendar, start_ms: int, end_ms: int) -> int:
     """
     if end_ms <= start_ms:
         return 0
-    if calendar.hours is None:
+    if calendar.seasons is None:
         return end_ms - start_ms
     first, last = local_date(start_ms), local_date(end_ms)
     decade = date(first.year - first.year % 10, 1, 1)

@@ -13,6 +13,8 @@ from typing import Annotated, Final, Self
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
+from streams.model.calendar_file import CalendarSaid, calendars_from
+
 SLOT_MS = 5_000
 MINUTE_MS: Final = 60_000
 CHANGE_GRID_MS: Final = 600_000
@@ -153,8 +155,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     max_links: Links = 1_000
     dead_letter_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     changes: list[Change] = field(default_factory=list)
+    calendars: list[CalendarSaid] | None = None
+    """Calendars of the ledger's own; None leaves those that it has."""
 
     def __post_init__(self) -> None:
+        calendars_from(self.calendars or ())
         if MINUTE_MS % self.slot_ms:
             raise ValueError(f"`slot_ms` {self.slot_ms} does not divide a minute")
         if self.allowed_lateness_ms % MINUTE_MS:

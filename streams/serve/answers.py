@@ -96,7 +96,7 @@ def summary_answer(summary: Summary) -> Answer:
     """Return availability by link and in sum, and how it was counted."""
     return {
         "question": question_answer(summary.question),
-        "method": {"formula": FORMULA, "rounding": ROUNDING, "provisional_years": summary.unknown_years},
+        "method": {"formula": FORMULA, "rounding": ROUNDING, "provisional_years": summary.provisional_years},
         "total": availability_answer(summary.total, summary.total_without_exclusions),
         "links": [
             {
@@ -263,7 +263,7 @@ def report_answer(
             "ledger": ledger_answer(connection),
             "versions": {
                 "portallink": __version__,
-                "calendar": question.rules.version,
+                "calendar": summary.question.rules.version,
                 "rules": rules,
             },
             "command": command,

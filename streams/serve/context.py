@@ -5,7 +5,7 @@ import io
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -33,6 +33,7 @@ TIME: Final = (
     r"(T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,3})?)?(Z|[+-](0[0-9]|1[0-3]):[0-5][0-9])?)?$"
 )
 MONTH: Final = r"^(19[7-9][0-9]|20[0-9][0-9])-(0[1-9]|1[0-2])$"
+CALENDAR: Final = r"^[a-z0-9][a-z0-9-]{0,19}$"
 NAME: Final = r"^[^\x00-\x1f\x7f]{1,200}$"
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -79,7 +80,9 @@ class Asked(BaseModel):
         Field(alias="from", pattern=TIME, description="Start, included; Asia/Ho_Chi_Minh without an offset."),
     ] = None
     to: Annotated[str | None, Field(pattern=TIME, description="End, excluded.")] = None
-    calendar: Literal["24x7", "office-hours"] = "24x7"
+    calendar: Annotated[
+        str, Field(pattern=CALENDAR, description="24x7, office-hours, or one of the ledger's.")
+    ] = "24x7"
     link: Name | None = None
     portal: Name | None = None
     agency: Name | None = None

@@ -22,6 +22,7 @@ from streams.ledger.read.meant import Narrowing
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
 from streams.ledger.read.summary import summarise_links
+from streams.ledger.store.calendars import calendars_of
 from streams.ledger.store.database import reading
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.schema import window_days
@@ -69,6 +70,7 @@ def month_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
         question = asked_of(request, connection, asked)
         standing = Standing(connection, question)
         answer = summary_answer(summarise_links(connection, question, standing))
+        calendars = list(calendars_of(connection))
         shown = overview(standing, language_of(request))
     month = f"{local_date(question.start_ms):%Y-%m}"
     return _page(
@@ -83,6 +85,7 @@ def month_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
         query=_query(question),
         place=_query(question) if asked.from_ else f"month={month}&calendar={question.calendar}",
         calendar=question.calendar,
+        calendars=calendars,
     )
 
 
@@ -95,6 +98,7 @@ def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -
             raise Problem(422, "Unprocessable", "`link` names the link to show")
         standing = Standing(connection, question)
         answer = summary_answer(summarise_links(connection, question, standing))
+        calendars = list(calendars_of(connection))
         found = list_outages(
             connection,
             question,
@@ -122,6 +126,7 @@ def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -
         later=_neighbour(month, 1),
         query=_query(question),
         calendar=question.calendar,
+        calendars=calendars,
         link=question.link,
     )
 

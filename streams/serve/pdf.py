@@ -12,7 +12,15 @@ from fpdf.fonts import FontFace
 
 from streams.model.text import visible
 from streams.serve.answers import Answer
-from streams.serve.texts import Language, text, written_count, written_figure, written_length, written_time
+from streams.serve.texts import (
+    Language,
+    text,
+    written_calendar,
+    written_count,
+    written_figure,
+    written_length,
+    written_time,
+)
 
 FONT: Final = "DejaVu"
 SUMMARY_FIGURES: Final = (
@@ -74,10 +82,14 @@ class _Page:
         question = report["question"]
         self._heading(self._t("report_of"), 16)
         calendar = question["calendar"]
+        called = written_calendar(calendar["name"], self._language)
         rows = [
             (self._t("period"), self._period(question)),
             (self._t("timezone"), f"{question['timezone']} (UTC+7)"),
-            (self._t("calendar"), f"{self._t(calendar['name'])}, {calendar['version']}"),
+            (
+                self._t("calendar"),
+                f"{called}, {calendar['version']}",
+            ),
         ]
         narrowed = ("link", "portal", "agency", "service")
         rows += [(name, question[name]) for name in narrowed if name in question]

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from streams.serve.texts import (
     Language,
     text,
+    written_calendar,
     written_count,
     written_figure,
     written_length,
@@ -43,6 +44,7 @@ def render(template: str, language: Language, **values: Any) -> str:
         .render(
             language=language,
             t=partial(text, language=language),
+            calendar_name=partial(written_calendar, language=language),
             when=partial(written_time, language=language),
             lasting=partial(written_length, language=language),
             share=partial(written_percent, language=language),

@@ -27,6 +27,11 @@ def text(key: str, language: Language, **values: object) -> str:
     return chosen.format(**values) if values else chosen
 
 
+def written_calendar(name: str, language: Language) -> str:
+    """Return what readers call a calendar; one of a ledger's own is called by its name."""
+    return text(name, language) if name in ("24x7", "office-hours") else name
+
+
 def written_time(time_ms: int | None, language: Language) -> str:
     """Return a time as readers write it, in Asia/Ho_Chi_Minh, with seconds.
 

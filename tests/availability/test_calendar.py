@@ -18,10 +18,10 @@ from streams.model.calendar import (
     is_working_day,
     local_date,
     month_starts,
+    provisional_years,
     service_length_ms,
     service_time,
     to_local,
-    unknown_years,
 )
 from streams.model.holidays import YEARS
 from streams.model.intervals import is_canonical, length_ms
@@ -129,4 +129,4 @@ def test_any_year_has_its_holidays(year: int) -> None:
 
 def test_provisional_years_are_named() -> None:
     """A period beyond what is decreed says which years are provisional."""
-    assert unknown_years(date_ms(date(2026, 12, 1)), date_ms(date(2028, 1, 1))) == [2027]
+    assert provisional_years(date_ms(date(2026, 12, 1)), date_ms(date(2028, 1, 1))) == [2027]

@@ -146,7 +146,7 @@ def _straight(standing: Standing, links: list[str], start_ms: int, end_ms: int) 
     """Count a stretch of one day straight from its windows and outages, by link."""
     unpacked = unpacked_days(standing.connection, start_ms, end_ms, links)
     spans = standing.spans(start_ms, end_ms, links)
-    calendar = standing.question.calendar
+    calendar = standing.question.rules
     return {
         link: counted_stretch(
             unpacked.get(link, {}), spans.get(link, []), standing.lives[link], calendar, start_ms, end_ms

@@ -9,13 +9,15 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from streams.ledger.store.calendars import calendars_of
 from streams.ledger.store.days import link_lives
 from streams.ledger.store.rows import exclusion_decoder, outage_decoder
 from streams.ledger.store.schema import exclusion_revisions, outage_revisions, outage_scopes, outages
+from streams.model.calendar import Calendar
 from streams.model.exclusion import EVERY_LINK
 from streams.model.incidents import ends_of
 
-Scope = Literal["link", "portal", "agency", "service"]
+Scope = Literal["link", "portal", "agency", "service", "calendar"]
 
 
 class UnknownNameError(LookupError):
@@ -75,6 +77,17 @@ def require_link(connection: sa.Connection, link: str) -> None:
         return
     named = map(exclusion_decoder.decode, connection.scalars(sa.select(exclusion_revisions.c.body)))
     _require("link", link, _links(connection) | {exclusion.link for exclusion in named})
+
+
+def known_calendar(connection: sa.Connection, name: str) -> Calendar:
+    """Return the calendar of a name by which the ledger counts.
+
+    Raises:
+        UnknownNameError: it has none of that name.
+    """
+    calendars = calendars_of(connection)
+    _require("calendar", name, set(calendars))
+    return calendars[name]
 
 
 def _require(scope: Scope, name: str, known: set[str]) -> None:

@@ -11,8 +11,8 @@ class Question(Struct, frozen=True):
 
     With ``as_of_ms`` the answer is what was published at that moment; it then ends there at the latest.
     ``second_person`` says whether an exclusion recorded after the fact waits for a second person.
-    ``data_until_ms`` is the end of the ledger's data, where every answer ends at the latest; the ledger fills
-    it in.
+    ``data_until_ms`` is the end of the ledger's data, where every answer ends at the latest, and
+    ``counted_by`` the calendar of that name; the ledger fills them in.
     """
 
     start_ms: int
@@ -25,10 +25,9 @@ class Question(Struct, frozen=True):
     as_of_ms: int | None = None
     second_person: bool = True
     data_until_ms: int | None = None
+    counted_by: Calendar | None = None
 
     def __post_init__(self) -> None:
-        if self.calendar not in CALENDARS:
-            raise ValueError(f"calendar {self.calendar!r} is not one of {', '.join(CALENDARS)}")
         if self.end_ms <= self.start_ms or (self.as_of_ms is not None and self.as_of_ms <= self.start_ms):
             raise ValueError("the period is empty: it must end after it begins, and begin before `as of`")
 
@@ -41,7 +40,7 @@ class Question(Struct, frozen=True):
     @property
     def rules(self) -> Calendar:
         """The calendar itself."""
-        return CALENDARS[self.calendar]
+        return CALENDARS[self.calendar] if self.counted_by is None else self.counted_by
 
     @property
     def names(self) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ from streams.ledger.read.histories import (
     span_of,
     spans_between,
 )
-from streams.ledger.read.names import require_known
+from streams.ledger.read.names import known_calendar, require_known
 from streams.ledger.read.question import Question
 from streams.ledger.store.days import LinkLife, link_lives
 from streams.ledger.store.rows import select_in
@@ -37,10 +37,11 @@ class Standing:
 
     def __init__(self, connection: sa.Connection, question: Question) -> None:
         require_known(connection, **question.names, as_of_ms=question.as_of_ms)
+        calendar = known_calendar(connection, question.calendar)
         self.connection = connection
         lives = link_lives(connection)
         until_ms = max((life.known_until_ms for life in lives.values()), default=None)
-        self.question = structs.replace(question, data_until_ms=until_ms)
+        self.question = structs.replace(question, data_until_ms=until_ms, counted_by=calendar)
         self.retirements = {
             link: one for link, one in retirements(connection, question.as_of_ms).items() if not one.withdrawn
         }

@@ -8,7 +8,6 @@ from streams.ledger.read.outage_figures import Met, outage_figures
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
 from streams.model.availability import Availability, Figures, OutageFigures
-from streams.model.calendar import unknown_years
 from streams.model.exclusion import Ruling
 from streams.model.retirement import Retirement
 
@@ -29,15 +28,15 @@ class LinkSummary(Struct, frozen=True):
 class Summary(Struct, frozen=True):
     """The answer to a question: each link, and all together.
 
-    ``question`` says until when the answer goes. ``unknown_years`` are years whose holidays the calendar does
-    not hold.
+    ``question`` says until when the answer goes. ``provisional_years`` are years whose
+    holidays are not decreed in full.
     """
 
     question: Question
     links: list[LinkSummary]
     total: Availability
     total_without_exclusions: Availability
-    unknown_years: list[int]
+    provisional_years: list[int]
 
 
 def summarise_links(
@@ -60,7 +59,7 @@ def summarise_links(
         retired = standing.retirements.get(link)
         rows.append(LinkSummary(link, with_them, plain, life.known_until_ms, retired))
         total, plain_total = _joined(total, with_them), _joined(plain_total, plain)
-    years = unknown_years(question.start_ms, question.until_ms) if question.rules.hours else []
+    years = question.rules.provisional_years(question.start_ms, question.until_ms)
     return Summary(question, rows, total, plain_total, years)
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from streams.ledger.store.calendars import calendars_of
 from streams.ledger.store.rows import upsert
 from streams.ledger.store.schema import OUTAGE_COLUMNS, outage_years, shares
 from streams.model.availability import OutageFigures
-from streams.model.calendar import CALENDARS, year_of
+from streams.model.calendar import year_of
 
 
 def sum_years(connection: sa.Connection, counted: Iterable[tuple[str, int]]) -> None:
@@ -33,9 +34,10 @@ def sum_years(connection: sa.Connection, counted: Iterable[tuple[str, int]]) -> 
 def year_rows(connection: sa.Connection, link: str, years: Iterable[tuple[int, int]]) -> list[dict[str, Any]]:
     """Return the rows of a link's years ``[start, end)`` from its outages; none where nothing counts."""
     rows = []
+    calendars = calendars_of(connection)
     for start_ms, end_ms in sorted(years):
         within = [shares.c.link == link, shares.c.start_ms >= start_ms, shares.c.start_ms < end_ms]
-        for calendar in CALENDARS:
+        for calendar in calendars:
             met = sums_by_link(connection, calendar, within).get(link, (OutageFigures(), 0, 0))[0]
             if met != OutageFigures():
                 place = {"calendar": calendar, "start_ms": start_ms, "link": link}

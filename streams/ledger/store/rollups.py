@@ -13,11 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from streams.ledger.read.histories import history
+from streams.ledger.store.calendars import calendars_of
 from streams.ledger.store.days import LinkLife
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.schema import FIGURE_COLUMNS, exclusion_revisions, figures
 from streams.model.availability import Figures, OutageSpan, account
-from streams.model.calendar import CALENDARS, DAY_MS, day_start_ms, month_of, year_of
+from streams.model.calendar import DAY_MS, Calendar, day_start_ms, month_of, year_of
 from streams.model.exclusion import EVERY_LINK
 from streams.model.intervals import Interval
 
@@ -25,9 +26,10 @@ Rows = list[dict[str, Any]]
 
 
 class Named:
-    """The spans that any revision of any exclusion ever named, by link."""
+    """What is counted apart: the spans that any revision of any exclusion ever named, and the calendars."""
 
     def __init__(self, connection: sa.Connection) -> None:
+        self.calendars = calendars_of(connection)
         column = exclusion_revisions.c
         rows = connection.execute(sa.select(column.link, column.start_ms, column.end_ms).distinct())
         self._spans: dict[str, set[Interval]] = defaultdict(set)
@@ -73,7 +75,7 @@ def counted_stretch(
     days: Mapping[int, DayOfMinutes],
     spans: Iterable[OutageSpan],
     life: LinkLife,
-    calendar: str,
+    calendar: Calendar,
     start_ms: int,
     end_ms: int,
 ) -> Figures:
@@ -82,7 +84,7 @@ def counted_stretch(
     if start_ms >= end_ms:
         return Figures()
     inside = [s for s in spans if s.start_ms < end_ms and (s.end_ms is None or s.end_ms > start_ms)]
-    return account(history(days, inside, [], start_ms, end_ms), CALENDARS[calendar], start_ms, end_ms)[0]
+    return account(history(days, inside, [], start_ms, end_ms), calendar, start_ms, end_ms)[0]
 
 
 def day_rows(
@@ -97,13 +99,13 @@ def day_rows(
     whole, parts = [], []
     for day_ms in days:
         stretches = [(day_ms, day_ms + DAY_MS), *named.parts(link, day_ms)]
-        for calendar in CALENDARS:
+        for name, calendar in named.calendars.items():
             for low, high in stretches:
                 counted = counted_stretch(unpacked, spans, life, calendar, low, high)
                 if (low, high) == stretches[0]:
-                    whole.append(_row(calendar, "day", low, link, counted))
+                    whole.append(_row(name, "day", low, link, counted))
                 else:
-                    place = {"calendar": calendar, "start_ms": low, "end_ms": high, "link": link}
+                    place = {"calendar": name, "start_ms": low, "end_ms": high, "link": link}
                     parts.append(place | _columns(counted))
     return whole, parts
 
@@ -135,7 +137,6 @@ def _sums(connection: sa.Connection, link: str, grain: str, spans: Iterable[Inte
             .where(
                 figures.c.grain == of,
                 figures.c.link == link,
-                figures.c.calendar.in_(list(CALENDARS)),
                 figures.c.start_ms >= start_ms,
                 figures.c.start_ms < end_ms,
             )

@@ -12,6 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from streams.ledger.read.histories import days_of, span_of, spans_between
+from streams.ledger.store.calendars import calendars_of, versions
 from streams.ledger.store.days import DirtyDays, LinkLife
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.outage_years import sum_years
@@ -32,11 +33,10 @@ from streams.ledger.store.schema import (
 )
 from streams.ledger.store.shares import END_OF_TIME_MS, settle_shares
 from streams.model.availability import OutageSpan
-from streams.model.calendar import CALENDARS, DAY_MS, day_start_ms
+from streams.model.calendar import DAY_MS, day_start_ms
 from streams.model.outage import Outage
 
 CALENDAR_SETTING: Final = "calendars"
-CALENDAR_VERSIONS: Final = " ".join(f"{calendar.name}={calendar.version}" for calendar in CALENDARS.values())
 
 Days = Mapping[tuple[str, int], DayOfMinutes]
 
@@ -75,7 +75,8 @@ def recount(
 def settle_after_upgrade(connection: sa.Connection) -> bool:
     """Derive everything again if the ledger was counted with other calendars, or in another layout."""
     counted_with = connection.scalar(sa.select(settings.c.value).where(settings.c.name == CALENDAR_SETTING))
-    if counted_with == CALENDAR_VERSIONS:
+    count_with = versions(calendars_of(connection))
+    if counted_with == count_with:
         return False
     for table in DERIVED:
         connection.execute(table.delete())
@@ -90,7 +91,7 @@ def settle_after_upgrade(connection: sa.Connection) -> bool:
     for link, life in dirty.lives.items():
         dirty.add_span(link, life.first_day_ms, life.end_ms)
     settle(connection, dirty, changed)
-    upsert(connection, settings, [{"name": CALENDAR_SETTING, "value": CALENDAR_VERSIONS}])
+    upsert(connection, settings, [{"name": CALENDAR_SETTING, "value": count_with}])
     return True
 
 

@@ -18,7 +18,7 @@ from streams.ledger.store.rollups import Named
 from streams.ledger.store.rows import chunks
 from streams.ledger.store.schema import outages, retirement_revisions, shares
 from streams.model.availability import OutageSpan, account
-from streams.model.calendar import CALENDARS, DAY_MS, day_start_ms
+from streams.model.calendar import DAY_MS, day_start_ms
 from streams.model.intervals import Interval, Intervals, union
 
 END_OF_TIME_MS = 2**62
@@ -104,7 +104,7 @@ def share_rows(
                 "counted_ms": share.counted_ms,
                 "dossiers_affected": span.dossiers_affected,
             }
-            for calendar in CALENDARS.values()
+            for calendar in named.calendars.values()
             for share in account(outage_history, calendar, start_ms, end_ms)[1]
         ]
     return rows

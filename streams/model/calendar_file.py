@@ -1,0 +1,127 @@
+"""Calendars of one's own, as settings say them: hours by weekday, from when until when, days off and on.
+
+    [[calendars]]
+    name = "saturday-mornings"
+    holidays = [2026-12-31]          # days off beside the nation's
+    worked = [2026-12-26]            # days with Monday's hours
+    [[calendars.hours]]
+    from = 2026-07-01                # included; left out: ever since
+    until = 2027-07-01               # excluded; left out: for good
+    weekdays = ["07:30-11:30", "13:00-17:00"]
+    saturday = ["07:30-11:30"]
+
+The nation's holidays and worked Saturdays hold unless ``national_holidays = false``. A calendar's version is
+a digest of what it says, so equal words are an equal version, and figures name it.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from datetime import date
+from itertools import pairwise
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from streams.model import holidays
+from streams.model.calendar import CALENDARS, MINUTES_OF_A_DAY, Calendar, Season, Spans
+
+WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SPAN: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,19}$")]
+Span = Annotated[str, Meta(pattern=r"^\d\d:\d\d-\d\d:\d\d$")]
+Day = list[Span] | None
+
+
+class HoursSaid(Struct, frozen=True, forbid_unknown_fields=True):
+    """The hours of a season; ``weekdays`` are those of Monday to Friday where the day's own are left out."""
+
+    first: date | None = field(default=None, name="from")
+    end: date | None = field(default=None, name="until")
+    weekdays: Day = None
+    monday: Day = None
+    tuesday: Day = None
+    wednesday: Day = None
+    thursday: Day = None
+    friday: Day = None
+    saturday: Day = None
+    sunday: Day = None
+
+
+class CalendarSaid(Struct, frozen=True, forbid_unknown_fields=True):
+    """A calendar as settings say it."""
+
+    name: Name
+    hours: Annotated[list[HoursSaid], Meta(min_length=1, max_length=100)]
+    holidays: list[date] = []
+    worked: list[date] = []
+    national_holidays: bool = True
+
+
+class CalendarError(ValueError):
+    """A calendar that cannot be; the message names it and what is wrong."""
+
+
+def calendars_from(said: Iterable[CalendarSaid]) -> dict[str, Calendar]:
+    """Return the built-in calendars and those that settings say, by name.
+
+    Raises:
+        CalendarError: two have one name, hours overlap or end before they begin, or a day is off and worked.
+    """
+    calendars = dict(CALENDARS)
+    for one in said:
+        if one.name in calendars:
+            raise CalendarError(f"calendar {one.name!r} is there already: each needs a name of its own")
+        calendars[one.name] = _calendar(one)
+    return calendars
+
+
+def _calendar(said: CalendarSaid) -> Calendar:
+    seasons = tuple(_season(said.name, hours) for hours in said.hours)
+    for season in seasons:
+        if season.first is not None and season.end is not None and season.end <= season.first:
+            raise CalendarError(f"calendar {said.name!r}: hours from {season.first} end on {season.end}")
+    for number, season in enumerate(seasons):
+        for other in seasons[:number]:
+            if _overlap(season, other):
+                raise CalendarError(f"calendar {said.name!r}: two sets of hours hold at one time")
+    if both := set(said.holidays) & set(said.worked):
+        raise CalendarError(f"calendar {said.name!r}: {min(both)} is a holiday and a worked day")
+    digest = hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:12]
+    version = f"{digest}, {holidays.VERSION}" if said.national_holidays else digest
+    return Calendar(
+        said.name, version, seasons, frozenset(said.holidays), frozenset(said.worked), said.national_holidays
+    )
+
+
+def _season(name: str, said: HoursSaid) -> Season:
+    days = []
+    for number, weekday in enumerate(WEEKDAYS):
+        own: Day = getattr(said, weekday)
+        usual = said.weekdays if number < 5 else None
+        days.append(_spans(f"calendar {name!r}, {weekday}", own if own is not None else usual or []))
+    return Season(tuple(days), said.first, said.end)
+
+
+def _spans(where: str, said: list[str]) -> Spans:
+    spans = []
+    for text in said:
+        found = _SPAN.fullmatch(text)
+        if found is None:
+            raise CalendarError(f"{where}: {text!r} is no span of a day, like 07:30-11:30")
+        first, last = (int(found[at]) * 60 + int(found[at + 1]) for at in (1, 3))
+        if not first < last <= MINUTES_OF_A_DAY:
+            raise CalendarError(f"{where}: {text!r} does not end after it begins, on the same day")
+        spans.append((first, last))
+    spans.sort()
+    for (_, last), (first, _) in pairwise(spans):
+        if first < last:
+            raise CalendarError(f"{where}: hours overlap")
+    return tuple(spans)
+
+
+def _overlap(one: Season, other: Season) -> bool:
+    ever, never = date.min, date.max
+    return max(one.first or ever, other.first or ever) < min(one.end or never, other.end or never)
