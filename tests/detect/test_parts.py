@@ -111,7 +111,6 @@ def test_a_packed_minute_takes_late_slots_as_an_open_one_does(chosen, data):
     st.lists(st.tuples(st.integers(0, 360), st.booleans(), histograms), min_size=20, max_size=120),
     st.sampled_from([0, 3, 60]),
 )
-@settings(deadline=None)
 def test_late_facts_leave_the_past_as_if_they_had_come_in_time(told, pack_after):
     """Neither lateness nor when minutes are packed changes what is normal and what a minute holds."""
     facts = [

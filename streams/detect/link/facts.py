@@ -62,13 +62,22 @@ def merge_parts(one: dict[str, Part], other: dict[str, Part], shift_ms: int = 0)
         return one
     into = dict(one)
     for name, part in other.items():
-        into[name] = both = _both_parts(into.get(name, _NOTHING), part, shift_ms)
+        known = into.get(name)
+        if known is None and not part.removed:
+            into[name] = _shifted(part, shift_ms) if shift_ms else part
+            continue
+        into[name] = both = _both_parts(known or _NOTHING, part, shift_ms)
         if not (both.failed or both.ok or both.removed):
             del into[name]
     return into
 
 
 _NOTHING: Final = Part()
+
+
+def _shifted(part: Part, shift_ms: int) -> Part:
+    first_ok = None if part.first_ok is None else part.first_ok + shift_ms
+    return Part(part.failed, part.ok, [ms + shift_ms for ms in part.first_failed], first_ok)
 
 
 def _both_parts(one: Part, other: Part, shift_ms: int) -> Part:
