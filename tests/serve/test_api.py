@@ -156,6 +156,31 @@ def test_operator_excludes_and_it_is_on_the_trail(client: Running, app: FastAPI,
     assert excluded[0].exclusion_id in next(row["subject"] for row in trail if row["status"] == 202)
 
 
+def test_approval_and_history_of_an_exclusion(client: Running, tokens) -> None:
+    """Only an operator approves, and only what waits for it; every revision is told."""
+    maintenance, agreed, approval, mistaken, _ = month.exclusions()
+
+    def approve(name: str, role: str = "operator"):
+        path = f"{API}/exclusions/{name}/approval"
+        return client.post(path, json={"reason": "checked"}, headers=bearer(tokens[role]))
+
+    assert approve(agreed.exclusion_id, "auditor").status_code == 403
+    assert approve("x-none").status_code == 404
+    for refused, why in ((agreed, "approved already"), (maintenance, "announced"), (mistaken, "withdrawn")):
+        answer = approve(refused.exclusion_id)
+        assert answer.status_code == 409
+        assert why in answer.json()["detail"]
+    headers = bearer(tokens["viewer"])
+    told = client.get(f"{API}/exclusions/{agreed.exclusion_id}/revisions", headers=headers).json()[
+        "revisions"
+    ]
+    assert [(one["author"], one["approved"]) for one in told] == [("audit", False), (approval.author, True)]
+    page = client.get(f"/exclusions/{agreed.exclusion_id}", headers=headers).text
+    assert all(words in page for words in (agreed.reason, approval.reason, "inspectorate"))
+    assert client.get(f"{API}/exclusions/x-none/revisions", headers=headers).status_code == 404
+    assert client.get("/exclusions/x-none", headers=headers).status_code == 404
+
+
 def test_rate_limit(month_ledger: sa.Engine) -> None:
     """Who asks too often is told to wait, and how long."""
     telemetry.configure("serve", level="error")

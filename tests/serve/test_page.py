@@ -145,7 +145,7 @@ def test_pages_show_every_hand_worked_figure(
     headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": language}
     page = client.get(f"{address}month={month.MONTH}&calendar={calendar}", headers=headers).text
     rows = dict(re.findall(r'<tr><th scope="row">([^<]*)</th><td class="n">([^<]*)</td></tr>', page))
-    expected = month.HAND_WORKED[calendar]
+    expected = month.HAND_WORKED[calendar] | month.WITHOUT_EXCLUSIONS[calendar]
     named = {text(name, language): written_figure(name, value, language) for name, value in expected.items()}
     assert {name: rows.get(name) for name in named} == named
     tiles = dict(re.findall(r'<dd id="figure-([a-z_]+)">([^<]*)</dd>', page))
@@ -176,9 +176,9 @@ def test_the_month_shows_the_hand_worked_figures(client: Running, tokens, calend
     table = page[page.rindex("<table>") : page.rindex("</table>")]
     heads = re.findall(r'<th scope="col" class="n">([^<]*)</th>', table)
     cells = re.findall(r'<td class="n">([^<]*)</td>', table)
-    expected = month.HAND_WORKED[calendar]
+    expected = month.HAND_WORKED[calendar] | month.WITHOUT_EXCLUSIONS[calendar]
     written = {text(name, "en"): written_figure(name, value, "en") for name, value in expected.items()}
-    assert len(heads) == len(cells) == 8
+    assert len(heads) == len(cells) == 9
     assert dict(zip(heads, cells, strict=True)) == {head: written[head] for head in heads}
 
 
@@ -198,11 +198,11 @@ def test_a_calendar_has_as_many_columns_as_can_be_read(
     headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": "en"}
     page = client.get(f"/?{period}", headers=headers).text
     table = page[page.index('<table class="cells">') : page.index("</table>")]
-    cells = re.findall(r'<td class="([a-z]+)" title="([^"]*)"', table)
+    cells = re.findall(r'<td class="([a-z ]+)" title="([^"]*)"', table)
     assert len(re.findall("<th scope=.col.", table)) - 1 == len(cells) == titles
     if titles != 61:
-        [(kind, title)] = [cell for cell in cells if cell[0] != "unknown"]
-        assert (kind, title.split(": ")[1]) == ("share", "Down 98.18 %")
+        [(kind, title)] = [cell for cell in cells if cell[0] not in ("unknown", "off")]
+        assert (kind, title.split(": ")[1]) == ("share judged", "Down 98.18 %; Excluded 12 h")
         assert title.startswith(("04/2025", "2025"))
 
 
