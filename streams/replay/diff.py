@@ -6,9 +6,9 @@ measurements by source range.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from msgspec import Struct, field, structs, to_builtins
+from msgspec import UNSET, Struct, field, structs, to_builtins
 
 from streams.model.canonical import final_outages
 from streams.model.measurement import Measurement
@@ -156,10 +156,15 @@ def _pair(old: Outage, new: Outage) -> OutagePair:
 def _changes(old: Outage | Window, new: Outage | Window) -> list[Changed]:
     before, after = structs.asdict(old), structs.asdict(new)
     return [
-        Changed(name, to_builtins(before[name], str_keys=True), to_builtins(after[name], str_keys=True))
+        Changed(name, _plain(before[name]), _plain(after[name]))
         for name in before
         if before[name] != after[name]
     ]
+
+
+def _plain(value: Any) -> Any:
+    """Return a field's value for a reader; a field that is not set has none."""
+    return None if value is UNSET else to_builtins(value, str_keys=True)
 
 
 def _last_windows(windows: Iterable[Window]) -> dict[tuple[str, int], Window]:
