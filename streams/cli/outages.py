@@ -30,12 +30,12 @@ from streams.cli.outcome import notes, print_json, refuse, results, say, styled
 from streams.ledger.proof.proofs import proof_of
 from streams.ledger.read.lists import list_outages
 from streams.ledger.read.meant import Narrowing
-from streams.ledger.read.summary import summarise_links
-from streams.model.outage import Confined, Outage
+from streams.ledger.read.summary import raised_normals, summarise_links
+from streams.model.outage import Confined, Outage, RaisedNormal
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer, summary_rows
 from streams.serve.command import reproducing
 from streams.serve.report import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
-from streams.serve.texts import Language, text, written_length, written_percent, written_time
+from streams.serve.texts import Language, text, written_length, written_normal, written_percent, written_time
 
 app = typer.Typer(no_args_is_help=True, help="What auditors ask: outages, figures, reports, proof.")
 
@@ -115,6 +115,7 @@ def list_command(
     narrowing = _narrowing(kind, min_seconds, retracted=retracted)
     with read(ledger) as connection:
         found = list_outages(connection, question, narrowing)
+        raised = raised_normals(connection, question)
     rows = [listed_answer(one, second_person=second_person) for one in found]
     if as_json:
         print_json(rows)
@@ -135,6 +136,8 @@ def list_command(
                 "\n".join([row["excluded"], *row["excluded_by"]]) if row["exclusions"] else "",
             )
         results.print(table)
+        for name, normal in raised.items():
+            say(f"{name}: {written_normal(normal, 'en')}")
 
 
 @app.command()
@@ -190,6 +193,13 @@ def summary(
                 written_length(row["longest_down_ms"], "en"),
             )
         results.print(table)
+        for row in answer["links"]:
+            if row["short_failures"]:
+                lasted = written_length(row["short_failure_ms"], "en")
+                lookups = row["short_failure_lookups"]
+                say(f"{row['link']}: {row['short_failures']} short failures, {lasted}, {lookups} lookups")
+            if normal := row.get("normal"):
+                say(f"{row['link']}: {written_normal(msgspec.convert(normal, RaisedNormal), 'en')}")
         _tell_provisional(answer["method"]["provisional_years"])
 
 

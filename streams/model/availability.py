@@ -14,9 +14,10 @@ For one link, a period ``[start, end)`` and a calendar, with every symbol a leng
     coverage     = observed / agreed
 
 UNKNOWN time is neither up nor down, and where an outage spans it, it is still unknown. Degraded time is
-available, and stated beside. All lengths are whole milliseconds and add up over any division of the
-period, so rollups by day and month lose nothing. Percentages are rounded down to four decimals: a figure
-never looks better than it is, and 100 means no downtime at all.
+available, and stated beside, as full failures too short to be an outage are. All lengths are whole
+milliseconds and add up over any division of the period, so rollups by day and month lose nothing.
+Percentages are rounded down to four decimals: a figure never looks better than it is, and 100 means no
+downtime at all.
 
 An outage counts in a period if some of its time is counted there. With n such down outages
 
@@ -27,7 +28,7 @@ so that availability = MTBF / (MTBF + MTTR), which ties the three together (ITU-
 """
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct, structs
 
@@ -49,11 +50,21 @@ class OutageSpan(Struct, frozen=True, gc=False):
     dossiers_affected: int = 0
 
 
-class Requests(Protocol):
-    """The attempts of a link, for the request-weighted figure."""
+class RequestCounts(NamedTuple):
+    """What was asked in some minutes: attempts, failures, and the full failures too short to be an outage."""
 
-    def within(self, counted: Intervals) -> tuple[int, int]:
-        """Return attempts and failures of the minutes that begin in counted time."""
+    attempts: int = 0
+    failures: int = 0
+    short_failures: int = 0
+    short_failure_ms: int = 0
+    short_failure_lookups: int = 0
+
+
+class Requests(Protocol):
+    """The attempts of a link, for the request-weighted figure, and its short failures."""
+
+    def within(self, counted: Intervals) -> RequestCounts:
+        """Return the counts of the minutes that begin in counted time."""
 
 
 class Minutes(Struct, frozen=True):
@@ -61,7 +72,7 @@ class Minutes(Struct, frozen=True):
 
     rows: list[tuple[int, int, int]]
 
-    def within(self, counted: Intervals) -> tuple[int, int]:
+    def within(self, counted: Intervals) -> RequestCounts:
         """Return attempts and failures of the minutes that begin in counted time."""
         attempts = failures = i = 0
         for start_ms, attempted, failed in self.rows:
@@ -70,7 +81,7 @@ class Minutes(Struct, frozen=True):
             if i < len(counted) and counted[i][0] <= start_ms:
                 attempts += attempted
                 failures += failed
-        return attempts, failures
+        return RequestCounts(attempts, failures)
 
 
 class LinkHistory(Struct, frozen=True):
@@ -95,6 +106,9 @@ class Figures(Struct, frozen=True, gc=False):
     degraded_ms: int = 0
     attempts: int = 0
     failures: int = 0
+    short_failures: int = 0
+    short_failure_ms: int = 0
+    short_failure_lookups: int = 0
 
     def __add__(self, other: "Figures") -> "Figures":
         return Figures(
@@ -105,6 +119,9 @@ class Figures(Struct, frozen=True, gc=False):
             self.degraded_ms + other.degraded_ms,
             self.attempts + other.attempts,
             self.failures + other.failures,
+            self.short_failures + other.short_failures,
+            self.short_failure_ms + other.short_failure_ms,
+            self.short_failure_lookups + other.short_failure_lookups,
         )
 
     def __sub__(self, other: "Figures") -> "Figures":
@@ -116,14 +133,17 @@ class Figures(Struct, frozen=True, gc=False):
             self.degraded_ms - other.degraded_ms,
             self.attempts - other.attempts,
             self.failures - other.failures,
+            self.short_failures - other.short_failures,
+            self.short_failure_ms - other.short_failure_ms,
+            self.short_failure_lookups - other.short_failure_lookups,
         )
 
     @classmethod
     def of_facts(
-        cls, service_ms: int, unknown_ms: int, down_ms: int, degraded_ms: int, attempts: int, failures: int
+        cls, service_ms: int, unknown_ms: int, down_ms: int, degraded_ms: int, *requests: int
     ) -> "Figures":
-        """Return figures counted without any exclusion."""
-        return cls(service_ms, 0, unknown_ms, down_ms, degraded_ms, attempts, failures)
+        """Return figures counted without any exclusion; ``requests`` are those of `RequestCounts`."""
+        return cls(service_ms, 0, unknown_ms, down_ms, degraded_ms, *requests)
 
     def outside(self, excluded: "Figures") -> "Figures":
         """Return what is left of the facts of a period when those of its excluded time are taken away.
@@ -246,15 +266,14 @@ def account(
     }
     down = intersection(observed, spans["down"])
     degraded = difference(intersection(observed, spans["degraded"]), down)
-    attempts, failures = history.requests.within(agreed)
+    requests = history.requests.within(agreed)
     figures = Figures(
         service_ms=length_ms(service),
         excluded_ms=length_ms(service) - length_ms(agreed),
         unknown_ms=length_ms(agreed) - length_ms(observed),
         down_ms=length_ms(down),
         degraded_ms=length_ms(degraded),
-        attempts=attempts,
-        failures=failures,
+        **requests._asdict(),
     )
     counted = {"down": down, "degraded": degraded}
     shares = [

@@ -21,7 +21,7 @@ from streams.model.availability import Availability
 from streams.model.calendar import MINUTE_MS, TIMEZONE, to_local
 from streams.model.exclusion import Exclusion, Ruling
 from streams.model.incidents import ends_of
-from streams.model.outage import Outage
+from streams.model.outage import Outage, RaisedNormal
 from streams.model.retirement import Retirement
 from streams.model.settings import EVIDENCE_KEPT_MS
 
@@ -70,6 +70,9 @@ def availability_answer(availability: Availability, plain: Availability) -> Answ
         "attempts": figures.attempts,
         "failures": figures.failures,
         "request_success_pct": figures.request_success_pct,
+        "short_failures": figures.short_failures,
+        "short_failure_ms": figures.short_failure_ms,
+        "short_failure_lookups": figures.short_failure_lookups,
     }
 
 
@@ -92,6 +95,13 @@ def question_answer(question: Question) -> Answer:
     }
 
 
+def normal_answer(normal: RaisedNormal) -> Answer:
+    """Return what is raised of a link's normal, without what is not."""
+    answer: Answer = to_builtins(normal)
+    times = {name: iso(value) for name, value in answer.items() if name.endswith("since_ms")}
+    return answer | {name.removesuffix("_ms"): value for name, value in times.items()}
+
+
 def summary_answer(summary: Summary) -> Answer:
     """Return availability by link and in sum, and how it was counted."""
     return {
@@ -105,6 +115,7 @@ def summary_answer(summary: Summary) -> Answer:
                 "retired_from": None if row.retired is None else iso(row.retired.from_ms),
             }
             | availability_answer(row.availability, row.without_exclusions)
+            | {"normal": None if row.normal is None else normal_answer(row.normal)}
             for row in summary.links
         ],
     }

@@ -32,6 +32,8 @@ SUMMARY_FIGURES: Final = (
     "longest_down_ms",
     "mean_time_to_restore_ms",
     "request_success_pct",
+    "short_failures",
+    "short_failure_ms",
 )
 OUTAGE_COLUMNS: Final = (
     "start",

@@ -4,7 +4,9 @@ from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from msgspec import convert
 
+from streams.model.outage import RaisedNormal
 from streams.serve.texts import (
     Language,
     text,
@@ -12,6 +14,7 @@ from streams.serve.texts import (
     written_count,
     written_figure,
     written_length,
+    written_normal,
     written_percent,
     written_time,
 )
@@ -50,6 +53,7 @@ def render(template: str, language: Language, **values: Any) -> str:
             share=partial(written_percent, language=language),
             count=partial(written_count, language=language),
             figure=partial(written_figure, language=language),
+            normal=lambda raised: written_normal(convert(raised, RaisedNormal), language),
             **values,
         )
     )

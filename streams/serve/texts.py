@@ -8,6 +8,7 @@ from typing import Final, Literal
 import yaml
 
 from streams.model.calendar import DAY_MS, EPOCH, UTC_OFFSET_MS
+from streams.model.outage import RaisedNormal
 
 Language = Literal["vi", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("vi", "en")
@@ -93,6 +94,29 @@ def written_count(count: int | None, language: Language) -> str:
         return text("none", language)
     written = f"{count:,}"
     return written.replace(",", ".") if language == "vi" else written
+
+
+def written_normal(normal: RaisedNormal, language: Language) -> str:
+    """Return in words what is raised of a link's normal.
+
+    >>> written_normal(RaisedNormal(failure_share=0.1, since_ms=1677776400000), "en")
+    '10 % of its lookups fail, since 2023-03-03'
+    >>> written_normal(RaisedNormal(slow_ms=4800, slower_since_ms=1677776400000), "vi")
+    'tra cứu mất đến 4,8 giây, từ ngày 03/03/2023'
+    """
+    parts = []
+    if normal.failure_share is not None and normal.since_ms is not None:
+        share = f"{100 * normal.failure_share:g}"
+        share = share.replace(".", ",") if language == "vi" else share
+        parts.append(text("normal_fails", language, share=share, day=_day_of(normal.since_ms, language)))
+    if normal.slow_ms is not None and normal.slower_since_ms is not None:
+        length, day = written_length(normal.slow_ms, language), _day_of(normal.slower_since_ms, language)
+        parts.append(text("normal_slow", language, length=length, day=day))
+    return "; ".join(parts)
+
+
+def _day_of(time_ms: int, language: Language) -> str:
+    return _written_day((time_ms + UTC_OFFSET_MS) // DAY_MS, language)
 
 
 def written_figure(name: str, value: float | None, language: Language) -> str:

@@ -14,7 +14,7 @@ from streams.ledger.store.schema import (
     retirement_revisions,
     window_days,
 )
-from streams.model.availability import LinkHistory, OutageSpan, Requests
+from streams.model.availability import LinkHistory, OutageSpan, RequestCounts, Requests
 from streams.model.calendar import DAY_MS, day_start_ms
 from streams.model.exclusion import Exclusion, Ruling, rulings
 from streams.model.intervals import Intervals, clip, difference, union
@@ -28,10 +28,10 @@ class RequestsOfDays:
     def __init__(self, days: Iterable[Requests]) -> None:
         self._days = list(days)
 
-    def within(self, counted: Intervals) -> tuple[int, int]:
-        """Return attempts and failures of the minutes that begin in counted time."""
+    def within(self, counted: Intervals) -> RequestCounts:
+        """Return the counts of the minutes that begin in counted time."""
         sums = [day.within(counted) for day in self._days]
-        return sum(attempts for attempts, _ in sums), sum(failures for _, failures in sums)
+        return RequestCounts(*map(sum, zip(*sums, strict=True))) if sums else RequestCounts()
 
 
 def exclusion_revisions_of(connection: sa.Connection, exclusion_id: str | None = None) -> list[Exclusion]:

@@ -7,15 +7,18 @@ from streams.ledger.read.figures import link_figures
 from streams.ledger.read.outage_figures import Met, outage_figures
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
-from streams.model.availability import Availability, Figures, OutageFigures
+from streams.ledger.store.days import link_lives
+from streams.model.availability import Availability, Figures, OutageFigures, RequestCounts
 from streams.model.exclusion import Ruling
+from streams.model.outage import RaisedNormal
 from streams.model.retirement import Retirement
 
 
 class LinkSummary(Struct, frozen=True):
     """One link's availability, and what it would be without any exclusion.
 
-    ``known_until_ms`` is the end of its last window, ``retired`` what took it out of service, if it was.
+    ``known_until_ms`` is the end of its last window, ``retired`` what took it out of service, if it was,
+    ``normal`` what is raised of its normal by now.
     """
 
     link: str
@@ -23,6 +26,7 @@ class LinkSummary(Struct, frozen=True):
     without_exclusions: Availability
     known_until_ms: int
     retired: Retirement | None
+    normal: RaisedNormal | None = None
 
 
 class Summary(Struct, frozen=True):
@@ -57,7 +61,7 @@ def summarise_links(
         with_them = _availability(question, counted.figures, outages[0])
         plain = _availability(question, counted.facts, outages[1])
         retired = standing.retirements.get(link)
-        rows.append(LinkSummary(link, with_them, plain, life.known_until_ms, retired))
+        rows.append(LinkSummary(link, with_them, plain, life.known_until_ms, retired, life.normal))
         total, plain_total = _joined(total, with_them), _joined(plain_total, plain)
     years = question.rules.provisional_years(question.start_ms, question.until_ms)
     return Summary(question, rows, total, plain_total, years)
@@ -74,10 +78,19 @@ def _availability(question: Question, figures: Figures, met: Met) -> Availabilit
     if question.scoped:
         # Requests are not known by agency or service, so no request-weighted figure is given.
         figures = structs.replace(
-            figures, down_ms=met.down_ms, degraded_ms=met.degraded_ms, attempts=0, failures=0
+            figures, down_ms=met.down_ms, degraded_ms=met.degraded_ms, **RequestCounts()._asdict()
         )
     return Availability(figures, met.figures)
 
 
 def _joined(total: Availability, more: Availability) -> Availability:
     return Availability(total.figures + more.figures, total.outages + more.outages)
+
+
+def raised_normals(connection: sa.Connection, question: Question) -> dict[str, RaisedNormal]:
+    """Return what is raised of the normal of the links asked about, as last known, by link."""
+    return {
+        link: life.normal
+        for link, life in link_lives(connection).items()
+        if life.normal is not None and question.about(link)
+    }

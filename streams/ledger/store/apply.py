@@ -236,7 +236,7 @@ class _Batch:
             columns, details = self._days[place].pack()
             rows.append({"link": link, "day_ms": day_ms, "columns": columns, "details": details})
             day = self._days[place]
-            dirty.add_windows(link, day_ms, day.first_ms(), day.known_until_ms())
+            dirty.add_windows(link, day_ms, day.first_ms(), day.known_until_ms(), day.normal())
         upsert(self._connection, window_days, rows)
         upsert(self._connection, links, dirty.changed_links())
 

@@ -1,25 +1,32 @@
 """Which days of which links must be counted again, and how long each link has been watched."""
 
 from collections.abc import Iterable
+from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
 from streams.ledger.store.schema import links
 from streams.model.calendar import DAY_MS, day_start_ms
 from streams.model.exclusion import EVERY_LINK
+from streams.model.outage import RaisedNormal
+
+_normal: Final = msgspec.json.Decoder(RaisedNormal)
 
 
 class LinkLife(Struct):
     """When a link's evidence begins (``first_ms``, its first window) and on which day it ends.
 
     Before ``first_ms`` there is no service time; every day from there to ``last_day_ms``, both included, has
-    its figures; later time is unknown and needs no row.
+    its figures; later time is unknown and needs no row. ``normal`` is what the last window says is raised of
+    the link's normal.
     """
 
     first_ms: int
     last_day_ms: int
     known_until_ms: int
+    normal: RaisedNormal | None = None
 
     @property
     def first_day_ms(self) -> int:
@@ -35,7 +42,15 @@ class LinkLife(Struct):
 def link_lives(connection: sa.Connection) -> dict[str, LinkLife]:
     """Return the life of every link that has windows, by name."""
     rows = connection.execute(sa.select(links).order_by(links.c.link))
-    return {row.link: LinkLife(row.first_ms, row.last_day_ms, row.known_until_ms) for row in rows}
+    return {
+        row.link: LinkLife(
+            row.first_ms,
+            row.last_day_ms,
+            row.known_until_ms,
+            None if row.normal is None else _normal.decode(row.normal),
+        )
+        for row in rows
+    }
 
 
 class DirtyDays:
@@ -52,12 +67,19 @@ class DirtyDays:
         self._spans: list[tuple[str, int, int | None]] = []
         self._met: list[tuple[str, int, int | None]] = []
 
-    def add_windows(self, link: str, day_ms: int, first_ms: int, known_until_ms: int) -> None:
+    def add_windows(
+        self,
+        link: str,
+        day_ms: int,
+        first_ms: int,
+        known_until_ms: int,
+        normal: RaisedNormal | None = None,
+    ) -> None:
         """Mark a day whose windows changed; the link's life may grow, and days in between count too."""
         life = self.lives.get(link)
         touched = self._touched.setdefault(link, set())
         if life is None:
-            self.lives[link] = LinkLife(first_ms, day_ms, known_until_ms)
+            self.lives[link] = LinkLife(first_ms, day_ms, known_until_ms, normal)
         else:
             touched.update(
                 range(life.end_ms, day_ms, DAY_MS), range(day_ms + DAY_MS, life.first_day_ms, DAY_MS)
@@ -66,7 +88,8 @@ class DirtyDays:
                 touched.add(life.first_day_ms)  # all of it is service time now
                 life.first_ms = first_ms
             life.last_day_ms = max(life.last_day_ms, day_ms)
-            life.known_until_ms = max(life.known_until_ms, known_until_ms)
+            if known_until_ms >= life.known_until_ms:
+                life.known_until_ms, life.normal = known_until_ms, normal
         touched.add(day_ms)
         self._changed_links.add(link)
 
@@ -94,6 +117,7 @@ class DirtyDays:
                 "first_ms": self.lives[link].first_ms,
                 "last_day_ms": self.lives[link].last_day_ms,
                 "known_until_ms": self.lives[link].known_until_ms,
+                "normal": _written(self.lives[link].normal),
             }
             for link in sorted(self._changed_links)
         ]
@@ -112,3 +136,7 @@ class DirtyDays:
     def met(self) -> Iterable[tuple[str, int, int | None]]:
         """Return the spans whose outages must be looked at again: link, start, end (None: without end)."""
         return self._met
+
+
+def _written(normal: RaisedNormal | None) -> str | None:
+    return None if normal is None else msgspec.json.encode(normal).decode()

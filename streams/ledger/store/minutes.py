@@ -1,4 +1,4 @@
-"""One link's windows of one local day, packed: eight columns of 1440 minutes, and the rest beside them.
+"""One link's windows of one local day, packed: eleven columns of 1440 minutes, and the rest beside them.
 
 A window a minute for each link makes 50 million rows a year for a hundred links; a row for each day makes
 36,500. The columns that figures are computed from are fixed arrays (little-endian, Zstandard), the outcomes
@@ -11,11 +11,12 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
+from streams.model.availability import RequestCounts
 from streams.model.calendar import DAY_MS, MINUTE_MS
 from streams.model.intervals import Intervals, clip, union
-from streams.model.outage import Window
+from streams.model.outage import RaisedNormal, ShortFailures, Window
 from streams.model.zstd import compress, decompress
 
 MINUTES: Final = DAY_MS // MINUTE_MS
@@ -28,10 +29,18 @@ LAYOUT: Final = (
     ("attempts", "I", 4),
     ("failures", "I", 4),
     ("late", "I", 4),
+    ("short_failures", "H", 2),
+    ("short_failure_ms", "I", 4),
+    ("short_failure_lookups", "I", 4),
 )
-"""Columns in the order in which they are packed: name, array type, bytes a minute."""
+"""Columns in the order in which they are packed: name, array type, bytes a minute.
 
-FOR_FIGURES: Final = frozenset({"revision", "unknown_ms", "attempts", "failures"})
+A day that was packed before a column was added ends before it: all of that column is 0.
+"""
+
+COUNTS: Final = RequestCounts._fields
+
+FOR_FIGURES: Final = frozenset({"revision", "unknown_ms", *COUNTS})
 """Columns that figures are computed from."""
 
 
@@ -46,6 +55,7 @@ class MinuteDetail(Struct, array_like=True):
     outcomes: dict[str, int]
     latency_ms: dict[str, float] | None
     provider_latency_ms: dict[str, float] | None
+    normal: RaisedNormal | None = None
 
 
 _details_decoder: Final = msgspec.msgpack.Decoder(dict[int, MinuteDetail])
@@ -74,7 +84,7 @@ class DayOfMinutes:
         for name, code, width in LAYOUT:
             if details is not None or name in FOR_FIGURES:
                 column = array(code)
-                column.frombytes(data[offset : offset + width * MINUTES])
+                column.frombytes(data[offset : offset + width * MINUTES] or bytes(width * MINUTES))
                 if sys.byteorder == "big":
                     column.byteswap()
                 arrays[name] = column
@@ -103,6 +113,8 @@ class DayOfMinutes:
             raise WindowError(f"the states of {window.start_ms} do not add up to a minute")
         if window.revision <= self.columns["revision"][minute]:
             return False
+        said = window.short_failures
+        short = ShortFailures(0, 0, 0) if isinstance(said, UnsetType) else said
         values = {
             "revision": window.revision,
             "unknown_ms": window.state_ms.get("UNKNOWN", 0),
@@ -112,6 +124,9 @@ class DayOfMinutes:
             "attempts": window.attempts,
             "failures": window.failures,
             "late": window.late,
+            "short_failures": short.number,
+            "short_failure_ms": short.duration_ms,
+            "short_failure_lookups": short.lookups,
         }
         try:
             for name, value in values.items():
@@ -123,6 +138,7 @@ class DayOfMinutes:
             dict(sorted(window.outcomes.items())),
             window.latency_ms,
             window.provider_latency_ms,
+            None if isinstance(window.normal, UnsetType) else window.normal,
         )
         return True
 
@@ -142,14 +158,18 @@ class DayOfMinutes:
                 pieces.append((end_ms - unknown_ms, end_ms))
         return union(pieces)
 
-    def within(self, counted: Intervals) -> tuple[int, int]:
-        """Return attempts and failures of the minutes that begin in counted time."""
-        attempts = failures = 0
+    def within(self, counted: Intervals) -> RequestCounts:
+        """Return the counts of the minutes that begin in counted time."""
+        total = [0] * len(COUNTS)
         for start, end in clip(counted, self.day_ms, self.day_ms + DAY_MS):
             first, last = (-(-(edge - self.day_ms) // MINUTE_MS) for edge in (start, end))
-            attempts += sum(self.columns["attempts"][first:last])
-            failures += sum(self.columns["failures"][first:last])
-        return attempts, failures
+            for at, name in enumerate(COUNTS):
+                total[at] += sum(self.columns[name][first:last])
+        return RequestCounts(*total)
+
+    def normal(self) -> RaisedNormal | None:
+        """Return what the day's last window says is raised of the link's normal."""
+        return self.details[max(self.details)].normal if self.details else None
 
     def first_ms(self) -> int:
         """Return the start of the first window, or the day's end without one."""

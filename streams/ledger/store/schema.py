@@ -29,7 +29,17 @@ metadata: Final = MetaData()
 
 Name = String(200)
 
-FIGURE_COLUMNS: Final = ("service_ms", "unknown_ms", "down_ms", "degraded_ms", "attempts", "failures")
+FIGURE_COLUMNS: Final = (
+    "service_ms",
+    "unknown_ms",
+    "down_ms",
+    "degraded_ms",
+    "attempts",
+    "failures",
+    "short_failures",
+    "short_failure_ms",
+    "short_failure_lookups",
+)
 """The figures that are kept: facts, which add up over any division of time."""
 
 settings = Table(
@@ -64,6 +74,7 @@ links = Table(
     Column("first_ms", BigInteger, nullable=False),
     Column("last_day_ms", BigInteger, nullable=False),
     Column("known_until_ms", BigInteger, nullable=False),
+    Column("normal", Text),
 )
 
 outage_revisions = Table(
@@ -200,7 +211,10 @@ figures = Table(
     Column("grain", String(5), primary_key=True),
     Column("start_ms", BigInteger, primary_key=True),
     Column("link", Name, primary_key=True),
-    *(Column(name, BigInteger, nullable=False) for name in FIGURE_COLUMNS),
+    *(
+        Column(name, BigInteger, nullable=False, server_default="0" if name.startswith("short") else None)
+        for name in FIGURE_COLUMNS
+    ),
     Index("figures_by_link", "calendar", "grain", "link", "start_ms"),
     sqlite_with_rowid=False,  # a period's rows lie together
 )
@@ -213,7 +227,10 @@ day_parts = Table(
     Column("start_ms", BigInteger, primary_key=True),
     Column("end_ms", BigInteger, primary_key=True),
     Column("link", Name, primary_key=True),
-    *(Column(name, BigInteger, nullable=False) for name in FIGURE_COLUMNS),
+    *(
+        Column(name, BigInteger, nullable=False, server_default="0" if name.startswith("short") else None)
+        for name in FIGURE_COLUMNS
+    ),
     sqlite_with_rowid=False,
 )
 
