@@ -96,7 +96,8 @@ def _routes(settings: WatchSettings, span: Span) -> list[dict[str, Any]]:
             "receiver": "watchdog",
             "group_wait": span(1),
             "group_interval": span(WATCHDOG_SECONDS),
-            "repeat_interval": span(WATCHDOG_SECONDS),
+            # Less than the interval: of two equal times the later flush would be skipped.
+            "repeat_interval": span(WATCHDOG_SECONDS * 4 // 5),
         },
         {"matchers": ['severity="none"'], "receiver": "nobody"},
         *paging,

@@ -31,6 +31,15 @@ CASES = {
         ],
         set(),
     ),
+    "announced maintenance mutes its link, and no other": (
+        [
+            alert("PortallinkLinkMaintenance", "link/npd", "none", link="npd"),
+            alert("PortallinkLinkBlind", "link/npd", link="npd"),
+            alert("PortallinkStageAbsent", "pipeline", stage="serve"),
+            down("bhyt"),
+        ],
+        {"PortallinkLinkBlind"},
+    ),
     "a link that is down silences what it causes": (
         [
             down("npd"),

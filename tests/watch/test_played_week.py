@@ -43,7 +43,7 @@ def ticket(firing: tuple[str, ...], resolved: tuple[str, ...] = ()) -> list[Mess
 
 TOGETHER = Alert(
     "PortallinkSharedOutage",
-    0.2,
+    0,
     40,
     {"severity": "page", "incident": "shared/i-1", "group": "links-down", "incident_id": "i-1"},
 )
@@ -87,7 +87,7 @@ WEEK = {
     ),
     "Three links: the two that went down together in one message, the third within a minute": Scene(
         at("2026-06-01 10:00"),
-        [down("npd", 0, 40), down("bhyt", 0.1, 40), TOGETHER, down("vneid", 5, 40)],
+        [down("npd", 0, 40), down("bhyt", 0, 40), TOGETHER, down("vneid", 5, 40)],
         both((BHYT, NPD, "SharedOutage i-1")) + both((BHYT, NPD, VNEID, "SharedOutage i-1")),
         12,
     ),
@@ -96,6 +96,18 @@ WEEK = {
         [down("paper", -20_000, 40), down("npd", 5, 10)],
         both(("LinkDown paper",)) + both((NPD, "LinkDown paper")) + both(("LinkDown paper",), (NPD,)),
         20,
+    ),
+    "Announced maintenance: nothing while it lasts, a page when it ends and the link is still down": Scene(
+        at("2026-06-03 10:00"),
+        [about("LinkMaintenance", "none", 0, 5, link="npd"), down("npd", 1, 10)],
+        both((NPD,)) + both((), (NPD,)),
+        15,
+    ),
+    "Maintenance announced while a link is down: no word that the outage is over until it is": Scene(
+        at("2026-06-03 14:00"),
+        [down("npd", 0, 12), about("LinkMaintenance", "none", 3, 8, link="npd")],
+        both((NPD,)) + both((), (NPD,)),
+        17,
     ),
     "What an outage causes is muted, on its own link alone": Scene(
         at("2026-06-01 14:00"),

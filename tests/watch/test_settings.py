@@ -148,6 +148,7 @@ def test_settings_without_a_receiver_are_warned_about(tmp_path):
         (["severity=page", "incident=pipeline"], "page,ticket"),
         (["severity=page", "group=links-down", "link=npd"], "page,ticket"),
         (["severity=ticket", "link=npd"], "ticket"),
+        (["severity=none", "alertname=PortallinkLinkMaintenance"], "nobody"),
         (["severity=none", "alertname=PortallinkWatchdog"], "watchdog"),
         ([], "ticket"),
     ],
