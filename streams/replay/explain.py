@@ -34,7 +34,9 @@ from streams.model.measurement import LinkSlot, Measurement
 from streams.model.outage import Outage
 from streams.model.settings import DetectSettings
 from streams.model.times import local_time
+from streams.replay import latecomers
 from streams.replay.analyze import analyze
+from streams.replay.latecomers import LateRecord
 
 LEAD_MS: Final = 60_000
 """How much is shown before the failing began and after the last decision."""
@@ -81,6 +83,8 @@ class Step(Struct, frozen=True):
     condition: Condition
     verdict: TestName | None = None
     edge_ms: int | None = None
+    of_slowness: bool = False
+    """Whether the verdict is about slow answers, not about failing requests."""
 
     @property
     def strongest(self) -> Bar | None:
@@ -95,11 +99,13 @@ class Explanation(Struct, frozen=True):
     revisions: list[Outage]
     rule: Rule
     steps: list[Step]
+    late: list[LateRecord]
+    """The late records from which revisions followed."""
 
     def reasons(self) -> list[str]:
         """Return, a sentence each, why it opened, where its edges lie, and why it closed."""
         sentences = [sentence for step in self.steps for sentence in _sentences(step, self.outage)]
-        return [*sentences, *_confined(self.outage, self.rule)]
+        return [*sentences, *_confined(self.outage, self.rule), *latecomers.sentences(self.late)]
 
 
 def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanation:
@@ -114,13 +120,17 @@ def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanati
     last = revisions[-1]
     end_ms = last.end_ms
     rules = analysis.under(rule)
-    steps = trace(last.link, analysis.lookup_measurements, rules, analysis.settings.detect())
+    measurements, settings = analysis.lookup_measurements, analysis.settings.detect()
+    steps = trace(last.link, measurements, rules, settings)
     first_ms = min(revision.start_ms for revision in revisions) - LEAD_MS
     last_ms = max(revision.detected_at_ms for revision in revisions)
     if end_ms is not None:
         last_ms = max([end_ms, last_ms, *(step.end_ms for step in steps if step.edge_ms == end_ms)])
     shown = [step for step in steps if first_ms <= step.end_ms and step.start_ms <= last_ms + LEAD_MS]
-    return Explanation(last, revisions, rules.of(last.link).at(last.start_ms), shown)
+    late = latecomers.late_records(
+        Path(log), analysis.lookup_measurements, revisions, analysis.settings.detect()
+    )
+    return Explanation(last, revisions, rules.of(last.link).at(last.start_ms), shown, late)
 
 
 def _revisions(wanted: str, outages: Iterable[Outage]) -> list[Outage]:
@@ -238,6 +248,7 @@ def _step(
         condition=after.condition,
         verdict=decided.verdict.test if decided else None,
         edge_ms=decided.edge_ms if decided else None,
+        of_slowness=decided is not None and decided.slow,
     )
 
 
@@ -270,7 +281,15 @@ def _sentences(step: Step, outage: Outage) -> list[str]:
     if step.edge_ms is None:
         return [decided + "."]
     if step.edge_ms == outage.start_ms:
-        return [f"{decided}; the outage starts with the first failing request, {local_time(step.edge_ms)}."]
+        first = "slow answer" if step.verdict == "slow" else "failing request"
+        return [f"{decided}; the outage starts with the first {first}, {local_time(step.edge_ms)}."]
     if step.edge_ms == outage.end_ms:
-        return [f"{decided}; the outage ends with the first that succeeds, {local_time(step.edge_ms)}."]
+        return [f"{decided}; the outage ends with the first {_end_of(step)}, {local_time(step.edge_ms)}."]
     return [f"{decided} from {local_time(step.edge_ms)}."]
+
+
+def _end_of(step: Step) -> str:
+    """Return what ends an outage, by the step that decided so."""
+    if step.verdict == "worse":
+        return "failing request of the one that follows"
+    return "answer that is not slow" if step.of_slowness else "that succeeds"
