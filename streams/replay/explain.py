@@ -30,6 +30,7 @@ from streams.detect.rule.cusum import (
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import LinkRules, Rules
 from streams.detect.rule.slowness import slow_answers
+from streams.logs.read import read_log
 from streams.model.measurement import LinkSlot, Measurement
 from streams.model.outage import Outage
 from streams.model.settings import DetectSettings
@@ -128,7 +129,7 @@ def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanati
         last_ms = max([end_ms, last_ms, *(step.end_ms for step in steps if step.edge_ms == end_ms)])
     shown = [step for step in steps if first_ms <= step.end_ms and step.start_ms <= last_ms + LEAD_MS]
     late = latecomers.late_records(
-        Path(log), analysis.lookup_measurements, revisions, analysis.settings.detect()
+        read_log(Path(log)), analysis.lookup_measurements, revisions, analysis.settings.detect()
     )
     return Explanation(last, revisions, rules.of(last.link).at(last.start_ms), shown, late)
 

@@ -1,13 +1,11 @@
 """Which late records led to a revision: found in the log, in the ranges that took effect with it."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from streams.logs.read import read_log
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage
 from streams.model.record import Record
@@ -51,13 +49,17 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 
 
 def late_records(
-    log: Path, measurements: Iterable[Measurement], revisions: Iterable[Outage], settings: DetectSettings
+    records: Iterable[Record],
+    measurements: Iterable[Measurement],
+    revisions: Iterable[Outage],
+    settings: DetectSettings,
 ) -> list[LateRecord]:
     """Return the late records behind the revisions of an outage that say `late`, in the order of the log.
 
-    ``measurements`` are those of `npd.lookups`, each partition's in order. Late facts take effect when the
-    clock reaches the watermark that they came with, so a revision follows from those of its own time. Of an
-    answer that takes back what its request was given up for, the answer is the late record.
+    ``records`` are the log's, read only where there is such a revision; ``measurements`` are those of
+    `npd.lookups`, each partition's in order. Late facts take effect when the clock reaches the watermark that
+    they came with, so a revision follows from those of its own time. Of an answer that takes back what its
+    request was given up for, the answer is the late record.
     """
     due = {one.detected_at_ms: one for one in revisions if one.reason == "late"}
     ranges = list(_ranges(measurements, due, settings.slot_ms)) if due else []
@@ -66,7 +68,7 @@ def late_records(
     link = next(iter(due.values())).link
     asked: dict[str, int] = {}
     found: list[LateRecord] = []
-    for record in read_log(log):
+    for record in records:
         event = _event_of(record, link)
         if event is None:
             continue
