@@ -30,7 +30,7 @@ from streams.cli.outcome import notes, print_json, refuse, results, say, styled
 from streams.ledger.proof.proofs import proof_of
 from streams.ledger.read.lists import list_outages
 from streams.ledger.read.meant import Narrowing
-from streams.ledger.read.summary import raised_normals, summarise_links
+from streams.ledger.read.summary import provisional_years, raised_normals, summarise_links
 from streams.model.outage import Confined, Outage, RaisedNormal
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer, summary_rows
 from streams.serve.command import reproducing
@@ -116,11 +116,13 @@ def list_command(
     with read(ledger) as connection:
         found = list_outages(connection, question, narrowing)
         raised = raised_normals(connection, question)
-    rows = [listed_answer(one, second_person=second_person) for one in found]
+        years = provisional_years(connection, question)
+    provisional = {"provisional_years": years}
+    rows = [listed_answer(one, second_person=second_person) | provisional for one in found]
     if as_json:
         print_json(rows)
     elif as_csv:
-        sys.stdout.buffer.write(rows_csv(OUTAGE_COLUMNS, rows))
+        sys.stdout.buffer.write(rows_csv((*OUTAGE_COLUMNS, *provisional), rows))
     else:
         table = Table(Column("outage", overflow="fold"), *LIST_COLUMNS, title=calendar)
         for row in rows:
@@ -138,6 +140,7 @@ def list_command(
         results.print(table)
         for name, normal in raised.items():
             say(f"{name}: {written_normal(normal, 'en')}")
+        _tell_provisional(years)
 
 
 @app.command()

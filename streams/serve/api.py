@@ -14,7 +14,7 @@ from streams.ledger.proof.proofs import growth_proof, proof_of
 from streams.ledger.read.lists import list_incidents, list_outages, revisions_of
 from streams.ledger.read.meant import Narrowing
 from streams.ledger.read.question import Question
-from streams.ledger.read.summary import summarise_links
+from streams.ledger.read.summary import provisional_years, summarise_links
 from streams.ledger.store.database import reading
 from streams.ledger.store.days import link_lives
 from streams.ledger.store.schema import audit_trail
@@ -112,7 +112,8 @@ def outages(request: Request, _: Viewer, asked: Annotated[OutagePage, Query()]) 
         found = list_outages(
             connection, question, narrowing, after=cursor_in(asked.after), limit=asked.limit + 1
         )
-    rows = [listed_answer(one, second_person=question.second_person) for one in found]
+        provisional = {"provisional_years": provisional_years(connection, question)}
+    rows = [listed_answer(one, second_person=question.second_person) | provisional for one in found]
     return _page(request, "outages", rows, asked.limit, lambda row: (row["start_ms"], row["outage_id"]))
 
 

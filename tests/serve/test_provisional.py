@@ -38,9 +38,11 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
         for start_ms in times
     ]
     engine = open_ledger(sqlite_url(tmp_path_factory.mktemp("provisional") / "ledger.db"), create=True)
+    outages = [month.outage(f"o{ms}", "down", "link", ms, ms + MINUTE_MS, 1) for ms in STARTS]
     apply_records(
         engine,
-        [Record("link.windows", 0, i, 0, b"", msgspec.json.encode(one)) for i, one in enumerate(windows)],
+        [Record("link.outages", 0, i, 0, b"", msgspec.json.encode(one)) for i, one in enumerate(outages)]
+        + [Record("link.windows", 0, i, 0, b"", msgspec.json.encode(one)) for i, one in enumerate(windows)],
     )
     yield engine
     engine.dispose()
@@ -61,13 +63,14 @@ def test_every_command_says_what_is_provisional(ledger: sa.Engine, calendar: str
     """Table, CSV, JSON and every report name the year exactly where its holidays were counted by."""
     expected = calendar == "office-hours" and asked == PROVISIONAL
     words = ["--month", asked, "--calendar", calendar, "--ledger", str(ledger.url)]
-    forms = [["summary"], ["summary", "--csv"], ["summary", "--json"]]
+    forms = [["list"], ["list", "--csv"]]
+    forms += [["summary"], ["summary", "--csv"], ["summary", "--json"]]
     forms += [["report", "--language", "en", "--format", kind] for kind in ("html", "pdf", "csv", "json")]
     for form in forms:
         result = CliRunner().invoke(outages_app, [*form, *words])
         assert result.exit_code == 0, result.output
         text = said(form[-1], result.stdout_bytes)
-        if form[-1] in ("html", "pdf", "summary"):
+        if form[-1] in ("html", "pdf", "summary", "list"):
             assert ("are provisional" in text) == expected, form
         if form[-1] == "--csv":
             assert {row["provisional_years"] for row in csv.DictReader(io.StringIO(text))} == {

@@ -47,7 +47,11 @@ def derived_checks(connection: sa.Connection) -> Iterator[tuple[str, str, Check]
 
 def _check_outages(connection: sa.Connection) -> Iterator[Finding]:
     """Compare the last revisions, what they name and what they count with what was published."""
-    lives, named, published = link_lives(connection), Named(connection), last_revisions(connection)
+    lives, named, published = (
+        link_lives(connection),
+        Named(connection),
+        last_revisions(connection, readable=True),
+    )
     stored = {row.outage_id: row for row in connection.execute(sa.select(outages))}
     first = first_detected(connection, published)
     apart: set[str] = set()

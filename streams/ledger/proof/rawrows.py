@@ -12,7 +12,7 @@ import sqlalchemy as sa
 KINDS: Final[dict[type[sa.types.TypeEngine[Any]], type]] = {
     sa.BigInteger: int,
     sa.Integer: int,
-    sa.Boolean: int,
+    sa.Boolean: bool,
     sa.Float: float,
     sa.String: str,
     sa.Text: str,
@@ -71,6 +71,8 @@ def any_text(connection: sa.Connection) -> Iterator[None]:
 
 
 def _is_of(value: object, kind: type) -> bool:
+    if kind is bool:
+        return isinstance(value, int) and value in (0, 1)
     if kind is float:
         return isinstance(value, int | float)
     if kind is int:

@@ -117,9 +117,15 @@ def _verified(
             for row in raw_rows(connection, window_days)
             for what in [*row.wrong()] or _not_packed(row)
         ]
+        findings += [
+            Finding("row", row.where, what)
+            for table in DERIVED
+            for row in raw_rows(connection, table)
+            for what in row.wrong()
+        ]
         for kind, where, check in derived_checks(connection):
             progress(where)
-            findings += _going_on(connection, kind, where, check)
+            findings += _going_on(kind, where, check)
     worded = sorted({Finding(*(str(word) for word in structs.astuple(one))) for one in findings})
     return Verified(revisions, sum(map(len, leaves.values())), len(stored) + len(kept), worded)
 
@@ -166,6 +172,8 @@ def _leaves(connection: sa.Connection, findings: list[Finding]) -> tuple[dict[st
                     else f"leaves {following} to {leaf - 1} are"
                 )
                 findings.append(Finding("log", log, f"{gone} missing: a revision was removed"))
+            elif leaf < following:
+                findings.append(Finding("log", log, f"leaf {leaf} is no place in a log"))
             following = leaf + 1
         ordered[log] = [digest for _, digest in entries]
     return ordered, revisions
@@ -183,20 +191,12 @@ def _unlike_body(row: Raw, decode: Callable[[bytes], Any]) -> Iterator[str]:
             yield f"`{name}` is {value!r}, its body says otherwise"
 
 
-def _going_on(
-    connection: sa.Connection, kind: str, where: str, check: Callable[[], Iterable[Finding]]
-) -> list[Finding]:
-    """Return what a check finds; where a row that it needs cannot be read, name the row."""
+def _going_on(kind: str, where: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Return what a check finds, which is that it cannot be made where a row that it needs cannot be read."""
     try:
         return list(check())
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, ZstdError) as error:
-        odd = [
-            Finding("row", row.where, what)
-            for table in DERIVED
-            for row in raw_rows(connection, table)
-            for what in row.wrong()
-        ]
-        return [*odd, Finding(kind, where, f"cannot be counted again: {error or type(error).__name__}")]
+        return [Finding(kind, where, f"cannot be counted again: {error or type(error).__name__}")]
 
 
 def _not_packed(row: Raw) -> Iterator[str]:

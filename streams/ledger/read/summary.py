@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from msgspec import Struct, structs
 
 from streams.ledger.read.figures import link_figures
+from streams.ledger.read.names import known_calendar
 from streams.ledger.read.outage_figures import Met, outage_figures
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
@@ -65,6 +66,12 @@ def summarise_links(
         total, plain_total = _joined(total, with_them), _joined(plain_total, plain)
     years = question.rules.provisional_years(question.start_ms, question.until_ms)
     return Summary(question, rows, total, plain_total, years)
+
+
+def provisional_years(connection: sa.Connection, question: Question) -> list[int]:
+    """Return the years of a question by whose holidays it counts, and which are not decreed in full."""
+    calendar = known_calendar(connection, question.calendar)
+    return calendar.provisional_years(question.start_ms, question.until_ms)
 
 
 def exclusions_touching(

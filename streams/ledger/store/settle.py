@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 
 from streams.ledger.read.histories import days_of, span_of, spans_between
@@ -186,11 +187,19 @@ def _touches(span: OutageSpan, days: set[int], life: LinkLife) -> bool:
     return any(day_ms in days for day_ms in range(day_start_ms(span.start_ms), end_ms, DAY_MS))
 
 
-def last_revisions(connection: sa.Connection) -> dict[str, Outage]:
-    """Return the last revision of every outage, decoded from what was published."""
+def last_revisions(connection: sa.Connection, *, readable: bool = False) -> dict[str, Outage]:
+    """Return the last revision of every outage, decoded from what was published.
+
+    Raises `msgspec.DecodeError` where one cannot be read, unless only ``readable`` ones are asked for.
+    """
     last: dict[str, Outage] = {}
     for body in connection.scalars(sa.select(outage_revisions.c.body).order_by(outage_revisions.c.revision)):
-        outage = outage_decoder.decode(body)
+        try:
+            outage = outage_decoder.decode(body)
+        except (msgspec.DecodeError, RecursionError):
+            if readable:
+                continue
+            raise
         last[outage.outage_id] = outage
     return last
 
