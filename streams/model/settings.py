@@ -233,5 +233,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         return structs.replace(first, changes=tuple(zip(times, later, strict=True)))
 
 
-SHAPING: Final = frozenset(Settings.__struct_fields__) - {"changes", "dead_letter_share"}
-"""The settings that results depend on."""
+APART: Final = frozenset({"changes", "dead_letter_share", "calendars"})
+SHAPING: Final = frozenset(Settings.__struct_fields__) - APART
+"""The settings that measurements, windows and outages depend on; calendars shape figures alone."""
