@@ -172,7 +172,8 @@ def link(start, end, *, down=False):
         ([link(50, None)], [local(0, None)], [(0, None, True)]),
         ([link(50, 4000)], [local(0, 200)], [(50, 4000, False)]),
         ([link(300, 400, down=True)], [local(0, 900)], [(0, 300, True), (300, 400, False), (400, 900, True)]),
-        ([link(10, 860, down=True)], [local(0, 900)], [(10, 860, False)]),
+        ([link(200, 860, down=True)], [local(0, 900)], [(0, 200, True), (200, 860, False)]),
+        ([link(10, 860, down=True)], [local(0, 900)], [(0, 900, True)]),
         ([link(300, None, down=True)], [local(0, None)], [(0, 300, True), (300, None, False)]),
     ],
 )

@@ -27,7 +27,7 @@ def composed(
     groups = _groups(local, gap_ms)
     if not groups:
         return list(spells)
-    whole = [spell for spell in spells if spell.down or spell.slow or not _covered(spell, groups)]
+    whole = [spell for spell in spells if spell.slow or not _covered(spell, groups, gap_ms)]
     confined = [part for group in groups for part in _beside(group, whole)]
     return sorted([*whole, *confined], key=_start)
 
@@ -44,8 +44,13 @@ def _groups(local: Iterable[LocalSpell | Struck], gap_ms: int) -> list[list[Loca
     return groups
 
 
-def _covered(spell: TroubleSpell, groups: Iterable[Sequence[LocalSpell | Struck]]) -> bool:
-    """Say whether confined trouble covers the better part of a degradation; of an open one, its end."""
+def _covered(spell: TroubleSpell, groups: Iterable[Sequence[LocalSpell | Struck]], gap_ms: int) -> bool:
+    """Say whether confined trouble covers half of the link's, or the end of an open one.
+
+    What looks down at first, on a link that is asked rarely, is so covered only if both began together.
+    """
+    if spell.down:
+        groups = [group for group in groups if abs(group[0].start_ms - spell.start_ms) < gap_ms]
     if spell.end_ms is None:
         return any(_end_ms(one) == FAR for group in groups for one in group)
     covered_ms = 0

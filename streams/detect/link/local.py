@@ -135,7 +135,8 @@ def _facts(start_ms: int, minute: Minute) -> Facts:
     down = minute.before.condition == "DOWN" or any(
         one.verdict.condition == "DOWN" for one in minute.verdicts
     )
-    return Facts(start_ms, minute.attempts, minute.failures, services, agencies, down)
+    most_fail = 2 * minute.failures >= minute.attempts
+    return Facts(start_ms, minute.attempts, minute.failures, services, agencies, down and most_fail)
 
 
 def _under_way(one: LocalSpell | Struck) -> Struck:

@@ -158,7 +158,8 @@ def step(state: LocalState, facts: Facts, rule: Rule, normal: Normal) -> tuple[L
     established = [one for one in state.suspects if one.total >= enough / 2]
     suspects = [] if facts.down else _suspects(state, struck, established, facts, rule, normal)
     apart = [one for one in suspects if one.total >= enough / 2]
-    spread = _spread(state.spread, [*apart, *struck], facts, rule, normal)
+    before = _without(state.spread, apart, established, facts, rule, normal)
+    spread = _spread(before, [*apart, *struck], facts, rule, normal)
     if spread >= rule.shift_evidence:
         ended += [_over(one, facts.start_ms, facts) for one in struck]
         struck = []
@@ -212,6 +213,21 @@ def _spread(
     ok, failed = _others(apart, facts)
     p0 = normal.failure_share
     return min(max(spread + evidence(ok, failed, partial_share(rule, p0), p0), 0.0), rule.shift_evidence)
+
+
+def _without(
+    spread: float,
+    apart: Iterable[Suspect],
+    established: Iterable[Suspect],
+    facts: Facts,
+    rule: Rule,
+    normal: Normal,
+) -> float:
+    """Return the evidence of the minutes before without the failures of names established in this one."""
+    known, p0 = {(one.agency, one.name) for one in established}, normal.failure_share
+    fresh = [one for one in apart if (one.agency, one.name) not in known]
+    failures = sum(one.failures - max(facts.part(one).failed, 0) for one in fresh)
+    return max(spread - evidence(0, failures, partial_share(rule, p0), p0), 0.0)
 
 
 def _others(apart: Iterable[Suspect | Struck], facts: Facts) -> tuple[int, int]:
