@@ -186,6 +186,26 @@ CASES = {
     ),
     "four changes in an hour are not": Case("PortallinkLinkFlapping", {CHANGES: "0+1x4 4x900"}, at="45m"),
     "a counter reset is no change": Case("PortallinkLinkFlapping", {CHANGES: "50x30 0x900"}, at="60m"),
+    # Raised normals, settings.
+    "trouble that became normal is a ticket": Case(
+        "PortallinkRaisedNormal",
+        {'portallink_link_normal_since_timestamp_seconds{link="npd"}': flat(100)},
+        [link_alert("npd", "ticket")],
+    ),
+    "a link without a raised normal is not": Case(
+        "PortallinkRaisedNormal",
+        {'portallink_link_normal_since_timestamp_seconds{link="npd"}': "100x30 stale"},
+    ),
+    "stages on different settings are a ticket": Case(
+        "PortallinkSettingsDiffer",
+        {'portallink_settings_differ{stage="detect",partition="npd.lookups-0"}': flat(1)},
+        [pipeline_alert("ticket", stage="detect", partition="npd.lookups-0")],
+    ),
+    "a difference of a minute, while stages restart, is not": Case(
+        "PortallinkSettingsDiffer",
+        {'portallink_settings_differ{stage="detect",partition="npd.lookups-0"}': "0x57 1x1 0x900"},
+        at="60m",
+    ),
     # Burn rates.
     "a fifth failing for an hour burns fast": Case(
         FAST, lookups("npd", up(80), up(20)), [link_alert("npd")], "90m"

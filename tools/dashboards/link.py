@@ -86,6 +86,45 @@ LINK_BOARD = Board(
                     ),
                 ),
             ),
+            Panel(
+                title="Failures too short to be an outage",
+                description="Full failures shorter than the rule's minimum: number, seconds, lookups.",
+                shape="timeseries",
+                unit="short",
+                queries=(
+                    Query(f"sum by (link) ({increase('portallink_short_failures_total', LINK)})", "failures"),
+                    Query(
+                        f"sum by (link) ({increase('portallink_short_failure_seconds_total', LINK)})",
+                        "seconds",
+                    ),
+                    Query(
+                        f"sum by (link) ({increase('portallink_short_failure_lookups_total', LINK)})",
+                        "lookups",
+                    ),
+                ),
+            ),
+            Panel(
+                title="Raised normal",
+                description="What has become normal for the link: the failing share of lookups, the latency"
+                " from which an answer is slow, and for how long. No series where nothing is raised.",
+                shape="timeseries",
+                unit="short",
+                queries=(
+                    Query(
+                        f"max by (link) ({scraped('portallink_link_normal_failure_share', LINK)})",
+                        "{{link}} failing share",
+                    ),
+                    Query(
+                        f"max by (link) ({scraped('portallink_link_normal_slow_seconds', LINK)})",
+                        "{{link}} slow from, seconds",
+                    ),
+                    Query(
+                        "(time() - max by (link) "
+                        f"({scraped('portallink_link_normal_since_timestamp_seconds', LINK)})) / 86400",
+                        "{{link}} for days",
+                    ),
+                ),
+            ),
         ),
         "Latency": (
             Panel(

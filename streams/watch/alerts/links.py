@@ -139,6 +139,19 @@ def _other(settings: WatchSettings, span: Span) -> list[Alert]:
             " thời điểm kết thúc đã thông báo.",
         ),
         Alert(
+            name="PortallinkRaisedNormal",
+            expr="max by (link) (portallink_link_normal_since_timestamp_seconds) > 0",
+            severity="ticket",
+            incident=LINK,
+            dashboard=_DASHBOARD,
+            summary="Trouble has become normal for {{ $labels.link }}",
+            summary_vi="Lỗi kéo dài đã thành mức bình thường của {{ $labels.link }}",
+            description="{{ $labels.link }} has failed or been slow at one level for so long that it counts"
+            " as its normal. No outage is open for it any more: somebody has to decide what to do.",
+            description_vi="{{ $labels.link }} lỗi hoặc chậm ở một mức quá lâu nên được coi là bình thường."
+            " Không còn đợt nào đang mở: cần có quyết định xử lý.",
+        ),
+        Alert(
             name="PortallinkLinkFlapping",
             expr=f"sum by (link) (increase(portallink_link_state_changes_total[{span(3600)}]))"
             f" >= {links.flapping_changes_per_hour}",

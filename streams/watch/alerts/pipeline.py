@@ -39,6 +39,20 @@ def pipeline_alerts(settings: WatchSettings, span: Span) -> list[Alert]:
             " nối hiện không còn cập nhật.",
         ),
         Alert(
+            name="PortallinkSettingsDiffer",
+            expr="max by (stage, partition) (portallink_settings_differ) == 1",
+            for_seconds=300,
+            severity="ticket",
+            incident=PIPELINE,
+            dashboard=dashboard,
+            summary="{{ $labels.stage }} has other settings than measure",
+            summary_vi="{{ $labels.stage }} dùng cấu hình khác với measure",
+            description="Measurements of {{ $labels.partition }} are made under other settings than those of"
+            " {{ $labels.stage }}: start both with the same settings file.",
+            description_vi="Số đo của {{ $labels.partition }} được tạo với cấu hình khác với"
+            " {{ $labels.stage }}: hãy khởi động cả hai với cùng một tệp cấu hình.",
+        ),
+        Alert(
             name="PortallinkTargetDown",
             expr='up{job="portallink"} == 0',
             for_seconds=pipeline.absent_for_seconds,
