@@ -312,6 +312,9 @@ def _user(stage: str) -> Document:
         group = {"type": "group", "name": GROUPS[stage], "patternType": "prefix"}
         acls.append({"resource": group, "operations": ["Read"]})
     if stage == "detect":
+        for kind, name in (("topic", "npd.lookups"), ("group", GROUPS["measure"])):
+            looked_at = {"type": kind, "name": name, "patternType": "literal"}
+            acls.append({"resource": looked_at, "operations": ["Describe"]})
         own = {"type": "topic", "name": _CHANGELOG, "patternType": "prefix"}
         acls.append(
             {"resource": own, "operations": ["Create", "Describe", "Read", "Write", "DescribeConfigs"]}
@@ -354,7 +357,12 @@ def _prometheus_rule(rules: dict[str, str]) -> Document:
 
 def _scaled() -> Document:
     """Return the scaling of `measure`: one process for each partition at most."""
-    topics = [topic for topic in declared_topics().values() if "measure" in topic.consumers]
+    # What a stage writes itself it looks up, and is no work that waits for it.
+    topics = [
+        topic
+        for topic in declared_topics().values()
+        if "measure" in topic.consumers and "measure" not in topic.producers
+    ]
     return _named(
         "ScaledObject",
         "keda.sh/v1alpha1",

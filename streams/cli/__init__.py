@@ -38,6 +38,9 @@ COMMANDS = {
         RUN,
         "The embedded broker: a real Apache Kafka on this machine, without Docker or an installed Java.",
     ),
+    "dead-letters": Command(
+        "dead_letters:app", RUN, "Records that could not be used: list, show, retry, forget."
+    ),
     "topics": Command(
         "topics:app",
         RUN,

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from streams import telemetry
 from streams.cli.outcome import fail
 from streams.cli.settings_option import SettingsFile, settings_of
-from streams.detect import APP_ID
+from streams.detect import APP_ID, MEASURE_GROUP
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.loop import StageStoppedError
 from streams.kafka.publish import PublishError, partitions_of
@@ -139,6 +139,9 @@ def detect(
     events_suffix: EventsSuffix = None,
     metrics_port: MetricsPort = 0,
     metrics_host: MetricsHost = "127.0.0.1",
+    measure_group: Annotated[
+        str, typer.Option(help="Consumer group of `measure`, to know how far it has read.")
+    ] = MEASURE_GROUP,
     web_port: Annotated[
         int | None, typer.Option(help="Port of Faust's own web pages; without it, none.")
     ] = None,
@@ -164,6 +167,7 @@ def detect(
         settings=chosen.detect(),
         app_id=app_id,
         web_port=web_port,
+        measure_group=measure_group,
     )
     worker = faust.Worker(stage, loglevel="warning", redirect_stdouts=False, override_logging=False)
     worker.execute_from_commandline()

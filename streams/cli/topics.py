@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from rich.table import Table
 
 from streams.cli.outcome import fail, notes, print_document, print_json, refuse, results, styled
+from streams.kafka.acls import grants
 from streams.kafka.asyncapi import asyncapi_document
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.topics import TopicCreationError, TopicDataError, TopicReport, create_topics
@@ -66,6 +67,22 @@ def asyncapi(
     except OSError as error:
         refuse(error)
     notes.print(f"wrote {out}")
+
+
+@app.command()
+def acls(
+    prefix: Annotated[str, typer.Option(help="What the stages' user names begin with.")] = "portallink-",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Print who may write and read what, one line of arguments of Kafka's `kafka-acls` for each right.
+
+    Give exactly these rights and deny all others: then no sender of events can write measurements or outages.
+    """
+    if as_json:
+        print_json([grant._asdict() for grant in grants()])
+        return
+    for grant in grants():
+        results.print(grant.command(prefix), soft_wrap=True)
 
 
 def _partition_count(option: str) -> tuple[str, int]:

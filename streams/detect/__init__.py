@@ -8,3 +8,5 @@ from typing import Final
 
 APP_ID: Final = "portallink-detect"
 """The Faust application's id, which is its consumer group's name."""
+MEASURE_GROUP: Final = "portallink-measure"
+"""The consumer group of `measure`, from whose commits `detect` knows how far it has read."""

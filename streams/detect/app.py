@@ -16,10 +16,14 @@ from typing import Any, Final
 import faust
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from streams import telemetry
-from streams.detect import APP_ID
-from streams.detect.detector import INCARNATION_BITS, Detector
+from streams.detect import APP_ID, MEASURE_GROUP
+from streams.detect.believe import UnbelievableError, check_measurement
+from streams.detect.credentials import faust_credentials
+from streams.detect.detector import Detector
+from streams.detect.idle import IdleSources
 from streams.detect.link.snapshot import load, save
 from streams.detect.link.tracker import Output
 from streams.detect.rule.definition import Rule
@@ -40,8 +44,9 @@ from streams.servers.scratch import scratch_dir
 SAVE_EVERY_SECONDS: Final = 10.0
 MOST_UNSAVED: Final = 5_000
 """Measurements of one partition that may wait for their acknowledgement: they are held in memory."""
-IDLE_SECONDS: Final = 5.0
-"""A source partition without any record for so long no longer holds up the clock."""
+TEND_SECONDS: Final = 2.0
+IDLE_BEHIND_MS: Final = 60_000
+"""A source partition that is further behind the others may be idle."""
 SESSION_TIMEOUT_SECONDS: Final = 15.0
 """So long the group waits for a worker that died before another one follows its links. (Faust: 60 s.)"""
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
@@ -62,7 +67,7 @@ class Follower:
         self.published_until = published_until
         self.unacknowledged: list[Any] = []
         self.sent: list[Any] = []
-        self.saved_at = self.started_at = time.monotonic()
+        self.saved_at = time.monotonic()
 
     async def confirm(self) -> None:
         """Wait until the broker has acknowledged everything sent so far."""
@@ -70,15 +75,16 @@ class Follower:
         await asyncio.gather(*sent)
 
 
-class UnbelievableError(ValueError):
-    """A measurement that `measure` cannot have sent; the message says why."""
-
-
 class Detect:
     """The stage: follows the partitions assigned to this worker."""
 
     def __init__(
-        self, app: Any, topics: Topics, settings: DetectSettings, connection: dict[str, Any]
+        self,
+        app: Any,
+        topics: Topics,
+        settings: DetectSettings,
+        connection: dict[str, Any],
+        measure_group: str,
     ) -> None:
         self._app, self._topics, self._settings = app, topics, settings
         self._connection = connection
@@ -97,6 +103,8 @@ class Detect:
         app.on_partitions_assigned.connect(self._forget_others)
         app.on_rebalance_complete.connect(self._rewind)
         app.on_before_shutdown.connect(self._close)
+        app.timer(interval=TEND_SECONDS)(self._tend)
+        self._idle = IdleSources(connection, topics.lookups, measure_group)
 
     async def _follow(self, stream: Any) -> None:
         """Take in measurements in the order of their partition.
@@ -128,7 +136,6 @@ class Detect:
         now = time.monotonic()
         due = now - follower.saved_at >= SAVE_EVERY_SECONDS
         if due or len(follower.unacknowledged) >= MOST_UNSAVED:
-            await self._exempt_silent(follower, now)
             await self._save(follower, partition)
 
     async def _catch_up(self, follower: Follower, partition: int, position: int) -> None:
@@ -181,23 +188,14 @@ class Detect:
             self._tell_states(follower.detector, clock_ms)
 
     async def _check(self, follower: Follower, measurement: Measurement, logged_ms: int) -> None:
-        """Raise `UnbelievableError` for a measurement that `measure` cannot have sent.
-
-        Its watermark cannot be ahead of the broker's time by more than an event's time may be, and its
-        source must be a partition that the broker has: one may have been added since the start.
-        """
-        source, detector = measurement.source, follower.detector
-        if source.topic not in {events.LOOKUPS, events.SUBMISSIONS}:
-            raise UnbelievableError(f"measurements of {source.topic!r} do not exist")
-        if not 0 <= source.first_offset < source.next_offset < 1 << INCARNATION_BITS:
-            raise UnbelievableError("a range must hold something, and offsets are below 2^50")
-        if measurement.watermark_ms > logged_ms + self._settings.greatest_skew_ms:
-            raise UnbelievableError("the watermark is ahead of the broker's time")
-        if source.topic == events.LOOKUPS and source.partition not in detector.partitions:
+        """Raise `UnbelievableError` for a measurement that `measure` cannot have sent."""
+        check_measurement(measurement, logged_ms)
+        source, partitions = measurement.source, follower.detector.partitions
+        if source.topic == events.LOOKUPS and source.partition not in partitions:
             present = await partitions_of(self._connection, self._topics.lookups)
             if not 0 <= source.partition < present:
                 raise UnbelievableError(f"{source.topic} has no partition {source.partition}")
-            detector.partitions |= set(range(present))
+            partitions |= set(range(present))  # some were added since the start
 
     def _compare_settings(self, measurement: Measurement) -> None:
         """Tell, once, where measurements of a source begin or cease to be made under other settings."""
@@ -276,14 +274,33 @@ class Detect:
             telemetry.emit(telemetry.LinkRestored(link, tracker.state_at(clock_ms), clock_ms, opened))
         return follower
 
-    async def _exempt_silent(self, follower: Follower, now: float) -> None:
-        """Do not wait for source partitions that have never held a record."""
-        unheard = follower.detector.unheard()
-        if not unheard or now - follower.started_at < IDLE_SECONDS:
+    async def _tend(self) -> None:
+        """Do what is due by time alone: go on without idle sources.
+
+        Nothing is saved here, as Faust lets its table be changed within the stream only. What a crash loses
+        of it is found again.
+        """
+        try:
+            async with self._turn:
+                for follower in list(self._followers.values()):
+                    if lagging := follower.detector.lagging(IDLE_BEHIND_MS):
+                        idle = await self._idle.among(lagging)
+                        await self._go_on_without(follower, idle)
+            telemetry.emit(telemetry.StageMoved())
+            telemetry.emit(telemetry.StageReady(ready=True))
+        except (KafkaError, OSError) as error:  # the broker is away; the next turn looks again
+            telemetry.emit(telemetry.StageBlocked(f"{type(error).__name__}: {error}"))
+
+    async def _go_on_without(self, follower: Follower, idle: list[int]) -> None:
+        if not idle:
             return
-        async with AIOKafkaConsumer(**self._connection) as reader:
-            ends = await reader.end_offsets([TopicPartition(self._topics.lookups, one) for one in unheard])
-        follower.detector.exempt(source.partition for source, end in ends.items() if end == 0)
+        detector = follower.detector
+        clock_ms = detector.clock_ms
+        for one in idle:
+            telemetry.emit(telemetry.SourceIdle(self._topics.lookups, one))
+        await self._publish(follower, detector.exempt(idle))
+        if detector.clock_ms > clock_ms:
+            self._tell_states(detector, clock_ms)
 
     def _own(self, partition: int) -> dict[str, bytes]:
         """Return the table's keys of a partition, by what they stand for."""
@@ -329,13 +346,18 @@ def make_app(
     settings: DetectSettings | None = None,
     app_id: str = APP_ID,
     web_port: int | None = None,
+    measure_group: str = MEASURE_GROUP,
 ) -> Any:
-    """Return the Faust application; ``partitions`` is how many `link.measurements` has."""
+    """Return the Faust application.
+
+    ``partitions`` is how many `link.measurements` has, ``measure_group`` the group under which `measure`
+    commits how far it has read.
+    """
     servers = str(connection["bootstrap_servers"]).split(",")
     app = faust.App(
         app_id,
         broker=[f"kafka://{server}" for server in servers],
-        broker_credentials=_credentials(connection),
+        broker_credentials=faust_credentials(connection),
         store="memory://",
         # Nothing is kept there, yet Faust makes it, by default in the working directory.
         datadir=os.environ.get("FAUST_DATADIR") or scratch_dir("detect"),
@@ -354,23 +376,9 @@ def make_app(
         web_bind="127.0.0.1",
         web_host="127.0.0.1",
     )
-    detect = Detect(app, topics or Topics(), settings or Settings().detect(), connection)
+    detect = Detect(app, topics or Topics(), settings or Settings().detect(), connection, measure_group)
     app.page("/links/")(detect.page)
     return app
-
-
-def _credentials(connection: dict[str, Any]) -> Any:
-    """Return the connection's security as Faust takes it."""
-    protocol = connection.get("security_protocol", "PLAINTEXT")
-    context = connection.get("ssl_context")
-    if protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=connection["sasl_plain_username"],
-            password=connection["sasl_plain_password"],
-            mechanism=connection["sasl_mechanism"],
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if protocol == "SSL" else None
 
 
 def __getattr__(name: str) -> Any:

@@ -208,15 +208,19 @@ class Detector:
         self._next_ms = NOT_YET
         return self._advance(_NONE, self.settings.slot_ms)
 
-    def unheard(self) -> list[int]:
-        """Return the source partitions that hold up the clock because nothing came from them yet."""
-        return [partition for partition, at in self.watermarks.items() if at == NOT_YET]
+    def lagging(self, behind_ms: int) -> list[int]:
+        """Return the source partitions that hold up the clock by more than a time, or were never heard."""
+        ahead_ms = max(self.watermarks.values(), default=NOT_YET)
+        return [one for one, at in self.watermarks.items() if at < ahead_ms - behind_ms or at == NOT_YET]
 
-    def exempt(self, partitions: Iterable[int]) -> None:
-        """Go on without source partitions that have no records at all; one that gets some joins again."""
+    def exempt(self, partitions: Iterable[int]) -> dict[str, Output]:
+        """Go on without source partitions to which nobody writes; return what the links have to publish.
+
+        One that is written to again joins again, and what it then says of the past is late.
+        """
         for partition in partitions:
-            if self.watermarks.get(partition) == NOT_YET:
-                del self.watermarks[partition]
+            self.watermarks.pop(partition, None)
+        return self.catch_up()
 
     def _take_in(self, measurement: Measurement, ahead: Container[str]) -> None:
         slot_ms = self.settings.slot_ms

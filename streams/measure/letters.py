@@ -23,7 +23,10 @@ class LetterSource(Struct, frozen=True):
 
 
 class Letter(Struct, frozen=True, omit_defaults=True):
-    """A dead letter as it stands on the topic; ``value_bytes`` is set where the value is cut off."""
+    """A dead letter as it stands on the topic; ``value_bytes`` is set where the value is cut off.
+
+    ``settled`` marks a copy without value by which an operator has retried or forgotten the record.
+    """
 
     source: LetterSource
     reason: str
@@ -32,6 +35,7 @@ class Letter(Struct, frozen=True, omit_defaults=True):
     key_base64: str | None
     value_base64: str
     value_bytes: int | None = None
+    settled: str = ""
 
 
 letter_decoder: Final = msgspec.json.Decoder(Letter)

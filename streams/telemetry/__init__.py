@@ -37,6 +37,7 @@ from streams.telemetry.detecting import (
     OutagePublished,
     SlotFinalised,
     SourceGap,
+    SourceIdle,
     WindowPublished,
 )
 from streams.telemetry.edges import (
@@ -98,6 +99,7 @@ __all__ = [
     "SharedIncidents",
     "SlotFinalised",
     "SourceGap",
+    "SourceIdle",
     "StageBlocked",
     "StageFailed",
     "StageMoved",

@@ -263,6 +263,10 @@ INCIDENT_LINK: Final = Metric(
     "1 for each link of an open incident of several links: their outages began together.",
     ("record",),
 )  # fmt: skip
+SOURCES_IDLE: Final = Metric(
+    "portallink_sources_idle_total", "counter", "sources", ("partition",),
+    "Times the clock went on without a source partition to which nobody writes.", DETECT,
+)  # fmt: skip
 SOURCE_GAPS: Final = Metric(
     "portallink_source_gaps_total", "counter", "gaps", ("partition", "reason"),
     "Stretches of a source of which records are missing; the time each covers counts as unknown.", DETECT,

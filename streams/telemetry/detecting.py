@@ -33,6 +33,7 @@ from streams.telemetry.contract import (
     SHORT_FAILURE_SECONDS,
     SHORT_FAILURES,
     SOURCE_GAPS,
+    SOURCES_IDLE,
     WATERMARK_LAG,
     WINDOWS,
 )
@@ -73,6 +74,24 @@ class MeasurementApplied:
         store.add(RECORDS, (stage, "applied"))
         label = partition_label(self.source.topic, self.source.partition)
         store.set(WATERMARK_LAG, (stage, label), self.watermark_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdle:
+    """Nobody writes to a source partition: the clock goes on without it until somebody does again."""
+
+    name: ClassVar[str] = "source_idle"
+    level: ClassVar[Level] = "warning"
+    topic: str
+    partition: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source."""
+        return {"source": partition_label(self.topic, self.partition)}
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Count it."""
+        store.add(SOURCES_IDLE, (partition_label(self.topic, self.partition),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ JSON for machines, coloured columns for a person at a terminal; on stderr, since
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 from typing import Any, Final, Literal, TextIO
 
 import msgspec
@@ -15,6 +17,8 @@ from streams.model.text import one_line, visible
 LogFormat = Literal["auto", "json", "console"]
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
+MOST_MESSAGES: Final = 1_000
+"""Different messages that the flood gate remembers."""
 _SHARED: Final[list[structlog.typing.Processor]] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -45,6 +49,33 @@ class _Lines:
     debug = info = warning = error = msg
 
 
+class FloodGate(logging.Filter):
+    """Lets a library say one thing once in a while, and how often it was held back meanwhile.
+
+    A client that cannot reach its broker would otherwise write up to a hundred lines a second. What is one
+    thing is told by the logger and the message without its arguments.
+    """
+
+    def __init__(self, every_seconds: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every, self._clock = every_seconds, clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a line may pass; note on it how many like it did not."""
+        now, what = self._clock(), (record.name, str(record.msg)[:200])
+        said_at, held = self._said.get(what, (float("-inf"), 0))
+        if now - said_at < self._every:
+            self._said[what] = said_at, held + 1
+            return False
+        if len(self._said) >= MOST_MESSAGES:
+            self._said.clear()
+        self._said[what] = now, 0
+        if held:
+            record.msg, record.args = f"{record.getMessage()} (and {held} times more since)", ()
+        return True
+
+
 def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -> Any:
     """Return a structlog logger bound to the stage, and send the standard library's logging its way.
 
@@ -66,6 +97,7 @@ def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
+    handler.addFilter(FloodGate())
     # Libraries chatter below warnings; what matters of theirs at info level is an occurrence of ours.
     logging.basicConfig(handlers=[handler], level=max(LEVELS[level], LEVELS["warning"]), force=True)
     return structlog.wrap_logger(

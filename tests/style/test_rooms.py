@@ -32,6 +32,8 @@ MAY_IMPORT = {
 SHELLS = {
     "streams/__main__.py": "starts the command line",
     "streams/detect/app.py": "the Faust worker",
+    "streams/detect/credentials.py": "what Faust needs to connect",
+    "streams/detect/idle.py": "asks the broker who writes",
     "streams/detect/rules_reader.py": "reads the rules",
     "streams/intake/shell.py": "opens what someone hands over",
     "streams/ledger/store/database.py": "opens the database",

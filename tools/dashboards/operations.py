@@ -210,6 +210,12 @@ PIPELINE = Board(
                 description="Stretches of which records are missing; the time each covers is unknown.",
             ),
             _events(
+                "portallink_sources_idle_total",
+                "partition",
+                title="Idle sources",
+                description="Partitions without which the clock went on, as nobody writes to them.",
+            ),
+            _events(
                 "portallink_measurements_incomplete_total",
                 "partition",
                 title="Incomplete measurements",

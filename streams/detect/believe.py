@@ -1,0 +1,25 @@
+"""Measurements that `measure` cannot have sent: what can be told of one by itself."""
+
+from streams.detect.detector import INCARNATION_BITS
+from streams.model import events
+from streams.model.measurement import Measurement
+from streams.model.settings import MeasureSettings
+
+
+class UnbelievableError(ValueError):
+    """A measurement that `measure` cannot have sent; the message says why."""
+
+
+def check_measurement(measurement: Measurement, logged_ms: int) -> None:
+    """Raise `UnbelievableError` where a measurement contradicts what `measure` does.
+
+    ``logged_ms`` is the broker's time of its record: no event, and so no watermark, is taken in that is
+    further ahead of the broker than its clock skew allows.
+    """
+    source = measurement.source
+    if source.topic not in {events.LOOKUPS, events.SUBMISSIONS}:
+        raise UnbelievableError("its source topic carries no events")
+    if not 0 <= source.first_offset < source.next_offset < 1 << INCARNATION_BITS:
+        raise UnbelievableError("a range must hold something, and offsets are below 2^50")
+    if measurement.watermark_ms > logged_ms + MeasureSettings().max_clock_skew_ms:
+        raise UnbelievableError("the watermark is ahead of the broker's time")

@@ -1,0 +1,71 @@
+"""Which source partitions nobody writes to: the clock must not wait for them for ever.
+
+An observer sends a heartbeat a second into every partition. A partition that stays without any record, and
+that `measure` has read to its end, is idle: its observers are gone or never wrote there. In catch-up a
+partition may be far behind the others and still have records to read; that one is waited for.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from msgspec import Struct
+
+from streams.kafka.read import open_reader
+
+EMPTY_SECONDS: Final = 5.0
+"""So long a partition without any record at all holds up the clock."""
+SILENT_SECONDS: Final = 60.0
+"""So long one holds it up that has records, all of them measured."""
+
+
+class IdleSources:
+    """Watches the ends of source partitions; ``group`` is the one under which `measure` commits."""
+
+    def __init__(self, connection: Mapping[str, Any], topic: str, group: str) -> None:
+        self._connection, self._topic, self._group = connection, topic, group
+        self._since: dict[int, tuple[int, float]] = {}
+
+    async def among(self, partitions: Iterable[int]) -> list[int]:
+        """Return those of some partitions that are idle. Raises aiokafka's `KafkaError`."""
+        now = asyncio.get_running_loop().time()
+        sources = [TopicPartition(self._topic, one) for one in partitions]
+        async with open_reader(self._connection) as reader:
+            ends = await reader.end_offsets(sources)
+        silent = []
+        for source, end in ends.items():
+            known, since = self._since.get(source.partition, (-1, now))
+            if known != end:
+                self._since[source.partition] = end, now
+            elif now - since >= (EMPTY_SECONDS if end == 0 else SILENT_SECONDS):
+                silent.append((source, end))
+        if not any(end for _, end in silent):
+            return [source.partition for source, _ in silent]
+        read = await self._read_until()
+        return [source.partition for source, end in silent if end == 0 or read.get(source, -1) >= end]
+
+    async def _read_until(self) -> dict[TopicPartition, int]:
+        """Return how far `measure` has read each partition, also of what it has not measured yet."""
+        admin = AIOKafkaAdminClient(**self._connection)
+        try:
+            await admin.start()
+            commits = await admin.list_consumer_group_offsets(self._group)
+        finally:
+            await admin.close()
+        return {source: _told_until(commit.metadata or "") for source, commit in commits.items()}
+
+
+class _Progress(Struct):
+    """What is needed here of what `measure` commits."""
+
+    told_until: int = -1
+
+
+def _told_until(metadata: str) -> int:
+    try:
+        return msgspec.json.decode(metadata, type=_Progress).told_until
+    except (msgspec.DecodeError, RecursionError):
+        return -1
