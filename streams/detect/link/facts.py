@@ -103,12 +103,11 @@ def merge_asked(parts: Iterable[Iterable[Asked]]) -> list[Asked]:
     for part in parts:
         for asked in part:
             seen = seconds.get(asked.second)
-            seconds[asked.second] = asked if seen is None else both(seen, asked)
+            seconds[asked.second] = asked if seen is None else _both(seen, asked)
     return [seconds[second] for second in sorted(seconds)]
 
 
-def both(one: Asked, other: Asked) -> Asked:
-    """Return the sum of what two parts say of one second of asking."""
+def _both(one: Asked, other: Asked) -> Asked:
     first_ok = [ms for ms in (one.first_ok, other.first_ok) if ms >= 0]
     failed, removed = _without([*one.first_failed, *other.first_failed], [*one.removed, *other.removed])
     return Asked(

@@ -8,7 +8,7 @@ seconds of asking, rises to what an outage takes, and falls again. What lies in 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from streams.detect.link.facts import both
+from streams.detect.link.facts import merge_asked
 from streams.detect.link.minute import MINUTE_MS
 from streams.detect.rule.cusum import Normal, threshold
 from streams.detect.rule.definition import Rule
@@ -84,12 +84,12 @@ def slots_needed(minute_ms: int, timeout_ms: int, slot_ms: int) -> tuple[int, in
 
 
 def asked_around(minute_ms: int, slots: Iterable[LinkSlot]) -> list[Asked]:
-    """Return what was asked in and around a minute, by second."""
+    """Return what was asked in and around a minute, by second; nothing if no second failed mostly."""
     first, last = (minute_ms - AROUND_MS) // 1000, (minute_ms + MINUTE_MS + AROUND_MS) // 1000
-    counts: dict[int, Asked] = {}
-    for slot in slots:
-        for asked in slot.asked:
-            if first <= asked.second < last:
-                known = counts.get(asked.second)
-                counts[asked.second] = asked if known is None else both(known, asked)
-    return [counts[second] for second in sorted(counts)]
+    near = [asked for slot in slots for asked in slot.asked if first <= asked.second < last]
+    excess: dict[int, int] = {}
+    for asked in near:
+        excess[asked.second] = excess.get(asked.second, 0) + asked.failed - asked.ok
+    if max(excess.values(), default=0) <= 0:  # on a busy link most minutes are done with here
+        return []
+    return merge_asked([near])
