@@ -200,7 +200,7 @@ class Ledger:
         applied = await self._call(lambda: apply_records(self._engine, records))
         self._moved = True
         self._grown = self._grown or bool(applied.rows.keys() - {"windows"})
-        if "outages" in applied.rows:
+        if "outage_revisions" in applied.rows:
             await self._call(self._show_incidents)
         if applied.rows.keys() & {"exclusion_revisions", "retirement_revisions"}:
             self._judged_at = float("-inf")

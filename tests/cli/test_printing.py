@@ -30,10 +30,10 @@ ODD_NAMES = [
     "[red]hcmc-npd",
     "hcmc [/ops/2024-17] > npd",
     ":smiley: > npd",
-    "hcmc\x1b[2J\x1b]0;owned\x07 > npd",
-    "hcmc\x9b31m > npd",
     "hcmc\u202egpd > npd",
 ]
+# What a terminal obeys is refused before it reaches the ledger.
+OBEYED_NAMES = ["hcmc\x1b[2J\x1b]0;owned\x07 > npd", "hcmc\x9b31m > npd"]
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 MANY = st.text(st.characters(blacklist_categories=()), max_size=60)
 
@@ -199,3 +199,22 @@ def test_a_console_log_line_stays_one_line(text: str) -> None:
         telemetry.Telemetry("measure", log_format, "info", stream=lines).emit(telemetry.StageStopped(text))
         assert lines.getvalue().count("\n") == 1
         assert OBEYED.findall(lines.getvalue()) == []
+
+
+@pytest.mark.parametrize("name", OBEYED_NAMES)
+def test_a_name_that_a_terminal_obeys_never_reaches_the_ledger(name: str, tmp_path: Path) -> None:
+    """An outage of a link whose name holds control characters is refused, and the others are written."""
+    engine = open_ledger(sqlite_url(tmp_path / "ledger.db"), create=True)
+    at = month.at(3, 9)
+    values = [
+        month.outage(f"o{number}", "down", "link", at, at + 60_000, 1, link=link)
+        for number, link in enumerate([name, month.LINK])
+    ]
+    records = [
+        Record("link.outages", 0, offset, at, b"", msgspec.json.encode(value, order="deterministic"))
+        for offset, value in enumerate(values)
+    ]
+    applied = apply_records(engine, records)
+    engine.dispose()
+    assert [one.offset for one in applied.refused] == [0]
+    assert applied.rows["outage_revisions"] == 1

@@ -159,6 +159,25 @@ def test_what_returns_otherwise_is_another_outage_unless_it_flaps(conditions, sp
     assert len(spells_of(verdicts, LinkRules(Rule()))) == spells
 
 
+def test_what_was_taken_for_a_return_does_not_change_what_had_ended():
+    """A full outage that ended keeps kind and end where what followed looked down at first, and was not."""
+
+    def verdict(at_s, decided_s, test, condition, *, whole=False):
+        told = Verdict(test, condition, at_s * 1000, whole)
+        return Decided(decided_s * 1000, told, at_s * 1000)
+
+    ended = [verdict(0, 15, "total", "DOWN"), verdict(120, 140, "recovery", "UP")]
+    back = [verdict(150, 190, "half", "DOWN"), verdict(150, 400, "better", "DEGRADED", whole=True)]
+    rules = LinkRules(Rule())
+    alone = spells_of(ended, rules)
+    joined = spells_of([*ended, back[0]], rules)
+    assert [(one.start_ms, one.end_ms, one.changes) for one in joined] == [(0, None, 2)]
+    parted = spells_of([*ended, *back], rules)
+    assert (parted[0].start_ms, parted[0].end_ms, parted[0].down) == (0, alone[0].end_ms, True)
+    assert (parted[1].start_ms, parted[1].end_ms, parted[1].down) == (150_000, None, False)
+    assert len(parted) == 2
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10**6))
 def test_flapping_is_few_outages(seed):

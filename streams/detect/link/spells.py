@@ -11,6 +11,7 @@ spells: whether it is trouble that came back is decided when it comes, by the ed
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -27,6 +28,9 @@ class TroubleSpell(Struct, array_like=True):
     placed at the latter; ``changes`` counts how often it ended and came back; ``slow`` says that latency
     alone gave it away, ``down`` that it is so by the last verdict on it, ``normal`` that it ended as it had
     become normal.
+
+    ``back_ms`` is when it last came back; ``ended`` holds ``end_ms``, ``closed_ms`` and ``placed_ms`` as they
+    were until then.
     """
 
     start_ms: int
@@ -40,6 +44,8 @@ class TroubleSpell(Struct, array_like=True):
     normal: bool = False
     services: list[str] = field(default_factory=list)
     agencies: list[str] = field(default_factory=list)
+    back_ms: int | None = None
+    ended: tuple[int, int, int] | None = None
 
     @property
     def confined(self) -> bool:
@@ -64,6 +70,9 @@ def spells_of(
             over_ms = decided.at_ms if last is None or last.end_ms is None else last.end_ms
             fresh = _fresh(max(decided.at_ms, over_ms), decided)
             if last is not None and _is_back(last, fresh, decided.edge_ms, rule):
+                assert last.end_ms is not None
+                assert last.closed_ms is not None
+                last.back_ms, last.ended = fresh.start_ms, (last.end_ms, last.closed_ms, last.placed_ms)
                 last.end_ms = last.closed_ms = None
                 last.changes += 2
             else:
@@ -82,15 +91,37 @@ def _go_on(spells: list[TroubleSpell], decided: Decided, rule: Rule) -> None:
     """Take in a verdict while the last spell lasts: its end, or a change of kind."""
     last, condition, edge_ms = spells[-1], decided.verdict.condition, decided.at_ms
     if condition != "UP":
-        settling = edge_ms <= last.start_ms + (0 if last.slow else rule.settle_ms)
+        began_ms = last.start_ms if last.back_ms is None else last.back_ms
+        settling = edge_ms <= began_ms + (0 if last.slow else rule.settle_ms)
         if settling or decided.verdict.whole:  # of the other kind from its start
-            last.down, last.slow = condition == "DOWN", False
+            if last.changes == FIRST_RETURN and last.down != (condition == "DOWN"):
+                spells.append(_parted(last, decided))
+            else:
+                last.down, last.slow = condition == "DOWN", False
             return
     last.end_ms, last.closed_ms = max(edge_ms, last.start_ms + 1), decided.decided_ms
     last.placed_ms = max(decided.edge_ms, last.start_ms + 1)
     last.normal = decided.verdict.test == "normal"
     if condition != "UP":
         spells.append(_fresh(last.end_ms, decided))
+
+
+def _parted(last: TroubleSpell, decided: Decided) -> TroubleSpell:
+    """Give a spell its end back, and return what was taken for its return as a spell of its own.
+
+    What came back looked like the spell at first, and turned out to be of the other kind from its start. The
+    spell had ended before; what is found later of other trouble does not change its kind.
+    """
+    assert last.back_ms is not None
+    assert last.ended is not None
+    begins_ms = last.back_ms
+    last.end_ms, last.closed_ms, last.placed_ms = last.ended
+    last.changes, last.back_ms, last.ended = 0, None, None
+    return _fresh(max(begins_ms, last.end_ms), decided)
+
+
+FIRST_RETURN: Final = 2
+"""Changes of a spell that came back once. One that comes back again is flapping: a single incident."""
 
 
 def _is_back(before: TroubleSpell, fresh: TroubleSpell, edge_ms: int, rule: Rule) -> bool:
