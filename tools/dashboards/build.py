@@ -153,6 +153,8 @@ def _panel(panel: Panel) -> Any:
             .format(_format(panel))
         )
         built.with_target(target.instant() if panel.instant else target.range())
+    if panel.quiet:
+        built.no_value("none")
     if panel.time_from is not None:
         built.time_from(panel.time_from)
     if panel.link_to is not None:

@@ -108,6 +108,7 @@ LINK_BOARD = Board(
                 description="What has become normal for the link: the failing share of lookups, the latency"
                 " from which an answer is slow, and for how long. No series where nothing is raised.",
                 shape="timeseries",
+                quiet=True,
                 unit="short",
                 queries=(
                     Query(

@@ -111,10 +111,18 @@ def _share(result: str) -> str:
     return f"sum by (stage) ({some}) / (sum by (stage) ({rate(_RECORDS)}) > 0)"
 
 
-def _events(metric: str, label: str, *, title: str, description: str, unit: str = "ops") -> Panel:
+def _events(
+    metric: str, label: str, *, title: str, description: str, unit: str = "ops", quiet: bool = False
+) -> Panel:
     query = Query(f"sum by ({label}) ({rate(metric)})", f"{{{{{label}}}}}")
     return Panel(
-        title=title, description=description, shape="timeseries", unit=unit, queries=(query,), width=8
+        title=title,
+        description=description,
+        shape="timeseries",
+        unit=unit,
+        queries=(query,),
+        width=8,
+        quiet=quiet,
     )
 
 
@@ -196,36 +204,42 @@ PIPELINE = Board(
                 "partition",
                 title="Records lost",
                 description="Records a second that were deleted from a source before a stage had read them.",
+                quiet=True,
             ),
             _events(
                 "portallink_logs_began_again_total",
                 "partition",
                 title="Logs that began again",
                 description="Sources found made again, or with their end cut off.",
+                quiet=True,
             ),
             _events(
                 "portallink_source_gaps_total",
                 "reason",
                 title="Gaps in the sources",
                 description="Stretches of which records are missing; the time each covers is unknown.",
+                quiet=True,
             ),
             _events(
                 "portallink_sources_idle_total",
                 "partition",
                 title="Idle sources",
                 description="Partitions without which the clock went on, as nobody writes to them.",
+                quiet=True,
             ),
             _events(
                 "portallink_measurements_incomplete_total",
                 "partition",
                 title="Incomplete measurements",
                 description="Measurements too large for a record; the time they cover is unknown.",
+                quiet=True,
             ),
             _events(
                 "portallink_event_id_conflicts_total",
                 "partition",
                 title="Event id conflicts",
                 description="Failed lookups a second that came under an event id used for something else.",
+                quiet=True,
             ),
             Panel(
                 title="Ready",

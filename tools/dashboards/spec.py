@@ -33,7 +33,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One panel; ``instant`` asks for one moment instead of a range, ``time_from`` overrides the range."""
+    """One panel; ``instant`` asks for one moment instead of a range, ``time_from`` overrides the range.
+
+    ``quiet`` marks a panel of things that should not happen: it has no series while all is well, and says so.
+    """
 
     title: str
     description: str
@@ -47,6 +50,7 @@ class Panel:
     stacked: bool = False
     link_to: str | None = None
     limits: tuple[tuple[float, str], ...] = ()
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
