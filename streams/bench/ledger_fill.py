@@ -109,6 +109,9 @@ def _figures(names: list[str], first_ms: int, days: int, rng: random.Random) -> 
                     "degraded_ms": 0,
                     "attempts": 20_000,
                     "failures": rng.randrange(200),
+                    "short_failures": 2,
+                    "short_failure_ms": 10_000,
+                    "short_failure_lookups": 20,
                 }
                 place = {"calendar": calendar.name, "link": name}
                 yield place | {"grain": "day", "start_ms": day_ms} | counted

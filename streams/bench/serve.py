@@ -25,7 +25,7 @@ import uvicorn
 from streams import telemetry
 from streams.bench.ledger_fill import Size, fill
 from streams.ledger.store.database import open_ledger, reading
-from streams.ledger.store.schema import links, outages
+from streams.ledger.store.schema import links, outage_scopes, outages
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.limit import RateLimit
@@ -105,6 +105,14 @@ def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
             connection.scalars(sa.select(outages.c.outage_id).order_by(outages.c.outage_id))
         )
         names: list[str] = list(connection.scalars(sa.select(links.c.link).order_by(links.c.link)))
+        agencies: list[str] = list(
+            connection.scalars(
+                sa.select(outage_scopes.c.name)
+                .distinct()
+                .where(outage_scopes.c.scope == "agency")
+                .order_by(outage_scopes.c.name)
+            )
+        )
     first = date(size.first_year, 1, 1)
     last = first + timedelta(days=size.days)
 
@@ -117,8 +125,8 @@ def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
     def link() -> str:
         return rng.choice(names)
 
-    def agency() -> int:
-        return rng.randrange(40)
+    def agency() -> str:
+        return rng.choice(agencies)
 
     return {
         "page month": lambda: f"/?month={month()}",
@@ -133,7 +141,7 @@ def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
         "summary month": lambda: f"/api/v1/summary?month={month()}&calendar=office-hours",
         "summary decade": lambda: f"/api/v1/summary?{decade()}",
         "summary decade, a link": lambda: f"/api/v1/summary?{decade()}&link={link()}",
-        "summary decade, an agency": lambda: f"/api/v1/summary?{decade()}&agency=agency-{agency()}",
+        "summary decade, an agency": lambda: f"/api/v1/summary?{decade()}&agency={agency()}",
         "summary to the minute": lambda: (
             f"/api/v1/summary?from={last - timedelta(days=300)}T07:{rng.randrange(10, 60)}"
             f"&to={last - timedelta(days=1)}T16:23"
@@ -143,7 +151,7 @@ def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
         ),
         "outages, a link": lambda: f"/api/v1/outages?{decade()}&link={link()}&limit=100",
         "outages, all links": lambda: f"/api/v1/outages?{decade()}&limit=100&min_seconds=600",
-        "outages, an agency": lambda: f"/api/v1/outages?{decade()}&limit=100&agency=agency-{agency()}",
+        "outages, an agency": lambda: f"/api/v1/outages?{decade()}&limit=100&agency={agency()}",
         "incidents": lambda: f"/api/v1/incidents?month={month()}",
         "incidents, decade": lambda: f"/api/v1/incidents?{decade()}&link={link()}",
     }

@@ -17,12 +17,18 @@ from streams.model.retirement import Retirement
 MINUTE = 60_000
 FLAPPING, SHARED = 600_000, 30_000
 
+Minute = tuple[int, int, int, tuple[int, int, int]]
+"""What a window says: unknown ms, attempts, failures, and its short failures' number, ms and lookups."""
+
+LENGTHS = ("service_ms", "excluded_ms", "unknown_ms", "down_ms", "degraded_ms")
+COUNTED = ("attempts", "failures", "short_failures", "short_failure_ms", "short_failure_lookups")
+
 
 @dataclass
 class Facts:
-    """Everything that was published: windows as start → (unknown ms, attempts, failures), by link."""
+    """Everything that was published: windows by link and start."""
 
-    windows: dict[str, dict[int, tuple[int, int, int]]]
+    windows: dict[str, dict[int, Minute]]
     outages: list[Outage]
     exclusions: list[Exclusion]
     retirements: list[Retirement] = field(default_factory=list)
@@ -106,11 +112,11 @@ def links_meant(facts: Facts, question: Question) -> list[str]:
     return found
 
 
-def unknown_edges(minutes: dict[int, tuple[int, int, int]], start: int, end: int) -> list[tuple[int, int]]:
+def unknown_edges(minutes: dict[int, Minute], start: int, end: int) -> list[tuple[int, int]]:
     """Return the known pieces of ``[start, end)``: of each window the first part, less what was unknown."""
     return [
         (minute, minute + MINUTE - unknown)
-        for minute, (unknown, _, _) in minutes.items()
+        for minute, (unknown, _, _, _) in minutes.items()
         if minute < end and minute + MINUTE > start and unknown < MINUTE
     ]
 
@@ -139,9 +145,7 @@ def names_what_is_asked(outage: Outage, question: Question) -> bool:
 
 def count(facts: Facts, question: Question, link: str, *, excluding: bool = True):
     """Return a link's figures by name, and what each outage counts, by id."""
-    sums = dict.fromkeys(
-        ("service_ms", "excluded_ms", "unknown_ms", "down_ms", "degraded_ms", "attempts", "failures"), 0
-    )
+    sums = dict.fromkeys(LENGTHS + COUNTED, 0)
     shares: dict[str, int] = {}
     start, end = period(facts, question, link)
     if start >= end:
@@ -179,10 +183,15 @@ def count(facts: Facts, question: Question, link: str, *, excluding: bool = True
                 if one.kind == kind:
                     shares[one.outage_id] = shares.get(one.outage_id, 0) + length
     if question.agency is None and question.service is None:
-        for minute, (_, attempts, failures) in facts.windows[link].items():
-            if attempts and start <= minute < end and inside(service, minute) and not inside(taken, minute):
-                sums["attempts"] += attempts
-                sums["failures"] += failures
+        counted = [
+            (attempts, failures, *short)
+            for minute, (_, attempts, failures, short) in facts.windows[link].items()
+            if (attempts or any(short))
+            and start <= minute < end
+            and inside(service, minute)
+            and not inside(taken, minute)
+        ]
+        sums |= {name: sum(one[at] for one in counted) for at, name in enumerate(COUNTED)}
     return sums, shares
 
 

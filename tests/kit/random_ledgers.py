@@ -3,12 +3,12 @@
 import random
 
 import msgspec
-from oracle import MINUTE, Facts
+from oracle import MINUTE, Facts, Minute
 
 from streams.ledger.read.question import Question
 from streams.model.calendar import CALENDARS, DAY_MS
 from streams.model.exclusion import Exclusion
-from streams.model.outage import Outage, Window
+from streams.model.outage import Outage, ShortFailures, Window
 from streams.model.record import Record
 from streams.model.retirement import Retirement
 from streams.model.times import parse_time_ms
@@ -56,9 +56,10 @@ class Drawn:
                 outcomes={},
                 latency_ms=None,
                 provider_latency_ms=None,
+                short_failures=ShortFailures(*short) if any(short) else msgspec.UNSET,
             )
             for link, minutes in self.facts.windows.items()
-            for minute, (unknown, attempts, failures) in minutes.items()
+            for minute, (unknown, attempts, failures, short) in minutes.items()
         ]
         self.rng.shuffle(windows)
         queues = {
@@ -119,14 +120,18 @@ class Drawn:
             return rng.choice(edges)
         return rng.choice(self.instants)
 
-    def _windows(self) -> dict[int, tuple[int, int, int]]:
+    def _windows(self) -> dict[int, Minute]:
         rng, minutes = self.rng, {}
         for _ in range(rng.randrange(3, 7)):
             first = rng.choice(self.instants) // MINUTE * MINUTE
             for i in range(rng.randrange(10, 200)):
                 unknown = 0 if rng.random() < 0.95 else rng.choice((1, 30_000, 59_999, MINUTE))
                 attempts = rng.randrange(1, 20) if rng.random() < 0.1 else 0
-                minutes[first + i * MINUTE] = (unknown, attempts, attempts and rng.randrange(attempts))
+                failures = attempts and rng.randrange(attempts)
+                short = (0, 0, 0)
+                if rng.random() < 0.05:
+                    short = (rng.randrange(1, 4), rng.randrange(1, 30_000), rng.randrange(5, 500))
+                minutes[first + i * MINUTE] = (unknown, attempts, failures, short)
         return dict(sorted(minutes.items()))
 
     def _outage(self, number: int) -> list[Outage]:

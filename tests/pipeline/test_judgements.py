@@ -28,6 +28,7 @@ from streams.logs.write import log_writer
 from streams.model.canonical import encode
 from streams.model.events import LOOKUPS, Heartbeat
 from streams.model.exclusion import Exclusion
+from streams.model.outage import Window
 from streams.model.record import Record
 from streams.model.times import local_time
 from streams.record.send import send_decision
@@ -47,6 +48,12 @@ def records_of(log) -> list[Record]:
         value = msgspec.json.encode(told.event)
         records.append(Record(LOOKUPS, told.partition, offset, told.told_ms, key, value))
     return records
+
+
+def short_of(window: Window) -> tuple[int, int, int]:
+    """Return what a window says of short failures: number, ms and lookups."""
+    said = window.short_failures
+    return (0, 0, 0) if isinstance(said, msgspec.UnsetType) else (said.number, said.duration_ms, said.lookups)
 
 
 class Auditor:
@@ -110,7 +117,7 @@ class Auditor:
 
     def _facts(self, connection: sa.Connection) -> Facts:
         windows = {
-            one.start_ms: (one.state_ms["UNKNOWN"], one.attempts, one.failures)
+            one.start_ms: (one.state_ms["UNKNOWN"], one.attempts, one.failures, short_of(one))
             for one in sorted(self.published.windows, key=lambda one: one.revision)
         }
         return Facts(

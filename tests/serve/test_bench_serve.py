@@ -9,7 +9,7 @@ def test_bench_answers_every_question(tmp_path) -> None:
     """A small made-up ledger is filled, asked every kind of question, and the times come out in order."""
     size = Size(links=4, days=366, outages=80, window_days=310)
     result = bench_serve(sqlite_url(tmp_path / "ledger.db"), size, times=2)
-    assert result["rows"] == {"links": 4, "windows": 4 * 310 * 1440, "outages": 80}
+    assert result["rows"] == {"links": 4, "windows": 4 * 310 * 1440, "outages": 80, "exclusions": 55}
     assert {kind.split()[0].strip(",") for kind in result["questions"]} == {
         "page",
         "summary",
