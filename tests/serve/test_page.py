@@ -2,18 +2,43 @@
 
 import json
 import re
+import time
 from io import BytesIO
 
+import msgspec
 import pytest
 import worked_month as month
 from axe_playwright_python.sync_playwright import Axe
+from msgspec.structs import replace
 from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader
 from running import Running, running
 
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import open_ledger, sqlite_url
 from streams.model.calendar import CALENDARS
+from streams.model.outage import RaisedNormal, ShortFailures
+from streams.model.record import Record
 from streams.serve import pages
-from streams.serve.texts import LANGUAGES, Language, text, written_figure
+from streams.serve.access import Access, new_token
+from streams.serve.app import create_app
+from streams.serve.limit import RateLimit
+from streams.serve.texts import LANGUAGES, Language, text, written_figure, written_normal
+
+MONTH_COLUMNS = (
+    "availability_pct",
+    "availability_without_exclusions_pct",
+    "coverage_pct",
+    "down_ms",
+    "degraded_ms",
+    "down_outages",
+    "longest_down_ms",
+    "dossiers_affected",
+    "request_success_pct",
+    "short_failures",
+    "short_failure_ms",
+)
+RAISED = RaisedNormal(failure_share=0.1, since_ms=month.START)
 
 
 @pytest.fixture
@@ -163,7 +188,7 @@ def test_the_pdf_shows_every_hand_worked_figure(
     address = f"/report.pdf?month={month.MONTH}&calendar={calendar}"
     pages_read = PdfReader(BytesIO(client.get(address, headers=headers).content)).pages
     lines = "\n".join(page.extract_text() for page in pages_read).splitlines()
-    expected = month.HAND_WORKED[calendar]
+    expected = month.HAND_WORKED[calendar] | month.WITHOUT_EXCLUSIONS[calendar]
     named = {text(name, language): written_figure(name, value, language) for name, value in expected.items()}
     assert {name: figure for name, figure in named.items() if f"{name} {figure}" not in lines} == {}
 
@@ -178,8 +203,49 @@ def test_the_month_shows_the_hand_worked_figures(client: Running, tokens, calend
     cells = re.findall(r'<td class="n">([^<]*)</td>', table)
     expected = month.HAND_WORKED[calendar] | month.WITHOUT_EXCLUSIONS[calendar]
     written = {text(name, "en"): written_figure(name, value, "en") for name, value in expected.items()}
-    assert len(heads) == len(cells) == 9
-    assert dict(zip(heads, cells, strict=True)) == {head: written[head] for head in heads}
+    assert heads == [text(name, "en") for name in MONTH_COLUMNS]
+    assert cells == [written[head] for head in heads]
+
+
+def test_short_failures_stand_where_their_names_are(tmp_path) -> None:
+    """Number, length and lookups of short failures, and a raised normal, are on every page that has them."""
+    engine = open_ledger(sqlite_url(tmp_path / "ledger.db"), create=True)
+    template = next(month.windows())
+    windows = [
+        replace(template, short_failures=ShortFailures(3, 13_500, 7), normal=RAISED),
+        replace(template, link=month.OTHER_LINK, short_failures=ShortFailures(2, 9_000, 5)),
+    ]
+    records = [
+        Record("link.windows", 0, at, one.end_ms, one.link.encode(), msgspec.json.encode(one))
+        for at, one in enumerate(windows)
+    ]
+    apply_records(engine, records)
+    token, entry = new_token("viewer-one", "viewer", int(time.time()) + 3_600)
+    told = (("short_failures", 3, 2), ("short_failure_ms", 13_500, 9_000), ("short_failure_lookups", 7, 5))
+    each = {text(name, "en"): written_figure(name, first, "en") for name, first, _ in told}
+    both = {text(name, "en"): written_figure(name, first + second, "en") for name, first, second in told}
+    headers = {"Authorization": f"Bearer {token}", "Accept-Language": "en"}
+    with running(create_app(engine, Access([entry]), limit=RateLimit(10_000, 10_000))) as client:
+
+        def read(path: str) -> str:
+            return client.get(f"{path}month={month.MONTH}", headers=headers).text
+
+        overview, report, link = read("/?"), read("/report?"), read(f"/link?link={month.LINK}&")
+        pdf = client.get(f"/report.pdf?month={month.MONTH}", headers=headers).content
+    engine.dispose()
+    for page, expected in ((link, each), (report, both)):
+        rows = dict(re.findall(r'<tr><th scope="row">([^<]*)</th><td class="n">([^<]*)</td></tr>', page))
+        tiles = dict(re.findall(r'<dt>([^<]*)</dt><dd id="figure-[a-z_]+">([^<]*)</dd>', page))
+        assert expected.items() <= rows.items()
+        assert expected.items() <= tiles.items()
+    for page in (overview, report):
+        table = page[page.index(f'<th scope="col" class="n">{text(told[0][0], "en")}</th>') :]
+        rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', table[: table.index("</table>")])
+        [cells] = [re.findall("<td[^>]*>([^<]*)</td>", row) for head, row in rows if month.LINK in head]
+        assert cells[-2:] == [each[text(name, "en")] for name in ("short_failures", "short_failure_ms")]
+        assert f"<li>{month.LINK}: {written_normal(RAISED, 'en')}</li>" in page
+    said = "\n".join(page.extract_text() for page in PdfReader(BytesIO(pdf)).pages).splitlines()
+    assert {f"{name} {figure}" for name, figure in both.items()} <= set(said)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_a_reason_of_any_length_is_in_the_pdf(report: Answer, reason: str) -> No
     before, after = (_letters(render_report(one, "pdf", "vi")) for one in (plain, odd))
     more = {letter: after.count(letter) - before.count(letter) for letter in letters - set("u001b")}
     said = "".join(whole.values())
-    assert {letter: count for letter, count in more.items() if count < said.count(letter)} == {}
+    assert more == {letter: said.count(letter) for letter in more}
 
 
 def test_a_long_name_in_any_table_is_in_the_pdf(report: Answer) -> None:
@@ -88,4 +88,9 @@ def test_no_cell_of_a_report_is_a_formula(report: Answer, said: str, separator: 
 
 
 def _letters(pdf: bytes) -> str:
-    return "".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages)
+    """Return what a PDF says, without the headings that a table repeats where it goes on on the next page."""
+    said: list[str] = []
+    for page in PdfReader(io.BytesIO(pdf)).pages:
+        first, *others = page.extract_text().splitlines()
+        said += others if first in said else [first, *others]
+    return "".join(said)
