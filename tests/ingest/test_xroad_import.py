@@ -66,7 +66,7 @@ BUSY = [
 def test_every_shape_gives_the_same_log(tmp_path, shape, packed):
     """JSON array, answer object and NDJSON, plain and gzipped, from a file and from standard input."""
     content = SHAPES[shape](BUSY).encode()
-    content = gzip.compress(content) if packed else content
+    content = gzip.compress(content, mtime=0) if packed else content
     path = tmp_path / shape
     path.write_bytes(content)
     figures, log = imported(tmp_path, path)
@@ -312,7 +312,7 @@ def test_something_else_is_refused(tmp_path, content):
 def test_cut_off_gzip_is_refused(tmp_path):
     """A gzip file that ends too early is refused rather than imported in part."""
     path = tmp_path / "cut.gz"
-    path.write_bytes(gzip.compress(SHAPES["lines.ndjson"](BUSY * 50).encode())[:-20])
+    path.write_bytes(gzip.compress(SHAPES["lines.ndjson"](BUSY * 50).encode(), mtime=0)[:-20])
     result = run(path, "--out", tmp_path / "log.ndjson")
     assert result.exit_code == 2
     assert "cut off" in result.stderr

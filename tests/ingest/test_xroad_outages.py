@@ -37,7 +37,7 @@ def ingest(tmp_path, parts):
     names = []
     for number, part in enumerate(parts):
         path = tmp_path / f"batch-{number}.json.gz"
-        path.write_bytes(gzip.compress(json.dumps({"records": part}).encode()))
+        path.write_bytes(gzip.compress(json.dumps({"records": part}).encode(), mtime=0))
         names.append(str(path))
     out = tmp_path / "log.ndjson.zst"
     result = CliRunner().invoke(app, ["ingest", "xroad", *names, "--out", str(out), "--json"])

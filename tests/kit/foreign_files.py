@@ -103,7 +103,7 @@ PACKINGS = {
     "plain": lambda content: content,
     "gzip": gzip.compress,
     "gzip in two streams": in_streams(gzip.compress),
-    "gzip, zeros behind": lambda content: gzip.compress(content) + bytes(512),
+    "gzip, zeros behind": lambda content: gzip.compress(content, mtime=0) + bytes(512),
     "Zstandard": zstd,
     "Zstandard in two frames": in_streams(zstd),
     "Zstandard, skippable frame before": lambda c: b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd" + zstd(c),
@@ -112,19 +112,23 @@ PACKINGS = {
     "bzip2": bz2.compress,
     "bzip2 in two streams": in_streams(bz2.compress),
     "tar": lambda content: tar(("logs/a.ndjson", content)),
-    "tar, gzip": lambda content: gzip.compress(tar(("a.json", content))),
-    "tar of gzip": lambda content: tar(("._a.json", b"\x00\x05"), ("a.json.gz", gzip.compress(content))),
+    "tar, gzip": lambda content: gzip.compress(tar(("a.json", content)), mtime=0),
+    "tar of gzip": lambda content: tar(
+        ("._a.json", b"\x00\x05"), ("a.json.gz", gzip.compress(content, mtime=0))
+    ),
     "zip": lambda content: zipped(("logs/a.json", content)),
     "zip, stored": lambda content: zipped(("a.json", content), compression=zipfile.ZIP_STORED),
-    "zip in gzip": lambda content: gzip.compress(zipped(("a.json", content))),
-    "multipart answer": lambda content: multipart(gzip.compress(content)),
-    "multipart answer, headers before": lambda content: HTTP_HEAD + multipart(gzip.compress(content)),
+    "zip in gzip": lambda content: gzip.compress(zipped(("a.json", content)), mtime=0),
+    "multipart answer": lambda content: multipart(gzip.compress(content, mtime=0)),
+    "multipart answer, headers before": lambda content: (
+        HTTP_HEAD + multipart(gzip.compress(content, mtime=0))
+    ),
     "answer with its headers": lambda c: b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n" + c,
     "UTF-8 with a mark": lambda content: (MARK + content.decode()).encode(),
     "UTF-16 of PowerShell": lambda content: (MARK + content.decode()).encode("utf-16-le"),
     "UTF-16, the other way": lambda content: (MARK + content.decode()).encode("utf-16-be"),
     "UTF-16 without a mark": lambda content: content.decode().encode("utf-16-le"),
     "UTF-32": lambda content: (MARK + content.decode()).encode("utf-32-le"),
-    "UTF-16, gzip": lambda content: gzip.compress((MARK + content.decode()).encode("utf-16-le")),
+    "UTF-16, gzip": lambda content: gzip.compress((MARK + content.decode()).encode("utf-16-le"), mtime=0),
 }
 """Everything content may be packed in, by what it is called: each turns bytes into bytes."""
