@@ -7,11 +7,12 @@ shown, not obeyed. All consoles, columns and styled words come from here; `tests
 """
 
 import json
+import os
 import sys
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import Task, TextColumn
 from rich.text import Text
 
@@ -21,11 +22,30 @@ FAILED = 1
 BAD_USAGE = 2
 
 
+WHOLE_COLUMNS = 10_000
+"""The width where no terminal limits it: tables take the room that they need."""
+
+
 class Screen(Console):
-    """A console that takes every string as data, in tables, titles and lines alike."""
+    """A console that takes every string as data, in tables, titles and lines alike.
+
+    `COLUMNS` sets the width. Without it a terminal's own width holds, and what is piped or written to a file
+    is printed whole.
+    """
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+        # The width is asked for at each print: COLUMNS would otherwise hold as it was at import.
+        environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False, _environ=environment)
+
+    @property  # type: ignore[misc]  # rich's setter fixes a size for good, which nobody here does
+    def size(self) -> ConsoleDimensions:
+        """Return the width and height to print for, in characters."""
+        columns = os.environ.get("COLUMNS", "")
+        own = super().size
+        if columns.isdecimal() and int(columns) > 0:
+            return ConsoleDimensions(int(columns), own.height)
+        return own if self.is_terminal or self.stderr else ConsoleDimensions(WHOLE_COLUMNS, own.height)
 
     def render_str(self, text: str, **settings: Any) -> Text:
         """Return a string as it is shown."""

@@ -3,6 +3,7 @@
 JSON for machines, coloured columns for a person at a terminal; on stderr, since stdout is for results.
 """
 
+import json
 import logging
 import sys
 import time
@@ -124,4 +125,5 @@ def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
 
 
 def _to_json(event: object, **_: object) -> str:
-    return visible(msgspec.json.encode(event, enc_hook=str).decode())
+    # json takes half a surrogate pair, which msgspec refuses; `visible` escapes it.
+    return visible(json.dumps(msgspec.to_builtins(event, enc_hook=str), ensure_ascii=False))

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import worked_month as month
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.table import Table
 from typer.testing import CliRunner
@@ -98,7 +98,7 @@ def odd_ledger(tmp_path_factory: pytest.TempPathFactory) -> str:
 )
 def test_every_table_shows_odd_names_whole(app, words, odd_ledger: str, monkeypatch) -> None:
     """Each table of the ledger's commands holds every name as it is, escape sequences written out."""
-    monkeypatch.setenv("COLUMNS", "2000")
+    monkeypatch.delenv("COLUMNS", raising=False)
     result = CliRunner().invoke(app, [*words, "--ledger", odd_ledger])
     assert result.exit_code == 0, result.output
     assert [name for name in ODD_NAMES if visible(name) not in result.stdout] == []
@@ -192,6 +192,7 @@ def test_every_formula_sign_is_known() -> None:
 
 
 @given(MANY)
+@example("\ud800")
 def test_a_console_log_line_stays_one_line(text: str) -> None:
     """A value in a log line neither commands a terminal nor begins a line of its own, in either format."""
     for log_format in ("console", "json"):
