@@ -11,9 +11,10 @@ from streams.model.events import OUTCOMES, SUBMISSION_TYPES
 from streams.telemetry.contract import (
     CONTRACT,
     LABEL_LIMITS,
-    LINK_STATE_CODES,
+    LINK_STATES,
     OTHER,
     PAIR_LIMIT,
+    PERIODS,
     RESULTS,
     Metric,
 )
@@ -31,7 +32,8 @@ _CLOSED: Final = {
     "common_cause": 1,
     "outcome": len(OUTCOMES),
     "type": len(SUBMISSION_TYPES),
-    "state": len(LINK_STATE_CODES),
+    "state": len(LINK_STATES),
+    "period": len(PERIODS),
     "result": len(RESULTS),
     "kind": 2,
 }
@@ -76,6 +78,8 @@ def usage(boards: Iterable[Board], rule_texts: Mapping[str, str]) -> dict[str, l
 
 def series_bound(metric: Metric, sizes: Mapping[str, int]) -> int:
     """Return an upper bound of a metric's series in one process, its buckets counted."""
+    if metric.listed is not None:
+        return metric.listed
     each = len(metric.buckets) + 3 if metric.kind == "histogram" else 1
     labels = prod(_CLOSED.get(label, sizes.get(label, _FEW)) for label in metric.labels if label != "stage")
     limit = metric.series_limit

@@ -41,6 +41,7 @@ def record(
     publish_heads: Annotated[
         Path | None, typer.Option(help="Append every signed head to this file, to publish elsewhere.")
     ] = None,
+    second_person: SecondPerson = True,
     suffix: Suffix = "",
     settings: SettingsFile = None,
     key: KeyFile = None,
@@ -64,7 +65,7 @@ def record(
                 connection,
                 engine,
                 private,
-                settings=RecordSettings(max_records=max_records),
+                settings=RecordSettings(max_records=max_records, second_person=second_person),
                 topics=topics_for(suffix, None),
                 group=group,
                 **({} if publish_heads is None else {"publish": append_to(publish_heads)}),

@@ -41,6 +41,7 @@ from streams.telemetry.detecting import (
     WindowPublished,
 )
 from streams.telemetry.edges import (
+    LedgerShown,
     LedgerWritten,
     LinksJudged,
     RequestServed,
@@ -73,6 +74,7 @@ __all__ = [
     "DeadLettered",
     "EventIdsConflict",
     "LastCommitFailed",
+    "LedgerShown",
     "LedgerWritten",
     "LinkReleased",
     "LinkRestored",

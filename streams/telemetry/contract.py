@@ -14,12 +14,24 @@ Kind = Literal["counter", "gauge", "age", "histogram"]
 PREFIX: Final = "portallink_"
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-ACCEPTANCE_BUCKETS: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+ACCEPTANCE_BUCKETS: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 600.0, 3600.0, 14400.0)
+"""The last ones are for submissions that wait until a link is back."""
 DELAY_BUCKETS: Final = (5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 LINK_STATE_CODES: Final = {"UNKNOWN": 0, "UP": 1, "DEGRADED": 2, "DOWN": 3}
 """An explicit code for unknown: a gap would be drawn as if the last state went on."""
+
+LINK_STATES: Final = ("up", "degraded", "down", "unknown", "not_in_service")
+"""The states among which event time is divided: each second of a link is in exactly one."""
+
+PERIODS: Final = ("today", "month", "30d")
+"""The periods of the ledger's own figures: the local day, the local month, and 30 days up to now."""
+
+LISTED_OPEN: Final = 200
+"""Open outages that the ledger lists at most, the latest first."""
+LISTED_CLOSED: Final = 50
+"""Closed outages that it lists beside them, the latest first."""
 
 RESULTS: Final = ("applied", "duplicate", "late", "dead_letter")
 
@@ -37,13 +49,16 @@ LABEL_LIMITS: Final = {
 }
 """Distinct values admitted for a label, per process; the labels not listed are closed sets in the code."""
 
-PAIR_LIMIT: Final = 5_000
+PAIR_LIMIT: Final = 4_500
 """Series of one metric that has two labels from data (link and service, say), per process."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Metric:
-    """One metric of the contract; ``stages`` are the processes that expose it."""
+    """One metric of the contract; ``stages`` are the processes that expose it.
+
+    ``listed`` is how many series it has at most where it lists things that the labels do not bound.
+    """
 
     name: str
     kind: Kind
@@ -52,6 +67,7 @@ class Metric:
     help: str
     stages: tuple[str, ...]
     buckets: tuple[float, ...] = ()
+    listed: int | None = None
 
     @property
     def series_limit(self) -> int | None:
@@ -62,6 +78,7 @@ class Metric:
 EVERY: Final = ("every stage",)
 MEASURE: Final = ("measure",)
 DETECT: Final = ("detect",)
+RECORD: Final = ("record",)
 READERS: Final = ("measure", "detect", "record")
 
 BUILD_INFO: Final = Metric(
@@ -184,7 +201,9 @@ LINK_OBSERVED: Final = Metric(
 )  # fmt: skip
 LINK_STATE_SECONDS: Final = Metric(
     "portallink_link_state_seconds_total", "counter", "seconds", ("link", "state"),
-    "Event time in each state, by published windows; the denominator of coverage and availability.", DETECT,
+    "Event time that passed, by state: up, degraded, down, unknown or not_in_service; each second is in"
+    " exactly one, silent ones too. A second is counted 15 minutes after it passed, as it is judged by then.",
+    DETECT,
 )  # fmt: skip
 LINK_STATE_CHANGES: Final = Metric(
     "portallink_link_state_changes_total", "counter", "changes", ("link",),
@@ -252,16 +271,48 @@ WINDOWS: Final = Metric(
 
 LINK_MAINTENANCE: Final = Metric(
     "portallink_link_maintenance", "gauge", "1", ("link",),
-    "1 while maintenance that was announced before it began covers now; absent otherwise.", ("record",),
+    "1 while maintenance that was announced before it began covers now; absent otherwise.", RECORD,
 )  # fmt: skip
 LINK_RETIRED: Final = Metric(
     "portallink_link_retired", "gauge", "1", ("link",),
-    "1 while the link is retired, so that nobody is called for it; absent otherwise.", ("record",),
+    "1 while the link is retired, so that nobody is called for it; absent otherwise.", RECORD,
 )  # fmt: skip
 INCIDENT_LINK: Final = Metric(
     "portallink_incident_link", "gauge", "1", ("incident_id", "common_cause", "link"),
     "1 for each link of an open incident of several links: their outages began together.",
-    ("record",),
+    RECORD,
+)  # fmt: skip
+LEDGER_AVAILABILITY: Final = Metric(
+    "portallink_ledger_availability_ratio", "gauge", "ratio", ("link", "period"),
+    "Availability of the local day, the local month and the last 30 days up to the end of the data, exactly"
+    " as the ledger answers it, corrections and exclusions included, rounded down; absent if nothing was"
+    " observed.", RECORD,
+)  # fmt: skip
+LEDGER_COVERAGE: Final = Metric(
+    "portallink_ledger_coverage_ratio", "gauge", "ratio", ("link", "period"),
+    "Share of the agreed time of the same periods in which the link was observed, as the ledger answers it.",
+    RECORD,
+)  # fmt: skip
+LEDGER_UNTIL: Final = Metric(
+    "portallink_ledger_until_timestamp_seconds", "gauge", "seconds", (),
+    "The end of the ledger's data, up to which its figures go, as Unix time.", RECORD,
+)  # fmt: skip
+LEDGER_OUTAGE_START: Final = Metric(
+    "portallink_ledger_outage_start_timestamp_seconds", "gauge", "seconds",
+    ("outage_id", "link", "kind", "fault_domain", "confined_to", "status"),
+    f"Start of the outages that are open ({LISTED_OPEN} at most) and of the last {LISTED_CLOSED} that closed,"
+    " as Unix time.", RECORD,
+    listed=LISTED_OPEN + LISTED_CLOSED,
+)  # fmt: skip
+LEDGER_OUTAGE_DURATION: Final = Metric(
+    "portallink_ledger_outage_duration_seconds", "gauge", "seconds", ("outage_id", "link"),
+    "How long each of these outages lasted; an open one, up to the end of the ledger's data.", RECORD,
+    listed=LISTED_OPEN + LISTED_CLOSED,
+)  # fmt: skip
+LEDGER_OUTAGE_DOSSIERS: Final = Metric(
+    "portallink_ledger_outage_dossiers", "gauge", "dossiers", ("outage_id", "link"),
+    "Distinct dossiers with a failed attempt in each of these outages, as last published.", RECORD,
+    listed=LISTED_OPEN + LISTED_CLOSED,
 )  # fmt: skip
 SOURCES_IDLE: Final = Metric(
     "portallink_sources_idle_total", "counter", "sources", ("partition",),
@@ -274,7 +325,7 @@ SOURCE_GAPS: Final = Metric(
 
 LEDGER_ROWS: Final = Metric(
     "portallink_ledger_rows_total", "counter", "rows", ("table",),
-    "Rows the ledger took in, by table.", ("record",),
+    "Rows the ledger took in, by table.", RECORD,
 )  # fmt: skip
 HTTP_REQUESTS: Final = Metric(
     "portallink_http_requests_total", "counter", "requests", ("method", "route", "status"),

@@ -2,16 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from streams.model.incidents import Incident
+from streams.model.outage import Confined, Outage
 from streams.telemetry.contract import (
     HTTP_REQUESTS,
     HTTP_SECONDS,
     INCIDENT_LINK,
+    LEDGER_AVAILABILITY,
+    LEDGER_COVERAGE,
+    LEDGER_OUTAGE_DOSSIERS,
+    LEDGER_OUTAGE_DURATION,
+    LEDGER_OUTAGE_START,
     LEDGER_ROWS,
+    LEDGER_UNTIL,
     LINK_MAINTENANCE,
     LINK_RETIRED,
+    Metric,
 )
 from streams.telemetry.health import Health
 from streams.telemetry.hub import Level
@@ -64,10 +72,7 @@ class SharedIncidents:
             for one in self.incidents
             for link in one.links
         }
-        for labels in store.labels(INCIDENT_LINK) - shown:
-            store.forget(INCIDENT_LINK, labels)
-        for labels in shown:
-            store.set(INCIDENT_LINK, labels, 1)
+        _show(store, INCIDENT_LINK, dict.fromkeys(shown, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,59 @@ class LinksJudged:
     def move(self, store: Store, _stage: str, /) -> None:
         """Show the links of each kind, and nothing of the others."""
         for metric, links in ((LINK_MAINTENANCE, self.maintenance), (LINK_RETIRED, self.retired)):
-            shown = {(link,) for link in links}
-            for labels in store.labels(metric) - shown:
-                store.forget(metric, labels)
-            for labels in shown:
-                store.set(metric, labels, 1)
+            _show(store, metric, {(link,): 1 for link in links})
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerShown:
+    """How the ledger stands at the end of its data, ``until_ms``.
+
+    ``availability`` and ``coverage`` are ratios by link and period; ``outages`` are the open and the recent
+    ones, each as its last revision.
+    """
+
+    name: ClassVar[str] = "ledger_shown"
+    level: ClassVar[Level] = "debug"
+    until_ms: int
+    availability: Mapping[tuple[str, str], float]
+    coverage: Mapping[tuple[str, str], float]
+    outages: Sequence[Outage]
+
+    def fields(self) -> Mapping[str, object]:
+        """Return until when, and how many outages are listed."""
+        return {"until_ms": self.until_ms, "outages": len(self.outages)}
+
+    def move(self, store: Store, _stage: str, /) -> None:
+        """Show the figures and the outages, and nothing of links and outages that are no longer told."""
+        store.set(LEDGER_UNTIL, (), self.until_ms / 1000)
+        _show(store, LEDGER_AVAILABILITY, self.availability)
+        _show(store, LEDGER_COVERAGE, self.coverage)
+        rows = self.outages
+        _show(store, LEDGER_OUTAGE_START, {_labels(one): one.start_ms / 1000 for one in rows})
+        _show(store, LEDGER_OUTAGE_DOSSIERS, {(o.outage_id, o.link): o.dossiers_affected for o in rows})
+        lasted_ms = {
+            (one.outage_id, one.link): (self.until_ms if one.end_ms is None else one.end_ms) - one.start_ms
+            for one in rows
+        }
+        _show(store, LEDGER_OUTAGE_DURATION, {key: max(ms, 0) / 1000 for key, ms in lasted_ms.items()})
+
+
+def _show(store: Store, metric: Metric, values: Mapping[Any, float]) -> None:
+    """Show these series of a gauge, and no others."""
+    for labels in store.labels(metric) - values.keys():
+        store.forget(metric, labels)
+    for labels, value in values.items():
+        store.set(metric, labels, value)
+
+
+def _labels(outage: Outage) -> tuple[str, ...]:
+    confined = _names(outage.confined_to)
+    return outage.outage_id, outage.link, outage.kind, outage.fault_domain, confined, outage.status
+
+
+def _names(confined: Confined | None) -> str:
+    """Return the services and agencies an outage is confined to; empty where it is the link's own."""
+    return "" if confined is None else ", ".join([*confined.services, *confined.agencies])
 
 
 @dataclass(frozen=True, slots=True)

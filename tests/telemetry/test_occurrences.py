@@ -126,6 +126,7 @@ EVERY_OCCURRENCE = [
         [Incident("i-1", "shared", "provider", "down", 0, None, ["npd", "bhyt"], [], 0)]
     ),
     telemetry.LinksJudged(["npd"], ["old"]),
+    telemetry.LedgerShown(60_000, {("npd", "today"): 0.9}, {("npd", "today"): 1.0}, [an_outage()]),
     telemetry.RequestServed("GET", "/v1/outages", 200, 0.012),
     telemetry.TrailBehind(3, "database is locked"),
     telemetry.TrailWritten(),
