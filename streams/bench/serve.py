@@ -29,6 +29,7 @@ from streams.ledger.store.schema import links, outage_scopes, outages
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.limit import RateLimit
+from streams.serve.shell import keep_for_good
 
 Progress = Callable[[str], None]
 Kinds = Mapping[str, Callable[[], str]]
@@ -85,6 +86,7 @@ def _filled(engine: sa.Engine, size: Size, seed: int) -> Mapping[str, int]:
 def _served(engine: sa.Engine) -> Iterator[str]:
     """Serve the ledger on a free port; yield the address."""
     app = create_app(engine, Access([], "auditor"), limit=RateLimit(10_000, 10_000))
+    keep_for_good()
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(16)

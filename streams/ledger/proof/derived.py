@@ -91,8 +91,8 @@ def _check_figures(connection: sa.Connection, link: str, life: LinkLife) -> Iter
     whole, parts = recount(connection, link, days, life, named)
     right = {
         "day": _by_place(whole),
-        "month": _by_place(month_sums(connection, link, days)),
-        "year": _by_place(year_sums(connection, link, days)),
+        "month": _by_place(month_sums(connection, link, days, named.calendars)),
+        "year": _by_place(year_sums(connection, link, days, named.calendars)),
     }
     for grain, expected in right.items():
         rows = connection.execute(sa.select(figures).where(figures.c.link == link, figures.c.grain == grain))

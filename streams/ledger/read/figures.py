@@ -19,7 +19,7 @@ from msgspec import Struct
 from streams.ledger.read.histories import unpacked_days
 from streams.ledger.read.standing import Standing
 from streams.ledger.store.rollups import counted_stretch, partial_days
-from streams.ledger.store.schema import FIGURE_COLUMNS, day_parts, figures
+from streams.ledger.store.schema import FIGURE_COLUMNS, figures
 from streams.model.availability import Figures
 from streams.model.calendar import DAY_MS, calendar_pieces, day_start_ms, service_length_ms
 from streams.model.intervals import Interval, clip
@@ -186,9 +186,8 @@ def _excluded_facts(standing: Standing, cuts: Iterable[int]) -> Iterator[tuple[s
 
 def _parts(standing: Standing, parts: dict[Interval, list[str]]) -> Iterator[tuple[str, int, Figures]]:
     """Yield the facts of parts of days: read where they are kept, else counted."""
-    kept = _kept_parts(standing, min(low for low, _ in parts), max(high for _, high in parts))
     for (low, high), links in parts.items():
-        known = kept.get((low, high), {})
+        known = standing.kept_parts.get((low, high), {})
         fresh = []
         for link in links:
             if link in known and not standing.revised_days(link, day_start_ms(low), high):
@@ -198,21 +197,6 @@ def _parts(standing: Standing, parts: dict[Interval, list[str]]) -> Iterator[tup
         if fresh:
             for link, counted in _straight(standing, fresh, low, high).items():
                 yield link, low, counted
-
-
-def _kept_parts(standing: Standing, start_ms: int, end_ms: int) -> dict[Interval, dict[str, Figures]]:
-    columns = (day_parts.c[name] for name in FIGURE_COLUMNS)
-    statement = sa.select(day_parts.c.start_ms, day_parts.c.end_ms, day_parts.c.link, *columns).where(
-        day_parts.c.calendar == standing.question.calendar,
-        day_parts.c.start_ms >= start_ms,
-        day_parts.c.start_ms < end_ms,
-    )
-    if standing.question.link is not None:
-        statement = statement.where(day_parts.c.link == standing.question.link)
-    kept: dict[Interval, dict[str, Figures]] = defaultdict(dict)
-    for low, high, link, *counted in standing.connection.execute(statement):
-        kept[low, high][link] = Figures.of_facts(*counted)
-    return kept
 
 
 def _cut(piece: Interval, edges: Sequence[int]) -> Iterator[Interval]:

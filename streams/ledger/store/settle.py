@@ -171,8 +171,8 @@ def _settle_link(
         whole, parts = day_rows(link, days, unpacked, spans, life, named)
         upsert(connection, figures, whole)
         upsert(connection, day_parts, parts)
-        upsert(connection, figures, month_sums(connection, link, days))
-        upsert(connection, figures, year_sums(connection, link, days))
+        upsert(connection, figures, month_sums(connection, link, days, named.calendars))
+        upsert(connection, figures, year_sums(connection, link, days, named.calendars))
     else:
         unpacked = dict(read)
     for start_ms, end_ms in met:
