@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from streams.ingest.mapping.said import map_schema
 from streams.serve.runbooks import as_markdown, runbooks
 from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import load_settings
@@ -31,6 +32,7 @@ def generated(root: Path) -> dict[Path, str]:
         **{root / "docs" / "runbooks" / f"{name}.md": as_markdown(name) for name in runbooks()},
         **{root / "deploy" / "kubernetes" / name: text for name, text in kubernetes_files(rules).items()},
         root / "docs" / "metrics.md": metrics_document(BOARDS, rules),
+        root / "schemas" / "gateway-map.schema.json": map_schema(),
     }
 
 

@@ -16,9 +16,9 @@ from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError
 from streams.logs.write import LogNameError
 from streams.model.calendar import to_local
+from streams.model.located import LocatedError
 from streams.simulate.city import Catalogue, Scenario
 from streams.simulate.generate import Run
-from streams.simulate.located import ScenarioError
 from streams.simulate.shell import (
     drain,
     load_catalogue,
@@ -67,7 +67,7 @@ def simulate(
     try:
         catalogue = load_catalogue()
         chosen = load_scenario(scenario, catalogue)
-    except ScenarioError as error:
+    except LocatedError as error:
         refuse(error)
     if out is not None and speed is not None:
         refuse("--speed paces what goes to Kafka; a log file holds its times in itself")

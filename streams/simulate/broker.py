@@ -17,9 +17,9 @@ import msgspec
 
 from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
+from streams.model.wire import Event, Heartbeat, Line
 from streams.simulate.city import Transport
 from streams.simulate.draw import TABLE_SIZE, exponential
-from streams.simulate.wire import Event, Heartbeat, Line
 
 TOPICS: Final = (SUBMISSIONS, LOOKUPS)
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from streams.model.located import Located
 from streams.simulate.city import Catalogue, Fault, Flow, Scenario, epoch_ms
-from streams.simulate.located import Located
 
 _NEEDS_LINKS = "a fault on links needs `links`"
 
 
 def check_catalogue(catalogue: Catalogue, located: Located) -> None:
-    """Raise `ScenarioError` where identifiers overlap or refer to nothing."""
+    """Raise `LocatedError` where identifiers overlap or refer to nothing."""
     links = [link.id for link in catalogue.links]
     _unique("link", links, located, "links")
     _unique("portal", [portal.id for portal in catalogue.portals], located, "portals")
@@ -57,7 +57,7 @@ def _check_services(catalogue: Catalogue, located: Located) -> None:
 
 
 def check_scenario(scenario: Scenario, catalogue: Catalogue, located: Located) -> None:
-    """Raise `ScenarioError` where the scenario contradicts the catalogue, the calendar or itself."""
+    """Raise `LocatedError` where the scenario contradicts the catalogue, the calendar or itself."""
     start, end = (_time(scenario.start, located, "start"), _time(scenario.end, located, "end"))
     if end <= start:
         raise located.error("the scenario ends before it starts", "end")

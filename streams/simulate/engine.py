@@ -25,6 +25,7 @@ from random import Random
 from typing import Final
 
 from streams.model.events import ANSWERED
+from streams.model.wire import Lookup, Submission
 from streams.simulate.broker import BrokerOrder, Entry
 from streams.simulate.city import Patience
 from streams.simulate.dossier import Dossier, Matter
@@ -33,7 +34,6 @@ from streams.simulate.faults import Window
 from streams.simulate.links import STATUS_CODES, Ending, LinkState
 from streams.simulate.observers import Observers
 from streams.simulate.timetable import next_working_time
-from streams.simulate.wire import Lookup, Submission
 
 _FLUSH_MS: Final = 60_000
 _PIECE_RECORDS: Final = 1024

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from streams.model.wire import Heartbeat
 from streams.simulate.faults import Window
 from streams.simulate.links import LinkState
-from streams.simulate.wire import Heartbeat
 
 
 class Observers:

@@ -11,11 +11,11 @@ from streams.kafka.publish import PublishError, partitions_of, publish
 from streams.logs.file import seldom_collected
 from streams.logs.write import log_writer
 from streams.model.events import LOOKUPS, SUBMISSIONS
+from streams.model.located import Located, LocatedError
 from streams.model.record import Record
 from streams.simulate.check import check_catalogue, check_scenario
 from streams.simulate.city import Catalogue, Scenario
 from streams.simulate.generate import Run
-from streams.simulate.located import Located, ScenarioError
 from streams.simulate.truth import Truth
 
 _CATALOGUE: Final = "city.yaml"
@@ -32,7 +32,7 @@ def scenario_names() -> list[str]:
 
 
 def load_catalogue() -> Catalogue:
-    """Return the catalogue; raise `ScenarioError` where it is wrong."""
+    """Return the catalogue; raise `LocatedError` where it is wrong."""
     located = Located((files("streams.simulate") / "data" / _CATALOGUE).read_text("utf-8"), _CATALOGUE)
     catalogue = located.convert(Catalogue)
     check_catalogue(catalogue, located)
@@ -42,19 +42,19 @@ def load_catalogue() -> Catalogue:
 def load_scenario(name: str, catalogue: Catalogue) -> Scenario:
     """Return a scenario by its name or by the path of a YAML file.
 
-    Raise `ScenarioError`, naming file, line and reason, where it is wrong or there is none.
+    Raise `LocatedError`, naming file, line and reason, where it is wrong or there is none.
     """
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ScenarioError(name, 1, f"cannot be read: {error}") from error
+            raise LocatedError(name, 1, f"cannot be read: {error}") from error
         located = Located(text, name)
     else:
         if name not in scenario_names():
             known = ", ".join(scenario_names())
-            raise ScenarioError(name, 1, f"no such scenario; there are {known}, or give a .yaml file")
+            raise LocatedError(name, 1, f"no such scenario; there are {known}, or give a .yaml file")
         text = (files("streams.simulate") / "data" / f"{name}.yaml").read_text("utf-8")
         located = Located(text, f"{name}.yaml")
     scenario = located.convert(Scenario)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from streams.model.located import Located
 from streams.model.record import Record
 from streams.simulate.check import check_scenario
 from streams.simulate.city import Catalogue, Scenario
 from streams.simulate.generate import Run
-from streams.simulate.located import Located
 from streams.simulate.shell import load_catalogue
 from streams.simulate.truth import Truth
 

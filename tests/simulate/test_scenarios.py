@@ -2,9 +2,9 @@
 
 import pytest
 
+from streams.model.located import Located, LocatedError
 from streams.simulate.check import check_catalogue
 from streams.simulate.city import Catalogue
-from streams.simulate.located import Located, ScenarioError
 from streams.simulate.shell import load_scenario, scenario_names
 
 GOOD = """name: test
@@ -35,7 +35,7 @@ WRONG = {
     "negative rate": ("count: 100", "count: -100", 9, "Expected `int` >= 1"),
     "negative weight": ("dang-ky-tam-tru: 2", "dang-ky-tam-tru: -2", 10, "> 0"),
     "share over one": ("minutes: 10", "minutes: 10\n    share: 1.5", 19, "<= 1"),
-    "misspelt field": ("minutes: 10", "minuts: 10", 14, "minut"),
+    "misspelt field": ("minutes: 10", "minuts: 10", 18, "minut"),
     "missing field": ("    count: 100\n", "", 6, "missing required field `count`"),
     "wrong type": ("count: 100", "count: many", 9, "Expected `int`"),
     "unknown effect": ("effect: unreachable", "effect: broken", 15, "broken"),
@@ -82,7 +82,7 @@ def test_wrong_scenarios_are_refused(parse, case):
     """A wrong scenario is refused with file, line and reason."""
     right, wrong, line, reason = WRONG[case]
     assert right in GOOD
-    with pytest.raises(ScenarioError) as error:
+    with pytest.raises(LocatedError) as error:
         parse(GOOD.replace(right, wrong))
     assert (error.value.file, error.value.line) == ("test.yaml", line)
     assert reason in error.value.reason
@@ -92,7 +92,7 @@ def test_wrong_scenarios_are_refused(parse, case):
 def test_overlapping_ids_are_refused(parse):
     """Two faults of one id are refused at the second."""
     fault = GOOD[GOOD.index("  - id: cut") :]
-    with pytest.raises(ScenarioError, match=r"test.yaml:19: id `cut` stands twice"):
+    with pytest.raises(LocatedError, match=r"test.yaml:19: id `cut` stands twice"):
         parse(GOOD + fault)
 
 
@@ -115,7 +115,7 @@ def test_a_wrong_catalogue_is_refused(right, wrong, reason):
     assert right in text
     changed = text.replace(right, wrong, 1)
     located = Located(changed, "city.yaml")
-    with pytest.raises(ScenarioError) as error:
+    with pytest.raises(LocatedError) as error:
         check_catalogue(located.convert(Catalogue), located)
     assert reason in error.value.reason
     assert 1 < error.value.line <= changed.count("\n")
@@ -123,9 +123,9 @@ def test_a_wrong_catalogue_is_refused(right, wrong, reason):
 
 def test_an_unknown_scenario_says_which_there_are(catalogue):
     """An unknown name is answered with those that exist; a missing file with its path."""
-    with pytest.raises(ScenarioError, match="monday-morning"):
+    with pytest.raises(LocatedError, match="monday-morning"):
         load_scenario("sunday", catalogue)
-    with pytest.raises(ScenarioError, match="cannot be read"):
+    with pytest.raises(LocatedError, match="cannot be read"):
         load_scenario("missing.yaml", catalogue)
 
 

@@ -35,6 +35,7 @@ SHELLS = {
     "streams/detect/credentials.py": "what Faust needs to connect",
     "streams/detect/idle.py": "asks the broker who writes",
     "streams/detect/rules_reader.py": "reads the rules",
+    "streams/ingest/shell.py": "reads maps",
     "streams/intake/shell.py": "opens what someone hands over",
     "streams/ledger/store/database.py": "opens the database",
     "streams/ledger/proof/heads.py": "reads and makes the key file",

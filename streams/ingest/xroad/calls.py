@@ -23,14 +23,13 @@ from typing import Final
 
 from msgspec import Struct, structs
 
+from streams.ingest.values import UNKNOWN, fit
 from streams.ingest.xroad.record import (
     METASERVICE_MARK,
     NAME_LENGTH,
-    UNKNOWN,
     Party,
     Side,
     XRoadRecord,
-    fit,
     is_metaservice,
 )
 

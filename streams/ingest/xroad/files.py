@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from streams.ingest.values import RejectedRecordError
 from streams.ingest.xroad.record import XRoadRecord
 from streams.ingest.xroad.shapes import CONTAINERS, column_of, parse_records
-from streams.ingest.xroad.values import NotXRoadError, RejectedRecordError
+from streams.ingest.xroad.values import NotXRoadError
 from streams.intake.errors import IntakeError
 from streams.intake.parts import Part
 from streams.intake.split import Damage, Document, documents

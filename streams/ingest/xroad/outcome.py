@@ -48,13 +48,6 @@ TLS_CODES: Final = frozenset(
 BROKEN_OFF: Final = frozenset({"ioerror", "networkerror"})
 UNREACHABLE: Final = frozenset({"networkerror", "unknownhost", "unknownhostexception"})
 ABOUT_CONSUMER: Final = frozenset({"sslauthenticationfailed", "unknownmember", "internalerror"})
-STATUS_OUTCOMES: Final[dict[int, Outcome]] = {
-    404: "not_found",
-    410: "not_found",
-    429: "throttled",
-    499: "cancelled",
-}
-"""499 is what nginx notes where the client closed the connection before its answer."""
 
 
 def canonical_fault(code: str) -> str:
@@ -129,16 +122,3 @@ def _outcome_on_the_way(parts: list[str], hint: Hint) -> Outcome:
     if "ioerror" in parts:
         return "reset"
     return "tls_error" if not TLS_CODES.isdisjoint(parts) else "protocol_error"
-
-
-def outcome_of_status(status: int) -> Outcome:
-    """Return the outcome of an HTTP status: the link carried it, whatever it says.
-
-    >>> [outcome_of_status(status) for status in (200, 302, 404, 403, 422, 429, 499, 503)]
-    ['ok', 'ok', 'not_found', 'denied', 'denied', 'throttled', 'cancelled', 'provider_error']
-    """
-    if status < 400:
-        return "ok"
-    if status >= 500:
-        return "provider_error"
-    return STATUS_OUTCOMES.get(status, "denied")

@@ -14,20 +14,20 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from streams.ingest.status import outcome_of_status
+from streams.ingest.values import UNKNOWN, RejectedRecordError, Scalar, fit, text_of
 from streams.ingest.xroad.outcome import (
     Hint,
     canonical_fault,
     hint_of,
     outcome_of_fault,
-    outcome_of_status,
     raised_by_consumer_gateway,
 )
-from streams.ingest.xroad.values import RejectedRecordError, Scalar, flag_of, status_of, text_of, time_of
+from streams.ingest.xroad.values import flag_of, status_of, time_of
 from streams.model.events import Outcome
 
 Side = Literal["client", "producer"]
 
-UNKNOWN: Final = "unknown"
 NAME_LENGTH: Final = 90
 """Two names, ` > ` and the mark of metaservices stay within the 200 characters of an identifier."""
 SERVICE_LENGTH: Final = 200
@@ -212,13 +212,6 @@ def reduce(fields: Fields) -> XRoadRecord:
 def _party(instance: Scalar, member_class: Scalar, member: Scalar, subsystem: Scalar) -> Party:
     """Return a party; equal ones are one object, as there are few and many records."""
     return Party(*map(text_of, (instance, member_class, member, subsystem)))
-
-
-def fit(name: str, length: int) -> str:
-    """Shorten a name, a digest in place of its end to keep names apart; nothing becomes `unknown`."""
-    if len(name) <= length:
-        return name or UNKNOWN
-    return f"{name[: length - 9]}~{blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
 def _side(value: Scalar, fault: str) -> Side | None:

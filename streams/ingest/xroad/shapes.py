@@ -19,8 +19,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from streams.ingest.values import RejectedRecordError, Scalar, text_of
 from streams.ingest.xroad.record import Fields, XRoadRecord, reduce
-from streams.ingest.xroad.values import NotXRoadError, RejectedRecordError, Scalar, text_of
+from streams.ingest.xroad.values import NotXRoadError
 
 WRAPPERS: Final = (
     "_source",

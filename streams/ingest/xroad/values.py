@@ -8,11 +8,8 @@ refused by the field's name; the value itself is never repeated.
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-Scalar = str | int | float | bool | None
+from streams.ingest.values import EARLIEST_MS, LATEST_MS, RejectedRecordError, Scalar, text_of
 
-EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
-LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
-NOTHING: Final = frozenset({"", "none", "null", "nil", "nan", "nat", "na", "n/a", "undefined", "\\n", "-"})
 FLAGS: Final = {
     **dict.fromkeys(("true", "t", "yes", "y", "1", "1.0"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False),
@@ -21,29 +18,8 @@ _NO_TIME: Final = (0, -1)
 """What stands for no time in records and in databases without NULL."""
 
 
-class RejectedRecordError(ValueError):
-    """A record that cannot be used; the message says why and never repeats a value."""
-
-
 class NotXRoadError(RejectedRecordError):
     """A record with none of the fields of operational monitoring."""
-
-
-def text_of(value: Scalar) -> str:
-    """Return a text, empty where there is none.
-
-    >>> text_of(" a "), text_of(100.0), text_of("NULL")
-    ('a', '100', '')
-    """
-    if value is None or isinstance(value, bool):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = value if isinstance(value, str) else str(value)
-    if not text.isprintable():  # control characters are refused in names
-        text = "".join(letter if letter.isprintable() else " " for letter in text)
-    text = text.strip()
-    return "" if text.lower() in NOTHING else text
 
 
 def time_of(value: Scalar, name: str) -> int | None:

@@ -8,6 +8,7 @@ import yaml
 
 T = TypeVar("T")
 
+_UNKNOWN: Final = re.compile("unknown field `([^`]+)`")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -21,8 +22,8 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-class ScenarioError(ValueError):
-    """A catalogue or scenario that cannot be used; the message names file, line and reason."""
+class LocatedError(ValueError):
+    """A YAML document that cannot be used; the message names file, line and reason."""
 
     def __init__(self, file: str, line: int, reason: str) -> None:
         self.file, self.line, self.reason = file, line, reason
@@ -39,11 +40,11 @@ class Located:
             self.data: Any = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe loader
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ScenarioError(file, line, error.problem or "not readable as YAML") from error
+            raise LocatedError(file, line, error.problem or "not readable as YAML") from error
         except yaml.YAMLError as error:
-            raise ScenarioError(file, 1, f"not readable as YAML: {error}") from error
+            raise LocatedError(file, 1, f"not readable as YAML: {error}") from error
         if root is None:
-            raise ScenarioError(file, 1, "the file is empty")
+            raise LocatedError(file, 1, "the file is empty")
         self._root = root
         self._refuse_repeated_keys(root)
 
@@ -65,17 +66,19 @@ class Located:
             node = found
         return line
 
-    def error(self, reason: str, *path: str | int) -> ScenarioError:
+    def error(self, reason: str, *path: str | int) -> LocatedError:
         """Return the error that says what is wrong with the part at ``path``."""
-        return ScenarioError(self.file, self.line(*path), reason)
+        return LocatedError(self.file, self.line(*path), reason)
 
     def convert(self, type_: type[T]) -> T:
-        """Return the document as ``type_``; raise `ScenarioError` at the part that does not fit."""
+        """Return the document as ``type_``; raise `LocatedError` at the part that does not fit."""
         try:
             return msgspec.convert(self.data, type_, strict=True)
         except msgspec.ValidationError as error:
             reason, _, where = str(error).partition(" - at `$")
             path = self._path(where.rstrip("`"))
+            if unknown := _UNKNOWN.search(reason):
+                path.append(unknown[1])
             raise self.error(reason, *path) from error
 
     def _path(self, where: str) -> list[str | int]:
@@ -92,7 +95,7 @@ class Located:
             seen: set[str] = set()
             for key, value in node.value:
                 if key.value in seen:
-                    raise ScenarioError(
+                    raise LocatedError(
                         self.file, key.start_mark.line + 1, f"`{key.value}` stands twice in one mapping"
                     )
                 seen.add(key.value)

@@ -1,4 +1,4 @@
-"""What the simulation writes, field by field in the order of the contract; defaults are left out.
+"""Events as they are written, field by field in the order of the contract; defaults are left out.
 
 The types in `streams.model.events` are for readers: they refuse what is wrong, and put the type first. These
 are only ever encoded, without being checked.

@@ -1,0 +1,174 @@
+"""When a call was, how long it took, and with what status, out of the values of its fields.
+
+Of start, end and duration two say all. A gateway that tries several upstreams may write their durations and
+statuses as lists; then they are one call, or one for each attempt, one after the other.
+"""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from streams.ingest.mapping.places import MapError, Places, Values, at, remember
+from streams.ingest.mapping.rules import spelt
+from streams.ingest.mapping.said import Map
+from streams.ingest.mapping.times import durations_reader, split_attempts, time_reader
+from streams.ingest.values import NOTHING, RejectedRecordError
+
+MOST_RESENDS: Final = 1_000
+
+
+class Call(Struct, gc=False):
+    """One call or one attempt of it, times in epoch milliseconds."""
+
+    start_ms: int
+    end_ms: int
+    status: int | None
+    attempt: int
+
+
+class CallReader:
+    """Reads the times and the status of a call as a map says.
+
+    Raises:
+        MapError: a part of the map cannot be used.
+    """
+
+    def __init__(self, said: Map, places: Places) -> None:
+        self.without_duration = 0
+        """Calls that should have a duration and have none; they are taken to have taken no time."""
+        self._resends = None if said.resends is None else places.of(said.resends)
+        if said.start is None and said.end is None:
+            raise MapError("neither `start` nor `end` says when a call was")
+        if said.start is not None and said.end is not None and said.duration is not None:
+            raise MapError("of `start`, `end` and `duration` two say it all", "duration")
+        times = []
+        for key, time in (("start", said.start), ("end", said.end)):
+            with at(key):
+                times.append(None if time is None else (time_reader(time, key), _all_of(time.field, places)))
+        self._start, self._end = times
+        self._durations = None
+        if said.duration is not None:
+            read = durations_reader(said.duration.unit)
+            self._durations = read, _all_of(said.duration.field, places)
+        self._each = said.duration is not None and said.duration.attempts == "each"
+        self._last = said.duration is not None and said.duration.attempts == "last"
+        self._status = None if said.status is None else _all_of(said.status, places)
+        self._statuses: dict[Any, list[int | None]] = {}
+
+    def read(self, values: Values) -> list[Call]:
+        """Return the call, or each of its attempts."""
+        start_ms = _time(self._start, values)
+        end_ms = _time(self._end, values)
+        statuses = self._read_status(values)
+        durations = self._read_durations(values)
+        first = 1 if self._resends is None else 1 + _resends(values[self._resends])
+        if self._each and len(durations) > 1:
+            return _attempts(start_ms, end_ms, durations, statuses, first)
+        took_ms = self._took(durations)
+        if start_ms is None or end_ms is None:
+            if took_ms is None:
+                self.without_duration += self._durations is not None
+                took_ms = 0
+            if start_ms is not None:
+                end_ms = start_ms + round(took_ms)
+            elif end_ms is not None:
+                start_ms = end_ms - round(took_ms)
+            else:
+                raise RejectedRecordError(f"`{'end' if self._start is None else 'start'}` has no value")
+        elif end_ms < start_ms:
+            raise RejectedRecordError("`end` is before `start`")
+        return [Call(start_ms, end_ms, next((s for s in reversed(statuses) if s is not None), None), first)]
+
+    def _read_durations(self, values: Values) -> list[float | None]:
+        durations: list[float | None] = [None]
+        if self._durations is not None:
+            read, places = self._durations
+            for place in places:
+                durations = read(values[place])
+                if durations[-1] is not None or len(durations) > 1:
+                    break
+        return durations
+
+    def _took(self, durations: list[float | None]) -> float | None:
+        """Return how long all attempts together took, or the last."""
+        if len(durations) == 1:
+            return durations[0]
+        took = [duration for duration in durations if duration is not None]
+        return None if not took else took[-1] if self._last else sum(took)
+
+    def _read_status(self, values: Values) -> list[int | None]:
+        if self._status is None:
+            return [None]
+        for place in self._status:
+            value = values[place]
+            known = self._statuses.get(value)
+            if known is None:
+                known = _statuses_of(value)
+                remember(self._statuses, value, known)
+            if known[-1] is not None or len(known) > 1:
+                return known
+        return [None]
+
+
+def _all_of(fields: str | list[str], places: Places) -> list[int]:
+    return [places.of(name) for name in ([fields] if isinstance(fields, str) else fields)]
+
+
+def _time(time: Any, values: Values) -> int | None:
+    if time is None:
+        return None
+    read, places = time
+    for place in places:
+        at_ms: int | None = read(values[place])
+        if at_ms is not None:
+            return at_ms
+    return None
+
+
+def _attempts(
+    start_ms: int | None,
+    end_ms: int | None,
+    durations: list[float | None],
+    statuses: list[int | None],
+    first: int,
+) -> list[Call]:
+    """Return the attempts of a call, one after the other; the last ends when the call does."""
+    took = [duration or 0.0 for duration in durations]
+    if start_ms is None:
+        if end_ms is None:
+            raise RejectedRecordError("neither `start` nor `end` has a value")
+        start_ms = end_ms - round(sum(took))
+    calls, passed = [], 0.0
+    for number, duration in enumerate(took):
+        status = statuses[number] if number < len(statuses) else statuses[-1]
+        begun_ms = start_ms + round(passed)
+        passed += duration
+        calls.append(Call(begun_ms, start_ms + round(passed), status, first + number))
+    return calls
+
+
+def _statuses_of(value: Any) -> list[int | None]:
+    if type(value) is int:
+        return [_status(value)]
+    return [_status_in(part) for part in split_attempts(spelt(value))] or [None]
+
+
+def _status_in(text: str) -> int | None:
+    if text.isascii() and text.isdigit() and len(text) < 5:
+        return _status(int(text))
+    if text.lower() in NOTHING or text == "-1":
+        return None
+    raise RejectedRecordError("`status` is not an HTTP status")
+
+
+def _status(status: int) -> int | None:
+    if status == 0:
+        return None
+    if not 100 <= status <= 599:
+        raise RejectedRecordError("`status` is not an HTTP status")
+    return status
+
+
+def _resends(value: Any) -> int:
+    text = spelt(value)
+    return min(int(text), MOST_RESENDS) if text.isascii() and text.isdigit() and len(text) < 10 else 0

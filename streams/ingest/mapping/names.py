@@ -1,0 +1,126 @@
+"""Names out of fields: a template, then patterns, a table, and a last resort.
+
+The values of a link's name are few, so each is worked out once; a path is looked at by patterns each time
+that it is not among the last ones seen.
+"""
+
+from collections.abc import Callable
+from re import compile as compile_pattern
+from re import error as pattern_error
+from typing import Final
+
+from streams.ingest.mapping.places import Places, Values
+from streams.ingest.mapping.private import is_private, looks_private
+from streams.ingest.mapping.said import Name, NameSaid
+from streams.ingest.values import RejectedRecordError, fit, text_of
+
+NAME_LENGTH: Final = 200
+LONGEST_LOOKED_AT: Final = 2_048
+MOST_CACHED: Final = 8_192
+_FIELD: Final = compile_pattern(r"\{([^{}]+)\}")
+
+ReadName = Callable[[Values], str]
+"""Gives a name, empty where no field of it has a value; raises `RejectedRecordError`."""
+
+
+class NameSaidError(ValueError):
+    """A template or pattern that cannot be used, or one that would tell too much; the message says which."""
+
+
+def template_reader(template: str, places: Places) -> ReadName:
+    """Return what fills a template; where a field in it has no value, all of it is empty."""
+    parts = _FIELD.split(template)
+    literals, fields = parts[::2], [places.of(name) for name in parts[1::2]]
+    if "{" in "".join(literals) or "}" in "".join(literals):
+        raise NameSaidError(f"`{template}`: a brace is not closed, or not opened")
+    if not fields:
+        return lambda _: template
+    if len(fields) == 1 and not any(literals):
+        only = fields[0]
+        return lambda values: text_of(values[only])
+
+    def fill(values: Values) -> str:
+        filled = literals[0]
+        for place, literal in zip(fields, literals[1:], strict=True):
+            value = text_of(values[place])
+            if not value:
+                return ""
+            filled += value + literal
+        return filled
+
+    return fill
+
+
+def fields_of(template: str) -> list[str]:
+    """Return the names of the fields in a template.
+
+    >>> fields_of("{tenant}/{route} (test)")
+    ['tenant', 'route']
+    """
+    return _FIELD.findall(template)
+
+
+def name_reader(said: Name, places: Places, key: str) -> ReadName:
+    """Return what gives a name; ``key`` is the map's word for it.
+
+    Raises:
+        NameSaidError: it cannot be used, or would let a private value pass.
+    """
+    whole = NameSaid(said) if isinstance(said, str) else said
+    if whole.otherwise is None and (
+        private := [name for name in fields_of(whole.template) if is_private(name)]
+    ):
+        raise NameSaidError(
+            f"`{private[0]}` may hold a path, a query, a user or an address, and names must not: give "
+            "`patterns` or `rename`, and `otherwise`, so that its values do not pass"
+        )
+    fill = template_reader(whole.template, places)
+    try:
+        patterns = [(compile_pattern(one.match), one.name) for one in whole.patterns]
+    except pattern_error as error:
+        raise NameSaidError(f"a pattern is no regular expression: {error}") from None
+    rename, otherwise = whole.rename, whole.otherwise
+    seen: dict[str, str] = {}
+
+    def work_out(value: str) -> str:
+        looked_at = value[:LONGEST_LOOKED_AT]
+        for shape, name in patterns:
+            if shape.search(looked_at):
+                return name
+        if value in rename:
+            return rename[value]
+        if otherwise is not None:
+            return otherwise
+        if value and (told := looks_private(value)):
+            raise RejectedRecordError(f"`{key}` would hold {told}; give `rename` or `otherwise` in the map")
+        return fit(value, NAME_LENGTH) if value else ""
+
+    def read(values: Values) -> str:
+        value = fill(values)
+        name = seen.get(value)
+        if name is None:
+            name = work_out(value)
+            if len(seen) >= MOST_CACHED:
+                seen.clear()
+            seen[value] = name
+        return name
+
+    return read
+
+
+def id_reader(template: str | None, places: Places, key: str) -> ReadName | None:
+    """Return what gives an identifier, None where a map says none.
+
+    Raises:
+        NameSaidError: it cannot be used, or would hold a private value.
+    """
+    if template is None:
+        return None
+    for name in fields_of(template):
+        if is_private(name):
+            raise NameSaidError(
+                f"`{name}` may hold a path, a query, a user or an address, and `{key}` must not"
+            )
+    if not fields_of(template):
+        raise NameSaidError(f"`{key}` holds no field in braces, so all calls would have the same")
+    return template_reader(template, places)

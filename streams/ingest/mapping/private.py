@@ -1,0 +1,103 @@
+"""What must never become a name: where somebody asked from, who it was, and what for.
+
+Links, services, agencies and portals become labels of metrics, and lookups and dossiers get identifiers. A
+path or a query holds identity numbers, an address is a person's. So a map may look at such fields, to choose
+among names that it spells out itself, but never let their values pass.
+"""
+
+from re import compile as pattern
+from typing import Final
+
+PRIVATE_WORDS: Final = frozenset(
+    [
+        "uri",
+        "url",
+        "path",
+        "query",
+        "querystring",
+        "arg",
+        "args",
+        "referer",
+        "referrer",
+        "user",
+        "username",
+        "enduser",
+        "uid",
+        "login",
+        "cookie",
+        "cookies",
+        "agent",
+        "useragent",
+        "authorization",
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "session",
+        "email",
+        "mail",
+        "phone",
+        "body",
+        "payload",
+        "ip",
+        "ipaddr",
+        "remoteaddr",
+        "remoteip",
+        "clientip",
+        "client",
+        "remote",
+        "forwarded",
+        "xff",
+        "cccd",
+        "cmnd",
+    ]
+)
+ADDRESS_WORDS: Final = frozenset({"addr", "address"})
+OWN_SIDE: Final = frozenset(
+    {"server", "upstream", "backend", "target", "origin", "destination", "service", "local", "peer"}
+)
+"""Before `address` these say that it is not a person's."""
+PRIVATE_NAMES: Final = frozenset({"request", "requestline", "firstline", "httptarget"})
+CLIENT_APPLICATION: Final = frozenset({"id", "application", "app", "agency", "code", "member", "subsystem"})
+_WORDS: Final = pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_LOOKS_PRIVATE: Final = (
+    (
+        pattern(
+            r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])|\[[0-9a-fA-F:]{2,}\]|^[0-9a-fA-F]*:[0-9a-fA-F:]*:"
+        ),
+        "an address",
+    ),
+    (pattern(r"@"), "an address"),
+    (pattern(r"[?&]|%[0-9a-fA-F]{2}"), "a query"),
+    (pattern(r"(?<![0-9a-fA-F-])\d{9,12}(?![0-9a-fA-F-])"), "a number of nine digits or more"),
+)
+
+
+def is_private(field: str) -> bool:
+    """Say whether a field of this name may hold a path, a query, a user or an address.
+
+    >>> [name for name in ("clientIP", "http.route", "server.address", "x_request_id") if is_private(name)]
+    ['clientIP']
+    >>> all(is_private(name) for name in ("request", "url.full", "http_x_forwarded_for", "remote_addr"))
+    True
+    """
+    words = [word.lower() for word in _WORDS.findall(field)]
+    if "".join(words) in PRIVATE_NAMES:
+        return True
+    for at, word in enumerate(words):
+        if word in ADDRESS_WORDS and not OWN_SIDE & set(words[:at]):
+            return True
+        if word == "client" and CLIENT_APPLICATION & set(words[at + 1 :]):
+            continue
+        if word in PRIVATE_WORDS:
+            return True
+    return False
+
+
+def looks_private(name: str) -> str | None:
+    """Return what a value looks like that must not be a name, None where it may be one.
+
+    >>> looks_private("10.0.0.7:8080"), looks_private("npd-v2"), looks_private("/citizens/{id}")
+    ('an address', None, None)
+    """
+    return next((told for shape, told in _LOOKS_PRIVATE if shape.search(name)), None)

@@ -1,0 +1,26 @@
+"""What an HTTP status says of a call where nothing else does."""
+
+from typing import Final
+
+from streams.model.events import Outcome
+
+STATUS_OUTCOMES: Final[dict[int, Outcome]] = {
+    404: "not_found",
+    410: "not_found",
+    429: "throttled",
+    499: "cancelled",
+}
+"""499 is what nginx notes where the client closed the connection before its answer."""
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """Return the outcome of an HTTP status: the link carried it, whatever it says.
+
+    >>> [outcome_of_status(status) for status in (200, 302, 404, 403, 422, 429, 499, 503)]
+    ['ok', 'ok', 'not_found', 'denied', 'denied', 'throttled', 'cancelled', 'provider_error']
+    """
+    if status < 400:
+        return "ok"
+    if status >= 500:
+        return "provider_error"
+    return STATUS_OUTCOMES.get(status, "denied")

@@ -1,0 +1,47 @@
+r"""What all imports share of values: text in one spelling, names that fit, times within reason.
+
+Numbers may be text, nothing may be a word (`None`, `NULL`, `NaN`, `\N`, `-`). What cannot be used is refused
+by the field's name; the value itself is never repeated.
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+Scalar = str | int | float | bool | None
+
+EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
+LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
+NOTHING: Final = frozenset({"", "none", "null", "nil", "nan", "nat", "na", "n/a", "undefined", "\\n", "-"})
+UNKNOWN: Final = "unknown"
+
+
+class RejectedRecordError(ValueError):
+    """A record that cannot be used; the message says why and never repeats a value."""
+
+
+def text_of(value: Scalar) -> str:
+    """Return a text, empty where there is none.
+
+    >>> text_of(" a "), text_of(100.0), text_of("NULL")
+    ('a', '100', '')
+    """
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = value if isinstance(value, str) else str(value)
+    if not text.isprintable():  # control characters are refused in names
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    text = text.strip()
+    return "" if text.lower() in NOTHING else text
+
+
+def fit(name: str, length: int) -> str:
+    """Shorten a name, a digest in place of its end to keep names apart; nothing becomes `unknown`.
+
+    >>> fit("", 200), fit("a" * 30, 20)
+    ('unknown', 'aaaaaaaaaaa~2006c2b0')
+    """
+    if len(name) <= length:
+        return name or UNKNOWN
+    return f"{name[: length - 9]}~{blake2b(name.encode(), digest_size=4).hexdigest()}"
