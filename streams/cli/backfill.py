@@ -12,7 +12,7 @@ from streams.logs.file import LogFileError
 from streams.model.calendar import to_local
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.servers.errors import PartError
-from streams.watch.backfill import Backfilled, make_blocks, write_openmetrics
+from streams.watch.backfill import STEP_SECONDS, Backfilled, make_blocks, write_openmetrics
 
 
 def backfill(
@@ -21,7 +21,9 @@ def backfill(
     ],
     *,
     out: Annotated[Path, typer.Option(help="Folder that gets openmetrics/ and blocks/.")] = Path("backfill"),
-    step: Annotated[int, typer.Option(help="Seconds of event time between samples.", min=1, max=3_600)] = 60,
+    step: Annotated[
+        int, typer.Option(help="Seconds of event time between samples.", min=1, max=3_600)
+    ] = STEP_SECONDS,
     rule: Annotated[
         Path | None,
         typer.Option(help="Rule file: JSON, TOML or YAML [default: built-in, and the log's own]."),

@@ -225,7 +225,8 @@ class Detect:
         for link, tracker in detector.trackers.items():
             state = tracker.state_at(clock_ms)
             observed = tracker.sight.covers(clock_ms - self._settings.slot_ms, clock_ms)
-            telemetry.emit(telemetry.SlotFinalised(link, first_ms, clock_ms, state, observed))
+            dossiers = tracker.dossiers_so_far(clock_ms)
+            telemetry.emit(telemetry.SlotFinalised(link, first_ms, clock_ms, state, observed, dossiers))
 
     async def page(self, web: Any, _request: Any) -> Any:
         """Answer Faust's own web page `/links/` with the state of each link that this worker follows."""

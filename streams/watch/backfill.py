@@ -5,13 +5,14 @@ is the log's own: every ``step`` of event time the values are written with that 
 day (UTC) keeps memory flat and is what ``promtool tsdb create-blocks-from openmetrics`` turns into blocks.
 """
 
+import platform
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from streams import telemetry
+from streams import __version__, telemetry
 from streams.detect.detector import NOT_YET, Detector
 from streams.detect.rule.rules import Rules
 from streams.model import events
@@ -19,12 +20,15 @@ from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
 from streams.servers.debian import find_program
 from streams.servers.errors import PartError
-from streams.telemetry.contract import Metric
+from streams.telemetry.contract import BUILD_INFO, Metric
 from streams.telemetry.store import Store, head
 
 DAY_MS: Final = 86_400_000
 EXTRA_LABELS: Final = 'job="portallink",instance="backfill"'
 BLOCKS_TIMEOUT_SECONDS: Final = 3_600
+STEP_SECONDS: Final = 15
+"""As often as Prometheus scrapes: Grafana's rate interval is four times that, and must hold two samples."""
+STAGES: Final = ("measure", "detect", "record", "serve")
 
 
 @dataclass
@@ -43,7 +47,7 @@ def write_openmetrics(
     settings: DetectSettings,
     out: Path,
     *,
-    step_seconds: int = 60,
+    step_seconds: int = STEP_SECONDS,
     progress: Callable[[int], None] | None = None,
 ) -> Backfilled:
     """Write the metrics of measurements into one file a day under ``out``.
@@ -54,6 +58,8 @@ def write_openmetrics(
     ordered = sorted(measurements, key=lambda one: (one.watermark_ms, one.source))
     lookups = sorted({m.source.partition for m in ordered if m.source.topic == events.LOOKUPS})
     detector = Detector(rules, settings, lookups)
+    for stage in STAGES:  # the dashboards' variables are filled from it
+        history.store.set(BUILD_INFO, (stage, __version__, platform.python_version()), 1)
     for measurement in ordered:
         history.reach(measurement.watermark_ms)
         for stage, occurrence in _told(measurement, detector):
@@ -105,10 +111,8 @@ def _told(measurement: Measurement, detector: Detector) -> Iterator[tuple[str, t
     for link, tracker in detector.trackers.items():
         observed = tracker.sight.covers(clock_ms - slot_ms, clock_ms)
         start_ms = clock_ms - slot_ms if from_ms == NOT_YET else from_ms
-        yield (
-            "detect",
-            telemetry.SlotFinalised(link, start_ms, clock_ms, tracker.state_at(clock_ms), observed),
-        )
+        state, dossiers = tracker.state_at(clock_ms), tracker.dossiers_so_far(clock_ms)
+        yield "detect", telemetry.SlotFinalised(link, start_ms, clock_ms, state, observed, dossiers)
 
 
 class _History:

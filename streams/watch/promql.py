@@ -11,6 +11,9 @@ FAILURE_MATCH: Final = f'outcome=~"{"|".join(sorted(FAILURES))}"'
 ATTEMPT_MATCH: Final = f'outcome!~"{"|".join(sorted(CANCELLED | CLIENT_FAULTS))}"'
 """Lookups that count at all: a client that may not ask says nothing about the link."""
 
+DECIDED_MATCH: Final = 'type=~"accepted|deferred|failed|rejected"'
+"""What may become of a submission for now. What a link blocks is among it, so a share of it is at most 1."""
+
 WINDOWS: Final = {
     "5m": 300,
     "30m": 1_800,

@@ -79,7 +79,8 @@ STAGES = {f'portallink_build_info{{stage="{s}"}}': flat(1) for s in ("measure", 
 WITHOUT_DETECT = {name: values for name, values in STAGES.items() if "detect" not in name}
 RECORDS = 'portallink_records_total{stage="measure",result='
 BLOCKED = 'portallink_submissions_blocked_total{portal="hcmc",link="npd"}'
-RECEIVED = 'portallink_submissions_total{portal="hcmc",type="received"}'
+PASSED = 'portallink_submissions_total{portal="hcmc",type="accepted"}'
+HELD = 'portallink_submissions_total{portal="hcmc",type="deferred"}'
 ACCEPTED = 'portallink_submission_acceptance_seconds_count{portal="hcmc"}'
 WITHIN = 'portallink_submission_acceptance_seconds_bucket{portal="hcmc",le="60.0"}'
 LATE = 'portallink_watermark_lag_seconds{stage="measure",partition="npd.lookups-0"}'
@@ -261,11 +262,16 @@ CASES = {
     ),
     # Submissions.
     "a link that holds up a third of submissions pages": Case(
-        "PortallinkSubmissionsBlocked", {RECEIVED: up(10), BLOCKED: up(3)}, [blocked_by_npd]
+        "PortallinkSubmissionsBlocked", {PASSED: up(6), HELD: up(3), BLOCKED: up(3)}, [blocked_by_npd]
     ),
-    "a tenth held up does not": Case("PortallinkSubmissionsBlocked", {RECEIVED: up(10), BLOCKED: up(1)}),
+    "what waited and is accepted at last is no longer held up": Case(
+        "PortallinkSubmissionsBlocked", {PASSED: up(30), HELD: up(3), BLOCKED: up(3)}
+    ),
+    "a tenth held up does not": Case(
+        "PortallinkSubmissionsBlocked", {PASSED: up(9), HELD: up(1), BLOCKED: up(1)}
+    ),
     "one of two held up at lunch is too few": Case(
-        "PortallinkSubmissionsBlocked", {RECEIVED: up(0.1), BLOCKED: up(0.05)}
+        "PortallinkSubmissionsBlocked", {PASSED: up(0.05), HELD: up(0.05), BLOCKED: up(0.05)}
     ),
     "acceptance within the time for four of five is slow": Case(
         "PortallinkAcceptanceSlow",

@@ -122,14 +122,15 @@ def totals_of(
     minutes: Iterable[tuple[int, Minute]], start_ms: int, end_ms: int, carried: Totals | None = None
 ) -> Totals:
     """Return the figures of the requests asked in ``[start_ms, end_ms)``, on top of those carried over."""
-    totals = Totals() if carried is None else _copy(carried)
+    totals = Totals() if carried is None else copied(carried)
     for minute_ms, minute in minutes:
         totals.add(minute_ms, minute, start_ms, end_ms)
     totals.trim()
     return totals
 
 
-def _copy(totals: Totals) -> Totals:
+def copied(totals: Totals) -> Totals:
+    """Return totals that may grow without changing these."""
     return replace(
         totals,
         provider_latency=dict(totals.provider_latency),

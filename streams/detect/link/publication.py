@@ -33,6 +33,7 @@ from streams.detect.link.outages import (
     says_the_same,
     totals_of,
 )
+from streams.detect.link.running import Running
 from streams.detect.link.said import Trouble
 from streams.detect.link.spells import TroubleSpell, spells_of
 from streams.detect.link.windows import FAR, changed_minutes
@@ -84,6 +85,7 @@ class Publication:
         """When to look whether sight is lost of a link in trouble; while it is lost, whenever facts come."""
         self.lost_ms: int | None = None
         """Since when nothing is known of a link in trouble, as last looked."""
+        self._running = Running()
 
     def review(self, now_ms: int, into: list[Outage], cause: Reason | None, dirty: set[int]) -> set[int]:
         """Append the revisions by which the published outages agree with the spells as judged now.
@@ -91,6 +93,8 @@ class Publication:
         ``cause`` is why, None in the course of time; ``dirty`` are the minutes whose facts changed. Return
         the minutes whose state that changes. A close is said once its figures are final.
         """
+        if dirty:
+            self._running.forget_from(min(dirty))
         while self.due and self.due[0] <= now_ms:
             self.due.pop(0)
         for settles_ms in self.history.settle(now_ms):
@@ -121,6 +125,16 @@ class Publication:
         self._look(now_ms)
         before, self.trouble = self.trouble, self._trouble()
         return changed_minutes(before, self.trouble, now_ms)
+
+    def dossiers_so_far(self, now_ms: int) -> int | None:
+        """Return the distinct dossiers that the trouble which lasts has hit by now, None without any."""
+        if not self.spells or self.spells[-1].end_ms is not None:
+            return None
+        start_ms = self.spells[-1].start_ms
+        minutes = list(self.history.between(self._running.begins_ms(start_ms), now_ms))
+        remains = self.remains.get(start_ms)
+        carried = None if remains is None else remains.totals
+        return self._running.dossiers(start_ms, minutes, carried, now_ms)
 
     def sight_changed(self, now_ms: int) -> bool:
         """Say whether sight was lost of a link in trouble, or is regained, so that a review is due."""

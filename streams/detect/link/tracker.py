@@ -124,6 +124,10 @@ class LinkTracker:
                 return STATE_OF[kind]
         return "UP"
 
+    def dossiers_so_far(self, clock_ms: int) -> int | None:
+        """Return the distinct dossiers hit so far by the outage that lasts, None without one."""
+        return self.outages.dossiers_so_far(clock_ms)
+
     def forget(self, before_ms: int) -> None:
         """Forget, in one operation, what no fact that is still to come can change.
 

@@ -1,14 +1,14 @@
 """Alerts on what citizens' submissions go through."""
 
 from streams.watch.alerts.alert import LINK, PORTAL, Alert
-from streams.watch.promql import Span
+from streams.watch.promql import DECIDED_MATCH, Span
 from streams.watch.settings import WatchSettings
 
 
 def submission_alerts(settings: WatchSettings, span: Span) -> list[Alert]:
     """Return the alerts on what citizens' submissions go through."""
     goal, window = settings.submissions, span(900)
-    received = f'sum by (portal) (increase(portallink_submissions_total{{type="received"}}[{window}]))'
+    decided = f"sum by (portal) (increase(portallink_submissions_total{{{DECIDED_MATCH}}}[{window}]))"
     blocked = f"sum by (portal, link) (increase(portallink_submissions_blocked_total[{window}]))"
     count = f"sum by (portal) (increase(portallink_submission_acceptance_seconds_count[{window}]))"
     within = (
@@ -18,8 +18,8 @@ def submission_alerts(settings: WatchSettings, span: Span) -> list[Alert]:
     return [
         Alert(
             name="PortallinkSubmissionsBlocked",
-            expr=f"{blocked} / on (portal) group_left () {received} > {goal.blocked_share}"
-            f" and on (portal) {received} >= {goal.minimum_submissions}",
+            expr=f"{blocked} / on (portal) group_left () {decided} > {goal.blocked_share}"
+            f" and on (portal) {decided} >= {goal.minimum_submissions}",
             for_seconds=300,
             severity="page",
             incident=LINK,

@@ -1,0 +1,52 @@
+"""How many dossiers the trouble that lasts has hit so far, kept up minute by minute.
+
+An open outage is not published again only because it grows, yet whoever is on call wants the figure of now.
+Summing a day of minutes at each slot would cost too much, so those whose facts are complete are summed once.
+"""
+
+from streams.detect.link.minute import MINUTE_MS, Minute
+from streams.detect.link.outages import Totals, copied
+from streams.detect.link.windows import FAR
+from streams.model.sketch import distinct_of_union
+
+
+class Running:
+    """The sums of the spell that lasts, up to the last minute whose facts are complete."""
+
+    def __init__(self) -> None:
+        self._start_ms = -FAR
+        self._next_ms = -FAR
+        self._totals = Totals()
+
+    def forget_from(self, minute_ms: int) -> None:
+        """Sum all minutes again if this one, whose facts have changed, is among those that were summed."""
+        if minute_ms < self._next_ms:
+            self._start_ms = -FAR
+
+    def begins_ms(self, start_ms: int) -> int:
+        """Return from when on `dossiers` wants the minutes of a spell that began at ``start_ms``."""
+        return self._next_ms if start_ms == self._start_ms else start_ms - MINUTE_MS
+
+    def dossiers(
+        self, start_ms: int, minutes: list[tuple[int, Minute]], carried: Totals | None, now_ms: int
+    ) -> int:
+        """Return the distinct dossiers with a failed attempt since ``start_ms``.
+
+        ``minutes`` are those from `begins_ms` on, in order; ``carried`` sums those that are forgotten.
+        """
+        if start_ms != self._start_ms:
+            self._start_ms, self._next_ms = start_ms, start_ms - MINUTE_MS
+            self._totals = Totals() if carried is None else copied(carried)
+        complete = [(at, minute) for at, minute in minutes if at + MINUTE_MS <= now_ms]
+        for at, minute in complete:
+            self._totals.add(at, minute, start_ms, FAR)
+            self._next_ms = at + MINUTE_MS
+        self._totals.trim()
+        totals = self._totals
+        if len(complete) < len(minutes):
+            totals = copied(totals)
+            for at, minute in minutes[len(complete) :]:
+                totals.add(at, minute, start_ms, FAR)
+            totals.trim()
+        limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
+        return distinct_of_union(totals.dossiers, limits)[0]
