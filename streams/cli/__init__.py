@@ -55,6 +55,11 @@ COMMANDS = {
         "Simulate a city: submissions, lookups, heartbeats, and faults whose truth is known.",
     ),
     "ingest": Command("ingest:app", RUN, "Bring in records of other systems."),
+    "emit": Command(
+        "emit:emit",
+        RUN,
+        "Send events, each checked as the pipeline will check it, with the key and partition it belongs to.",
+    ),
     "outages": Command("outages:app", ASK, "What auditors ask: outages, figures, reports, proof."),
     "exclusions": Command("exclusions:app", ASK, "Maintenance and exclusions, with author, reason and time."),
     "links": Command("links:app", ASK, "Links: since when they are known, and when they retire."),

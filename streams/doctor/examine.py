@@ -35,6 +35,8 @@ PERSONAL: Final = {
     "a telephone number": pattern(r"(?<!\d)(?:\+84|0)[35789]\d{8}(?!\d)"),
     "a mail address": pattern(r"[\w.+-]+@[\w-]+\.[\w.]+"),
 }
+RANDOM_ID: Final = pattern(r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b[0-9a-f]{16,}\b")
+"""UUIDs, trace and span ids: some of them hold digits that look like a telephone number."""
 KNOWN_FIELDS: Final = {
     topic: {field for kind in kinds for field in (*kind.__struct_fields__, events.type_tag)}
     for topic, kinds in (
@@ -116,12 +118,8 @@ class Doctor:
                 plain = name.isidentifier() and len(name) <= 40 and not any(c.isdigit() for c in name)
                 told = f"field {name}" if plain else told
                 self._note("unknown_field", record, told)
-            for text in value if isinstance(value, list) else [value]:
-                kind = next(
-                    (k for k, p in PERSONAL.items() if isinstance(text, str) and p.search(text)), None
-                )
-                if kind is not None:
-                    self._note("personal", record, f"{told} looks like {kind}")
+            if (kind := _personal_in(value)) is not None:
+                self._note("personal", record, f"{told} looks like {kind}")
 
     def _look_at_clock(self, record: Record, occurred_at_ms: int) -> None:
         delay_ms = record.logged_at_ms - occurred_at_ms
@@ -202,7 +200,8 @@ class Doctor:
 
 def _personal_in(value: object) -> str | None:
     """Return what kind of personal identifier a value looks like, None where it looks like none."""
-    texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+    values = value if isinstance(value, list) else [value]
+    texts = [RANDOM_ID.sub(" ", text) for text in values if isinstance(text, str)]
     return next((kind for kind, shape in PERSONAL.items() if any(map(shape.search, texts))), None)
 
 

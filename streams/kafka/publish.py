@@ -94,10 +94,19 @@ class Pace:
             await asyncio.sleep(min(seconds, 0.25))
 
 
+class _Outgoing:
+    """Batches that are being filled, one a partition, and those that were sent and not confirmed yet."""
+
+    def __init__(self) -> None:
+        self.open: dict[tuple[str, int], Any] = {}
+        self.sent: deque[tuple[asyncio.Future[Any], int]] = deque()
+
+
 class Publisher:
     """An open producer that takes records one by one and sends them in whole batches.
 
     `acknowledged` counts the records that the broker has confirmed, in order within each partition.
+    Without ``original_times`` records carry no header: the broker's time is when they happen to arrive.
     """
 
     def __init__(
@@ -106,14 +115,15 @@ class Publisher:
         *,
         topic_names: Mapping[str, str] | None = None,
         progress: Callable[[int], None] | None = None,
+        original_times: bool = True,
     ) -> None:
         options = {"max_batch_size": BATCH_BYTES, "compression_type": "lz4", **connection}
         self._producer = AIOKafkaProducer(enable_idempotence=True, **options)
         self._topic_names = topic_names or {}
         self._progress = progress
+        self._original_times = original_times
         self._partitions: dict[str, int] = {}
-        self._open: dict[tuple[str, int], Any] = {}
-        self._sent: deque[tuple[asyncio.Future[Any], int]] = deque()
+        self._outgoing = _Outgoing()
         self.acknowledged = 0
 
     async def __aenter__(self) -> Self:
@@ -130,32 +140,46 @@ class Publisher:
 
     async def append(self, record: Record) -> None:
         """Put a record into its partition's batch; send the batch when it is full."""
-        topic = self._topic_names.get(record.topic, record.topic)
-        target = topic, record.partition
-        headers = [(LOGGED_AT_HEADER, b"%d" % record.logged_at_ms)]
-        batch = self._open.get(target)
-        if batch is None:
-            await self._check(target)
-            batch = self._open[target] = self._producer.create_batch()
-        if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
-            del self._open[target]
-            await self._send(target, batch)
-            batch = self._open[target] = self._producer.create_batch()
-            if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
-                raise PublishError(f"{topic}/{record.partition}: offset {record.offset} fits into no batch")
+        await self._put(self._outgoing, record)
 
     async def flush(self) -> None:
         """Send all that is held; return when the broker has confirmed it."""
-        await self._send_open()
-        while self._sent:
-            await self._confirm(*self._sent.popleft())
+        await self._finish(self._outgoing)
 
-    async def _send_open(self) -> None:
-        for target, batch in list(self._open.items()):
-            del self._open[target]
-            await self._send(target, batch)
+    async def deliver(self, records: Iterable[Record]) -> None:
+        """Send records in batches of their own; return when the broker has confirmed all of them.
 
-    async def _send(self, target: tuple[str, int], batch: Any) -> None:
+        May be called while other calls wait. Raises PublishError: some of the records may then be on the
+        topics, and sending all of them again is the way to go on.
+        """
+        outgoing = _Outgoing()
+        for record in records:
+            await self._put(outgoing, record)
+        await self._finish(outgoing)
+
+    async def _put(self, outgoing: _Outgoing, record: Record) -> None:
+        topic = self._topic_names.get(record.topic, record.topic)
+        target = topic, record.partition
+        headers = [(LOGGED_AT_HEADER, b"%d" % record.logged_at_ms)] if self._original_times else []
+        batch = outgoing.open.get(target)
+        if batch is None:
+            await self._check(target)
+            batch = outgoing.open[target] = self._producer.create_batch()
+        if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
+            del outgoing.open[target]
+            await self._send(outgoing, target, batch)
+            batch = outgoing.open[target] = self._producer.create_batch()
+            if batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None:
+                raise PublishError(f"{topic}/{record.partition}: offset {record.offset} fits into no batch")
+
+    async def _finish(self, outgoing: _Outgoing) -> None:
+        for target, batch in list(outgoing.open.items()):
+            del outgoing.open[target]
+            await self._send(outgoing, target, batch)
+        while outgoing.sent:
+            await self._confirm(*outgoing.sent.popleft())
+
+    async def _send(self, outgoing: _Outgoing, target: tuple[str, int], batch: Any) -> None:
         topic, partition = target
         batch.close()
         count = batch.record_count()
@@ -163,9 +187,9 @@ class Publisher:
             future = await self._producer.send_batch(batch, topic, partition=partition)
         except KafkaError as error:
             raise PublishError(f"{topic}/{partition}: {error!r}") from error
-        self._sent.append((future, count))
-        while self._sent and self._sent[0][0].done():
-            await self._confirm(*self._sent.popleft())
+        outgoing.sent.append((future, count))
+        while outgoing.sent and outgoing.sent[0][0].done():
+            await self._confirm(*outgoing.sent.popleft())
 
     async def _confirm(self, sent: "asyncio.Future[Any]", count: int) -> None:
         try:

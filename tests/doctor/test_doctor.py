@@ -134,6 +134,17 @@ def test_no_value_is_ever_repeated(secret, field):
 GOOD = [json.dumps(event).encode() for event in good(5)]
 
 
+@given(number=st.uuids(), digits=st.text("0123456789abcdef", min_size=16, max_size=32))
+def test_an_identifier_of_a_machine_is_not_personal(number, digits):
+    """UUIDs, trace and span ids are nobody's, whatever digits they hold."""
+    events = good()
+    for event in events:
+        if "dossier_id" in event:
+            event["dossier_id"], event["lookup_id"] = f"{digits}-{digits}", f"{number}"
+    kinds = {finding.kind for finding in examine(logged(events)).findings()}
+    assert "personal" not in kinds
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(

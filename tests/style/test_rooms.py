@@ -10,7 +10,7 @@ LAYERS = (
     {"kafka"},
     {"logs"},
     {"detect", "ingest", "ledger", "measure", "score", "simulate"},
-    {"doctor", "record", "replay"},
+    {"doctor", "emit", "record", "replay"},
     {"serve", "watch"},
     {"bench", "demo"},
     {"cli"},
@@ -22,6 +22,7 @@ WORLD = {"cli", "servers", "telemetry", "kafka", "logs", "demo", "bench", "resou
 # What else than the vocabulary a room's pure files may import, and why.
 MAY_IMPORT = {
     "doctor": {"measure"},  # what is refused is what the meter refuses
+    "emit": {"measure"},  # likewise
     "ingest": {"intake"},  # records are read through the shared input layer
     "replay": {"measure", "detect"},  # the same pure pipeline, over a log file
     "serve": {"ledger"},  # answers are read from the ledger
@@ -35,6 +36,7 @@ SHELLS = {
     "streams/detect/credentials.py": "what Faust needs to connect",
     "streams/detect/idle.py": "asks the broker who writes",
     "streams/detect/rules_reader.py": "reads the rules",
+    "streams/emit/emitter.py": "sends from a thread",
     "streams/ingest/shell.py": "reads maps",
     "streams/intake/shell.py": "opens what someone hands over",
     "streams/ledger/store/database.py": "opens the database",

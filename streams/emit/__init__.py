@@ -1,0 +1,6 @@
+"""Well-formed events and heartbeats from a portal of one's own: `Emitter` sends, `wellformed` checks."""
+
+from streams.emit.emitter import BufferFullError, Emitter, EmitterClosedError, Lookup
+from streams.emit.wellformed import EventError
+
+__all__ = ["BufferFullError", "Emitter", "EmitterClosedError", "EventError", "Lookup"]
