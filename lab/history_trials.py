@@ -18,11 +18,11 @@ from rich.table import Table
 from lab.histories import RATES, REPORTED, History, Lookup, Trouble, draw
 from streams.detect.rule.definition import Rule
 from streams.model.canonical import final_outages
-from streams.model.events import LOOKUPS
 from streams.model.intervals import length_ms, union
 from streams.model.outage import Outage
 from streams.model.record import Record
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS
 from streams.replay.analyze import analyze
 
 WEEK_HOURS: Final = 168

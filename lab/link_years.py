@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct
 
 from lab.histories import BACKGROUND, OUTCOMES, START_MS, Trouble, What
-from streams.model.events import LOOKUPS, NO_RESPONSE
+from streams.model.events import NO_RESPONSE
 from streams.model.intervals import Interval, Intervals, clip, difference, union
 from streams.model.measurement import (
     EDGE_TIMES,
@@ -31,6 +31,7 @@ from streams.model.measurement import (
 )
 from streams.model.settings import SLOT_MS, MeasureSettings
 from streams.model.sketch import BUCKET_LOWER_MS
+from streams.model.topics import LOOKUPS
 
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000

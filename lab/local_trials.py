@@ -21,10 +21,11 @@ from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.measure.meter import Meter
 from streams.model.canonical import final_outages
-from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, LookupRequested
+from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage
 from streams.model.settings import DetectSettings, MeasureSettings
+from streams.model.topics import LOOKUPS
 from streams.simulate.draw import seeded
 
 START_MS: Final = 1_700_000_100_000

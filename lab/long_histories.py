@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from streams.model.events import LOOKUPS, NO_RESPONSE
+from streams.model.events import NO_RESPONSE
 from streams.model.intervals import Intervals, clip, difference
 from streams.model.measurement import (
     EDGE_TIMES,
@@ -29,6 +29,7 @@ from streams.model.measurement import (
 )
 from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import bucket_of
+from streams.model.topics import LOOKUPS
 
 START_MS: Final = 1_718_000_000_000 // 3_600_000 * 3_600_000
 HOUR_MS: Final = 3_600_000

@@ -22,7 +22,6 @@ from streams.detect.link.snapshot import save
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.measure.owed import ANSWERS_A_FAILURE
-from streams.model.events import LOOKUPS
 from streams.model.measurement import (
     Alive,
     Asked,
@@ -35,6 +34,7 @@ from streams.model.measurement import (
 )
 from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import bucket_of
+from streams.model.topics import LOOKUPS
 from streams.model.zstd import decompress
 
 LINK: Final = "one-link"

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from streams.ledger.proof import merkle
 from streams.ledger.proof.tree import StoredLog
-from streams.ledger.store.apply import EXCLUSIONS, apply_records
+from streams.ledger.store.apply import apply_records
 from streams.ledger.store.calendars import versions
 from streams.ledger.store.database import writing
 from streams.ledger.store.minutes import DayOfMinutes
@@ -49,6 +49,7 @@ from streams.model.exclusion import EVERY_LINK, Exclusion, approve, new_exclusio
 from streams.model.measurement import Source
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
+from streams.model.topics import EXCLUSIONS
 
 LOG: Final = "link.outages/0"
 ROWS: Final = 5_000

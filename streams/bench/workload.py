@@ -10,8 +10,8 @@ from random import Random
 from typing import Final
 from zlib import crc32
 
-from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 from streams.simulate.draw import lognormal, seeded
 
 EVENTS_PER_DOSSIER: Final = 5

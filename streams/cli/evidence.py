@@ -28,11 +28,11 @@ from streams.logs.file import LogFileError
 from streams.logs.folder import Manifest
 from streams.logs.read import read_log
 from streams.logs.write import log_writer
-from streams.model.events import LOOKUPS, RULES
 from streams.model.outage import Outage
 from streams.model.record import Record
 from streams.model.settings import Settings
 from streams.model.times import EARLIEST_MS, LATEST_MS
+from streams.model.topics import LOOKUPS, RULES
 from streams.replay.analyze import captured_settings
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.replay.verify import OutageCheck, held_whole, verify_outage

@@ -25,9 +25,9 @@ from streams.intake.shell import opened
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError, partitions_of, publish
 from streams.logs.write import LogNameError, log_writer
-from streams.model.events import LOOKUPS
 from streams.model.record import Record
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS
 
 app = typer.Typer(help="Bring in records of other systems.", no_args_is_help=True)
 

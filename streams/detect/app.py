@@ -34,11 +34,11 @@ from streams.kafka.publish import partitions_of
 from streams.kafka.read import RereadError, open_reader, read_range
 from streams.kafka.topics import Topics
 from streams.logs.settings_file import VARIABLE, read_settings
-from streams.model import events
 from streams.model.border import check_bounds
 from streams.model.canonical import encode
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings, Settings
+from streams.model.topics import LOOKUPS
 from streams.servers.scratch import scratch_dir
 
 SAVE_EVERY_SECONDS: Final = 10.0
@@ -191,7 +191,7 @@ class Detect:
         """Raise `UnbelievableError` for a measurement that `measure` cannot have sent."""
         check_measurement(measurement, logged_ms)
         source, partitions = measurement.source, follower.detector.partitions
-        if source.topic == events.LOOKUPS and source.partition not in partitions:
+        if source.topic == LOOKUPS and source.partition not in partitions:
             present = await partitions_of(self._connection, self._topics.lookups)
             if not 0 <= source.partition < present:
                 raise UnbelievableError(f"{source.topic} has no partition {source.partition}")

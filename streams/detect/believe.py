@@ -1,9 +1,9 @@
 """Measurements that `measure` cannot have sent: what can be told of one by itself."""
 
 from streams.detect.detector import INCARNATION_BITS
-from streams.model import events
 from streams.model.measurement import Measurement
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 
 class UnbelievableError(ValueError):
@@ -17,7 +17,7 @@ def check_measurement(measurement: Measurement, logged_ms: int) -> None:
     further ahead of the broker than its clock skew allows.
     """
     source = measurement.source
-    if source.topic not in {events.LOOKUPS, events.SUBMISSIONS}:
+    if source.topic not in {LOOKUPS, SUBMISSIONS}:
         raise UnbelievableError("its source topic carries no events")
     if not 0 <= source.first_offset < source.next_offset < 1 << INCARNATION_BITS:
         raise UnbelievableError("a range must hold something, and offsets are below 2^50")

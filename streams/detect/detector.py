@@ -15,10 +15,10 @@ from streams.detect.link.minute import MINUTE_MS
 from streams.detect.link.minutes import PACK_AFTER_MS
 from streams.detect.link.tracker import Late, LinkTracker, Output
 from streams.detect.rule.rules import Rules
-from streams.model import events
 from streams.model.digest import combine
 from streams.model.measurement import Measurement, Source
 from streams.model.settings import DetectSettings
+from streams.model.topics import LOOKUPS
 
 NOT_YET: Final = -(1 << 62)
 FORGET_EVERY_MS: Final = 1_800_000
@@ -152,7 +152,7 @@ class Detector:
         if applied is not None and until <= applied:
             return Applied(fresh=False, output={})
         self.applied[key] = until
-        if source.topic != events.LOOKUPS:
+        if source.topic != LOOKUPS:
             return Applied(fresh=True, output={})
         gap = self._gap_before(measurement, applied)
         ahead = _NONE

@@ -22,6 +22,7 @@ from streams.model import events
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.record import Record
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 MAX_OPEN: Final = 200_000
 MAX_NAMES: Final = 1_000
@@ -40,8 +41,8 @@ RANDOM_ID: Final = pattern(r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b
 KNOWN_FIELDS: Final = {
     topic: {field for kind in kinds for field in (*kind.__struct_fields__, events.type_tag)}
     for topic, kinds in (
-        (events.LOOKUPS, (LookupRequested, LookupCompleted, Heartbeat)),
-        (events.SUBMISSIONS, (events.SubmissionReceived, Heartbeat)),
+        (LOOKUPS, (LookupRequested, LookupCompleted, Heartbeat)),
+        (SUBMISSIONS, (events.SubmissionReceived, Heartbeat)),
     )
 }
 
@@ -140,7 +141,7 @@ class Doctor:
                 "heartbeat_gap", record, f"{gap_ms:,} ms after the last one of {beat.observer} was over"
             )
         self._beats[at] = max(due_ms, beat.occurred_at_ms + beat.interval_ms), record.offset
-        if beat.observer == "portal" and record.topic == events.LOOKUPS:
+        if beat.observer == "portal" and record.topic == LOOKUPS:
             self._watched.update(beat.links[:MAX_NAMES])
 
     def _look_at_pair(self, record: Record, event: LookupRequested | LookupCompleted) -> None:

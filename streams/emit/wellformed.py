@@ -12,9 +12,15 @@ from zlib import crc32
 import msgspec
 
 from streams.measure.decode import control_in, reason_for
-from streams.model.events import LOOKUPS, SUBMISSIONS, Heartbeat, LookupCompleted, LookupRequested, Submission
+from streams.model.events import (
+    Heartbeat,
+    LookupCompleted,
+    LookupRequested,
+    Submission,
+)
 from streams.model.record import Record
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 Event = LookupRequested | LookupCompleted | Submission | Heartbeat
 

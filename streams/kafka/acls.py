@@ -8,13 +8,14 @@ each other's topics, and check only what can be checked.
 from typing import Final, NamedTuple
 
 from streams.kafka.topics import declared_topics
+from streams.model.topics import LOOKUPS
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "measure": ("portallink-measure",),
     "detect": ("portallink-detect",),
     "record": ("portallink-record",),
 }
-DESCRIBES: Final[dict[str, tuple[str, ...]]] = {"detect": ("npd.lookups",)}
+DESCRIBES: Final[dict[str, tuple[str, ...]]] = {"detect": (LOOKUPS,)}
 """Topics of which a stage asks the ends and the partitions, and reads nothing."""
 OWN_TOPICS: Final[dict[str, str]] = {"detect": "portallink-detect-"}
 """Prefix of the topics that Faust makes for itself: it needs all rights on them."""

@@ -15,8 +15,8 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.model.events import RULES
 from streams.model.record import LOGGED_AT_HEADER, Record
+from streams.model.topics import RULES
 
 BATCH_BYTES: Final = 256 * 1024
 METADATA_TIMEOUT_SECONDS: Final = 15.0

@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
+from streams.model import topics as names_of
 from streams.resources import resource_folder
 
 SCHEMAS_DIR = resource_folder("schemas")
@@ -36,16 +37,16 @@ class TopicCreationError(RuntimeError):
 class Topics:
     """The topics' names as used on a broker: the declared ones, or suffixed so that runs stand apart."""
 
-    submissions: str = "portal.submissions"
-    lookups: str = "npd.lookups"
-    measurements: str = "link.measurements"
-    windows: str = "link.windows"
-    outages: str = "link.outages"
-    outages_latest: str = "link.outages.latest"
-    exclusions: str = "link.exclusions"
-    retirements: str = "link.retirements"
-    rules: str = "link.rules"
-    dead_letters: str = "pipeline.dead_letters"
+    submissions: str = names_of.SUBMISSIONS
+    lookups: str = names_of.LOOKUPS
+    measurements: str = names_of.MEASUREMENTS
+    windows: str = names_of.WINDOWS
+    outages: str = names_of.OUTAGES
+    outages_latest: str = names_of.OUTAGES_LATEST
+    exclusions: str = names_of.EXCLUSIONS
+    retirements: str = names_of.RETIREMENTS
+    rules: str = names_of.RULES
+    dead_letters: str = names_of.DEAD_LETTERS
 
     def suffixed(self, suffix: str) -> Self:
         """Return the same topics with a suffix to each name.

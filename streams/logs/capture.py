@@ -26,9 +26,9 @@ from streams.logs.folder import (
     write_segment,
 )
 from streams.logs.pseudonym import Pseudonymiser
-from streams.model.events import RULES
 from streams.model.record import Record
 from streams.model.settings import Settings
+from streams.model.topics import RULES
 
 SEGMENT_RECORDS: Final = 50_000
 SEGMENT_BYTES: Final = 64 * 1024 * 1024

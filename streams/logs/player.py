@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from streams.model.events import LOOKUPS, RULES, SUBMISSIONS
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS, RULES, SUBMISSIONS
 
 INPUT_TOPICS: Final = (SUBMISSIONS, LOOKUPS, RULES)
 """What is played unless topics are named: the stages make results themselves."""

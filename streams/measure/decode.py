@@ -8,6 +8,7 @@ import msgspec
 
 from streams.model import events
 from streams.model.events import LookupEvent, SubmissionEvent
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 REASONS: Final = (
     "empty",
@@ -29,8 +30,8 @@ CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 Decoder = Callable[[bytes], LookupEvent | SubmissionEvent]
 
 DECODERS: Final[dict[str, Decoder]] = {
-    events.LOOKUPS: events.lookup_decoder.decode,
-    events.SUBMISSIONS: events.submission_decoder.decode,
+    LOOKUPS: events.lookup_decoder.decode,
+    SUBMISSIONS: events.submission_decoder.decode,
 }
 
 

@@ -24,11 +24,11 @@ import msgspec
 from streams.measure.decode import DECODERS, control_in, reason_for
 from streams.measure.lookups import LookupSums
 from streams.measure.submissions import SubmissionSums, Unsummed
-from streams.model import events
 from streams.model.digest import BLOCK_RECORDS, Entry, RangeDigest, digest_of_block
 from streams.model.events import FAILURES, Heartbeat, LookupCompleted, LookupEvent, SubmissionEvent
 from streams.model.measurement import Measurement, RecordCounts, Source
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 NOTHING_SEEN_MS: Final = -(1 << 62)
 ABSURD_AHEAD_MS: Final = 366 * 86_400_000
@@ -83,7 +83,7 @@ class Meter:
         self._slot_ms, self._lateness_ms = settings.slot_ms, settings.out_of_orderness_ms
         self._decode = DECODERS[topic]
         self._sums: LookupSums | SubmissionSums
-        self._sums = LookupSums(settings) if topic == events.LOOKUPS else SubmissionSums(settings)
+        self._sums = LookupSums(settings) if topic == LOOKUPS else SubmissionSums(settings)
         self._now, self._change_ms = settings, _first_change_ms(settings, NOTHING_SEEN_MS)
         """The settings in force, and the watermark at which others come into force."""
         start = checkpoint or Checkpoint(0)
@@ -351,7 +351,7 @@ class SubmissionCounter(Meter):
     """A meter of submissions that counts how each record ended, and makes no measurements of them."""
 
     def __init__(self, partition: int, settings: MeasureSettings) -> None:
-        super().__init__(events.SUBMISSIONS, partition, settings)
+        super().__init__(SUBMISSIONS, partition, settings)
         self._sums = Unsummed(settings)
 
     def _cut(self, next_offset: int) -> None:

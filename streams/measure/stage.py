@@ -27,12 +27,12 @@ from streams.kafka.ports import Batches, Bounds, Commit
 from streams.kafka.topics import Topics
 from streams.measure.letters import encode_letter, letter_key, told_offsets
 from streams.measure.source import Progress, SourceChangedError, SourcePartition, progress_in
-from streams.model import events
 from streams.model.canonical import encode, split
 from streams.model.digest import Entry
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.record import original_ms
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 GROUP: Final = "portallink-measure"
 ALIGN_MS: Final = 300_000
@@ -62,7 +62,7 @@ class MeasureWorker:
     ) -> None:
         self._consumer, self._producer, self._outbox = session.consumer, session.producer, session.outbox
         self._settings, self._names, self._share = settings, topics, dead_letter_share
-        self._declared = {topics.lookups: events.LOOKUPS, topics.submissions: events.SUBMISSIONS}
+        self._declared = {topics.lookups: LOOKUPS, topics.submissions: SUBMISSIONS}
         self.topics: Sequence[str] = list(self._declared)
         self._sources: dict[TopicPartition, SourcePartition] = {}
         self._limits: dict[TopicPartition, DeadLetterLimit] = {}

@@ -12,9 +12,9 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import replace
 
-from streams.model.events import LOOKUPS
 from streams.model.measurement import Alive, LinkCells, Measurement, PortalCells
 from streams.model.outage import Outage, Window
+from streams.model.topics import LOOKUPS
 
 encode: Final = msgspec.json.Encoder().encode
 

@@ -10,11 +10,6 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-LOOKUPS: Final = "npd.lookups"
-RULES: Final = "link.rules"
-"""Not events, but what they are judged by: read, captured and replayed with them."""
-SUBMISSIONS: Final = "portal.submissions"
-
 type_tag: Final = "type"
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=200)]

@@ -28,19 +28,12 @@ from streams.ledger.proof.heads import SignedHead, sign_head
 from streams.ledger.read.incidents import open_shared_incidents
 from streams.ledger.read.now import Judged, judged_at
 from streams.ledger.read.present import present
-from streams.ledger.store.apply import (
-    EXCLUSIONS,
-    OUTAGES,
-    RETIREMENTS,
-    WINDOWS,
-    Applied,
-    apply_records,
-    move_position,
-)
+from streams.ledger.store.apply import Applied, apply_records, move_position
 from streams.ledger.store.database import reading, writing
 from streams.ledger.store.schema import positions
 from streams.ledger.store.settle import settle_after_upgrade
 from streams.model.record import Record
+from streams.model.topics import EXCLUSIONS, OUTAGES, RETIREMENTS, WINDOWS
 from streams.telemetry.contract import LISTED_CLOSED, LISTED_OPEN
 
 T = TypeVar("T")

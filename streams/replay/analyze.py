@@ -20,13 +20,13 @@ from streams.logs.file import chunked, seldom_collected
 from streams.logs.folder import read_manifest
 from streams.logs.read import read_partitions
 from streams.measure.meter import DeadLetter
-from streams.model import events
 from streams.model.canonical import encode, final_outages
 from streams.model.digest import Entry
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
 from streams.model.record import Record, by_partition
 from streams.model.settings import DetectSettings, Settings
+from streams.model.topics import LOOKUPS, RULES
 from streams.replay.beside import metered_beside
 from streams.replay.judging import Judging
 from streams.replay.metering import Batch, metered
@@ -82,7 +82,7 @@ class Analysis:
     @property
     def lookup_measurements(self) -> Sequence[Measurement]:
         """Every measurement of `npd.lookups`: those that outages are found in."""
-        return self._joined(source for source in self.packed if source[0] == events.LOOKUPS)
+        return self._joined(source for source in self.packed if source[0] == LOOKUPS)
 
     def _joined(self, sources: Iterable[tuple[str, int]]) -> Sequence[Measurement]:
         return Packed.joined(Measurement, (self.packed[source] for source in sorted(sources)))
@@ -118,7 +118,7 @@ class Analysis:
             effective_ms = self.rules.take(decode_rule(value), logged_at_ms)
         except (msgspec.DecodeError, ValueError) as error:
             letter = DeadLetter(offset, logged_at_ms, "wrong_shape", str(error), key, value)
-            self.dead_letters.append((events.RULES, partition, letter))
+            self.dead_letters.append((RULES, partition, letter))
             self.records.dead_letter += 1
             return []
         if effective_ms is None:
@@ -142,17 +142,15 @@ class Analysis:
         if not read:
             return "the log holds no records"
         if not self.partitions:
-            return f"none of the {read:,} records is of topic {events.LOOKUPS}"
+            return f"none of the {read:,} records is of topic {LOOKUPS}"
         refused = Counter(
-            (letter.reason, letter.detail)
-            for topic, _, letter in self.dead_letters
-            if topic == events.LOOKUPS
+            (letter.reason, letter.detail) for topic, _, letter in self.dead_letters if topic == LOOKUPS
         )
         # The first event that is accepted closes a slot, so where none was, each was refused.
         (reason, detail), count = refused.most_common(1)[0]
         hint = HINTS.get((reason, detail)) or HINTS.get((reason, ""), "")
         return (
-            f"all {refused.total():,} records of {events.LOOKUPS} are dead letters, {count:,} for "
+            f"all {refused.total():,} records of {LOOKUPS} are dead letters, {count:,} for "
             f"this reason: {reason}: {detail}{hint}"
         )
 
@@ -240,12 +238,10 @@ def _judged(
         changed_ms = analysis.take(batch)
         read += batch.read
         if judging is not None:
-            blocks = [
-                (block.partition, block.data) for block in batch.blocks if block.topic == events.LOOKUPS
-            ]
+            blocks = [(block.partition, block.data) for block in batch.blocks if block.topic == LOOKUPS]
             in_turn = in_turn and judging.go_on(blocks, () if rule is not None else changed_ms)
         elif read >= JUDGE_FROM_RECORDS:
-            judging = _begin(analysis, rule, settings, [p for t, p in analysis.packed if t == events.LOOKUPS])
+            judging = _begin(analysis, rule, settings, [p for t, p in analysis.packed if t == LOOKUPS])
         if progress is not None:
             progress(batch.read)
     analysis.dead_letters.sort(key=lambda told: told[:2])
@@ -264,7 +260,7 @@ def _begin(
     judging.go_on(
         (partition, block)
         for partition in judging.partitions
-        for block, _ in analysis.packed.get((events.LOOKUPS, partition), Packed(Measurement)).blocks()
+        for block, _ in analysis.packed.get((LOOKUPS, partition), Packed(Measurement)).blocks()
     )
     return judging
 

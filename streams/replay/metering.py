@@ -9,11 +9,11 @@ from msgspec import Struct, field
 
 from streams.measure.decode import DECODERS
 from streams.measure.meter import DeadLetter, Meter, SubmissionCounter
-from streams.model import events
 from streams.model.digest import Entry
 from streams.model.measurement import RecordCounts
 from streams.model.record import ByPartition
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS, RULES, SUBMISSIONS
 from streams.replay.packed import pack
 
 
@@ -59,14 +59,14 @@ def metered(
     for chunk in chunks:
         batch = Batch(sum(map(len, chunk.values())))
         for (topic, partition), entries in chunk.items():
-            if topic == events.RULES:
+            if topic == RULES:
                 batch.rules += [(partition, entry) for entry in entries]
             elif topic not in DECODERS:
                 batch.ignored += len(entries)
             else:
                 meter = meters.get((topic, partition))
                 if meter is None:
-                    counted = lookups_only and topic == events.SUBMISSIONS
+                    counted = lookups_only and topic == SUBMISSIONS
                     meter = (
                         SubmissionCounter(partition, settings)
                         if counted
@@ -77,7 +77,7 @@ def metered(
                 meter.feed(entries)
                 ended = meter.cut_totals - before
                 batch.records += ended
-                if topic == events.LOOKUPS:
+                if topic == LOOKUPS:
                     batch.lookups += ended.applied + ended.late
                 _collect(batch, topic, partition, meter)
         yield batch
@@ -87,7 +87,7 @@ def metered(
         pending_dead_letters=sum(
             (meter.totals() - meter.cut_totals).dead_letter for meter in meters.values()
         ),
-        partitions=sorted(partition for topic, partition in meters if topic == events.LOOKUPS),
+        partitions=sorted(partition for topic, partition in meters if topic == LOOKUPS),
     )
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from streams.logs.file import Form, LogFileError, first_line, form_in
 from streams.logs.folder import read_manifest
-from streams.model.events import LOOKUPS, SUBMISSIONS
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 from streams.replay.results import FILES, ResultFileError, kind_of
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import Final
 
 import msgspec
 
-from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 from streams.model.wire import Event, Heartbeat, Line
 from streams.simulate.city import Transport
 from streams.simulate.draw import TABLE_SIZE, exponential

@@ -10,9 +10,9 @@ import msgspec
 from streams.kafka.publish import PublishError, partitions_of, publish
 from streams.logs.file import seldom_collected
 from streams.logs.write import log_writer
-from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.located import Located, LocatedError
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 from streams.simulate.check import check_catalogue, check_scenario
 from streams.simulate.city import Catalogue, Scenario
 from streams.simulate.generate import Run

@@ -24,8 +24,6 @@ from streams.telemetry.contract import (
 )
 from streams.telemetry.store import Store
 
-WINDOWS_TOPIC: Final = "link.windows"
-OUTAGES_TOPIC: Final = "link.outages"
 KINDS: Final = ("down", "degraded")
 NORMAL_METRICS: Final = (LINK_NORMAL_SINCE, LINK_NORMAL_FAILURE_SHARE, LINK_NORMAL_SLOW)
 KEPT_OUTAGES: Final = 2_000

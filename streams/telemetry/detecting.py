@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from msgspec import to_builtins
 
+from streams.model import topics
 from streams.model.measurement import Source
 from streams.model.outage import LinkStateName, Outage, Window
 from streams.telemetry.common import partition_label
@@ -40,8 +41,6 @@ from streams.telemetry.contract import (
 from streams.telemetry.counted import (
     KINDS,
     NORMAL_METRICS,
-    OUTAGES_TOPIC,
-    WINDOWS_TOPIC,
     OutageLedger,
     begin_link,
     show_normal,
@@ -231,7 +230,7 @@ class OutagePublished:
         if outage.revision <= ledger.revision_of(outage.outage_id):
             return
         store.add(OUTAGE_REVISIONS, (outage.reason,))
-        store.add(RECORDS_SENT, (stage, OUTAGES_TOPIC))
+        store.add(RECORDS_SENT, (stage, topics.OUTAGES))
         if outage.revision == 1:
             store.add(OUTAGES, (outage.link, outage.kind))
             delay_seconds = (outage.detected_at_ms - outage.start_ms) / 1000
@@ -329,7 +328,7 @@ class WindowPublished:
         """
         window = self.window
         begin_link(store, window.link)
-        store.add(RECORDS_SENT, (stage, WINDOWS_TOPIC))
+        store.add(RECORDS_SENT, (stage, topics.WINDOWS))
         ledger = store.ledger(OutageLedger)
         more = ledger.recount_short(window)
         if more is not None:

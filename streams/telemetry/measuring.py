@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from streams.model.events import OUTCOMES, SUBMISSION_TYPES
 from streams.model.measurement import LinkCells, Measurement, Part, PortalCells, RecordCounts, Source
+from streams.model.topics import MEASUREMENTS
 from streams.telemetry.common import Quiet, partition_label
 from streams.telemetry.contract import (
     ACCEPTANCE,
@@ -59,7 +60,7 @@ class MeasurementCut:
         source = measurement.source
         label = partition_label(source.topic, source.partition)
         store.set(WATERMARK_LAG, (stage, label), measurement.watermark_ms)
-        store.add(RECORDS_SENT, (stage, "link.measurements"))
+        store.add(RECORDS_SENT, (stage, MEASUREMENTS))
         for link in measurement.links:
             _add_link(store, link)
         for portal in measurement.portals:

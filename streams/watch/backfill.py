@@ -15,9 +15,9 @@ from typing import Final
 from streams import __version__, telemetry
 from streams.detect.detector import NOT_YET, Detector
 from streams.detect.rule.rules import Rules
-from streams.model import events
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings
+from streams.model.topics import LOOKUPS
 from streams.servers.debian import find_program
 from streams.servers.errors import PartError
 from streams.telemetry.contract import BUILD_INFO, Metric
@@ -56,7 +56,7 @@ def write_openmetrics(
     """
     history = _History(out, step_seconds * 1000)
     ordered = sorted(measurements, key=lambda one: (one.watermark_ms, one.source))
-    lookups = sorted({m.source.partition for m in ordered if m.source.topic == events.LOOKUPS})
+    lookups = sorted({m.source.partition for m in ordered if m.source.topic == LOOKUPS})
     detector = Detector(rules, settings, lookups)
     for stage in STAGES:  # the dashboards' variables are filled from it
         history.store.set(BUILD_INFO, (stage, __version__, platform.python_version()), 1)

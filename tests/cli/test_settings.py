@@ -17,8 +17,9 @@ from streams.cli import app
 from streams.logs.settings_file import SettingsFileError, read_settings
 from streams.measure.meter import Meter
 from streams.model.canonical import encode
-from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, LookupRequested
+from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.settings import CHANGE_GRID_MS, CHANGEABLE, SHAPING, Change, Settings
+from streams.model.topics import LOOKUPS
 
 PAGE = Path("docs/configure.md")
 CHANGE_MS = -(-(START_MS + 300_000) // CHANGE_GRID_MS) * CHANGE_GRID_MS

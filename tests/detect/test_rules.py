@@ -23,9 +23,10 @@ from streams.detect.rule.rules import (
     next_revision,
 )
 from streams.model.canonical import encode
-from streams.model.events import RULES, Heartbeat, LookupCompleted
+from streams.model.events import Heartbeat, LookupCompleted
 from streams.model.record import Record
 from streams.model.settings import DetectSettings
+from streams.model.topics import RULES
 from streams.replay.analyze import analyze
 
 LEAD_MS = DetectSettings().rule_lead_ms

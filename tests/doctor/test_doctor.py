@@ -17,8 +17,8 @@ from streams.doctor.findings import ADVICE
 from streams.kafka.publish import publish
 from streams.kafka.topics import Topics, create_topics
 from streams.logs.write import log_writer
-from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 T0 = 1_750_032_000_000
 DOCS = (Path(__file__).parents[2] / "docs" / "integrate.md").read_text("utf-8")

@@ -26,9 +26,9 @@ from streams.emit.wellformed import checked, records_of
 from streams.kafka.topics import Topics, create_topics, declared_topics
 from streams.logs.read import read_log
 from streams.measure.meter import Meter
-from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 ABOUT = {"lookup_id": "q", "dossier_id": "H29-1", "link": "npd", "agency": "a", "service": "s", "attempt": 1}
 ASKED = {"type": "lookup.requested", "event_id": "e", **ABOUT, "observer": "portal"}

@@ -14,8 +14,9 @@ from streams.ingest.xroad.events import closing_ms_after
 from streams.kafka.topics import Topics, create_topics, declared_topics
 from streams.logs.capture import Wish, capture
 from streams.logs.read import read_log
-from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, lookup_decoder
+from streams.model.events import Heartbeat, LookupCompleted, lookup_decoder
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS
 
 SHAPES = {
     "array.json": json.dumps,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from streams.model.events import LOOKUPS
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS
 
 Spoil = Callable[[Record], Record]
 

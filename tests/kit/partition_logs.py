@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from streams.measure.meter import Meter
-from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 T0 = 1_686_529_800_000
 SMALL = MeasureSettings(lookup_timeout_ms=10_000, generation_ms=40_000)

@@ -4,8 +4,9 @@ import msgspec
 from small_logs import START_MS, Fault, draw_log
 
 from streams.model.canonical import encode
-from streams.model.events import LOOKUPS, Heartbeat
+from streams.model.events import Heartbeat
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS
 from streams.replay.analyze import Analysis
 
 

@@ -4,8 +4,8 @@ import json
 from random import Random
 from zlib import crc32
 
-from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 T0 = 1_686_531_600_000  # 2023-06-12 08:00 Asia/Ho_Chi_Minh
 

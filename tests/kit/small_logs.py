@@ -11,10 +11,11 @@ from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.measure.meter import Meter
 from streams.model.canonical import final_outages
-from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, LookupRequested
+from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
 from streams.model.settings import DetectSettings, MeasureSettings
+from streams.model.topics import LOOKUPS
 
 START_MS = 1_700_000_100_000
 encode = msgspec.json.Encoder().encode

@@ -24,8 +24,8 @@ from partition_logs import (
 from streams.measure.meter import Meter
 from streams.model.canonical import encode
 from streams.model.digest import BLOCK_RECORDS, digest_of
-from streams.model.events import LOOKUPS
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS
 
 LONG_MEMORY = MeasureSettings(lookup_timeout_ms=10_000)
 

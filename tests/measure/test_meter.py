@@ -23,10 +23,10 @@ from partition_logs import (
 from streams.measure.decode import REASONS
 from streams.measure.meter import Meter
 from streams.measure.owed import ANSWERS_A_FAILURE
-from streams.model.events import SUBMISSIONS
 from streams.model.measurement import Part
 from streams.model.settings import MeasureSettings
 from streams.model.sketch import bucket_of
+from streams.model.topics import SUBMISSIONS
 
 CLOCK = [event for _, event in beats(90_000, 1_000)]
 """Heartbeats that carry the watermark to 84 seconds, past every deadline below."""

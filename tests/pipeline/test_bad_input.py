@@ -17,7 +17,7 @@ from stages import Stage, running
 
 from streams.kafka.publish import publish
 from streams.kafka.topics import Topics, create_topics
-from streams.model.events import LOOKUPS
+from streams.model.topics import LOOKUPS
 from streams.replay.analyze import analyze
 from streams.servers.process import free_port
 from streams.simulate.generate import Run

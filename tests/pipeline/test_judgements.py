@@ -26,11 +26,12 @@ from streams.ledger.read.summary import summarise_links
 from streams.ledger.store.database import open_ledger, reading, sqlite_url
 from streams.logs.write import log_writer
 from streams.model.canonical import encode
-from streams.model.events import LOOKUPS, Heartbeat
+from streams.model.events import Heartbeat
 from streams.model.exclusion import Exclusion
 from streams.model.outage import Window
 from streams.model.record import Record
 from streams.model.times import local_time
+from streams.model.topics import LOOKUPS
 from streams.record.send import send_decision
 from streams.replay.analyze import analyze
 

@@ -20,9 +20,9 @@ from streams.kafka.publish import publish
 from streams.kafka.read import topic_batches
 from streams.kafka.topics import Topics, create_topics
 from streams.model.canonical import encode, final_outages
-from streams.model.events import LOOKUPS, RULES
 from streams.model.record import Record
 from streams.model.settings import DetectSettings
+from streams.model.topics import LOOKUPS, RULES
 from streams.replay.analyze import analyze
 
 pytestmark = pytest.mark.timeout(240)

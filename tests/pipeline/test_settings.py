@@ -15,8 +15,8 @@ from stages import Stage, gather, running
 from streams.kafka.publish import publish
 from streams.kafka.topics import Topics, create_topics
 from streams.logs.settings_file import read_settings
-from streams.model.events import LOOKUPS
 from streams.model.settings import CHANGE_GRID_MS
+from streams.model.topics import LOOKUPS
 from streams.replay.analyze import analyze
 from streams.servers.process import free_port
 

@@ -17,9 +17,9 @@ from streams.logs.file import LogFileError
 from streams.logs.write import log_writer
 from streams.measure.meter import Meter
 from streams.model.canonical import encode, ordered_outages, ordered_windows
-from streams.model.events import LOOKUPS, SUBMISSIONS
 from streams.model.record import Record
 from streams.model.settings import DetectSettings, MeasureSettings
+from streams.model.topics import LOOKUPS, SUBMISSIONS
 from streams.replay import beside
 from streams.replay.analyze import JUDGE_FROM_RECORDS, analyze
 from streams.replay.beside import WorkerError, metered_beside

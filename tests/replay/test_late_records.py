@@ -6,8 +6,8 @@ from replay_logs import T0, make_log
 
 from streams import replay
 from streams.logs.write import log_writer
-from streams.model.events import LOOKUPS
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS
 
 
 def late_answers(count, *, at_s, told_s):

@@ -7,8 +7,9 @@ from lab.year_trials import follow, is_full, judged, table
 from streams.detect.link.facts import merged
 from streams.detect.rule.definition import Rule
 from streams.measure.meter import Meter
-from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, LookupRequested
+from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
 from streams.model.settings import SLOT_MS, MeasureSettings
+from streams.model.topics import LOOKUPS
 
 DAYS = 12
 

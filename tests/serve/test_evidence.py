@@ -22,10 +22,11 @@ from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, sqlite_url
 from streams.logs.write import log_writer
 from streams.model.canonical import encode
-from streams.model.events import LOOKUPS, RULES, Heartbeat
+from streams.model.events import Heartbeat
 from streams.model.record import Record
 from streams.model.settings import EVIDENCE_KEPT_MS
 from streams.model.times import local_time
+from streams.model.topics import LOOKUPS, RULES
 from streams.replay.analyze import Analysis, analyze
 from streams.replay.verify import compare, held_whole
 from streams.serve.access import Access

@@ -21,8 +21,8 @@ from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, sqlite_url
 from streams.logs.write import log_writer
 from streams.model.canonical import encode
-from streams.model.events import LOOKUPS
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS
 from streams.replay.analyze import analyze
 from streams.replay.verify import compare, verify_outage
 from streams.serve.access import Access

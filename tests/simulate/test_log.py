@@ -13,7 +13,6 @@ from streams.logs.line import encode_line
 from streams.logs.read import read_log
 from streams.model.events import (
     ANSWERED,
-    LOOKUPS,
     Heartbeat,
     LookupCompleted,
     LookupRequested,
@@ -21,6 +20,7 @@ from streams.model.events import (
     submission_decoder,
 )
 from streams.model.record import Record
+from streams.model.topics import LOOKUPS
 from streams.simulate.generate import Run
 from streams.simulate.shell import load_scenario, truth_path, write_log
 from streams.simulate.truth import TrueFault, Truth

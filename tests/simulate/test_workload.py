@@ -7,13 +7,13 @@ import pytest
 
 from streams.model.calendar import to_local
 from streams.model.events import (
-    LOOKUPS,
     Heartbeat,
     LookupCompleted,
     LookupRequested,
     lookup_decoder,
     submission_decoder,
 )
+from streams.model.topics import LOOKUPS
 from streams.simulate.city import Peak, epoch_ms
 from streams.simulate.draw import seeded
 from streams.simulate.shell import load_scenario

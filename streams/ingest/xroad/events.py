@@ -21,9 +21,10 @@ import msgspec
 
 from streams.ingest.xroad.calls import Call
 from streams.ingest.xroad.record import Side, XRoadRecord
-from streams.model.events import LOOKUPS, Observer
+from streams.model.events import Observer
 from streams.model.record import Record
 from streams.model.settings import MeasureSettings
+from streams.model.topics import LOOKUPS
 
 DEFAULT_PARTITIONS: Final = 4
 CLOSING_SLOTS: Final = 4

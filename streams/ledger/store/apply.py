@@ -9,8 +9,8 @@ it, so that the windows, which have no leaves of their own, cannot be exchanged 
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -40,13 +40,12 @@ from streams.model.exclusion import Exclusion
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
 from streams.model.retirement import Retirement
+from streams.model.topics import EXCLUSIONS, OUTAGES, RETIREMENTS, WINDOWS
 
-OUTAGES: Final = "link.outages"
-WINDOWS: Final = "link.windows"
-EXCLUSIONS: Final = "link.exclusions"
-RETIREMENTS: Final = "link.retirements"
 SOURCES: Final = (OUTAGES, WINDOWS, EXCLUSIONS, RETIREMENTS)
 CHAIN_START: Final = bytes(32)
+
+Revision = TypeVar("Revision", Outage, Exclusion, Retirement)
 
 _QUOTED: Final = re.compile(r"'[^']*'")
 """What a decoder quotes of a record's content, which a refusal does not repeat."""
@@ -251,23 +250,13 @@ class _Batch:
                 {outage.outage_id for _, outage in self._outages},
             )
         }
+        columns = ("outage_id", "revision", "link", "start_ms", "detected_at_ms")
         rows = []
         last: dict[str, Outage] = {}
-        for record, outage in self._outages:
-            if self._is_new(record, known, (outage.outage_id, outage.revision)):
-                if outage.outage_id not in last or last[outage.outage_id].revision < outage.revision:
-                    last[outage.outage_id] = outage
-                rows.append(
-                    {
-                        "outage_id": outage.outage_id,
-                        "revision": outage.revision,
-                        "link": outage.link,
-                        "start_ms": outage.start_ms,
-                        "detected_at_ms": outage.detected_at_ms,
-                        "log": log_name(record.topic, record.partition),
-                        "body": record.value,
-                    }
-                )
+        for row, outage in self._new(self._outages, known, columns):
+            rows.append(row)
+            if outage.outage_id not in last or last[outage.outage_id].revision < outage.revision:
+                last[outage.outage_id] = outage
         self._append(outage_revisions, rows)
         before = {
             row.outage_id: row
@@ -294,22 +283,11 @@ class _Batch:
             (row.exclusion_id, row.revision): bytes(row.body)
             for row in self._connection.execute(sa.select(exclusion_revisions))
         }
+        columns = ("exclusion_id", "revision", "link", "start_ms", "end_ms", "recorded_at_ms")
         rows = []
-        for record, exclusion in self._exclusions:
-            if self._is_new(record, known, (exclusion.exclusion_id, exclusion.revision)):
-                rows.append(
-                    {
-                        "exclusion_id": exclusion.exclusion_id,
-                        "revision": exclusion.revision,
-                        "link": exclusion.link,
-                        "start_ms": exclusion.start_ms,
-                        "end_ms": exclusion.end_ms,
-                        "recorded_at_ms": exclusion.recorded_at_ms,
-                        "log": log_name(record.topic, record.partition),
-                        "body": record.value,
-                    }
-                )
-                dirty.add_exclusion(exclusion.link, exclusion.start_ms, exclusion.end_ms)
+        for row, exclusion in self._new(self._exclusions, known, columns):
+            rows.append(row)
+            dirty.add_exclusion(exclusion.link, exclusion.start_ms, exclusion.end_ms)
         self._append(exclusion_revisions, rows)
 
     def _write_retirements(self, dirty: DirtyDays) -> None:
@@ -317,21 +295,25 @@ class _Batch:
             (row.link, row.revision): bytes(row.body)
             for row in self._connection.execute(sa.select(retirement_revisions))
         }
+        columns = ("link", "revision", "from_ms", "recorded_at_ms")
         rows = []
-        for record, retirement in self._retirements:
-            if self._is_new(record, known, (retirement.link, retirement.revision)):
-                rows.append(
-                    {
-                        "link": retirement.link,
-                        "revision": retirement.revision,
-                        "from_ms": retirement.from_ms,
-                        "recorded_at_ms": retirement.recorded_at_ms,
-                        "log": log_name(record.topic, record.partition),
-                        "body": record.value,
-                    }
-                )
-                dirty.add_retirement(retirement.link, retirement.from_ms)
+        for row, retirement in self._new(self._retirements, known, columns):
+            rows.append(row)
+            dirty.add_retirement(retirement.link, retirement.from_ms)
         self._append(retirement_revisions, rows)
+
+    def _new(
+        self,
+        taken: Iterable[tuple[Record, Revision]],
+        known: dict[tuple[str, int], bytes],
+        columns: tuple[str, ...],
+    ) -> Iterator[tuple[dict[str, object], Revision]]:
+        """Yield the revisions that are new, each with its row; the first column is the key."""
+        for record, revision in taken:
+            row: dict[str, object] = {name: getattr(revision, name) for name in columns}
+            if self._is_new(record, known, (str(row[columns[0]]), revision.revision)):
+                log = log_name(record.topic, record.partition)
+                yield row | {"log": log, "body": record.value}, revision
 
     def _is_new(self, record: Record, known: dict[tuple[str, int], bytes], key: tuple[str, int]) -> bool:
         """Say whether a revision came for the first time; one that contradicts the first is refused."""
