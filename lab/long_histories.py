@@ -87,7 +87,7 @@ class _Phases:
         self._rng, self._background = rng, background
 
     def add(self, minutes: float, fails: float | None = None, slow: float = 0.0) -> None:
-        """Add a phase; without a share only as many fail as ever do."""
+        """Add a phase; without a share only the usual number fail."""
         self._add(minutes, self._background if fails is None else fails, slow, silent=False, blind=False)
 
     def _add(self, minutes: float, fails: float, slow: float, *, silent: bool, blind: bool) -> None:

@@ -1,1 +1,1 @@
-"""Log files and captured folders: written, read, captured from topics, played back."""
+"""Log files and captured folders: writing, reading, capturing from topics, playing back."""

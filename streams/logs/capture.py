@@ -68,9 +68,9 @@ async def capture(
     topic_names: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> Manifest:
-    """Capture what is wished into a folder, or go on with a capture begun there; return its manifest.
+    """Capture the wanted ranges into a folder, or resume a capture there; return its manifest.
 
-    Topics are wished, and stand in the log, by the keys of ``topic_names``, whose values are the names on
+    Topics are named, here and in the log, by the keys of ``topic_names``, whose values are the names on
     the broker; a topic without one has the same name there. ``[since_ms, until_ms)`` selects by the broker's
     time; rules are captured whole, as they judge what comes after them. Raises CaptureError, OSError from
     writing (all whole segments are kept), LogFileError if the folder holds something else.

@@ -1,4 +1,4 @@
-"""Log files read: NDJSON, in whatever it is packed.
+"""Reading log files: NDJSON, compressed or not.
 
 What a file is shows in its content: `streams.intake` unpacks it. A file whose first line is not
 a record of ours is read as JSON in any arrangement, of our records or of kcat's envelopes. A folder is a
@@ -117,7 +117,7 @@ def _part(
             in_order = False
         if in_order:
             yield chunk
-        else:  # something is odd: line by line it is found, and named
+        else:  # a line is wrong: reading line by line finds and names it
             yield from map(gathered, chunked(_line_by_line(here.path, block, before, next_offsets)))
         before += count
         here.lines = before
@@ -275,7 +275,7 @@ def _in_order(path: Path, line: int, record: Record, next_offsets: dict[tuple[st
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """Look for cycles seldom: records and measurements are many objects, and none makes one."""
+    """Collect garbage seldom: records and measurements are many objects and form no cycles."""
     before = gc.get_threshold()
     gc.set_threshold(200_000, 20, 100)
     try:

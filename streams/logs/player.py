@@ -1,4 +1,4 @@
-"""A log played back: which of its records, in which order, how often. Publishing is `streams.kafka.publish`.
+"""Playing a log back: which records, in which order, how often. `streams.kafka.publish` sends them.
 
 Values, keys and partitions stay as they are; the order within a partition is the log's. The broker's
 original time travels along, so that the stages judge a replay as they judged the original.

@@ -1,4 +1,4 @@
-"""A log read whatever form it has: a file, a Parquet file, or a captured folder."""
+"""Reading a log in any form: a file, a Parquet file, or a captured folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from streams.model.record import ByPartition, Record, by_partition
 def read_log(path: Path) -> Iterator[Record]:
     """Yield the records of a log file in file order, or of a captured folder in the order of logging.
 
-    Raise `LogFileError` naming the line where a line is no record, a partition's offsets do not ascend,
+    Raise `LogFileError` naming the line where a line is not a record, a partition's offsets do not ascend,
     or the file ends in the middle of a line or of a compressed frame, or differs from its manifest.
     """
     return _rows(path) or read_file(path)

@@ -1,4 +1,4 @@
-"""Log files written, in the form their name says."""
+"""Writing log files, in the form that their name says."""
 
 import gzip
 from collections.abc import Iterable, Iterator

@@ -110,7 +110,7 @@ def _add_signed(slot: LinkSlot, signed: Iterable[Signed]) -> None:
                 _add_failed_part(slot.services, event.service, since_ms, sign)
                 _add_failed_part(slot.agencies, event.agency, since_ms, sign)
                 _add(slot.failed_dossiers, dossier_hash(event.dossier_id), sign)
-        elif outcome not in CANCELLED:  # how long a client had patience is no word about the link
+        elif outcome not in CANCELLED:  # a client's patience says nothing about the link
             add_answered(seconds, asked_ms, sign)
             if latency_ms is not None:
                 _add(latency, bucket_of(latency_ms), sign)

@@ -158,7 +158,7 @@ class LookupSums:
         return slot < (closed_ms - timeout_ms) // self._slot_ms
 
     def rotate(self) -> None:
-        """Begin a new generation of what is remembered."""
+        """Begin a new generation of remembered ids and requests."""
         for pairing in self._pairings.values():
             pairing.rotate()
         self._links.rotate()

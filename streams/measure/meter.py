@@ -4,8 +4,8 @@ Theory. The *watermark* of a partition is the greatest event time seen less ``ou
 claim that nothing older is still to come. Whenever it crosses a slot boundary the meter *cuts*: it emits
 one measurement for all records since the last cut. The record that moved the watermark is the last one
 of its range. Where cuts fall, and what they hold, depends on the records alone: not on batches, not on
-restarts, not on other partitions. So a measurement emitted twice is the same to the byte, and whoever
-receives it drops the second by its offsets: an exactly-once effect without transactions.
+restarts, not on other partitions. So a measurement emitted twice is the same to the byte, and the
+receiver drops the second by its offsets: an exactly-once effect without transactions.
 
 State is a function of the log too. What is remembered (ids, expired requests) lives in *generations* of
 ``generation_ms`` of watermark progress, the two newest being kept. Requests that are still open reach back

@@ -204,7 +204,7 @@ class OutageTime(Struct, frozen=True, gc=False):
 
 
 class OutageFigures(Struct, frozen=True, gc=False):
-    """What is said of the outages of a period; they do not add up over pieces of it."""
+    """Figures of the outages of a period; they do not add up over pieces of it."""
 
     down_outages: int = 0
     degraded_outages: int = 0
@@ -239,7 +239,7 @@ class Availability(Struct, frozen=True):
 
 
 def percent(part: int, whole: int) -> float | None:
-    """Return a share in percent, rounded down to four decimals; None of nothing.
+    """Return a share in percent, rounded down to four decimals; None if ``whole`` is zero.
 
     >>> percent(2, 3), percent(99_999_999, 100_000_000), percent(0, 0)
     (66.6666, 99.9999, None)
@@ -285,7 +285,7 @@ def account(
 
 
 def summarise(shares: Iterable[OutageTime]) -> OutageFigures:
-    """Return what is said of a period's outages."""
+    """Return the figures of a period's outages."""
     total = OutageFigures()
     for share in shares:
         down = share.kind == "down"

@@ -1,4 +1,4 @@
-"""What a decoded record may hold before anything is done with it, checked once, where it comes in.
+"""Bounds on decoded records, checked once, where a record enters.
 
 Types are the decoders' business. Here are the bounds that they do not know: numbers that fit into a database
 and a double, times that a calendar can count, and text that a database takes and a terminal survives.

@@ -5,8 +5,8 @@
     holidays = [2026-12-31]          # days off beside the nation's
     worked = [2026-12-26]            # days with Monday's hours
     [[calendars.hours]]
-    from = 2026-07-01                # included; left out: ever since
-    until = 2027-07-01               # excluded; left out: for good
+    from = 2026-07-01                # inclusive; default: no beginning
+    until = 2027-07-01               # exclusive; default: no end
     weekdays = ["07:30-11:30", "13:00-17:00"]
     saturday = ["07:30-11:30"]
 

@@ -1,4 +1,4 @@
-"""Incidents: outages that belong together, told once.
+"""Incidents: outages that belong together, reported once.
 
 Two outages belong to one incident if they are of one link and the later begins within ``flapping_gap_ms``
 of the earlier's end (flapping), or of different links and begin within ``shared_start_ms`` of one another

@@ -53,7 +53,7 @@ EDGE_TIMES = 4
 class Part(Struct, array_like=True, gc=False):
     """What became known in a slot about one service, or one agency, of a link: its failures, and answers.
 
-    Failures are always told. Answers are told while they are needed to judge a failure before them; see
+    Failures are always reported. Answers are reported while they are needed to judge an earlier failure; see
     ``streams/measure/owed.py``. ``first_failed`` holds when the earliest failures were asked, at most
     ``EDGE_TIMES``, ascending, and ``first_ok`` when the earliest answered request was (None: none was), in
     milliseconds after the slot's start: below zero where asked before it. ``removed`` are failures that a

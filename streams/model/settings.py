@@ -81,12 +81,12 @@ class DetectSettings(Struct, frozen=True):
 
     @property
     def longest_timeout_ms(self) -> int:
-        """The longest time-out of all times."""
+        """The longest time-out that was ever in force."""
         return max(self.lookup_timeout_ms, *(later.lookup_timeout_ms for _, later in self.changes), 0)
 
     @property
     def longest_lookback_ms(self) -> int:
-        """The longest of `lookback_ms` of all times."""
+        """The longest look-back that was ever in force."""
         return self.longest_timeout_ms + 2 * self.slot_ms
 
     def lookback_ms(self, at_ms: int) -> int:

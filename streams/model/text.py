@@ -1,4 +1,4 @@
-"""Texts that others wrote, made fit to be shown: names, reasons and errors are data wherever they appear."""
+"""Text from outside, made safe to show: names, reasons and errors are data wherever they appear."""
 
 import re
 from typing import Final

@@ -14,14 +14,14 @@ LATEST_MS: Final = 4_102_419_600_000
 
 
 class TimeTextError(ValueError):
-    """A text that is no time; the message says what is expected."""
+    """The text is not a time; the message says what is expected."""
 
 
 def parse_time_ms(text: str) -> int:
     """Return epoch milliseconds of an ISO 8601 time, local if it has no offset, or of epoch milliseconds.
 
     Raises:
-        TimeTextError: the text is no time, or one outside the years 1970 to 2099.
+        TimeTextError: the text is not a time, or lies outside the years 1970 to 2099.
 
     >>> parse_time_ms("2023-06-12 08:00"), parse_time_ms("2023-06-12T01:00:00Z")
     (1686531600000, 1686531600000)
@@ -34,7 +34,7 @@ def parse_time_ms(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise TimeTextError(
-            f"{text!r} is no time: use 2023-06-12T08:00 (Asia/Ho_Chi_Minh), an offset like Z or +07:00, "
+            f"{text!r} is not a time: use 2023-06-12T08:00 (Asia/Ho_Chi_Minh), an offset like Z or +07:00, "
             "or epoch milliseconds"
         ) from error
     if moment.tzinfo is None:
@@ -46,14 +46,14 @@ def parse_month_ms(month: str) -> tuple[int, int]:
     """Return start and end of a local month written like 2025-06, in epoch milliseconds.
 
     Raises:
-        TimeTextError: the text is no month, or one outside the years 1970 to 2099.
+        TimeTextError: the text is not a month, or lies outside the years 1970 to 2099.
 
     >>> [local_time(ms) for ms in parse_month_ms("2025-12")]
     ['2025-12-01 00:00:00', '2026-01-01 00:00:00']
     """
     found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", month, re.ASCII)
     if found is None:
-        raise TimeTextError(f"{month!r} is no month: write it like 2025-06")
+        raise TimeTextError(f"{month!r} is not a month: write it like 2025-06")
     year, number = int(found[1]), int(found[2])
     if not 1970 <= year < 2100:
         raise TimeTextError(f"{month!r} is out of reach: months from 1970-01 to 2099-12 can be asked about")

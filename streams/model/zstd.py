@@ -42,7 +42,7 @@ def decompress(frame: bytes) -> bytes:
 
 
 def plain(data: bytes) -> bytes:
-    """Return what a frame holds, or the data where they are none: what was too short to be compressed.
+    """Return a frame's content, or the data itself where it is no frame: short data is never compressed.
 
     >>> plain(compress(b"a link", level=1)), plain(b"a link")
     (b'a link', b'a link')

@@ -1,7 +1,7 @@
 """`record` as a process: the topics of results into the ledger, in batches, each one transaction.
 
 The ledger itself holds how far each partition was read, in the transaction that holds what was read: on
-assignment reading goes on there, whatever Kafka's own commit says. That commit only serves whoever watches
+assignment reading goes on there, whatever Kafka's own commit says. That commit only serves those who watch
 the lag. Whenever history grew, a tree head is signed, so that what was recorded can be held against it.
 """
 

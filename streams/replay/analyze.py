@@ -55,7 +55,7 @@ class Analysis:
     ``records`` counts how each record ended; ``pending`` those after the last cut of their partition, which
     a broker run would not have measured yet either; ``ignored`` those of topics that carry no events.
     ``pending_dead_letters`` are those of them that were refused. ``lookups`` counts the records of
-    `npd.lookups` that were applied: where there are none, nothing was judged, and `why_nothing_was_judged`
+    `npd.lookups` that were applied: without any, nothing was judged, and `why_nothing_was_judged`
     says why. ``partitions`` are those of `npd.lookups`, ``rules`` what `link.rules` says.
     """
 

@@ -21,7 +21,7 @@ class Backtest(Struct, frozen=True):
 
 
 def backtest(log: Path, analysis: Analysis, after: Rule) -> Backtest:
-    """Judge a log again under another rule, in place of what its analysis found, and compare the two."""
+    """Judge an analysed log again under another rule, replace its findings, and compare the two."""
     first = _results(analysis)
     judge(analysis, after)
     second = _results(analysis)

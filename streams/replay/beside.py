@@ -40,7 +40,7 @@ class Failure(Struct, array_like=True, tag="failure"):
 
 
 class WorkerError(RuntimeError):
-    """The process beside this one ended for a reason that is not the log's."""
+    """The metering process ended for a reason unrelated to the log."""
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -117,7 +117,7 @@ def work(path: Path, settings: MeasureSettings, pipe: BinaryIO, *, lookups_only:
     except LogFileError as error:
         _send(pipe, Failure(error.reason, str(error.path), error.line))
     except BrokenPipeError:
-        return False  # nobody listens any more
+        return False  # the reader has gone
     except Exception:  # noqa: BLE001 - whatever it is, it has to be told on the other side
         _send(pipe, Failure(format_exc()))
     else:
@@ -133,7 +133,7 @@ def _send(pipe: BinaryIO, told: Batch | Failure) -> None:
 
 def main() -> int:
     """Meter the log file named by the arguments."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interruption is told by the process that asked
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the calling process reports the interruption
     path, settings = Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=MeasureSettings)
     with seldom_collected():
         done = work(path, settings, sys.stdout.buffer, lookups_only=_LOOKUPS_ONLY in sys.argv[3:])

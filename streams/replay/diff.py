@@ -1,4 +1,4 @@
-"""Two results compared by meaning: what somebody who acts on them would notice.
+"""Two results compared by meaning: the differences that matter to a person who acts on them.
 
 Outages are matched by link and by how much they overlap, not by their ids, which follow from their first
 start; revisions that led to the same last word are no difference. Windows are matched by link and minute,

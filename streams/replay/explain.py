@@ -163,7 +163,7 @@ def trace(
 
 
 class _TracingDetector(Detector):
-    """Detects as ever, and notes the steps of one link."""
+    """A detector that also notes the steps of one link."""
 
     def __init__(self, rules: Rules, settings: DetectSettings, partitions: list[int], link: str) -> None:
         super().__init__(rules, settings, partitions, outages_only=True)
@@ -182,7 +182,7 @@ class _TracingDetector(Detector):
 
 
 class _TracingHistory(History):
-    """Judges as ever, and notes each step by the start of its slot."""
+    """A history that also notes each step, by the start of its slot."""
 
     def __init__(self, rules: LinkRules, settings: DetectSettings, steps: dict[int, Step]) -> None:
         super().__init__(rules, settings)
@@ -200,7 +200,7 @@ class _TracingHistory(History):
         return after, decided
 
     def settle(self, now_ms: int) -> list[int]:
-        """Place edges for good as ever, and note where they came to lie."""
+        """Place the final edges as usual, and note where they lie."""
         pending = super().settle(now_ms)
         for decided in self.verdicts:
             slot_ms = decided.decided_ms - self.settings.slot_ms

@@ -83,7 +83,7 @@ def names(root: Path) -> list[str]:
 
 
 def run(folder: Path) -> tuple[About, Diff]:
-    """Return what a golden scenario shows, and how the outages of today differ from those it must give.
+    """Return what a golden scenario shows, and how the outages found now differ from those it must give.
 
     Raises `GoldenError`, `LogFileError`, `ResultFileError` or `RuleFileError` where its files are wrong.
     """

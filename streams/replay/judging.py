@@ -1,4 +1,4 @@
-"""Measurements judged while they come, block by block, the partitions kept together in time.
+"""Judges measurements as they arrive, block by block, keeping the partitions close in time.
 
 Which partition's come first changes no result, as the clock is the least watermark of all; so a block of the
 partition that is furthest behind is next. A revision of a rule must be known before the clock reaches its

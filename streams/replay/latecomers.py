@@ -17,7 +17,7 @@ NAMED: Final = 5
 
 
 class LateRecord(Struct, frozen=True):
-    """A record that told of a time before its partition's watermark, and the revision it led to."""
+    """A record about a time before its partition's watermark, and the revision it led to."""
 
     revision: int
     topic: str

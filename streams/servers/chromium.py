@@ -8,7 +8,7 @@ from streams.servers.debian import find_program
 from streams.servers.errors import PartError
 from streams.servers.http_server import HttpServer
 
-# It shows our own pages only: no sandbox (which root cannot have), and no word to anybody outside.
+# It shows our own pages only: no sandbox (which root cannot have), and no connection to the outside.
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",

@@ -107,7 +107,7 @@ def _download(jars: tuple[Jar, ...], repository: Path, target: Path, console: Co
             if _sha256(path) != jar.sha256:
                 raise PartUnavailableError(
                     f"{jar.file_name} as downloaded is not the pinned file (its SHA-256 differs from "
-                    f"{LIST_NAME}); the mirror or a proxy on the way changes files"
+                    f"{LIST_NAME}); the mirror or a proxy changes files"
                 )
             path.rename(target / jar.file_name)
 

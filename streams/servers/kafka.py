@@ -294,7 +294,7 @@ def _settings(log_dir: Path, port: int, controller_port: int) -> dict[str, objec
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "share.coordinator.state.topic.num.partitions": 1,
-        # Nobody else is on the way: a group starts at once.
+        # No other member will join, so a group starts at once.
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1000,
     }

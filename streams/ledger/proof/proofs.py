@@ -61,7 +61,7 @@ def growth_proof(connection: sa.Connection, log: str, first: int, second: int | 
     stored = StoredLog(connection, log)
     present = stored.size()
     if not present:
-        raise LookupError(f"there is no log {log!r}")
+        raise LookupError(f"the ledger has no log {log!r}")
     second = present if second is None else second
     if second > present:
         raise ValueError(f"the log {log} has {present} leaves, not {second}")

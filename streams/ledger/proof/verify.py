@@ -180,7 +180,7 @@ def _leaves(connection: sa.Connection, findings: list[Finding]) -> tuple[dict[st
 
 
 def _unlike_body(row: Raw, decode: Callable[[bytes], Any]) -> Iterator[str]:
-    """Yield each column of a revision that says something else than its body."""
+    """Yield each column of a revision that differs from its body."""
     try:
         published = decode(row["body"])
     except (msgspec.DecodeError, RecursionError) as error:

@@ -1,6 +1,6 @@
 """The calendars by which a ledger counts: the built-in ones, and those that settings gave it.
 
-They are kept in the ledger, so that whoever asks it counts by the same ones. Another version of any has
+They are kept in the ledger, so that every reader counts by the same ones. Another version of any has
 everything counted again (`settle_after_upgrade`).
 """
 

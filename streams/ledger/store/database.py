@@ -73,7 +73,7 @@ def open_ledger(url: str | Address, *, create: bool = False) -> sa.Engine:
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Read one state of the ledger, whatever is written meanwhile."""
+    """Read one consistent state of the ledger while others write."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ")

@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 
 
 class Named:
-    """What is counted apart: the spans that any revision of any exclusion ever named, and the calendars."""
+    """The spans to count separately: those that any revision of any exclusion named, under each calendar."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.calendars = calendars_of(connection)
