@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from lab.phases import HOUR_MS, START_MS, Confined, Phase, agency_of, draw_confined, draw_phases, service_of
 from streams.model.events import NO_RESPONSE
 from streams.model.intervals import Intervals, clip, difference
 from streams.model.measurement import (
@@ -31,8 +32,6 @@ from streams.model.settings import SLOT_MS, DetectSettings
 from streams.model.sketch import bucket_of
 from streams.model.topics import LOOKUPS
 
-START_MS: Final = 1_718_000_000_000 // 3_600_000 * 3_600_000
-HOUR_MS: Final = 3_600_000
 LINK: Final = "npd"
 TIMEOUT_MS: Final = DetectSettings().lookup_timeout_ms
 FAILURES: Final = ("timeout", "unreachable", "provider_error", NO_RESPONSE)
@@ -41,20 +40,6 @@ FAR_MS: Final = START_MS + 1000 * HOUR_MS
 MOST_ATTEMPTS: Final = 30_000
 MOST_LATE: Final = 200
 """Late facts of a history, about: each has its minute, and an outage that lasts, looked at again."""
-
-
-class Phase(NamedTuple):
-    """How a link is in ``[start_ms, end_ms)``: what share of its attempts fails, and what share is slow.
-
-    Where it is ``silent`` nobody asks; where ``blind``, nobody watches, and nothing is recorded.
-    """
-
-    start_ms: int
-    end_ms: int
-    fails: float
-    slow: float = 0.0
-    silent: bool = False
-    blind: bool = False
 
 
 class LongHistory(NamedTuple):
@@ -76,98 +61,17 @@ class _Attempt(Struct):
     outcome: str
     told_ms: int
     sign: int = 1
+    agency: str = ""
 
 
-class _Phases:
-    """Draws how a link fares, one trouble after the other."""
+def draw(
+    seed: int | str, *, late: bool = True, hours: float | None = None, confined: bool = False
+) -> LongHistory:
+    """Return a history of ten to sixty hours (or ``hours``).
 
-    def __init__(self, rng: Random, end_ms: int, background: float) -> None:
-        self.phases: list[Phase] = []
-        self.at_ms, self._end_ms = START_MS, end_ms
-        self._rng, self._background = rng, background
-
-    def add(self, minutes: float, fails: float | None = None, slow: float = 0.0) -> None:
-        """Add a phase; without a share only the usual number fail."""
-        self._add(minutes, self._background if fails is None else fails, slow, silent=False, blind=False)
-
-    def _add(self, minutes: float, fails: float, slow: float, *, silent: bool, blind: bool) -> None:
-        until_ms = min(self.at_ms + max(round(minutes * 60_000), 1_000), self._end_ms)
-        if self.at_ms < until_ms:
-            self.phases.append(Phase(self.at_ms, until_ms, fails, slow, silent, blind))
-        self.at_ms = until_ms
-
-    def length(self, median: float, sigma: float = 1.0) -> float:
-        """Return how many minutes a phase lasts, lognormal."""
-        return median * exp(self._rng.gauss(0, sigma))
-
-    def chain(self) -> None:
-        """Degraded turns to down, and back, and to something in between."""
-        rng = self._rng
-        for _ in range(rng.randrange(2, 9)):
-            share = rng.choice((1.0, 1.0, 0.2, 0.3, 0.4, 0.5, 0.6, self._background))
-            self.add(self.length(8), share, rng.choice((0.0, 0.0, 0.0, 0.8)))
-
-    def flap(self) -> None:
-        """Trouble comes and goes, for minutes or for hours."""
-        rng = self._rng
-        until_ms = self.at_ms + round(self.length(60, 1.2) * 60_000)
-        bad, good = self.length(1.2, 0.6), self.length(1.0, 0.7)
-        share = rng.choice((1.0, 1.0, 0.6, 0.35))
-        while self.at_ms < min(until_ms, self._end_ms):
-            self.add(bad * rng.uniform(0.5, 1.5), share)
-            self.add(good * rng.uniform(0.5, 1.5))
-
-    def long(self) -> None:
-        """Trouble lasts for an hour, or for a day and more."""
-        share = self._rng.choice((1.0, 1.0, 0.7, 0.5, 0.3, 0.2))
-        self.add(self.length(self._rng.choice((60, 300, 1400)), 0.4), share)
-
-    def slow(self) -> None:
-        """Answers are slow."""
-        self.add(self.length(15), slow=self._rng.uniform(0.3, 1.0))
-
-    def silence(self) -> None:
-        """Nobody asks, for a while, perhaps in the midst of trouble."""
-        if self._rng.random() < 0.5:
-            self.add(self.length(2), 1.0)
-        self._add(self.length(60, 1.2), 0.0, 0.0, silent=True, blind=self._rng.random() < 0.3)
-        if self._rng.random() < 0.5:
-            self.add(self.length(2), self._rng.choice((1.0, 0.3)))
-
-    def blindness(self) -> None:
-        """Nobody watches, perhaps in the midst of trouble."""
-        share = self._rng.choice((self._background, 1.0))
-        self.add(self.length(2), share)
-        self._add(self.length(15, 1.2), share, 0.0, silent=False, blind=True)
-
-    def bursts(self) -> None:
-        """Trouble of seconds, some minutes apart."""
-        for _ in range(self._rng.randrange(1, 6)):
-            self.add(self.length(0.2, 0.7), 1.0)
-            self.add(self.length(5))
-
-
-def draw_phases(rng: Random, end_ms: int, background: float) -> list[Phase]:
-    """Return how a link fares from its start until ``end_ms``: quiet hours, and chains of trouble."""
-    drawn = _Phases(rng, end_ms, background)
-    kinds = (
-        *(drawn.chain, drawn.flap) * 2,
-        drawn.long,
-        drawn.slow,
-        drawn.silence,
-        drawn.blindness,
-        drawn.bursts,
-    )
-    drawn.add(drawn.length(60, 0.5))
-    while drawn.at_ms < end_ms:
-        rng.choice(kinds)()
-        if rng.random() < 0.7:
-            drawn.add(drawn.length(40, 1.2))
-    return drawn.phases
-
-
-def draw(seed: int | str, *, late: bool = True, hours: float | None = None) -> LongHistory:
-    """Return a history of ten to sixty hours (or ``hours``); with ``late`` facts, some or many come late."""
+    With ``late`` facts some or many come late. Where some trouble is ``confined``, services and agencies fail
+    wholly, beside what befalls the link.
+    """
     rng = Random(f"long/{seed}")  # noqa: S311 - a history, no secret
     hours = rng.uniform(10, 60) if hours is None else hours
     rate = exp(rng.uniform(log(0.02), log(5.0)))
@@ -177,11 +81,12 @@ def draw(seed: int | str, *, late: bool = True, hours: float | None = None) -> L
     end_ms = START_MS + round(hours * HOUR_MS)
     background = rng.choice((0.0, 0.01, 0.03, 0.03, 0.08))
     phases = draw_phases(rng, end_ms, background)
+    names = draw_confined(rng, end_ms) if confined else []
     most_late_ms = rng.choice((60_000, 300_000, 1_200_000, 5 * HOUR_MS)) if late else 0
     late_share = rng.choice((0.002, 0.03, 0.2)) if late else 0.0
     late_share = min(late_share, MOST_LATE / (rate * hours * 3600))
     told: list[list[_Attempt]] = [[] for _ in range(partitions)]
-    for attempt in _attempts(rng, phases, rate):
+    for attempt in _attempts(rng, phases, rate, names if confined else None):
         if rng.random() < late_share:
             attempt.told_ms += round(most_late_ms * rng.random())
         told[rng.randrange(partitions)].append(attempt)
@@ -191,8 +96,10 @@ def draw(seed: int | str, *, late: bool = True, hours: float | None = None) -> L
             came_ms = attempt.asked_ms + TIMEOUT_MS + rng.randrange(1, min(most_late_ms, 1_200_000))
             mine = told[rng.randrange(partitions)] if rng.random() < 0.1 else told[0]
             back_ms = max(came_ms, attempt.told_ms)
-            told[0] += [_Attempt(attempt.asked_ms, attempt.known_ms, NO_RESPONSE, back_ms, -1)]
-            mine += [_Attempt(attempt.asked_ms, came_ms, "ok", back_ms)]
+            told[0] += [
+                _Attempt(attempt.asked_ms, attempt.known_ms, NO_RESPONSE, back_ms, -1, attempt.agency)
+            ]
+            mine += [_Attempt(attempt.asked_ms, came_ms, "ok", back_ms, 1, attempt.agency)]
     measurements: list[Measurement] = []
     for partition, mine in enumerate(told):
         beats = difference([(START_MS, FAR_MS)], [(p.start_ms, p.end_ms) for p in phases if p.blind])
@@ -203,7 +110,10 @@ def draw(seed: int | str, *, late: bool = True, hours: float | None = None) -> L
     return LongHistory(measurements, phases, partitions, rate, most_late_ms + MOST_CUT_MS + 2 * SLOT_MS)
 
 
-def _attempts(rng: Random, phases: list[Phase], rate: float) -> Iterator[_Attempt]:
+def _attempts(
+    rng: Random, phases: list[Phase], rate: float, confined: list[Confined] | None
+) -> Iterator[_Attempt]:
+    """Yield what is asked; agencies ask only where trouble may be confined to some."""
     usual = log(80 + 250 * rng.random())
     starts = [phase.start_ms for phase in phases]
     now_ms = float(START_MS)
@@ -213,8 +123,10 @@ def _attempts(rng: Random, phases: list[Phase], rate: float) -> Iterator[_Attemp
         if phase.silent or phase.blind:
             continue
         latency_ms = max(int(rng.lognormvariate(usual, 0.5)), 1)
-        outcome = "ok"
-        if rng.random() < phase.fails:
+        outcome, agency = "ok", "" if confined is None else agency_of(asked_ms)
+        names = {service_of(asked_ms), agency}
+        hit = any(one.start_ms <= asked_ms < one.end_ms and one.name in names for one in confined or ())
+        if rng.random() < phase.fails or hit:
             outcome = FAILURES[rng.randrange(len(FAILURES))]
             latency_ms = {"timeout": 10_000, NO_RESPONSE: TIMEOUT_MS}.get(outcome, latency_ms)
         elif rng.random() < phase.slow:
@@ -222,7 +134,7 @@ def _attempts(rng: Random, phases: list[Phase], rate: float) -> Iterator[_Attemp
         known_ms = asked_ms + latency_ms
         if phases[bisect_right(starts, known_ms) - 1].blind:  # nobody was there to see it answered
             known_ms, outcome = asked_ms + TIMEOUT_MS, NO_RESPONSE
-        yield _Attempt(asked_ms, known_ms, outcome, known_ms)
+        yield _Attempt(asked_ms, known_ms, outcome, known_ms, agency=agency)
 
 
 def _cuts(
@@ -283,23 +195,24 @@ def _add(slots: dict[int, LinkSlot], attempt: _Attempt) -> None:
         entry = Asked(second)
         slot.asked.append(entry)
         slot.asked.sort(key=lambda asked: asked.second)
-    part = slot.services.setdefault(f"s{attempt.asked_ms % 5}", Part())
+    parts = [slot.services.setdefault(service_of(attempt.asked_ms), Part())]
+    if attempt.agency:
+        parts.append(slot.agencies.setdefault(attempt.agency, Part()))
     after_ms = attempt.asked_ms - start_ms
     if attempt.outcome == "ok":
         entry.ok += sign
         entry.first_ok = ms if entry.first_ok < 0 else min(entry.first_ok, ms)
-        part.ok += sign
-        part.first_ok = after_ms if part.first_ok is None else min(part.first_ok, after_ms)
+        for part in parts:
+            part.ok += sign
+            part.first_ok = after_ms if part.first_ok is None else min(part.first_ok, after_ms)
         bucket = bucket_of(attempt.known_ms - attempt.asked_ms)
         slot.latency[bucket] = slot.latency.get(bucket, 0) + sign
         return
     entry.failed += sign
-    part.failed += sign
-    for times, removed, at_ms in (
-        (entry.first_failed, entry.removed, ms),
-        (part.first_failed, part.removed, after_ms),
-    ):
-        _note_time(times, removed, at_ms, sign)
+    _note_time(entry.first_failed, entry.removed, ms, sign)
+    for part in parts:
+        part.failed += sign
+        _note_time(part.first_failed, part.removed, after_ms, sign)
     if sign > 0:
         slot.failed_dossiers[attempt.asked_ms % 4000 * 2_654_435_761 % (1 << 40)] = 1
 

@@ -1,26 +1,73 @@
 """What detection forgets changes nothing that it finds."""
 
-from itertools import takewhile
+from functools import cache
+from itertools import combinations, takewhile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lab.forgetting_trials import forgetting, remembering_all, told
 from lab.long_histories import draw
 from streams.detect.detector import Detector
-from streams.detect.link.outages import PATIENCE_MS, names_of
+from streams.detect.link.minute import MINUTE_MS, Minute
+from streams.detect.link.outages import PATIENCE_MS, names_of, totals_of
 from streams.detect.link.placing import REACH_MS
+from streams.detect.link.remains import FAR, Remains
+from streams.detect.rule.cusum import QUIET
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.settings import DetectSettings
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [*(f"short/{seed}" for seed in range(12)), 13])
 def test_a_bound_on_memory_changes_no_revision(seed):
     """A history judged under a bound on lateness just above its latest fact, forgetting every few minutes and
     saved and loaded on the way, gives the revisions that it gives where all of it is remembered.
     """
-    history = draw(f"short/{seed}", hours=5)
+    history = draw(seed, hours=5 if isinstance(seed, str) else None)
     assert told(forgetting(history, seed)) == told(remembering_all(history))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 9), st.data())
+def test_sums_of_forgotten_facts_give_the_figures_of_any_spell(seed, data):
+    """Facts are forgotten in steps, and after each some cuts are edges no longer: a spell from any cut that
+    is left to any other, or to the end, has the figures that it has where every fact is kept.
+    """
+    minutes = minutes_of(seed)
+    last_ms = max(minutes) + MINUTE_MS
+    cuts = sorted(data.draw(st.sets(st.integers(min(minutes), last_ms), max_size=8)))
+    floors = sorted(data.draw(st.sets(st.integers(min(minutes), last_ms), min_size=1, max_size=4)))
+    remains, kept = Remains(), dict(minutes)
+    for floor_ms in floors:
+        forgotten = [(at, kept.pop(at)) for at in sorted(kept) if at + MINUTE_MS <= floor_ms]
+        remains.take(forgotten, [cut_ms for cut_ms in cuts if cut_ms < floor_ms])
+        cuts = data.draw(st.lists(st.sampled_from(cuts), unique=True).map(sorted)) if cuts else cuts
+    for start_ms, end_ms in combinations([*cuts, FAR], 2):
+        span = start_ms - MINUTE_MS, end_ms + LOOKBACK_MS
+        some = [*remains.between(*span), *((at, kept[at]) for at in sorted(kept) if overlaps(at, *span))]
+        whole = [(at, minutes[at]) for at in sorted(minutes) if overlaps(at, *span)]
+        figures = totals_of(some, start_ms, end_ms, remains.totals(start_ms, end_ms))
+        assert figures == totals_of(whole, start_ms, end_ms)
+
+
+LOOKBACK_MS = DetectSettings().longest_lookback_ms
+
+
+def overlaps(minute_ms, start_ms, end_ms):
+    """Say whether a minute overlaps a span."""
+    return start_ms < minute_ms + MINUTE_MS and minute_ms < end_ms
+
+
+@cache
+def minutes_of(seed):
+    """Return the minutes of half an hour of one link, with facts that came late."""
+    minutes = {}
+    for measurement in draw(f"figures/{seed}", hours=0.5).measurements:
+        for slot in [one for cells in measurement.links for one in (*cells.slots, *cells.late_slots)]:
+            minutes.setdefault(slot.start_ms // MINUTE_MS * MINUTE_MS, Minute(QUIET)).merge(slot)
+    return minutes
 
 
 @pytest.mark.parametrize("seed", [24, 2, 4, 12, 30, 31])
@@ -65,8 +112,8 @@ def test_when_an_outage_was_first_known_stays_through_its_revisions(seed):
 def test_trouble_that_is_over_leaves_no_state():
     """Hours after the last of many outages no verdict, outage, sum or evidence of any of them is kept."""
     history = draw("short/0", late=False, hours=5)
-    settings = DetectSettings(allowed_lateness_ms=600_000)
-    detector = Detector(Rules(Rule()), settings, range(history.partitions))
+    bound = DetectSettings(allowed_lateness_ms=600_000)
+    detector = Detector(Rules(Rule()), bound, range(history.partitions))
     found = {
         outage.outage_id
         for measurement in history.measurements
@@ -76,6 +123,7 @@ def test_trouble_that_is_over_leaves_no_state():
     (tracker,) = detector.trackers.values()
     outages = tracker.outages
     assert len(found) > 3
-    kept = (outages.published, outages.settled, outages.remains, outages.openings, outages.due)
+    kept = (outages.published, outages.settled, outages.openings, outages.due)
     assert not any(kept), kept
+    assert outages.remains == Remains()
     assert len(tracker.history.past) <= 2

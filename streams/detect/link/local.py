@@ -5,7 +5,7 @@ and the spells that ended in it. A minute whose facts changed is judged again, a
 state is what it was.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct, field
@@ -78,11 +78,24 @@ class Locals(Struct, array_like=True):
         ]
 
     def floor_ms(self, before_ms: int, history: History) -> int:
-        """Return when the earliest test began that may still lead to a spell, as no earlier fact comes."""
+        """Return a time before which no spell begins or ends that is still to be found.
+
+        No fact before ``before_ms`` comes any more. A spell begins where its test did, and ends with a first
+        answer, or a last failure, that may be known already.
+        """
         minutes = history.between(before_ms, FAR)
         start_ms = next((at for at, _ in minutes), None)
         state = self.state if start_ms is None else self._before(start_ms)
-        return min([before_ms, *(one.since_ms for one in state.suspects)])
+        begins = (one.since_ms for one in state.suspects)
+        ends = (one.failed_ms if one.ok_ms is None else min(one.failed_ms, one.ok_ms) for one in state.struck)
+        return min([before_ms, *begins, *ends])
+
+    def edges(self) -> Iterator[int]:
+        """Yield where the spells begin and end."""
+        for one in self.spells():
+            yield one.start_ms
+            if isinstance(one, LocalSpell):
+                yield one.end_ms
 
     def drop(self, over_ms: int) -> None:
         """Drop the spells that ended by a time."""

@@ -29,6 +29,13 @@ class Named(Struct, array_like=True):
         """Return a copy that may be added to."""
         return Named(dict(self.services), dict(self.agencies))
 
+    def join(self, other: "Named") -> None:
+        """Add what other minutes say."""
+        for tally, more in ((self.services, other.services), (self.agencies, other.agencies)):
+            for name, (failed, ok) in more.items():
+                before = tally.get(name, (0, 0))
+                tally[name] = before[0] + failed, before[1] + ok
+
     def confined(self, services: Iterable[str], agencies: Iterable[str]) -> Confined:
         """Return what trouble is confined to, with the lookups inside."""
         of_services, of_agencies = sorted(services), sorted(agencies)

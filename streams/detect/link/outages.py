@@ -38,12 +38,13 @@ class Totals(Struct, array_like=True):
     def add(self, minute_ms: int, minute: Minute, start_ms: int, end_ms: int) -> None:
         """Add what a minute says of requests asked in ``[start_ms, end_ms)``."""
         slots = minute.read()
-        hit = False
+        asked_here = hit = False
         dossiers: set[int] = set()
         for slot in slots:
             failed_here = 0
             for asked in slot.asked:
                 ok, failed = within(asked, start_ms, end_ms)
+                asked_here = asked_here or ok != 0 or failed != 0
                 self.attempts += ok + failed
                 failed_here += failed
             if start_ms <= slot.start_ms < end_ms or failed_here:
@@ -54,7 +55,7 @@ class Totals(Struct, array_like=True):
                 dossiers.update(key for key, count in slot.failed_dossiers.items() if count > 0)
         if hit:
             self._add_dossiers(dossiers, hash_limit(slots, minute.limit))
-        services, agencies = minute.parts()
+        services, agencies = minute.parts() if asked_here else ({}, {})
         if services or agencies:
             self.named.add(services, agencies, start_ms - minute_ms, end_ms - minute_ms)
         if start_ms < minute_ms + MINUTE_MS and minute_ms < end_ms:
@@ -83,6 +84,14 @@ class Totals(Struct, array_like=True):
         if len(self.dossiers) > 8 * SPELL_SKETCH:  # when does not matter: the least are the least
             self.trim()
 
+    def join(self, other: "Totals") -> None:
+        """Add the figures of other minutes."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        add_counts(self.provider_latency, other.provider_latency)
+        self.named.join(other.named)
+        self._add_dossiers(other.dossiers, other.dossier_limit)
+
     def trim(self) -> None:
         """Keep no more hashes of dossiers than a sketch has; call it when all minutes are added."""
         limits = [] if self.dossier_limit is None else [self.dossier_limit]
@@ -93,6 +102,10 @@ class Totals(Struct, array_like=True):
             self.dossiers = {key for key in self.dossiers if key <= self.dossier_limit}
 
 
+_COUNTS: Final = (
+    *("attempts", "failures", "link_faults", "provider_faults", "refusals"),
+    *("provider_answers", "provider_troubles", "provider_refusals"),
+)
 SPELL_SKETCH: Final = 1024
 """Dossier hashes kept for a spell: 3 % relative standard error."""
 
@@ -119,10 +132,10 @@ def within(asked: Asked, start_ms: int, end_ms: int) -> tuple[int, int]:
 
 
 def totals_of(
-    minutes: Iterable[tuple[int, Minute]], start_ms: int, end_ms: int, carried: Totals | None = None
+    minutes: Iterable[tuple[int, Minute]], start_ms: int, end_ms: int, known: Totals | None = None
 ) -> Totals:
-    """Return the figures of the requests asked in ``[start_ms, end_ms)``, on top of those carried over."""
-    totals = Totals() if carried is None else copied(carried)
+    """Return the figures of the requests asked in ``[start_ms, end_ms)``, added to what is ``known``."""
+    totals = Totals() if known is None else known
     for minute_ms, minute in minutes:
         totals.add(minute_ms, minute, start_ms, end_ms)
     totals.trim()

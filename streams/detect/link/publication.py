@@ -4,16 +4,16 @@ A *spell* is trouble as judged now; an *outage* is what was published of it. `re
 gives the revisions that make them agree.
 
 `forget` drops, in one operation, what no fact can change any more. A verdict is *final* once every outcome
-asked before it is known and no fact that late can come; a spell is over for good once a final verdict ended
-it and nothing still to be judged reaches back to within ``flap_gap_ms`` of its end: it cannot come back. With
-it go its verdicts, its published outage, its evidence and what was summed of its forgotten facts. Of one that
-lasts, or may come back, the sums of its forgotten facts stay, so its figures are those of all of them.
+asked before it is known and no fact that late can come. A spell is over for good once a final verdict ended
+it and nothing still to be judged reaches back to within ``flap_gap_ms`` of its end: it cannot come back. Then
+its verdicts, its published outage, its evidence and the sums of its forgotten facts go. Those sums stay while
+it lasts or may come back (`remains.py`), so its figures are the same as if nothing were forgotten.
 """
 
 from bisect import insort
 from collections.abc import Callable, Iterable
+from itertools import chain
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from streams.detect.link.composing import composed
@@ -33,6 +33,7 @@ from streams.detect.link.outages import (
     says_the_same,
     totals_of,
 )
+from streams.detect.link.remains import Remains
 from streams.detect.link.running import Running
 from streams.detect.link.said import Trouble
 from streams.detect.link.spells import TroubleSpell, spells_of
@@ -44,17 +45,6 @@ from streams.model.settings import DetectSettings
 
 EvidenceOf = Callable[[int, int], list[Source]]
 """From a span of event time to the source ranges that hold its records."""
-
-
-class Remains(Struct, array_like=True):
-    """What is kept of a spell whose first facts are forgotten.
-
-    ``totals`` sums those facts, of requests asked from the spell's start on; ``slow_ms`` is from when on an
-    answer was slow when it began.
-    """
-
-    totals: Totals = field(default_factory=Totals)
-    slow_ms: int | None = None
 
 
 class Publication:
@@ -75,8 +65,8 @@ class Publication:
         """The spells of all verdicts that are remembered."""
         self.trouble: list[Trouble] = []
         """The spells, each with the kind last published of it."""
-        self.remains: dict[int, Remains] = {}
-        """What is kept of the settled spells that began before the oldest fact, by their starts."""
+        self.remains = Remains()
+        """What is kept of the forgotten facts of trouble that is not over."""
         self.openings: dict[int, list[Source]] = {}
         """The evidence with which each outage was opened, by the start of its spell."""
         self.due: list[int] = []
@@ -131,10 +121,9 @@ class Publication:
         if not self.spells or self.spells[-1].end_ms is not None:
             return None
         start_ms = self.spells[-1].start_ms
-        minutes = list(self.history.between(self._running.begins_ms(start_ms), now_ms))
-        remains = self.remains.get(start_ms)
-        carried = None if remains is None else remains.totals
-        return self._running.dossiers(start_ms, minutes, carried, now_ms)
+        span = self._running.begins_ms(start_ms), now_ms
+        minutes = list(chain(self.remains.between(*span), self.history.between(*span)))
+        return self._running.dossiers(start_ms, minutes, lambda: self.remains.totals(start_ms, FAR), now_ms)
 
     def sight_changed(self, now_ms: int) -> bool:
         """Say whether sight was lost of a link in trouble, or is regained, so that a review is due."""
@@ -150,18 +139,23 @@ class Publication:
         waits = in_trouble and self.lost_ms is None and self.history.state.heard_ms
         self.look_ms = self.history.loses_ms(now_ms) if waits else FAR
 
-    def forget(self, final: Iterable[Decided], floor_ms: int, forgotten: list[tuple[int, Minute]]) -> None:
-        """Drop the outages that nothing can change any more; keep sums of the others.
+    def make_final(self, final: Iterable[Decided], floor_ms: int) -> None:
+        """Take in the verdicts that have just become final; call it before facts are forgotten.
 
-        ``final`` are the verdicts that have just become so, ``forgotten`` the minutes that are gone, all of
-        them before ``floor_ms``: no fact before that is read again, and no spell will begin before it.
+        No fact before ``floor_ms`` is read again, and no spell that is found later begins or ends before it.
         """
         self.settled = spells_of(final, self.rules, self.settled)
+        marks = self.remains.slow_ms
+        for cut_ms in self._cuts():
+            if cut_ms < floor_ms and cut_ms not in marks:
+                marks[cut_ms] = self.history.normal_at(cut_ms).slow_ms
+
+    def forget(self, floor_ms: int, forgotten: Iterable[tuple[int, Minute]]) -> None:
+        """Drop the outages that nothing can change any more; keep sums of the others.
+
+        ``forgotten`` are the minutes that are gone, all of them before ``floor_ms``.
+        """
         self.locals.forget(floor_ms, self.history)
-        local = self.locals.final_spells(self.history.final_ms)
-        for spell in composed(self.settled, local, self.rules.flap_gap_ms):
-            if spell.start_ms < floor_ms:
-                self._sum_up(spell, forgotten)
         over_ms = self._over_ms(floor_ms)
         if over_ms is not None:
             self.settled = [spell for spell in self.settled if (spell.end_ms or FAR) > over_ms]
@@ -171,9 +165,16 @@ class Publication:
                 name: outage for name, outage in self.published.items() if not _is_over(outage, over_ms)
             }
             self.trouble = self._trouble()
-        first_ms = self.spells[0].start_ms if self.spells else floor_ms
-        self.remains = {at: kept for at, kept in self.remains.items() if at >= first_ms}
+        cuts = self._cuts()
+        first_ms = min([floor_ms, *cuts])
+        self.remains.take(forgotten, cuts)
+        self.remains.drop(first_ms)
         self.openings = {at: kept for at, kept in self.openings.items() if at >= first_ms}
+
+    def _cuts(self) -> list[int]:
+        """Return, ascending, where spells begin and end, or may be found to, by what is known for good."""
+        edges = {edge_ms for spell in self.settled for edge_ms in spell.edges()}
+        return sorted(edges.union(self.locals.edges()))
 
     def _over_ms(self, floor_ms: int) -> int | None:
         """Return when the last chain of spells ended that is over for good, None where there is none."""
@@ -192,17 +193,6 @@ class Publication:
     def _may_return_until_ms(self, spell: TroubleSpell) -> int:
         """Return until when a spell that ended may come back."""
         return max(spell.end_ms or 0, spell.placed_ms) + self.rules.flap_gap_ms
-
-    def _sum_up(self, spell: TroubleSpell, forgotten: list[tuple[int, Minute]]) -> None:
-        """Add minutes that are gone to what remains of a spell: it may end later, or come back."""
-        remains = self.remains.get(spell.start_ms)
-        if remains is None:
-            remains = Remains(slow_ms=self.history.normal_at(spell.start_ms).slow_ms)
-            self.remains[spell.start_ms] = remains
-        for minute_ms, minute in forgotten:
-            if minute_ms + MINUTE_MS > spell.start_ms:
-                remains.totals.add(minute_ms, minute, spell.start_ms, FAR)
-        remains.totals.trim()
 
     def _look_again_at(self, due_ms: int) -> None:
         if due_ms not in self.due:
@@ -257,15 +247,15 @@ class Publication:
 
     def _figures(self, spell: TroubleSpell, now_ms: int) -> tuple[Totals, int | None]:
         """Return the figures of a spell, and from when on an answer was slow when it began."""
+        start_ms, remains = spell.start_ms, self.remains
         until_ms = now_ms if spell.end_ms is None else spell.end_ms
-        known_ms = until_ms + self.settings.longest_lookback_ms
-        minutes = self.history.between(spell.start_ms - MINUTE_MS, known_ms)
+        span = start_ms - MINUTE_MS, until_ms + self.settings.longest_lookback_ms
         end_ms = FAR if spell.end_ms is None else spell.end_ms
-        remains = self.remains.get(spell.start_ms)
-        if remains is None:
-            slow_ms = self.history.normal_at(spell.start_ms).slow_ms
-            return totals_of(minutes, spell.start_ms, end_ms), slow_ms
-        return totals_of(minutes, spell.start_ms, end_ms, remains.totals), remains.slow_ms
+        minutes = chain(remains.between(*span), self.history.between(*span))
+        totals = totals_of(minutes, start_ms, end_ms, remains.totals(start_ms, end_ms))
+        if start_ms in remains.slow_ms:
+            return totals, remains.slow_ms[start_ms]
+        return totals, self.history.normal_at(start_ms).slow_ms
 
     def _evidence(self, start_ms: int, now_ms: int) -> list[Source]:
         """Return the source ranges behind an outage: whole, or for a long one how it began and how it is."""

@@ -4,6 +4,8 @@ An open outage is not published again only because it grows, yet whoever is on c
 Summing a day of minutes at each slot would cost too much, so those whose facts are complete are summed once.
 """
 
+from collections.abc import Callable
+
 from streams.detect.link.minute import MINUTE_MS, Minute
 from streams.detect.link.outages import Totals, copied
 from streams.detect.link.windows import FAR
@@ -28,15 +30,20 @@ class Running:
         return self._next_ms if start_ms == self._start_ms else start_ms - MINUTE_MS
 
     def dossiers(
-        self, start_ms: int, minutes: list[tuple[int, Minute]], carried: Totals | None, now_ms: int
+        self,
+        start_ms: int,
+        minutes: list[tuple[int, Minute]],
+        carried: Callable[[], Totals | None],
+        now_ms: int,
     ) -> int:
         """Return the distinct dossiers with a failed attempt since ``start_ms``.
 
-        ``minutes`` are those from `begins_ms` on, in order; ``carried`` sums those that are forgotten.
+        ``minutes`` are those from `begins_ms` on, in order; ``carried`` returns the sum of those that are
+        forgotten, a new one each time.
         """
         if start_ms != self._start_ms:
             self._start_ms, self._next_ms = start_ms, start_ms - MINUTE_MS
-            self._totals = Totals() if carried is None else copied(carried)
+            self._totals = carried() or Totals()
         complete = [(at, minute) for at, minute in minutes if at + MINUTE_MS <= now_ms]
         for at, minute in complete:
             self._totals.add(at, minute, start_ms, FAR)

@@ -15,7 +15,7 @@ from streams.detect.detector import Cuts, Detector, reach, source_key
 from streams.detect.link.habits import Past
 from streams.detect.link.local import Locals
 from streams.detect.link.minute import Decided, Minute
-from streams.detect.link.publication import Remains
+from streams.detect.link.remains import Remains
 from streams.detect.link.said import Trouble
 from streams.detect.link.sight import Sight
 from streams.detect.link.spells import TroubleSpell
@@ -26,7 +26,7 @@ from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 9
+VERSION: Final = 10
 
 
 class LateState(Struct, array_like=True):
@@ -72,7 +72,7 @@ class LinkState(Struct, array_like=True):
     settled: list[TroubleSpell]
     spells: list[TroubleSpell]
     trouble: list[Trouble]
-    remains: dict[int, Remains]
+    remains: Remains
     local: Locals
     openings: dict[int, list[Source]]
 

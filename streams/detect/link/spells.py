@@ -10,7 +10,7 @@ A spell is published as soon as it is decided, so no later verdict takes back wh
 spells: whether it is trouble that came back is decided when it comes, by the edges as they are placed then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct, field
@@ -46,6 +46,15 @@ class TroubleSpell(Struct, array_like=True):
     agencies: list[str] = field(default_factory=list)
     back_ms: int | None = None
     ended: tuple[int, int, int] | None = None
+
+    def edges(self) -> Iterator[int]:
+        """Yield where it begins and ends, and where it did before it came back if it may still be parted."""
+        yield self.start_ms
+        if self.end_ms is not None:
+            yield self.end_ms
+        elif self.changes == FIRST_RETURN and self.ended is not None and self.back_ms is not None:
+            yield self.ended[0]
+            yield self.back_ms
 
     @property
     def confined(self) -> bool:

@@ -142,7 +142,8 @@ class LinkTracker:
         floor_ms = history.floor_ms(min(before_ms, local_ms))
         if self.windows.wanted:  # only windows use the expected volume
             self._learn(floor_ms)
-        self.outages.forget(final, floor_ms, history.forget(floor_ms))
+        self.outages.make_final(final, floor_ms)
+        self.outages.forget(floor_ms, history.forget(floor_ms))
         self.windows.forget(floor_ms)
 
     def _learn(self, before_ms: int) -> None:
