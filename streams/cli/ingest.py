@@ -13,12 +13,14 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from streams.cli.ingest_http import http, maps
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
 from streams.cli.rejects import Rejects
 from streams.cli.settings_option import SettingsFile, settings_of
+from streams.ingest.tally import ImportFileError
 from streams.ingest.xroad.calls import Call, pair_records
 from streams.ingest.xroad.events import DEFAULT_PARTITIONS, lookup_records
-from streams.ingest.xroad.files import XRoadFileError, read_xroad
+from streams.ingest.xroad.files import read_xroad
 from streams.ingest.xroad.record import XRoadRecord
 from streams.ingest.xroad.summary import ImportSummary, NetworkTimes, summarise
 from streams.intake.shell import opened
@@ -33,6 +35,10 @@ app = typer.Typer(help="Bring in records of other systems.", no_args_is_help=Tru
 
 LOCAL_TIME = ZoneInfo("Asia/Ho_Chi_Minh")
 CHUNK_RECORDS = 5_000
+
+
+app.command()(http)
+app.command()(maps)
 
 
 @app.callback()
@@ -128,7 +134,7 @@ def _read(files: list[str], rejected: Rejects) -> list[XRoadRecord]:
                         records.append(record)
                         if len(records) % CHUNK_RECORDS == 0:
                             progress.update(task, description=f"{len(records):,} records")
-            except XRoadFileError as error:
+            except ImportFileError as error:
                 refuse(error)
             except OSError as error:
                 refuse(f"{name}: not readable: {error.strerror or error}")

@@ -7,7 +7,7 @@ from typing import BinaryIO, Final, Self
 import msgspec
 
 from streams.cli.outcome import notes
-from streams.ingest.xroad.files import Reject, reason_of
+from streams.ingest.tally import Reject, reason_of
 
 MAX_KEPT: Final = 10_000
 SHOWN: Final = 20

@@ -1,6 +1,6 @@
 """Records of other systems, brought into the vocabulary of this one.
 
-X-Road's operational monitoring is the one real input so far: `xroad_files` reads its shapes, `xroad_record`
-checks and reduces one record, `xroad_outcome` says what became of the call, `xroad_calls` pairs the two
-sides, `xroad_events` makes lookup events of them. All but `xroad_files` is pure.
+`xroad` reads X-Road's operational monitoring and pairs the two sides of each call. `gateway` reads the access
+logs of any gateway by a map that a person writes; `mapping` is the map, which other sources share. `tally`,
+`values` and `status` are what all imports have in common. `shell` reads maps; all else is pure.
 """

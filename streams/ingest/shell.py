@@ -20,23 +20,27 @@ def preset_names() -> list[str]:
     )
 
 
+def preset_text(name: str) -> str:
+    """Return a map that comes with the package; raise `LocatedError` where there is none of that name."""
+    if name not in preset_names():
+        known = ", ".join(preset_names())
+        raise LocatedError(name, 1, f"no such map; there are {known}, or give the path of a .yaml file")
+    return (files("streams.ingest") / "presets" / f"{name}.yaml").read_text("utf-8")
+
+
 def load_mapper(name: str) -> Mapper:
     """Return what applies a map, by a preset's name or by the path of a YAML file.
 
     Raises:
         LocatedError: the map cannot be read or used; the message names file, line and reason.
     """
-    if name.endswith(_ENDINGS) or "/" in name:
-        try:
-            text = Path(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LocatedError(name, 1, f"cannot be read: {error}") from error
-        return mapper_of(Located(text, name))
-    if name not in preset_names():
-        known = ", ".join(preset_names())
-        raise LocatedError(name, 1, f"no such map; there are {known}, or give the path of a .yaml file")
-    text = (files("streams.ingest") / "presets" / f"{name}.yaml").read_text("utf-8")
-    return mapper_of(Located(text, f"{name}.yaml"))
+    if not name.endswith(_ENDINGS) and "/" not in name:
+        return mapper_of(Located(preset_text(name), f"{name}.yaml"))
+    try:
+        text = Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LocatedError(name, 1, f"cannot be read: {error}") from error
+    return mapper_of(Located(text, name))
 
 
 def mapper_of(document: Located) -> Mapper:

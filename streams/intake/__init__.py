@@ -12,6 +12,7 @@ learnt once:
 | `text` | UTF-16, UTF-32 | UTF-8 |
 | `parts` | any nesting of these | named parts of UTF-8 text: the function to call |
 | `split` | JSON in any arrangement | one object at a time, and what is damaged, each with its line |
+| `lines` | text | blocks of whole lines, numbered |
 | `table` | CSV with a header | one row at a time, likewise |
 | `shell` | a path or standard input | the parts; the only file here that opens anything |
 

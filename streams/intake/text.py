@@ -2,12 +2,17 @@
 
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
+from re import compile as pattern
 from typing import Final
 
 from streams.intake.errors import CutOffError
 from streams.intake.kinds import Kind
 
 BYTE_ORDER_MARK: Final = "\ufeff"
+_HALF_A_PAIR: Final = pattern(
+    rb"(?<!\\)((?:\\\\)*+)"
+    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 
 
 def to_utf_8(chunks: Iterable[bytes], kind: Kind) -> Iterator[bytes]:
@@ -40,3 +45,9 @@ def to_utf_8(chunks: Iterable[bytes], kind: Kind) -> Iterator[bytes]:
 
 def _encoded(said: str) -> bytes:
     return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def mended(document: bytes) -> bytes:
+    """Return a JSON text with invalid UTF-8 and halves of surrogate pairs replaced; cut-off texts end so."""
+    valid = document.decode("utf-8", "replace").encode()
+    return _HALF_A_PAIR.sub(lambda found: found[1] + (found[2] or b"\\ufffd"), valid)

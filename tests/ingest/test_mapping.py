@@ -214,7 +214,15 @@ def test_fields_of_gateways_that_name_servers_are_no_private_ones():
 
 @pytest.mark.parametrize(
     "value",
-    ["10.0.0.7", "10.0.0.7:8080", "[2001:db8::1]:80", "a@b.vn", "/x?id=1", "079090001234", "0912345678"],
+    [
+        "10.0.0.7",
+        "10.0.0.7:8080",
+        "[2001:db8::1]:80",
+        "an@example.vn",
+        "/x?id=1",
+        "079090001234",
+        "0912345678",
+    ],
 )
 def test_a_value_that_looks_private_is_no_name(value):
     """A value that is an address, a query or an identity number is refused as a name, and not repeated."""

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xroad_samples import T0, client, network_error, parsed, producer, request_id
 
+from streams.ingest.tally import ImportFileError
 from streams.ingest.xroad.calls import pair_records
 from streams.ingest.xroad.events import lookup_records
-from streams.ingest.xroad.files import XRoadFileError, read_xroad
+from streams.ingest.xroad.files import read_xroad
 from streams.ingest.xroad.summary import summarise
 from streams.intake.parts import parts_of
 from streams.intake.unpack import Budget
@@ -114,7 +115,7 @@ def read(content):
     parts = parts_of("in", budget.counted([content]), budget, lambda chunks: BytesIO(b"".join(chunks)))
     try:
         return list(read_xroad("in", parts, rejects.append)), rejects
-    except XRoadFileError:
+    except ImportFileError:
         return None
 
 

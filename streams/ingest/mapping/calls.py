@@ -162,7 +162,7 @@ def _status_in(text: str) -> int | None:
 
 
 def _status(status: int) -> int | None:
-    if status == 0:
+    if status <= 0:
         return None
     if not 100 <= status <= 599:
         raise RejectedRecordError("`status` is not an HTTP status")

@@ -17,7 +17,7 @@ from re import compile as pattern
 from typing import Any, Final
 
 from streams.ingest.mapping.calls import Call, CallReader
-from streams.ingest.mapping.names import ReadName, id_reader, name_reader
+from streams.ingest.mapping.names import ReadName, fields_of, id_reader, name_reader
 from streams.ingest.mapping.places import MapError, Places, Values, at, remember
 from streams.ingest.mapping.private import is_private
 from streams.ingest.mapping.rules import Condition, Rules, spelt
@@ -54,6 +54,9 @@ class Mapper:
         with at("dossier"):
             self._dossier = id_reader(said.dossier, places, "dossier")
         self._link = None if said.link is None else _name(said.link, places, "link")
+        of_link = said.link if isinstance(said.link, str) else said.link.template if said.link else ""
+        fields = ", ".join(fields_of(of_link))
+        self._no_link = f"`link` is empty: no value in {fields}; `skip` leaves such lines out"
         self._service = _name(said.service, places, "service")
         self._agency = _name(said.agency, places, "agency")
         self._only = _conditions(said.only, places, "only")
@@ -97,7 +100,7 @@ class Mapper:
             return []
         link = self._link(values)
         if not link:
-            raise RejectedRecordError("`link` is empty: its field has no value; `skip` leaves such lines out")
+            raise RejectedRecordError(self._no_link)
         service, agency = self._service(values) or UNKNOWN, self._agency(values) or UNKNOWN
         events: list[Event] = []
         observer = self.said.observer

@@ -28,21 +28,25 @@ class NameSaidError(ValueError):
 
 
 def template_reader(template: str, places: Places) -> ReadName:
-    """Return what fills a template; where a field in it has no value, all of it is empty."""
+    """Return what fills a template; where a field in it has no value, all of it is empty.
+
+    ``{a|b}`` is the first of two fields that has a value.
+    """
     parts = _FIELD.split(template)
-    literals, fields = parts[::2], [places.of(name) for name in parts[1::2]]
+    literals = parts[::2]
+    fields = [[places.of(name) for name in part.split("|")] for part in parts[1::2]]
     if "{" in "".join(literals) or "}" in "".join(literals):
         raise NameSaidError(f"`{template}`: a brace is not closed, or not opened")
     if not fields:
         return lambda _: template
-    if len(fields) == 1 and not any(literals):
-        only = fields[0]
+    if len(fields) == 1 and len(fields[0]) == 1 and not any(literals):
+        only = fields[0][0]
         return lambda values: text_of(values[only])
 
     def fill(values: Values) -> str:
         filled = literals[0]
-        for place, literal in zip(fields, literals[1:], strict=True):
-            value = text_of(values[place])
+        for choice, literal in zip(fields, literals[1:], strict=True):
+            value = next((text for place in choice if (text := text_of(values[place]))), "")
             if not value:
                 return ""
             filled += value + literal
@@ -54,10 +58,10 @@ def template_reader(template: str, places: Places) -> ReadName:
 def fields_of(template: str) -> list[str]:
     """Return the names of the fields in a template.
 
-    >>> fields_of("{tenant}/{route} (test)")
-    ['tenant', 'route']
+    >>> fields_of("{tenant}/{route|service} (test)")
+    ['tenant', 'route', 'service']
     """
-    return _FIELD.findall(template)
+    return [name for part in _FIELD.findall(template) for name in part.split("|")]
 
 
 def name_reader(said: Name, places: Places, key: str) -> ReadName:

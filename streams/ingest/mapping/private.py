@@ -67,7 +67,7 @@ _LOOKS_PRIVATE: Final = (
         ),
         "an address",
     ),
-    (pattern(r"@"), "an address"),
+    (pattern(r"[\w.+-]@[\w-]+\.\w"), "an address"),
     (pattern(r"[?&]|%[0-9a-fA-F]{2}"), "a query"),
     (pattern(r"(?<![0-9a-fA-F-])\d{9,12}(?![0-9a-fA-F-])"), "a number of nine digits or more"),
 )

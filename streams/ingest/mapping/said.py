@@ -16,7 +16,7 @@ Fields = Annotated[
 ]
 Template = Annotated[
     str,
-    Meta(min_length=1, max_length=500, description="text with fields in braces, such as '{upstream_name}'"),
+    Meta(min_length=1, max_length=500, description="text with fields in braces: '{service|route}'"),
 ]
 Pattern = Annotated[str, Meta(min_length=1, max_length=2_000, description="a regular expression (Python's)")]
 Constant = Annotated[str, Meta(min_length=1, max_length=200)]

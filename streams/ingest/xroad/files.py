@@ -7,11 +7,9 @@ record that cannot be used is noted, and a file is refused where that is most of
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from re import compile as pattern
-from typing import Final, NamedTuple
+from typing import Final
 
-from msgspec import Struct
-
+from streams.ingest.tally import GIVE_UP_AFTER, ImportFileError, Reject, Tally, reason_of
 from streams.ingest.values import RejectedRecordError
 from streams.ingest.xroad.record import XRoadRecord
 from streams.ingest.xroad.shapes import CONTAINERS, column_of, parse_records
@@ -24,63 +22,14 @@ from streams.intake.table import Row, header_of, rows
 MIN_COLUMNS: Final = 3
 """How many of the names in a header must be X-Road's for it to be one."""
 MAX_HEADER_BYTES: Final = 1 << 16
-GIVE_UP_AFTER: Final = 100_000
-"""Records that could not be used, none that could, after which a file is refused without reading on."""
-_PLACE: Final = pattern(r" \(byte \d+\)")
-
-
-class XRoadFileError(ValueError):
-    """A file that is refused: unreadable, or less than half of it can be used; the message says why."""
-
-
-class Reject(Struct, frozen=True):
-    """A record that was not used: `record` counts from 1 within its file, lines within their part of it."""
-
-    file: str
-    record: int
-    line: int
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.place}: {self.reason}"
-
-    @property
-    def place(self) -> str:
-        """Where in the file it stands."""
-        return f"line {self.line}, record {self.record}"
-
-
-class Tally(NamedTuple):
-    """What became of the records of a file."""
-
-    used: int
-    reasons: Counter[str]
-
-    @property
-    def rejected(self) -> int:
-        """How many records could not be used."""
-        return self.reasons.total()
-
-    def refusal(self) -> str | None:
-        """Return why the file is refused, None where at least half of it can be used."""
-        if self.rejected <= self.used:
-            return None
-        reason, count = self.reasons.most_common(1)[0]
-        total = self.used + self.rejected
-        share = (
-            "none of its records can be used"
-            if not self.used
-            else f"only {self.used:,} of {total:,} can be used"
-        )
-        most = "" if count == total else f" ({count:,} of {total:,} for this reason)"
-        return f"{share}: {reason}{most}"
 
 
 def read_xroad(name: str, parts: Iterable[Part], reject: Callable[[Reject], None]) -> Iterator[XRoadRecord]:
     """Yield every record of an input's parts (`intake.shell.opened`), in order.
 
-    ``name`` is the input's, ``reject`` is called with each record that is unusable. Raise `XRoadFileError` if
-    the input is damaged or cut off, or if less than half of it can be used; `OSError` if it cannot be read.
+    ``name`` is the input's, ``reject`` is called with each record that is unusable. Raise
+    `ImportFileError` if the input is damaged or cut off, or if less than half of it can be used; `OSError` if
+    it cannot be read.
     """
     used, number, reasons = 0, 0, Counter[str]()
     anything = False
@@ -103,18 +52,13 @@ def read_xroad(name: str, parts: Iterable[Part], reject: Callable[[Reject], None
                     yield from records
     except IntakeError as error:
         where = f"{name}: line {error.line}" if error.line else name
-        raise XRoadFileError(f"{where}: {error.reason}") from error
+        raise ImportFileError(f"{where}: {error.reason}") from error
     if refusal := Tally(used, reasons).refusal():
-        raise XRoadFileError(f"{name}: {refusal}")
+        raise ImportFileError(f"{name}: {refusal}")
     if not anything:
-        raise XRoadFileError(
+        raise ImportFileError(
             f'{name}: there is nothing in it; an answer without records is [] or {{"records": []}}'
         )
-
-
-def reason_of(error: Exception | str) -> str:
-    """Return a reason without its place, so that equal ones count as one."""
-    return _PLACE.sub("", str(error))
 
 
 def _beginning(chunks: Iterator[bytes]) -> bytes:

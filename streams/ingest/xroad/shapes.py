@@ -13,7 +13,6 @@ Most documents are records under the names of PR-OPMON, decoded in one pass. The
 """
 
 from collections.abc import Iterator, Mapping
-from re import compile as pattern
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +21,7 @@ from msgspec import Raw
 from streams.ingest.values import RejectedRecordError, Scalar, text_of
 from streams.ingest.xroad.record import Fields, XRoadRecord, reduce
 from streams.ingest.xroad.values import NotXRoadError
+from streams.intake.text import mended
 
 WRAPPERS: Final = (
     "_source",
@@ -73,10 +73,6 @@ _NUMBERS: Final = ("$numberLong", "$numberInt", "$numberDouble", "$numberDecimal
 _record: Final = msgspec.json.Decoder(Fields)
 _object: Final = msgspec.json.Decoder(dict[str, Raw])
 _any: Final = msgspec.json.Decoder(Any)
-_HALF_A_PAIR: Final = pattern(
-    rb"(?<!\\)((?:\\\\)*+)"
-    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
 
 
 def column_of(name: str) -> str | None:
@@ -118,15 +114,9 @@ def _decoded(document: bytes) -> dict[str, Raw]:
         return _object.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError) as first:
         try:
-            return _object.decode(_mended(document))
+            return _object.decode(mended(document))
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise NotXRoadError(f"not a JSON object: {_reason(first)}") from first
-
-
-def _mended(document: bytes) -> bytes:
-    """Replace invalid UTF-8, and halves of surrogate pairs, with which texts that were cut off end."""
-    valid = document.decode("utf-8", "replace").encode()
-    return _HALF_A_PAIR.sub(lambda found: found[1] + (found[2] or b"\\ufffd"), valid)
 
 
 def _reason(error: Exception) -> str:
@@ -211,7 +201,7 @@ def _value(value: Any) -> Any:
     try:
         return _any.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return _any.decode(_mended(text))
+        return _any.decode(mended(text))
 
 
 def _told(error: RejectedRecordError, values: Mapping[str, Any]) -> RejectedRecordError:
