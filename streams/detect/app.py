@@ -22,13 +22,11 @@ from streams import telemetry
 from streams.detect import APP_ID, MEASURE_GROUP
 from streams.detect.believe import UnbelievableError, check_measurement
 from streams.detect.credentials import faust_credentials
+from streams.detect.decisions import Decisions
 from streams.detect.detector import Detector
 from streams.detect.idle import IdleSources
 from streams.detect.link.snapshot import load, save
 from streams.detect.link.tracker import Output
-from streams.detect.rule.definition import Rule
-from streams.detect.rule.rules import Rules
-from streams.detect.rules_reader import RulesReader
 from streams.kafka.connection import kafka_connection
 from streams.kafka.publish import partitions_of
 from streams.kafka.read import RereadError, open_reader, read_range
@@ -98,7 +96,7 @@ class Detect:
         self._turn = asyncio.Lock()
         self._others: dict[tuple[str, int], str] = {}
         """Digests of the settings of `measure` that are not those of this stage, by source partition."""
-        self._rules = RulesReader(connection, topics.rules, Rules(Rule(), settings.rule_lead_ms))
+        self._decisions = Decisions(connection, topics, settings.rule_lead_ms)
         app.agent(self._measurements, name="detect")(self._follow)
         app.on_partitions_assigned.connect(self._forget_others)
         app.on_rebalance_complete.connect(self._rewind)
@@ -170,7 +168,7 @@ class Detect:
                 where = self._topics.measurements, partition, position
                 telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, str(error)))
             return
-        await self._rules.read_for(measurement.watermark_ms)
+        await self._decisions.read_for(measurement.watermark_ms)
         clock_ms = follower.detector.clock_ms
         applied = follower.detector.apply(measurement, position)
         if said:
@@ -226,7 +224,9 @@ class Detect:
             state = tracker.state_at(clock_ms)
             observed = tracker.sight.covers(clock_ms - self._settings.slot_ms, clock_ms)
             dossiers = tracker.dossiers_so_far(clock_ms)
-            telemetry.emit(telemetry.SlotFinalised(link, first_ms, clock_ms, state, observed, dossiers))
+            spent_ms = tracker.spent_ms(clock_ms)
+            slot = link, first_ms, clock_ms, state, observed, dossiers, spent_ms
+            telemetry.emit(telemetry.SlotFinalised(*slot))
 
     async def page(self, web: Any, _request: Any) -> Any:
         """Answer Faust's own web page `/links/` with the state of each link that this worker follows."""
@@ -239,7 +239,7 @@ class Detect:
 
     async def _save(self, follower: Follower, partition: int) -> None:
         """Confirm what was sent, write the states, confirm those, then acknowledge."""
-        await self._rules.read()
+        await self._decisions.read()
         await follower.confirm()
         saved = save(follower.detector, follower.next_position)
         known = self._own(partition)
@@ -262,8 +262,9 @@ class Detect:
             reader.assign([source])
             published_until = await reader.committed(source) or 0
         source_partitions = await partitions_of(self._connection, self._topics.lookups)
-        await self._rules.read()
-        detector = Detector(self._rules.rules, self._settings, range(source_partitions))
+        await self._decisions.read()
+        known, partitions = self._decisions, range(source_partitions)
+        detector = Detector(known.rules, self._settings, partitions, service=known.service)
         own = {key: self._table[name] for key, name in self._own(partition).items()}
         follower = Follower(detector, load(detector, own) or 0, published_until)
         if follower.next_position < published_until:
@@ -272,7 +273,8 @@ class Detect:
         for link, tracker in detector.trackers.items():
             latest_first = reversed(tracker.outages.published.values())
             opened = next((outage for outage in latest_first if outage.status == "open"), None)
-            telemetry.emit(telemetry.LinkRestored(link, tracker.state_at(clock_ms), clock_ms, opened))
+            restored = link, tracker.state_at(clock_ms), clock_ms, opened, tracker.spent_ms(clock_ms)
+            telemetry.emit(telemetry.LinkRestored(*restored))
         return follower
 
     async def _tend(self) -> None:
@@ -321,7 +323,7 @@ class Detect:
 
     async def _close(self, _app: Any, **_: Any) -> None:
         """Let go of what Faust does not know of."""
-        await self._rules.close()
+        await self._decisions.close()
 
     async def _forget_others(self, _app: Any, assigned: set[Any], **_: Any) -> None:
         """Drop the followers of partitions that are another worker's now, which goes on from the table."""

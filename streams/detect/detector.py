@@ -17,6 +17,7 @@ from streams.detect.link.tracker import Late, LinkTracker, Output
 from streams.detect.rule.rules import Rules
 from streams.model.digest import combine
 from streams.model.measurement import Measurement, Source
+from streams.model.retirement import Service
 from streams.model.settings import DetectSettings
 from streams.model.topics import LOOKUPS
 
@@ -107,7 +108,8 @@ class Detector:
     ``partitions`` are the source partitions whose watermarks make the clock; the clock stands until each
     has been heard. With ``outages_only`` no windows are made; the outages are the same. Where nobody waits
     for what is found the clock may be ``unhurried``: it goes in steps of `STEP_MS`, and at last by
-    `catch_up`. The same is found then, with less to do between.
+    `catch_up`. The same is found then, with less to do between. Given a ``service``, the time that each link
+    spends in each state is counted (`LinkTracker.spent`).
     """
 
     def __init__(
@@ -118,8 +120,10 @@ class Detector:
         *,
         outages_only: bool = False,
         unhurried: bool = False,
+        service: Service | None = None,
     ) -> None:
         self.rules, self.settings = rules, settings
+        self._service = service
         self._unhurried = unhurried
         self._step_ms = STEP_MS if unhurried else settings.slot_ms
         self._next_ms = NOT_YET
@@ -262,7 +266,8 @@ class Detector:
         """Return the tracker of a link, new if the link is."""
         tracker = self.trackers.get(link)
         if tracker is None:
-            tracker = LinkTracker(link, self.rules.of(link), self.settings, self._evidence)
+            rules, evidence = self.rules.of(link), self._evidence
+            tracker = LinkTracker(link, rules, self.settings, evidence, self._service)
             tracker.windows.wanted = not self._outages_only
             self.trackers[link] = tracker
             for gap in self._gaps:
@@ -338,6 +343,7 @@ class Detector:
         self._forgot_ms = before_ms
         for link, tracker in self.trackers.items():
             if link not in self.resume_at:
+                tracker.spent(self.clock_ms)  # what is counted is not needed any more
                 tracker.forget(before_ms)
         for cuts in self.cuts.values():
             cuts.prune(before_ms - 2 * self.settings.out_of_orderness_ms)

@@ -64,3 +64,35 @@ def last_retirements(revisions: Iterable[Retirement], as_of_ms: int | None = Non
         if known is None or known.revision < revision.revision:
             last[revision.link] = revision
     return last
+
+
+class Service:
+    """Until when links are in service, as far as it was known at a time; the object stays as revisions come.
+
+    A revision counts from ``lead_ms`` after the broker took it, so that whoever has read the topic up to one
+    moment knows all that counts up to the lead after it.
+    """
+
+    def __init__(self, lead_ms: int = 0) -> None:
+        self.lead_ms = lead_ms
+        self._known: dict[str, list[tuple[int, Retirement]]] = {}
+
+    def take(self, revision: Retirement, logged_at_ms: int) -> bool:
+        """Take in a revision, in the order of its topic; say whether it was new."""
+        known = self._known.setdefault(revision.link, [])
+        if any(one.revision >= revision.revision for _, one in known):
+            return False
+        known.append((logged_at_ms + self.lead_ms, revision))
+        return True
+
+    def always(self, link: str) -> bool:
+        """Say whether nobody ever retired a link."""
+        return link not in self._known
+
+    def until_ms(self, link: str, end_ms: int, known_at_ms: int) -> int:
+        """Return until when a link is in service, ``end_ms`` at the latest, as known at a time."""
+        until_ms = end_ms
+        for counts_from_ms, revision in self._known.get(link, ()):
+            if counts_from_ms <= known_at_ms:
+                until_ms = end_ms if revision.withdrawn else min(revision.from_ms, end_ms)
+        return until_ms

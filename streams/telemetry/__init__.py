@@ -49,7 +49,7 @@ from streams.telemetry.edges import (
     TrailBehind,
     TrailWritten,
 )
-from streams.telemetry.governing import RuleLearned, SettingsCompared
+from streams.telemetry.governing import RetirementLearned, RuleLearned, SettingsCompared
 from streams.telemetry.hub import Occurrence, Telemetry, configure, current, emit, start_http
 from streams.telemetry.measuring import (
     CommitDone,
@@ -96,6 +96,7 @@ __all__ = [
     "RecordsMetered",
     "RecordsRead",
     "RequestServed",
+    "RetirementLearned",
     "RuleLearned",
     "SettingsCompared",
     "SharedIncidents",

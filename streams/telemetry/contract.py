@@ -219,8 +219,7 @@ LINK_OUTAGE_START: Final = Metric(
 )  # fmt: skip
 LINK_DOWNTIME: Final = Metric(
     "portallink_link_downtime_seconds_total", "counter", "seconds", ("link",),
-    "Event time inside outages of kind down, backdated to their start; the last minute of an open one counts"
-    " when it closes, and a correction that shortens one shows in the ledger only.", DETECT,
+    "Event time in which the link was down: portallink_link_state_seconds_total of that state.", DETECT,
 )  # fmt: skip
 LINK_DOSSIERS: Final = Metric(
     "portallink_link_dossiers_affected", "gauge", "dossiers", ("link",),

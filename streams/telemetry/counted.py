@@ -1,6 +1,7 @@
 """What `detect` has counted of links and outages so far, and what the metrics show of them."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import UnsetType
@@ -15,8 +16,8 @@ from streams.telemetry.contract import (
     LINK_OUTAGE_ACTIVE,
     LINK_OUTAGE_START,
     LINK_STATE_CHANGES,
-    LINK_STATE_CODES,
     LINK_STATE_SECONDS,
+    LINK_STATES,
     OUTAGES,
     SHORT_FAILURE_LOOKUPS,
     SHORT_FAILURE_SECONDS,
@@ -27,13 +28,7 @@ from streams.telemetry.store import Store
 KINDS: Final = ("down", "degraded")
 NORMAL_METRICS: Final = (LINK_NORMAL_SINCE, LINK_NORMAL_FAILURE_SHARE, LINK_NORMAL_SLOW)
 KEPT_OUTAGES: Final = 2_000
-"""Outages remembered for later revisions; an older one's revision moves no downtime."""
-
-
-OPEN_HOLD_MS: Final = 60_000
-"""The last minute of an open outage is not counted as downtime yet: it ends before that is known."""
-
-
+"""Outages whose last revision is remembered, so that one that is published again is not counted again."""
 NO_FAILURES: Final = ShortFailures(0, 0, 0)
 KEPT_WINDOWS: Final = 2_000
 """Windows with short failures remembered for later revisions."""
@@ -46,22 +41,22 @@ class OutageLedger:
         self._short: OrderedDict[tuple[str, int], ShortFailures] = OrderedDict()
         self._latest: dict[str, int] = {}
         self.open: dict[str, Outage] = {}
-        self.finalised_ms: dict[str, int] = {}
         self.last_known: dict[str, LinkStateName] = {}
-        self._revisions: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._revisions: OrderedDict[str, int] = OrderedDict()
 
-    def revision_of(self, outage_id: str) -> int:
-        """Return the last revision seen of an outage, 0 if it is new."""
-        return self._revisions.get(outage_id, (0, 0.0))[0]
+    def is_news(self, outage: Outage) -> bool:
+        """Say whether this revision of an outage is seen for the first time, and remember it if so."""
+        if outage.revision <= self._revisions.get(outage.outage_id, 0):
+            return False
+        self.remember(outage)
+        return True
 
-    def recount(self, outage: Outage) -> float:
-        """Return how many seconds the outage adds to what it has been counted for; may be negative."""
-        seconds = self._down_seconds(outage)
-        known = self._revisions.get(outage.outage_id)
-        # A revision of an outage from before this process: its seconds were counted by an earlier one.
-        counted = known[1] if known else (0.0 if outage.revision == 1 else seconds)
-        self._remember(outage, seconds)
-        return seconds - counted
+    def remember(self, outage: Outage) -> None:
+        """Take a revision as seen."""
+        self._revisions[outage.outage_id] = outage.revision
+        self._revisions.move_to_end(outage.outage_id)
+        if len(self._revisions) > KEPT_OUTAGES:
+            self._revisions.popitem(last=False)
 
     def recount_short(self, window: Window) -> ShortFailures | None:
         """Return what a window adds to the short failures counted for it so far, if anything."""
@@ -87,31 +82,11 @@ class OutageLedger:
         self._latest[window.link] = window.start_ms
         return True
 
-    def restore(self, outage: Outage) -> None:
-        """Take an outage as counted up to now."""
-        self._remember(outage, self._down_seconds(outage))
-
-    def _down_seconds(self, outage: Outage) -> float:
-        if outage.kind != "down" or outage.status == "retracted":
-            return 0.0
-        until_ms = outage.end_ms
-        if until_ms is None:
-            reached_ms = max(outage.detected_at_ms, self.finalised_ms.get(outage.link, outage.start_ms))
-            until_ms = reached_ms - OPEN_HOLD_MS
-        return max(0, until_ms - outage.start_ms) / 1000
-
-    def _remember(self, outage: Outage, seconds: float) -> None:
-        self._revisions[outage.outage_id] = (outage.revision, seconds)
-        self._revisions.move_to_end(outage.outage_id)
-        if len(self._revisions) > KEPT_OUTAGES:
-            self._revisions.popitem(last=False)
-
 
 def begin_link(store: Store, link: str) -> None:
     """Give a link's series their zeros, so that rate() and alerts see the first step."""
-    if store.value(LINK_DOWNTIME, (link,)) is not None:
+    if store.value(LINK_STATE_CHANGES, (link,)) is not None:
         return
-    store.add(LINK_DOWNTIME, (link,), 0)
     store.add(LINK_STATE_CHANGES, (link,), 0)
     for metric in (SHORT_FAILURES, SHORT_FAILURE_SECONDS, SHORT_FAILURE_LOOKUPS):
         store.add(metric, (link,), 0)
@@ -119,8 +94,17 @@ def begin_link(store: Store, link: str) -> None:
     for kind in KINDS:
         store.add(OUTAGES, (link, kind), 0)
         store.set(LINK_OUTAGE_ACTIVE, (link, kind), 0)
-    for state in LINK_STATE_CODES:
-        store.add(LINK_STATE_SECONDS, (link, state), 0)
+    show_spent(store, link, dict.fromkeys(LINK_STATES, 0))
+
+
+def show_spent(store: Store, link: str, spent_ms: Mapping[str, int]) -> None:
+    """Show how long a link has been in each state, in all: the totals, not what is added to them.
+
+    They are `detect`'s own, kept with the link's state, so a restart neither loses nor repeats any of it.
+    """
+    for state, milliseconds in spent_ms.items():
+        store.set(LINK_STATE_SECONDS, (link, state), milliseconds / 1000)
+    store.set(LINK_DOWNTIME, (link,), spent_ms["down"] / 1000)
 
 
 def show_normal(store: Store, window: Window) -> None:

@@ -1,8 +1,6 @@
 """Occurrences of `detect`: measurements merged, slots finalised, windows and outages published.
 
-Downtime is counted from outage intervals, backdated to their starts, and never from a sampled state. Each
-publication or slot recounts the outage it concerns: what it adds is the difference to what that outage has
-been counted for already, so neither order nor repetition matters.
+Time by state comes as totals that `detect` keeps with each link's state: it is set here, never added up.
 """
 
 from collections.abc import Mapping
@@ -26,6 +24,7 @@ from streams.telemetry.contract import (
     LINK_STATE_CHANGES,
     LINK_STATE_CODES,
     LINK_STATE_SECONDS,
+    LINK_STATES,
     OUTAGE_REVISIONS,
     OUTAGES,
     RECORDS,
@@ -45,6 +44,7 @@ from streams.telemetry.counted import (
     begin_link,
     show_normal,
     show_open,
+    show_spent,
 )
 from streams.telemetry.hub import Level
 from streams.telemetry.store import Store
@@ -151,7 +151,8 @@ class SlotFinalised:
     """A slot ``[start_ms, end_ms)`` of a link was judged.
 
     ``observed`` is False while no observer of the link is alive. ``dossiers_affected`` is that of the open
-    outage so far, None to leave what was published.
+    outage so far, None to leave what was published. ``spent_ms`` is how long the link has been in each state
+    in all, None where nothing more of it is known.
     """
 
     name: ClassVar[str] = "slot_finalised"
@@ -162,6 +163,7 @@ class SlotFinalised:
     state: LinkStateName
     observed: bool = True
     dossiers_affected: int | None = None
+    spent_ms: Mapping[str, int] | None = None
 
     def fields(self) -> Mapping[str, object]:
         """Return the slot and its state."""
@@ -174,7 +176,7 @@ class SlotFinalised:
         }
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Set the state and let an open outage of the link grow; time by state comes with the windows."""
+        """Set the state, the time in each, and how many dossiers an open outage has hit."""
         ledger = store.ledger(OutageLedger)
         link = self.link
         begin_link(store, link)
@@ -184,11 +186,10 @@ class SlotFinalised:
             if ledger.last_known.get(link, self.state) != self.state:
                 store.add(LINK_STATE_CHANGES, (link,))
             ledger.last_known[link] = self.state
-        ledger.finalised_ms[link] = self.end_ms
-        if (outage := ledger.open.get(link)) is not None:
-            store.add(LINK_DOWNTIME, (link,), ledger.recount(outage))
-            if self.dossiers_affected is not None:
-                store.set(LINK_DOSSIERS, (link,), self.dossiers_affected)
+        if self.spent_ms is not None:
+            show_spent(store, link, self.spent_ms)
+        if link in ledger.open and self.dossiers_affected is not None:
+            store.set(LINK_DOSSIERS, (link,), self.dossiers_affected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +225,10 @@ class OutagePublished:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the revision, the outage if it is new, its downtime, and show what is open."""
+        """Count the revision, the outage if it is new, and show what is open."""
         outage, ledger = self.outage, store.ledger(OutageLedger)
         begin_link(store, outage.link)
-        if outage.revision <= ledger.revision_of(outage.outage_id):
+        if not ledger.is_news(outage):
             return
         store.add(OUTAGE_REVISIONS, (outage.reason,))
         store.add(RECORDS_SENT, (stage, topics.OUTAGES))
@@ -235,7 +236,6 @@ class OutagePublished:
             store.add(OUTAGES, (outage.link, outage.kind))
             delay_seconds = (outage.detected_at_ms - outage.start_ms) / 1000
             store.observe(DETECTION_DELAY, (outage.kind,), delay_seconds)
-        store.add(LINK_DOWNTIME, (outage.link,), ledger.recount(outage))
         current = ledger.open.get(outage.link)
         if outage.status == "open":
             ledger.open[outage.link] = outage
@@ -258,6 +258,7 @@ class LinkRestored:
     state: LinkStateName
     finalised_ms: int
     open_outage: Outage | None
+    spent_ms: Mapping[str, int] | None = None
 
     def fields(self) -> Mapping[str, object]:
         """Return the link, its state and the outage that is open."""
@@ -273,12 +274,13 @@ class LinkRestored:
         ledger = store.ledger(OutageLedger)
         begin_link(store, self.link)
         store.set(LINK_STATE, (self.link,), LINK_STATE_CODES[self.state])
-        ledger.finalised_ms[self.link] = self.finalised_ms
+        if self.spent_ms is not None:
+            show_spent(store, self.link, self.spent_ms)
         if self.state != "UNKNOWN":
             ledger.last_known[self.link] = self.state
         if self.open_outage is not None:
             ledger.open[self.link] = self.open_outage
-            ledger.restore(self.open_outage)
+            ledger.remember(self.open_outage)
         show_open(store, self.link, self.open_outage)
 
 
@@ -295,10 +297,19 @@ class LinkReleased:
         return {"link": self.link}
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Drop the link's gauges; its counters stay, as they tell what this process has counted."""
+        """Drop the link's gauges and totals; its counters stay, which tell what this process has counted."""
         store.ledger(OutageLedger).open.pop(self.link, None)
-        for metric in (LINK_STATE, LINK_OBSERVED, LINK_DOSSIERS, LINK_OUTAGE_START, *NORMAL_METRICS):
+        for metric in (
+            LINK_STATE,
+            LINK_OBSERVED,
+            LINK_DOSSIERS,
+            LINK_OUTAGE_START,
+            LINK_DOWNTIME,
+            *NORMAL_METRICS,
+        ):
             store.forget(metric, (self.link,))
+        for state in LINK_STATES:
+            store.forget(LINK_STATE_SECONDS, (self.link, state))
         for kind in KINDS:
             store.forget(LINK_OUTAGE_ACTIVE, (self.link, kind))
 
@@ -322,10 +333,7 @@ class WindowPublished:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the window, its time by state the first time it is published, and its short failures.
-
-        Show the link's raised normal as the latest window has it.
-        """
+        """Count the window and its short failures; show the link's raised normal as the latest one has it."""
         window = self.window
         begin_link(store, window.link)
         store.add(RECORDS_SENT, (stage, topics.WINDOWS))
@@ -337,9 +345,4 @@ class WindowPublished:
             store.add(SHORT_FAILURE_LOOKUPS, (window.link,), more.lookups)
         if ledger.is_latest(window):
             show_normal(store, window)
-        if window.revision > 1:
-            store.add(WINDOWS, ("revision",))
-            return
-        store.add(WINDOWS, ("first",))
-        for state, milliseconds in window.state_ms.items():
-            store.add(LINK_STATE_SECONDS, (window.link, state), milliseconds / 1000)
+        store.add(WINDOWS, ("first" if window.revision == 1 else "revision",))

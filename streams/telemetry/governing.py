@@ -1,4 +1,4 @@
-"""Occurrences about what `detect` judges by: rules as they come, settings that are not those of `measure`."""
+"""Occurrences about what `detect` goes by: rules, retirements, settings that are not those of `measure`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +23,25 @@ class RuleLearned:
     def fields(self) -> Mapping[str, object]:
         """Return which rule and revision it is, and from when on it judges."""
         return {"rule": self.version, "withdrawn": self.withdrawn, "effective_ms": self.effective_ms}
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the record among those read."""
+        store.add(RECORDS, (stage, "applied"))
+
+
+@dataclass(frozen=True, slots=True)
+class RetirementLearned:
+    """A revision of a link's retirement was read: from ``from_ms`` on its time is not in service."""
+
+    name: ClassVar[str] = "retirement_learned"
+    level: ClassVar[Level] = "info"
+    link: str
+    withdrawn: bool
+    from_ms: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the link, and from when on it is retired, or whether that is withdrawn."""
+        return {"link": self.link, "withdrawn": self.withdrawn, "from_ms": self.from_ms}
 
     def move(self, store: Store, stage: str, /) -> None:
         """Count the record among those read."""

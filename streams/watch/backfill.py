@@ -16,6 +16,7 @@ from streams import __version__, telemetry
 from streams.detect.detector import NOT_YET, Detector
 from streams.detect.rule.rules import Rules
 from streams.model.measurement import Measurement
+from streams.model.retirement import Service
 from streams.model.settings import DetectSettings
 from streams.model.topics import LOOKUPS
 from streams.servers.debian import find_program
@@ -57,7 +58,7 @@ def write_openmetrics(
     history = _History(out, step_seconds * 1000)
     ordered = sorted(measurements, key=lambda one: (one.watermark_ms, one.source))
     lookups = sorted({m.source.partition for m in ordered if m.source.topic == LOOKUPS})
-    detector = Detector(rules, settings, lookups)
+    detector = Detector(rules, settings, lookups, service=Service())
     for stage in STAGES:  # the dashboards' variables are filled from it
         history.store.set(BUILD_INFO, (stage, __version__, platform.python_version()), 1)
     for measurement in ordered:
@@ -112,7 +113,8 @@ def _told(measurement: Measurement, detector: Detector) -> Iterator[tuple[str, t
         observed = tracker.sight.covers(clock_ms - slot_ms, clock_ms)
         start_ms = clock_ms - slot_ms if from_ms == NOT_YET else from_ms
         state, dossiers = tracker.state_at(clock_ms), tracker.dossiers_so_far(clock_ms)
-        yield "detect", telemetry.SlotFinalised(link, start_ms, clock_ms, state, observed, dossiers)
+        slot = link, start_ms, clock_ms, state, observed, dossiers, tracker.spent_ms(clock_ms)
+        yield "detect", telemetry.SlotFinalised(*slot)
 
 
 class _History:

@@ -98,8 +98,8 @@ def hourly_rules(span: Span) -> list[Rule]:
     hour = span(WINDOWS["1h"])
     counters = {
         "link_downtime_seconds": "portallink_link_downtime_seconds_total",
-        "link_judged_seconds": 'portallink_link_state_seconds_total{state!="UNKNOWN"}',
-        "link_seconds": "portallink_link_state_seconds_total",
+        "link_judged_seconds": 'portallink_link_state_seconds_total{state=~"up|degraded|down"}',
+        "link_seconds": 'portallink_link_state_seconds_total{state!="not_in_service"}',
     }
     return [
         *(record(hourly_name(what), rate_name(what, "1h")) for what in SUMS),

@@ -35,7 +35,7 @@ SHELLS = {
     "streams/detect/app.py": "the Faust worker",
     "streams/detect/credentials.py": "what Faust needs to connect",
     "streams/detect/idle.py": "asks the broker who writes",
-    "streams/detect/rules_reader.py": "reads the rules",
+    "streams/detect/decisions.py": "reads the rules and the retirements",
     "streams/emit/emitter.py": "sends from a thread",
     "streams/ingest/shell.py": "reads maps",
     "streams/intake/shell.py": "opens what someone hands over",

@@ -102,6 +102,7 @@ EVERY_OCCURRENCE = [
     telemetry.RecordRejected("schema", "link.measurements", 0, 7, "source missing"),
     telemetry.SettingsCompared("npd.lookups", 0, "0a1b2c3d4e5f", "f5e4d3c2b1a0"),
     telemetry.RuleLearned("strict@2", withdrawn=False, effective_ms=1_700_000_400_000),
+    telemetry.RetirementLearned("old", withdrawn=False, from_ms=1_700_000_400_000),
     telemetry.RecordsMetered("npd.lookups", 3, MEASUREMENT.records),
     telemetry.MeasurementCut(MEASUREMENT),
     telemetry.PartitionRebuilt("npd.lookups", 0, 50, 90),
@@ -212,22 +213,20 @@ def test_a_cut_moves_everything_it_holds():
     assert values['portallink_submission_acceptance_seconds_count{portal="hcmc"}'] == 2
 
 
-DOWNTIME = 'portallink_link_downtime_seconds_total{link="npd"}'
 ACTIVE = 'portallink_link_outage_active{link="npd",kind="down"}'
+DOSSIERS = 'portallink_link_dossiers_affected{link="npd"}'
 
 
-def test_downtime_is_backdated_and_grows_with_the_slots():
-    """An outage of 10 s to 147 s found at 20 s counts 137 s, its last minute only when it closes."""
+def test_an_outage_is_shown_while_it_is_open():
+    """It is active from its first revision to its close, with as many dossiers as it has hit by now."""
     told, _ = a_telemetry("detect")
     told.emit(telemetry.OutagePublished(an_outage()))
-    assert (shown(told)[DOWNTIME], shown(told)[ACTIVE]) == (0, 1)
-    for start_ms in range(20_000, 170_000, 5_000):
-        told.emit(telemetry.SlotFinalised("npd", start_ms, start_ms + 5_000, "DOWN", dossiers_affected=30))
-    assert shown(told)[DOWNTIME] == 100
-    assert shown(told)['portallink_link_dossiers_affected{link="npd"}'] == 30
+    assert shown(told)[ACTIVE] == 1
+    told.emit(telemetry.SlotFinalised("npd", 20_000, 25_000, "DOWN", dossiers_affected=30))
+    assert shown(told)[DOSSIERS] == 30
     closed = an_outage(revision=2, supersedes=1, status="closed", reason="closed", end_ms=147_000)
     told.emit(telemetry.OutagePublished(closed))
-    assert (shown(told)[DOWNTIME], shown(told)[ACTIVE]) == (137, 0)
+    assert (shown(told)[ACTIVE], shown(told)[DOSSIERS]) == (0, 0)
     assert shown(told)['portallink_outages_total{link="npd",kind="down"}'] == 1
 
 
@@ -238,28 +237,60 @@ def test_an_older_outage_revised_does_not_close_the_open_one():
     told.emit(telemetry.OutagePublished(an_outage(outage_id="o2", start_ms=60_000, detected_at_ms=65_000)))
     revised = an_outage(revision=2, supersedes=1, status="closed", reason="late", end_ms=16_000)
     told.emit(telemetry.OutagePublished(revised))
-    assert (shown(told)[ACTIVE], shown(told)[DOWNTIME]) == (1, 6)
+    assert shown(told)[ACTIVE] == 1
+
+
+SPENT = {"up": 90_000, "degraded": 0, "down": 12_500, "unknown": 17_500, "not_in_service": 0}
+
+
+def state_seconds(told):
+    """Return what is shown of the time in each state of the link."""
+    names = {
+        s: f'portallink_link_state_seconds_total{{link="npd",state="{s}"}}' for s in contract.LINK_STATES
+    }
+    return {state: shown(told)[name] for state, name in names.items() if name in shown(told)}
 
 
 def test_a_restart_goes_on_with_the_open_outage():
-    """After a restore the outage is shown open, and what an earlier process counted is not counted again."""
+    """After a restore the outage is shown open, and is not counted again with its next revision."""
     told, _ = a_telemetry("detect")
     told.emit(telemetry.LinkRestored("npd", "DOWN", 100_000, an_outage()))
-    assert (shown(told)[ACTIVE], shown(told)[DOWNTIME]) == (1, 0)
-    told.emit(telemetry.SlotFinalised("npd", 100_000, 105_000, "DOWN"))
-    assert shown(told)[DOWNTIME] == 5
+    assert shown(told)[ACTIVE] == 1
     closed = an_outage(revision=2, supersedes=1, status="closed", reason="closed", end_ms=104_000)
     told.emit(telemetry.OutagePublished(closed))
-    assert (shown(told)[ACTIVE], shown(told)[DOWNTIME]) == (0, 64)
+    assert shown(told)[ACTIVE] == 0
+    assert shown(told)['portallink_outages_total{link="npd",kind="down"}'] == 0
+
+
+def test_time_by_state_is_set_to_its_totals():
+    """It is the total that comes with a slot or a restart, whichever came before; a new link begins at 0."""
+    told, _ = a_telemetry("detect")
+    told.emit(telemetry.SlotFinalised("npd", 0, 5_000, "UP"))
+    assert state_seconds(told) == dict.fromkeys(contract.LINK_STATES, 0)
+    for one in (
+        telemetry.SlotFinalised("npd", 5_000, 10_000, "UP", spent_ms=SPENT),
+        telemetry.LinkRestored("npd", "UP", 10_000, None, SPENT),
+        telemetry.SlotFinalised("npd", 10_000, 15_000, "UP"),
+    ):
+        told.emit(one)
+        assert state_seconds(told) == {state: ms / 1000 for state, ms in SPENT.items()}
+    assert shown(told)['portallink_link_downtime_seconds_total{link="npd"}'] == 12.5
 
 
 def test_a_released_link_is_claimed_no_longer():
-    """Gauges of a link that another process took over are gone, so that no alert sees it twice."""
+    """Gauges and totals of a link that another process took over are gone, so that nothing sees it twice."""
     told, _ = a_telemetry("detect")
     told.emit(telemetry.OutagePublished(an_outage()))
-    told.emit(telemetry.SlotFinalised("npd", 20_000, 25_000, "DOWN"))
+    told.emit(telemetry.SlotFinalised("npd", 20_000, 25_000, "DOWN", spent_ms=SPENT))
     told.emit(telemetry.LinkReleased("npd"))
-    gone = ("link_state{", "link_observed", "link_outage_active", "link_dossiers_affected")
+    gone = (
+        "link_state{",
+        "link_state_seconds",
+        "link_downtime",
+        "link_observed",
+        "link_outage_active",
+        "link_dossiers_affected",
+    )
     assert not [name for name in shown(told) if name.removeprefix("portallink_").startswith(gone)]
 
 
@@ -273,19 +304,6 @@ def test_the_state_and_its_changes_follow_the_slots(states):
     changes = sum(a != b for a, b in itertools.pairwise(known))
     assert store.value(contract.LINK_STATE_CHANGES, ("npd",)) == changes
     assert store.value(contract.LINK_STATE, ("npd",)) == contract.LINK_STATE_CODES[states[-1]]
-
-
-def test_time_by_state_is_counted_once_a_window():
-    """A window's time counts by state when it is first published, and not again with a revision."""
-    told, _ = a_telemetry("detect")
-    told.emit(telemetry.WindowPublished(a_window()))
-    told.emit(telemetry.WindowPublished(a_window(revision=2, state_ms={"UP": 30_000, "DOWN": 30_000})))
-    told.emit(telemetry.WindowPublished(a_window(start_ms=120_000, state_ms={"UNKNOWN": 60_000})))
-    seconds = {
-        s: shown(told)[f'portallink_link_state_seconds_total{{link="npd",state="{s}"}}']
-        for s in get_args(LinkStateName)
-    }
-    assert seconds == {"UNKNOWN": 60, "UP": 45, "DEGRADED": 0, "DOWN": 15}
 
 
 def test_short_failures_of_a_window_count_once_however_often_it_is_revised():

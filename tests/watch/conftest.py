@@ -28,7 +28,7 @@ SCENARIO = """
 name: watched
 title: {vi: Nửa giờ được theo dõi, en: Half an hour under watch}
 start: 2023-03-13T08:00
-end: 2023-03-13T08:32
+end: 2023-03-13T08:35
 links: [hcmc-npd, hcmc-vneid, hcmc-bhyt]
 flows:
   - id: residents

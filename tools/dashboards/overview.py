@@ -17,7 +17,7 @@ from tools.dashboards.spec import (
 )
 
 _DOWNTIME = scraped("portallink_link_downtime_seconds_total", LINK)
-_JUDGED = scraped("portallink_link_state_seconds_total", LINK, 'state!="UNKNOWN"')
+_JUDGED = scraped("portallink_link_state_seconds_total", LINK, 'state=~"up|degraded|down"')
 _ACTIVE = scraped("portallink_link_outage_active", LINK)
 _RECORDED_DOWNTIME = f"sum_over_time(portallink:link_downtime_seconds:hourly{{{LINK}}}[30d])"
 _RECORDED_JUDGED = f"sum_over_time(portallink:link_judged_seconds:hourly{{{LINK}}}[30d])"

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.detect.detector import Cuts, Detector, reach, source_key
+from streams.detect.link.elapsed import Spent
 from streams.detect.link.habits import Past
 from streams.detect.link.local import Locals
 from streams.detect.link.minute import Decided, Minute
@@ -66,7 +67,7 @@ class LinkState(Struct, array_like=True):
     windows: dict[int, tuple[int, bytes]]
     evident: list[int]
     vouched: list[int]
-    window_span: tuple[int, int, int]
+    window_span: tuple[int, int, int, int]
     due: list[int]
     looks: tuple[int, int | None]
     settled: list[TroubleSpell]
@@ -75,6 +76,7 @@ class LinkState(Struct, array_like=True):
     remains: Remains
     local: Locals
     openings: dict[int, list[Source]]
+    spent: Spent | None
 
 
 class CutsState(Struct, array_like=True):
@@ -196,7 +198,7 @@ def snapshot(
         windows=windows.published,
         evident=windows.evident.tolist(),
         vouched=windows.vouched.tolist(),
-        window_span=(windows.next_ms, windows.until_ms, windows.oldest_ms),
+        window_span=(windows.next_ms, windows.until_ms, windows.oldest_ms, windows.first_ms),
         due=outages.due,
         looks=(outages.look_ms, outages.lost_ms),
         settled=outages.settled,
@@ -205,6 +207,7 @@ def snapshot(
         remains=outages.remains,
         local=outages.locals,
         openings=outages.openings,
+        spent=tracker.spent(clock_ms),
     )
 
 
@@ -216,7 +219,7 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
     windows.expected, windows.published = state.expected, state.windows
     tracker.history.sight = state.sight
     windows.evident, windows.vouched = array("q", state.evident), array("q", state.vouched)
-    windows.next_ms, windows.until_ms, windows.oldest_ms = state.window_span
+    windows.next_ms, windows.until_ms, windows.oldest_ms, windows.first_ms = state.window_span
     tracker.add(state.open)
     for late in state.late:
         tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
@@ -225,3 +228,5 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
     outages.look_ms, outages.lost_ms = state.looks
     outages.trouble, outages.remains, outages.openings = state.trouble, state.remains, state.openings
     outages.locals = state.local
+    if tracker.elapsed is not None and state.spent is not None:
+        tracker.elapsed.spent = state.spent

@@ -13,6 +13,7 @@ import heapq
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from streams.detect.link.elapsed import Elapsed, Spent
 from streams.detect.link.facts import merged
 from streams.detect.link.history import History
 from streams.detect.link.minute import MINUTE_MS
@@ -25,6 +26,7 @@ from streams.detect.rule.rules import LinkRules
 from streams.model.intervals import Interval, length_ms
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import LinkStateName, Outage, Window
+from streams.model.retirement import Service
 from streams.model.settings import DetectSettings
 
 
@@ -45,10 +47,15 @@ class Output(NamedTuple):
 
 
 class LinkTracker:
-    """Follows one link."""
+    """Follows one link; counts its time by state where ``service`` says until when links are in service."""
 
     def __init__(
-        self, link: str, rules: LinkRules, settings: DetectSettings, evidence_of: EvidenceOf
+        self,
+        link: str,
+        rules: LinkRules,
+        settings: DetectSettings,
+        evidence_of: EvidenceOf,
+        service: Service | None = None,
     ) -> None:
         self.link, self.rules, self.settings = link, rules, settings
         self._slot_ms = settings.slot_ms
@@ -58,6 +65,7 @@ class LinkTracker:
         self.late: list[Late] = []
         self.windows = Windows(link, rules, settings, self.history)
         self.outages = Publication(link, rules, settings, self.history, evidence_of)
+        self.elapsed = None if service is None else Elapsed(link, self.windows, settings, service)
         self.hour: tuple[int, int, int] = (0, 0, 0)
         self._open_order: list[int] = []
 
@@ -109,10 +117,20 @@ class LinkTracker:
         while (now_ms := self._facts_ms()) <= clock_ms:
             if windows.next_ms < now_ms - MINUTE_MS:  # nothing that they depend on changes in between
                 windows.close(now_ms - 1, self.outages.trouble, output.windows)
+            self.spent(now_ms - 1)
             self._advance_to(now_ms, output)
         if windows.next_ms <= clock_ms - MINUTE_MS:
             windows.close(clock_ms, self.outages.trouble, output.windows)
         return output
+
+    def spent(self, clock_ms: int) -> Spent | None:
+        """Return how long the link was in each state, counted up to a clock that it was advanced to."""
+        return None if self.elapsed is None else self.elapsed.settle(clock_ms, self.outages.trouble)
+
+    def spent_ms(self, clock_ms: int) -> dict[str, int] | None:
+        """Return the same by the states' names, in milliseconds."""
+        spent = self.spent(clock_ms)
+        return None if spent is None else spent.by_state()
 
     def state_at(self, clock_ms: int) -> LinkStateName:
         """Return the state in the last slot closed by ``clock_ms``, as judged by now."""

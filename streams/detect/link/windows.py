@@ -45,6 +45,8 @@ class Windows:
         """Until when each of them vouches for the link's state."""
         self.next_ms = FAR
         self.until_ms = -FAR
+        self.first_ms = FAR
+        """Start of the first window that was ever published."""
         self.oldest_ms = -FAR
         """Windows before this are forgotten."""
 
@@ -211,7 +213,7 @@ class Windows:
 
     def known(self, start_ms: int, end_ms: int) -> Intervals:
         """Return when the state is known within ``[start_ms, end_ms)``."""
-        if self._knows_all(start_ms, end_ms):
+        if self.knows_all(start_ms, end_ms):
             return [(start_ms, end_ms)]
         slot_ms, evident = self.settings.slot_ms, self.evident
         first = max(bisect_right(evident, start_ms) - 1, 0)
@@ -227,7 +229,7 @@ class Windows:
         known = clip(union([*intersection(vouched, seen), *slots]), start_ms, end_ms)
         return difference(known, self.sight.gaps)
 
-    def _knows_all(self, start_ms: int, end_ms: int) -> bool:
+    def knows_all(self, start_ms: int, end_ms: int) -> bool:
         """Say whether the observer was alive and evidence held all the time: `known`'s usual case."""
         evident, vouched = self.evident, self.vouched
         at = bisect_right(evident, start_ms) - 1
@@ -256,10 +258,10 @@ class Windows:
         minute = self.history.minutes.get(start_ms)
         known = self.published.get(start_ms)
         raised = self.history.habits.raised_at(start_ms)
-        if not trouble and self._knows_all(start_ms, end_ms):
+        if not trouble and self.knows_all(start_ms, end_ms):
             spent = {"UNKNOWN": 0, "UP": MINUTE_MS, "DEGRADED": 0, "DOWN": 0}
             if minute is None and known is None:
-                self.published[start_ms] = 1, digest_of_times(0, 0, 0, raised)
+                self._say(start_ms, 1, digest_of_times(0, 0, 0, raised))
                 return Window(
                     self.link, start_ms, end_ms, 1, "UP", spent, 0, 0, 0, {}, None, None, normal=raised
                 )
@@ -279,8 +281,13 @@ class Windows:
             if known[1] == digest:
                 return None
             fresh = replace(fresh, revision=known[0] + 1)
-        self.published[start_ms] = fresh.revision, digest
+        self._say(start_ms, fresh.revision, digest)
         return fresh
+
+    def _say(self, start_ms: int, revision: int, digest: bytes) -> None:
+        """Note what is published of a minute."""
+        self.published[start_ms] = revision, digest
+        self.first_ms = min(self.first_ms, start_ms)
 
     def _may_be_short(self, start_ms: int) -> bool:
         """Say whether short full failures may have begun in a minute, once the next one is closed."""

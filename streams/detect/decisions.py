@@ -1,0 +1,142 @@
+"""What people decide, as `detect` reads it: rules and retirements, whole at the start, and always ahead.
+
+A decision takes effect no earlier than a lead after the broker took it. So a worker that has read the topic
+to its end at one moment knows all that holds up to the lead after that moment. It reads again before its
+clock goes further.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams import telemetry
+from streams.detect.rule.definition import Rule
+from streams.detect.rule.rules import Rules, decode
+from streams.kafka.publish import partitions_of
+from streams.kafka.topics import Topics
+from streams.model.record import original_ms
+from streams.model.retirement import Retirement, Service
+
+_decode_retirement: Final = msgspec.json.Decoder(Retirement).decode
+
+Take = Callable[[bytes, int], telemetry.Occurrence | None]
+"""Takes in a value that the broker took at a time; returns what was learned, None of what was known.
+
+Raises `msgspec.DecodeError` or ValueError for what is no such decision.
+"""
+
+
+def taking_rules(rules: Rules) -> Take:
+    """Return what takes in revisions of rules."""
+
+    def take(value: bytes, logged_at_ms: int) -> telemetry.Occurrence | None:
+        revision = decode(value)
+        effective_ms = rules.take(revision, logged_at_ms)
+        if effective_ms is None:
+            return None
+        return telemetry.RuleLearned(revision.values.version, revision.withdrawn, effective_ms)
+
+    return take
+
+
+def taking_retirements(service: Service) -> Take:
+    """Return what takes in revisions of retirements."""
+
+    def take(value: bytes, logged_at_ms: int) -> telemetry.Occurrence | None:
+        one = _decode_retirement(value)
+        if not service.take(one, logged_at_ms):
+            return None
+        return telemetry.RetirementLearned(one.link, one.withdrawn, one.from_ms)
+
+    return take
+
+
+class Decisions:
+    """All that people decide for `detect`: which rule judges a link, and until when it is in service.
+
+    Order of calls, and what is raised, as of `DecisionsReader`.
+    """
+
+    def __init__(self, connection: dict[str, Any], topics: Topics, lead_ms: int) -> None:
+        self.rules, self.service = Rules(Rule(), lead_ms), Service(lead_ms)
+        self._readers = (
+            DecisionsReader(connection, topics.rules, lead_ms, taking_rules(self.rules)),
+            DecisionsReader(connection, topics.retirements, lead_ms, taking_retirements(self.service)),
+        )
+
+    async def read_for(self, event_ms: int) -> None:
+        """Return when every decision is known that takes effect up to a time."""
+        for reader in self._readers:
+            await reader.read_for(event_ms)
+
+    async def read(self) -> None:
+        """Read what was written up to now."""
+        for reader in self._readers:
+            await reader.read()
+
+    async def close(self) -> None:
+        """Let go of the broker."""
+        for reader in self._readers:
+            await reader.close()
+
+
+class DecisionsReader:
+    """Keeps what is known up to the topic; ``lead_ms`` is how long after the broker took it a decision holds.
+
+    Order of calls: `read` or `read_for`, as often as wanted; then `close`. Both raise aiokafka's KafkaError
+    where the broker does not answer, `PublishError` where it lacks the topic.
+    """
+
+    def __init__(self, connection: dict[str, Any], topic: str, lead_ms: int, take: Take) -> None:
+        self._connection, self._topic, self._lead_ms, self._take = connection, topic, lead_ms, take
+        self._consumer: AIOKafkaConsumer | None = None
+        self._known_until_ms = -1
+        self._turn = asyncio.Lock()
+
+    async def read_for(self, event_ms: int) -> None:
+        """Return when every decision is known that takes effect up to a time."""
+        if event_ms > self._known_until_ms:
+            await self.read()
+
+    async def read(self) -> None:
+        """Read what was written to the topic up to now."""
+        async with self._turn:
+            now_ms = int(time.time() * 1000)
+            consumer = self._consumer or await self._open()
+            sources = sorted(consumer.assignment())
+            ends = await consumer.end_offsets(sources)
+            while behind := [source for source in sources if await consumer.position(source) < ends[source]]:
+                consumer.resume(*behind)
+                for source, records in (await consumer.getmany(timeout_ms=1000)).items():
+                    for record in records:
+                        self._learn(source, record)
+            consumer.pause(*sources)  # else a waiting fetch holds up the next question for the ends
+            self._known_until_ms = now_ms + self._lead_ms
+
+    async def close(self) -> None:
+        """Let go of the broker."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+            self._consumer = None
+
+    async def _open(self) -> AIOKafkaConsumer:
+        count = await partitions_of(self._connection, self._topic)
+        consumer = AIOKafkaConsumer(enable_auto_commit=False, **self._connection)
+        await consumer.start()
+        consumer.assign([TopicPartition(self._topic, partition) for partition in range(count)])
+        await consumer.seek_to_beginning()
+        self._consumer = consumer
+        return consumer
+
+    def _learn(self, source: TopicPartition, record: Any) -> None:
+        try:
+            learned = self._take(record.value or b"", original_ms(record.headers, record.timestamp))
+        except (msgspec.DecodeError, ValueError) as error:
+            where = source.topic, source.partition, record.offset
+            telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, str(error)))
+            return
+        telemetry.emit(telemetry.RecordsRead("duplicate", 1) if learned is None else learned)
