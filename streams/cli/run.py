@@ -17,9 +17,9 @@ from streams.cli.outcome import fail
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect import APP_ID, MEASURE_GROUP
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
-from streams.kafka.loop import StageStoppedError
 from streams.kafka.publish import PublishError, partitions_of
 from streams.kafka.topics import Topics
+from streams.kafka.worker import StageStoppedError
 from streams.measure.stage import GROUP, Measure
 
 

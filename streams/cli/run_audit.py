@@ -19,11 +19,12 @@ from streams.cli.outcome import fail, notes, refuse
 from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
-from streams.kafka.loop import StageStoppedError
+from streams.kafka.worker import StageStoppedError
 from streams.ledger.store.calendars import keep_calendars
 from streams.ledger.store.database import writing
 from streams.ledger.store.settle import settle_after_upgrade
-from streams.record.stage import GROUP, RecordSettings, RecordStage, append_to
+from streams.record.ledger import RecordSettings
+from streams.record.stage import GROUP, RecordStage, append_to
 from streams.serve.access import Access, Role, TokensFileError, read_tokens
 from streams.serve.context import Contact
 from streams.serve.shell import serve as serve_pages

@@ -170,16 +170,19 @@ class Detect:
             return
         await self._decisions.read_for(measurement.watermark_ms)
         clock_ms = follower.detector.clock_ms
-        applied = follower.detector.apply(measurement, position)
+        applied = follower.detector.apply(measurement, position, logged_ms)
         if said:
             return
         source = measurement.source
+        if (gap := applied.gap) is not None:
+            telemetry.emit(telemetry.SourceGap(*gap))
+        if applied.early:
+            telemetry.emit(telemetry.MeasurementEarly(source))
+            return
         if not applied.fresh:
             telemetry.emit(telemetry.MeasurementDuplicate(source))
             return
         telemetry.emit(telemetry.MeasurementApplied(source, measurement.watermark_ms))
-        if (gap := applied.gap) is not None:
-            telemetry.emit(telemetry.SourceGap(*gap))
         self._compare_settings(measurement)
         await self._publish(follower, applied.output)
         if follower.detector.clock_ms > clock_ms:

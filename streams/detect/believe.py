@@ -1,6 +1,6 @@
 """Measurements that `measure` cannot have sent: what can be told of one by itself."""
 
-from streams.detect.detector import INCARNATION_BITS
+from streams.detect.ranges import INCARNATION_BITS
 from streams.model.measurement import Measurement
 from streams.model.settings import MeasureSettings
 from streams.model.topics import LOOKUPS, SUBMISSIONS

@@ -5,17 +5,23 @@ the clock, the least watermark over the source partitions, orders everything els
 """
 
 import heapq
-from bisect import bisect_left
 from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
-
-from msgspec import Struct, field
 
 from streams.detect.link.minute import MINUTE_MS
 from streams.detect.link.minutes import PACK_AFTER_MS
 from streams.detect.link.tracker import Late, LinkTracker, Output
+from streams.detect.ranges import (
+    PATIENCE_MS,
+    Cuts,
+    Gap,
+    changed_gap,
+    gap_before,
+    reach,
+    source_key,
+    undeclared,
+)
 from streams.detect.rule.rules import Rules
-from streams.model.digest import combine
 from streams.model.measurement import Measurement, Source
 from streams.model.retirement import Service
 from streams.model.settings import DetectSettings
@@ -27,78 +33,16 @@ STEP_MS: Final = 600_000
 """Steps of a clock that need not hurry; they divide the above: nothing is forgotten at another time."""
 LOOSE_MINUTES: Final = 5_000
 """How many minutes of all links are kept unpacked where no state is saved: of busy links some 100 MB."""
-INCARNATION_BITS: Final = 50
-OFFSET_MASK: Final = (1 << INCARNATION_BITS) - 1
 _NONE: Final[frozenset[str]] = frozenset()
 
 
-class Cuts(Struct):
-    """The cuts of one source partition, ascending: watermark reached, and range covered."""
-
-    watermarks: list[int] = field(default_factory=list)
-    sources: list[Source] = field(default_factory=list)
-
-    def add(self, watermark_ms: int, source: Source) -> None:
-        """Add the next cut; a known cut changes nothing."""
-        last = self.sources[-1] if self.sources else None
-        if last is None or reach(source, source.first_offset) > reach(last, last.first_offset):
-            self.watermarks.append(watermark_ms)
-            self.sources.append(source)
-
-    def covering(self, start_ms: int, until_ms: int) -> Source | None:
-        """Return, as one range, the cuts that hold the events from ``start_ms`` up to ``until_ms``."""
-        first = bisect_left(self.watermarks, start_ms)
-        last = min(bisect_left(self.watermarks, until_ms), len(self.sources) - 1)
-        cuts = self.sources[first : last + 1]
-        if not cuts:
-            return None
-        incarnation = cuts[-1].incarnation  # of an earlier one nothing can be read any more
-        cuts = [cut for cut in cuts if cut.incarnation == incarnation]
-        digest = combine(cut.digest for cut in cuts)
-        begin, end = cuts[0], cuts[-1]
-        return Source(begin.topic, begin.partition, begin.first_offset, end.next_offset, digest, incarnation)
-
-    def prune(self, before_ms: int) -> None:
-        """Forget the cuts whose watermark stayed before ``before_ms``."""
-        gone = bisect_left(self.watermarks, before_ms)
-        del self.watermarks[:gone], self.sources[:gone]
-
-
-def source_key(source: Source) -> str:
-    """Return by which name `Detector.applied` knows the partition of a range."""
-    return f"{source.topic}/{source.partition}"
-
-
-def reach(source: Source, offset: int) -> int:
-    """Return an offset of a source as a number that grows over all of its incarnations.
-
-    >>> reach(Source("t", 0, 5, 9, ""), 9), reach(Source("t", 0, 5, 9, "", 1), 9) > 9
-    (9, True)
-    """
-    return source.incarnation << INCARNATION_BITS | offset
-
-
-class Gap(NamedTuple):
-    """Records of a source that are missing: the time ``[start_ms, end_ms)`` that they cover is unknown.
-
-    ``reason`` is ``missing`` (the range before was never measured), ``overlap`` (a range that is partly
-    applied already, as after a rebuild from a log without its head), ``began_again`` (the log is another
-    one), or what `Measurement.incomplete` says.
-    """
-
-    reason: str
-    source: Source
-    expected_offset: int
-    start_ms: int
-    end_ms: int
-
-
 class Applied(NamedTuple):
-    """What applying a measurement did: ``fresh`` False for one that was known."""
+    """What applying a measurement did: ``fresh`` False for one that was known, or came too ``early``."""
 
     fresh: bool
     output: dict[str, Output]
     gap: Gap | None = None
+    early: bool = False
 
 
 class Detector:
@@ -135,6 +79,10 @@ class Detector:
         self.watermarks: dict[int, int] = dict.fromkeys(self.partitions, NOT_YET)
         self.applied: dict[str, int] = {}
         self.cuts: dict[int, Cuts] = {}
+        self.waiting: dict[str, int] = {}
+        """Sources of which a range is missing, and since when by the broker's time."""
+        self._whole: bool | None = None
+        """Whether `link.measurements` is followed from its beginning, None before the first measurement."""
         self.resume_at: dict[str, int] = {}
         self.forget_every_ms = FORGET_EVERY_MS
         """How often what is old is forgotten, which changes nothing that is found."""
@@ -144,25 +92,31 @@ class Detector:
         self._wake: list[tuple[int, str]] = []
         self._wake_at: dict[str, int] = {}
 
-    def apply(self, measurement: Measurement, position: int | None = None) -> Applied:
+    def apply(
+        self, measurement: Measurement, position: int | None = None, logged_ms: int | None = None
+    ) -> Applied:
         """Take in a measurement; return what the links have to publish, by link, in link order.
 
         ``position`` is its offset in `link.measurements`. A link restored from a state that has followed
-        further than that (`resume_at`) is left alone: it knows the measurement already.
+        further than that (`resume_at`) is left alone: it knows the measurement already. ``logged_ms`` is the
+        broker's time there. With it, a range whose predecessor is missing is left out for a while: a producer
+        may fail with one record and still send the next, and then `measure` sends both again, in order.
         """
         source = measurement.source
+        ahead = self._ahead_of(position)
         key = source_key(source)
         applied, until = self.applied.get(key), reach(source, source.next_offset)
         if applied is not None and until <= applied:
-            return Applied(fresh=False, output={})
-        self.applied[key] = until
+            return Applied(fresh=False, output={}, gap=self._changed(measurement, ahead))
         if source.topic != LOOKUPS:
+            self.applied[key] = until
             return Applied(fresh=True, output={})
-        gap = self._gap_before(measurement, applied)
-        ahead = _NONE
-        if position is not None and self.resume_at:
-            ahead = frozenset(link for link, resume_at in self.resume_at.items() if resume_at > position)
-            self.resume_at = {link: self.resume_at[link] for link in ahead}
+        if self._comes_too_early(measurement, applied, position, logged_ms):
+            return Applied(fresh=False, output={}, early=True)
+        self.applied[key] = until
+        gap = gap_before(
+            measurement, applied, self.watermarks.get(source.partition), self.clock_ms, self.settings
+        )
         if gap is not None:
             self._miss(gap, ahead)
         if gap is None or gap.reason != "overlap":
@@ -175,30 +129,41 @@ class Detector:
         self.watermarks[partition] = watermark_ms
         return Applied(fresh=True, output=self._advance(ahead, self._step_ms), gap=gap)
 
-    def _gap_before(self, measurement: Measurement, applied: int | None) -> Gap | None:
-        """Return what is missing between the last range applied of a source and this one, if anything is.
+    def _comes_too_early(
+        self, measurement: Measurement, applied: int | None, position: int | None, logged_ms: int | None
+    ) -> bool:
+        """Say whether to wait for the range before this one, which `measure` has not said to be gone."""
+        key = source_key(measurement.source)
+        if self._whole is None:  # else reading began behind a head that is gone
+            self._whole = bool(self.applied) or not position
+        if logged_ms is None or not undeclared(measurement, applied if self._whole else applied or 1):
+            self.waiting.pop(key, None)
+            return False
+        since_ms = self.waiting.setdefault(key, logged_ms)
+        if logged_ms - since_ms < PATIENCE_MS:
+            return True
+        del self.waiting[key]
+        return False
 
-        It lies between the watermarks of the two. That a range follows its predecessor is checked wherever
-        one was applied before.
+    def _ahead_of(self, position: int | None) -> frozenset[str]:
+        """Return the links whose restored state has followed further than a position."""
+        if position is None or not self.resume_at:
+            return _NONE
+        ahead = frozenset(link for link, resume_at in self.resume_at.items() if resume_at > position)
+        self.resume_at = {link: self.resume_at[link] for link in ahead}
+        return ahead
+
+    def _changed(self, measurement: Measurement, ahead: Container[str]) -> Gap | None:
+        """Return the gap that a range makes which is not the one applied at its place, None for a copy.
+
+        It is left out, as what it says may overlap with what was applied; its time is unknown.
         """
-        source, first = measurement.source, reach(measurement.source, measurement.source.first_offset)
-        if applied is not None and first != applied:
-            if first < applied:
-                reason = "overlap"
-            else:
-                reason = (
-                    "missing" if first >> INCARNATION_BITS == applied >> INCARNATION_BITS else "began_again"
-                )
-        elif measurement.incomplete:
-            reason = measurement.incomplete
-        else:
+        cuts = self.cuts.get(measurement.source.partition)
+        if measurement.source.topic != LOOKUPS or cuts is None or not cuts.contradict(measurement.source):
             return None
-        watermark_ms = measurement.watermark_ms
-        before_ms = self.watermarks.get(source.partition, NOT_YET)
-        start_ms = watermark_ms - self.settings.slot_ms if before_ms == NOT_YET else before_ms
-        start_ms = max(min(start_ms, watermark_ms), self.clock_ms)
-        end_ms = max(watermark_ms, start_ms) + self.settings.out_of_orderness_ms
-        return Gap(reason, source, (applied or 0) & OFFSET_MASK, start_ms, end_ms)
+        gap = changed_gap(measurement, self.clock_ms, self.settings)
+        self._miss(gap, ahead)
+        return gap
 
     def _miss(self, gap: Gap, ahead: Container[str]) -> None:
         """Count the time of a gap as unknown for every link: records of any of them may be missing."""

@@ -62,14 +62,17 @@ def encode_letter(topic: str, partition: int, letter: DeadLetter) -> bytes:
     )
 
 
-def told_offsets(topic: str, partition: int, values: list[bytes]) -> frozenset[int]:
-    """Return the offsets of a source partition's records that letters tell of."""
-    offsets = set()
+def told_records(topic: str, partition: int, values: list[bytes]) -> frozenset[tuple[int, int]]:
+    """Return offset and ``logged_at_ms`` of the records of a source partition that letters tell of.
+
+    Both, for at an offset there may be another record now: the end of the log was cut off, and it grew again.
+    """
+    told = set()
     for value in values:
         try:
-            source = letter_decoder.decode(value).source
+            letter = letter_decoder.decode(value)
         except (msgspec.DecodeError, RecursionError):
             continue
-        if (source.topic, source.partition) == (topic, partition):
-            offsets.add(source.offset)
-    return frozenset(offsets)
+        if (letter.source.topic, letter.source.partition) == (topic, partition):
+            told.add((letter.source.offset, letter.logged_at_ms))
+    return frozenset(told)

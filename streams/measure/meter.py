@@ -101,6 +101,8 @@ class Meter:
         """Where the recent ranges began; the first of them before every request that is still open."""
         self._open_ms = settings.lookup_timeout_ms + settings.out_of_orderness_ms + 2 * settings.slot_ms
         self.next_offset: int | None = None
+        self.gone_from: int | None = 0 if start.rebuild_offset else None
+        """From where on records are gone that stood before the range which has begun."""
         self._range_begins = start.rebuild_offset or None
         """Where the range begins; None at the beginning of a log, where the first record says it."""
         self.conflicts = 0
@@ -214,9 +216,13 @@ class Meter:
 
         ``next_offset`` is the first offset that is still there. Call it between two calls of `feed`.
         """
+        gone_from = self._position or self.next_offset
         if self.pending_records:
             self._cut(self._position)
+        elif self.gone_from is not None:
+            gone_from = self.gone_from
         self._begin_range(next_offset)
+        self.gone_from = gone_from
 
     def restart_range(self, next_offset: int, reached_ms: int) -> None:
         """Begin a range here, without what has been read since the last cut: others have said it before.
@@ -238,7 +244,12 @@ class Meter:
         counts, source = self._finish_counts(), self._source(next_offset)
         self.measurements.append(
             Measurement(
-                source, self.watermark_ms, counts, *sums.drain(closed_before_ms), settings=self._now.digest
+                source,
+                self.watermark_ms,
+                counts,
+                *sums.drain(closed_before_ms),
+                settings=self._now.digest,
+                gone_from=self.gone_from,
             )
         )
         self._begin_range(next_offset)
@@ -269,6 +280,7 @@ class Meter:
     def _begin_range(self, offset: int) -> None:
         """Begin the range from an offset on, in the next generation if that has begun."""
         self.next_offset = self._range_begins = offset
+        self.gone_from = None
         self._empty_range()
         starts = self._range_starts
         starts.append((self._closed_ms, Checkpoint(offset, self._max_event_ms)))
@@ -307,6 +319,8 @@ class Meter:
             first_offset, digest = self._first_offset, self._digest.hexdigest()
         if self._range_begins is not None:
             first_offset = self._range_begins
+        elif first_offset > 0:
+            self.gone_from = 0
         return Source(self._topic, self._partition, first_offset, next_offset, digest, self._incarnation)
 
     def _hold(self, entries: Sequence[Entry]) -> None:

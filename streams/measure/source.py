@@ -23,11 +23,12 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     """What a commit of a source partition carries beside its offset.
 
     ``rebuild_offset`` is from where the state has to be rebuilt, and ``max_event_ms`` the greatest event time
-    before it. The others describe the commit: ``reached_ms`` is the greatest event time that had been
-    measured, ``logged_ms`` the broker's time of the last record measured (-1 where the broker sets none),
-    ``digest`` and ``range_begins`` the last range. Dead letters of records before ``told_until`` are
-    published; those after it can only stand in the dead-letter partition from ``letters_from`` on.
-    ``partitions`` is over how many partitions of `link.measurements` the links are spread.
+    before it. ``reached_ms`` is the greatest event time that had been measured; ``digest`` and
+    ``range_begins`` describe the last range. ``logged_ms`` is the greatest of the broker's times read (-1
+    where the broker sets none). Dead letters of records before ``told_until`` are published; those after it
+    can only stand in the dead-letter partition from ``letters_from`` on.
+    ``partitions`` is over how many partitions of `link.measurements` the links are spread. ``gone_from`` is
+    set where the records from there up to the commit are gone, and no measurement has said so yet.
     """
 
     rebuild_offset: int
@@ -40,6 +41,7 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     told_until: int = 0
     letters_from: int = 0
     partitions: int = 0
+    gone_from: int | None = None
 
 
 _progress: Final = msgspec.json.Decoder(Progress)
@@ -61,7 +63,7 @@ class SourcePartition:
     """One assigned partition. Feed it, publish what `take` returns, then call `published`.
 
     ``committed`` is the group's commit, None without one; ``beginning`` the first offset that is still there;
-    ``told`` the offsets after the commit whose dead letters are published already.
+    ``told`` offset and ``logged_at_ms`` of the records after the commit whose dead letters stand already.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class SourcePartition:
         progress: Progress | None = None,
         committed: int | None = None,
         beginning: int = 0,
-        told: frozenset[int] = frozenset(),
+        told: frozenset[tuple[int, int]] = frozenset(),
     ) -> None:
         self._settings, self._topic, self._partition, self._told = settings, topic, partition, told
         self.progress = progress or Progress(beginning)
@@ -107,9 +109,17 @@ class SourcePartition:
         if self.lost is not None:
             self.commit_offset = beginning
             reached_ms = self.progress.reached_ms
+            gone_from = self.lost[0] if self.progress.gone_from is None else self.progress.gone_from
             self.progress = replace(
-                self.progress, rebuild_offset=beginning, max_event_ms=reached_ms, digest="", range_begins=-1
+                self.progress,
+                rebuild_offset=beginning,
+                max_event_ms=reached_ms,
+                digest="",
+                range_begins=-1,
+                gone_from=gone_from,
             )
+        if not self._rebuilding:
+            self.meter.gone_from = self.progress.gone_from
 
     def begin_again(self, first: int) -> None:
         """Go on in a log that began again under the same name, from an offset on.
@@ -126,6 +136,7 @@ class SourcePartition:
             range_begins=-1,
             incarnation=incarnation,
             told_until=first,
+            gone_from=None,
         )
         self.meter = Meter(
             self._topic, self._partition, self._settings, Checkpoint(first, reached_ms), incarnation
@@ -194,12 +205,13 @@ class SourcePartition:
             meter.measurements.clear()
             meter.dead_letters.clear()
             self._counted = meter.totals()
+        meter.gone_from = known.gone_from
 
     def take(self) -> tuple[list[Measurement], list[DeadLetter], RecordCounts]:
         """Return what is to be published, and how the new records ended."""
         meter = self.meter
         measurements = list(meter.measurements)
-        letters = [letter for letter in meter.dead_letters if letter.offset not in self._told]
+        letters = [one for one in meter.dead_letters if (one.offset, one.logged_at_ms) not in self._told]
         meter.measurements.clear()
         meter.dead_letters.clear()
         totals = meter.totals()
@@ -209,13 +221,15 @@ class SourcePartition:
     def published(self, last: Measurement | None, logged_ms: int, letters_from: int, partitions: int) -> None:
         """Note that everything taken is on its way; ``last`` is the last measurement, if there was any.
 
-        ``logged_ms`` is the broker's time of that measurement's last record.
+        ``logged_ms`` is the greatest of the broker's times that was read.
         """
         told_until = max(self.told_until, self.next_offset)
-        changed: dict[str, int | str] = {
+        changed: dict[str, int | str | None] = {
             "told_until": told_until,
+            "logged_ms": logged_ms,
             "letters_from": letters_from,
             "partitions": partitions,
+            "gone_from": self.meter.gone_from,
         }
         measured_until = self.meter.next_offset
         if measured_until is not None and measured_until > self.commit_offset:
@@ -230,7 +244,6 @@ class SourcePartition:
             if last is not None and last.source.next_offset == measured_until:
                 changed |= {
                     "reached_ms": last.watermark_ms + self._settings.out_of_orderness_ms,
-                    "logged_ms": logged_ms,
                     "range_begins": last.source.first_offset,
                     "digest": last.source.digest,
                 }
@@ -239,7 +252,7 @@ class SourcePartition:
     @property
     def past_told(self) -> bool:
         """Whether the progress is past all records that had a dead letter when the partition was assigned."""
-        return self.progress.told_until > max(self._told, default=-1)
+        return self.progress.told_until > max((offset for offset, _ in self._told), default=-1)
 
     @property
     def to_commit(self) -> tuple[int, str] | None:

@@ -11,7 +11,6 @@ the one before it, from which `detect` knows which time is unknown.
 
 import gc
 from asyncio import Future, get_running_loop
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from zlib import crc32
@@ -21,11 +20,14 @@ from msgspec.structs import replace
 
 from streams import telemetry
 from streams.kafka.clients import KafkaConsumer, KafkaProducer, refusal
+from streams.kafka.identity import first_new, latest_ms
 from streams.kafka.limit import DeadLetterLimit
-from streams.kafka.loop import LoopSettings, Place, Session, StageLoop, StageStoppedError
+from streams.kafka.loop import StageLoop
 from streams.kafka.ports import Batches, Bounds, Commit
+from streams.kafka.session import LoopSettings, Session
 from streams.kafka.topics import Topics
-from streams.measure.letters import encode_letter, letter_key, told_offsets
+from streams.kafka.worker import Place, StageStoppedError
+from streams.measure.letters import encode_letter, letter_key, told_records
 from streams.measure.source import Progress, SourceChangedError, SourcePartition, progress_in
 from streams.model.canonical import encode, split
 from streams.model.digest import Entry
@@ -43,8 +45,6 @@ BATCH_BYTES: Final = 256 * 1024
 """Sent at once: with a full batch on its way the next measurement waits, and reading with it."""
 FETCH_BYTES: Final = 1024 * 1024
 """Bytes fetched of each partition at once. A larger record still arrives, alone."""
-LOG_APPEND_TIME: Final = 1
-"""The type of a timestamp that the broker has set, which therefore never falls within a partition."""
 GC_THRESHOLDS: Final = (50_000, 20, 20)
 """Records make many objects and no cycles; by default the collector would look for some twice a poll."""
 
@@ -102,6 +102,12 @@ class MeasureWorker:
         commit, bounds = place.commit, place.bounds
         progress = None if commit is None else progress_in(commit.metadata)
         told = await self._told(partition, progress)
+        first = bounds.end
+        if progress is not None:
+            if progress.logged_ms >= 0:
+                first = await first_new(self._consumer, partition, progress.logged_ms, bounds)
+            # What was logged since is new, even where an offset was told before: the end was cut off there.
+            progress = replace(progress, told_until=min(progress.told_until, first))
         source = SourcePartition(
             self._declared[partition.topic],
             partition.partition,
@@ -115,8 +121,8 @@ class MeasureWorker:
         self._limits[partition] = DeadLetterLimit(self._share)
         if commit is None:
             return
-        if commit.offset > bounds.end or await self._is_another(partition, commit.offset, bounds):
-            await self._begin_again(partition, bounds)
+        if commit.offset > bounds.end or first < commit.offset:
+            await self.began_again(partition, bounds)
             return
         if source.lost is not None:
             telemetry.emit(telemetry.RecordsLost(partition.topic, partition.partition, *source.lost))
@@ -126,7 +132,7 @@ class MeasureWorker:
             rebuilt = partition.topic, partition.partition, source.next_offset, source.quiet_until
             telemetry.emit(telemetry.PartitionRebuilt(*rebuilt))
 
-    async def _told(self, partition: TopicPartition, progress: Progress | None) -> frozenset[int]:
+    async def _told(self, partition: TopicPartition, progress: Progress | None) -> frozenset[tuple[int, int]]:
         """Return which records have a dead letter since the commit: a process may have died in between.
 
         Not only how far they reach, for of two letters sent the first may have been refused.
@@ -137,25 +143,16 @@ class MeasureWorker:
         first = max(progress.letters_from if progress else 0, bounds.beginning)
         self._letters_from[partition], self._letters_end[partition] = first, bounds.end
         values = await self._consumer.read(at, first, bounds.end, key)
-        return told_offsets(partition.topic, partition.partition, values)
+        return told_records(partition.topic, partition.partition, values)
 
-    async def _is_another(self, partition: TopicPartition, committed: int, bounds: Bounds) -> bool:
-        """Say whether what lies before a commit was logged after it: then the log has begun again."""
-        logged_ms = self._sources[partition].progress.logged_ms
-        if logged_ms < 0:
-            return False
-        first = await self._consumer.offset_after(partition, logged_ms)
-        return (bounds.end if first is None else first) < committed
-
-    async def _begin_again(self, partition: TopicPartition, bounds: Bounds) -> None:
+    async def began_again(self, partition: TopicPartition, bounds: Bounds) -> None:
         """Go on in a log that is not the one that was read: made again, or with its end cut off.
 
-        What is new in it is what the broker logged after the last record that was measured.
+        What is new in it is what the broker logged after all that was read.
         """
         source = self._sources[partition]
-        before = source.next_offset
-        first = await self._consumer.offset_after(partition, source.progress.logged_ms)
-        source.begin_again(bounds.end if first is None else first)
+        before, logged_ms = source.next_offset, source.progress.logged_ms
+        source.begin_again(await first_new(self._consumer, partition, logged_ms, bounds))
         self.commit_first = True
         telemetry.emit(
             telemetry.LogBeganAgain(partition.topic, partition.partition, before, source.next_offset)
@@ -171,20 +168,18 @@ class MeasureWorker:
         for partition, records in batches.items():
             source = self._sources[partition]
             try:
+                _check_times(source, records)
                 source.feed(_entries(records))
             except SourceChangedError:
                 bounds = (await self._consumer.bounds([partition]))[partition]
-                await self._begin_again(partition, bounds)
+                await self.began_again(partition, bounds)
                 self._consumer.seek(partition, source.next_offset)
                 continue
             await self._publish(partition, source, records)
 
-    async def out_of_range(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Go on behind records that were deleted, or in a log that began again."""
+    async def head_gone(self, partition: TopicPartition, bounds: Bounds) -> None:
+        """Go on behind records that were deleted before they were read."""
         source = self._sources[partition]
-        if source.next_offset > bounds.end:
-            await self._begin_again(partition, bounds)
-            return
         gone = source.next_offset, bounds.beginning
         source.skip_to(bounds.beginning)
         telemetry.emit(telemetry.RecordsLost(partition.topic, partition.partition, *gone))
@@ -196,6 +191,10 @@ class MeasureWorker:
     def next_offset(self, partition: TopicPartition) -> int:
         """Return the next offset to meter."""
         return self._sources[partition].next_offset
+
+    def logged_ms(self, partition: TopicPartition) -> int:
+        """Return by when all that was read had been logged."""
+        return self._sources[partition].progress.logged_ms
 
     def held(self) -> set[TopicPartition]:
         """Return the partitions that have run ahead in event time of others that have records to read.
@@ -246,7 +245,7 @@ class MeasureWorker:
             sent.add_done_callback(lambda done: self._note_letter(partition, done))
             telemetry.emit(telemetry.DeadLettered(letter.reason, topic, number, letter.offset))
         last = measurements[-1] if measurements else None
-        logged_ms = _logged_ms(records, last.source.next_offset) if last is not None else -1
+        logged_ms = latest_ms(records, source.progress.logged_ms)  # those read before do not raise it
         source.published(last, logged_ms, self._letters_from[partition], self._partitions)
         if conflicts:
             source.meter.conflicts = 0
@@ -328,6 +327,15 @@ class Measure:
         return Session(KafkaConsumer(self._connection, self._group, fetch_bytes=FETCH_BYTES), producer)
 
 
+def _check_times(source: SourcePartition, records: Sequence[Any]) -> None:
+    """Raise `SourceChangedError` where a record read again was logged later than all that was read."""
+    known_ms, told_until = source.progress.logged_ms, source.told_until
+    if known_ms < 0 or records[0].offset >= told_until:
+        return
+    if latest_ms([record for record in records if record.offset < told_until]) > known_ms:
+        raise SourceChangedError
+
+
 def _entries(records: Iterable[Any]) -> list[Entry]:
     """Return consumer records as the meter takes them."""
     return [
@@ -339,9 +347,3 @@ def _entries(records: Iterable[Any]) -> list[Entry]:
         )
         for record in records
     ]
-
-
-def _logged_ms(records: Sequence[Any], next_offset: int) -> int:
-    """Return the broker's time of the last record before an offset, -1 where the sender set the time."""
-    at = bisect_left(records, next_offset, key=lambda record: record.offset)
-    return records[at - 1].timestamp if at and records[at - 1].timestamp_type == LOG_APPEND_TIME else -1

@@ -159,7 +159,8 @@ class Measurement(Struct, omit_defaults=True, gc=False):
 
     ``incomplete`` says why the records of the range are counted and nothing else of them is here: then the
     time that the range covers is unknown. ``settings`` is the digest of the settings in force at its
-    watermark, by which a later stage notices that it runs on others.
+    watermark, by which a later stage notices that it runs on others. ``gone_from`` says that the records
+    from there up to the range's beginning are gone from the source: no measurement will cover them.
     """
 
     source: Source
@@ -170,4 +171,5 @@ class Measurement(Struct, omit_defaults=True, gc=False):
     alive: list[Alive] = field(default_factory=list)
     incomplete: str = ""
     settings: str = ""
+    gone_from: int | None = None
     schema: Annotated[int, Meta(ge=1)] = 1

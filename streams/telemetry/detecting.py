@@ -76,6 +76,27 @@ class MeasurementApplied:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasurementEarly:
+    """A measurement came before one that precedes it: it is left out, as `measure` sends both again."""
+
+    name: ClassVar[str] = "measurement_early"
+    level: ClassVar[Level] = "warning"
+    source: Source
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the source range."""
+        return {
+            "source": partition_label(self.source.topic, self.source.partition),
+            "first_offset": self.source.first_offset,
+            "next_offset": self.source.next_offset,
+        }
+
+    def move(self, store: Store, stage: str, /) -> None:
+        """Count the record among the duplicates: what it says comes again."""
+        store.add(RECORDS, (stage, "duplicate"))
+
+
+@dataclass(frozen=True, slots=True)
 class SourceIdle:
     """Nobody writes to a source partition: the clock goes on without it until somebody does again."""
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from small_logs import Fault, by_watermark, draw_log, interleaved, measure
+from small_logs import START_MS, Fault, by_watermark, draw_log, interleaved, measure
 
 from streams.detect.detector import Detector
 from streams.detect.link.snapshot import load, save
+from streams.detect.ranges import PATIENCE_MS
 from streams.detect.rule.cusum import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.settings import DetectSettings
@@ -106,3 +107,39 @@ def test_a_measurement_without_its_sums_leaves_its_time_unknown():
     order[at] = replace(order[at], links=[], alive=[], incomplete="too_large")
     gaps, _ = applied(order)
     assert [(gap.reason, gap.source) for gap in gaps] == [("too_large", order[at].source)]
+
+
+def test_a_range_that_comes_before_its_predecessor_waits_for_it():
+    """Sent again in order, both count once and no gap is told; one that never comes is told in the end."""
+    of_one = MEASUREMENTS[0]
+    order = [*of_one[:5], *of_one[6:9], *of_one[5:]]  # the sixth was refused, and its successors were not
+    detector = fresh()
+    results = [detector.apply(one, at, START_MS + at) for at, one in enumerate(order)]
+    assert [result.early for result in results[5:8]] == [True] * 3
+    assert [result.gap for result in results] == [None] * len(order)
+    assert sum(result.fresh for result in results) == len(of_one)
+    lost = fresh()
+    missing = [*of_one[:5], *of_one[6:]]
+    late = [lost.apply(one, at, START_MS + at * PATIENCE_MS // 10) for at, one in enumerate(missing)]
+    (told,) = [result.gap for result in late if result.gap is not None]
+    assert (told.reason, told.expected_offset) == ("missing", of_one[5].source.first_offset)
+    assert sum(result.early for result in late) == 10
+
+
+def test_what_measure_says_to_be_gone_is_not_waited_for():
+    """A range that names the records gone before it is applied at once, and the gap is told."""
+    of_one = MEASUREMENTS[0]
+    detector = fresh()
+    after = replace(of_one[6], gone_from=of_one[5].source.first_offset)
+    results = [detector.apply(one, at, START_MS) for at, one in enumerate([*of_one[:5], after])]
+    assert [result.gap.reason for result in results if result.gap is not None] == ["missing"]
+
+
+def test_other_records_in_place_of_those_applied_are_told():
+    """A range that holds other records than the one applied of its offsets is left out, and told."""
+    of_one = MEASUREMENTS[0]
+    order = by_watermark(MEASUREMENTS)
+    at = order.index(of_one[20])
+    changed = replace(of_one[20], source=replace(of_one[20].source, digest="0" * 64))
+    gaps, _ = applied([*order[: at + 3], changed])
+    assert [(gap.reason, gap.source) for gap in gaps] == [("changed", changed.source)]

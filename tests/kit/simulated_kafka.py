@@ -87,6 +87,8 @@ class Broker:
         self.refused_sends = 0.0
         self.largest_record = 1 << 30
         self.over = False
+        self.clocks_differ = False
+        """Whether another leader's clock may be behind the one before."""
         self.on_commit: Callable[[TopicPartition, Commit], None] | None = None
 
     def make(self, topic: str, partitions: int) -> None:
@@ -101,6 +103,8 @@ class Broker:
     def append(self, partition: TopicPartition, key: bytes | None, value: bytes) -> int:
         """Append a record at the broker's time."""
         self.clock_ms += self.rng.randrange(1, 4)
+        if self.clocks_differ and self.rng.random() < 0.02:
+            self.clock_ms -= self.rng.randrange(50)
         return self.logs[partition].append(key, value, self.clock_ms)
 
 
@@ -222,7 +226,7 @@ class SimulatedConsumer:
                 self._settled.set()
             else:
                 changed = asyncio.ensure_future(group.changed.wait())
-                await asyncio.wait({changed}, timeout=1.0)
+                await asyncio.wait({changed}, timeout=2.0)
                 changed.cancel()
                 await self._process.step(needs_broker=False)
 
@@ -230,9 +234,9 @@ class SimulatedConsumer:
         """Take the member out of the group when its process is dead or stopped for longer than a session."""
         silent = 0.0
         while self in self._group.members and not self._broker.over:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1.0)
             gone = not self._process.alive or not self._process.running.is_set()
-            silent = silent + 0.5 if gone else 0.0
+            silent = silent + 1.0 if gone else 0.0
             if silent > SESSION_SECONDS and self in self._group.members:
                 self._fenced = True
                 self._group.members.remove(self)
@@ -329,6 +333,7 @@ class SimulatedProducer:
         self._process, self._broker = process, process.broker
         self._queue: list[tuple[TopicPartition, bytes | None, bytes, asyncio.Future[int]]] = []
         self._sending: asyncio.Task[None] | None = None
+        self._filled = asyncio.Event()
 
     async def start(self) -> None:
         """Connect."""
@@ -358,16 +363,19 @@ class SimulatedProducer:
             raise BrokerRefusedError("the record is too large")
         acknowledged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._queue.append((TopicPartition(topic, partition or 0), key, value, acknowledged))
+        self._filled.set()
         return acknowledged
 
     async def _send_queued(self) -> None:
         rng, broker = self._process.rng, self._broker
         while True:
+            await self._filled.wait()
             await self._process.step(0.02, needs_broker=False)
             if broker.away:
                 await self._wait_or_give_up()
                 continue
             batch, self._queue = self._queue, []
+            self._filled.clear()
             for partition, key, value, acknowledged in batch:
                 if rng.random() < broker.refused_sends:
                     acknowledged.set_exception(BrokerAwayError("not enough replicas"))

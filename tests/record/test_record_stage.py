@@ -18,8 +18,9 @@ from streams.ledger.proof.verify import verify_ledger
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import reading
 from streams.ledger.store.schema import positions
+from streams.record.ledger import RecordSettings
 from streams.record.reread import ledger_batches
-from streams.record.stage import RecordSettings, RecordStage
+from streams.record.stage import RecordStage
 
 KEY = Ed25519PrivateKey.generate()
 

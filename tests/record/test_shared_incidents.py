@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from streams import telemetry
 from streams.model.record import Record
-from streams.record.stage import Ledger, RecordSettings
+from streams.record.ledger import Ledger, RecordSettings
 from streams.telemetry.contract import INCIDENT_LINK
 
 

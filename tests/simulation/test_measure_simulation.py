@@ -1,22 +1,26 @@
-"""`measure`'s loop and worker on a simulated broker, network and clock. A seed repeats its run."""
+"""`measure`'s loop and worker on a simulated broker, network and clock, `detect`'s logic behind them.
+
+A seed repeats its run. `python tests/simulation FIRST COUNT` plays as many as asked.
+"""
 
 import pytest
-from simulated_measure import World
+from simulated_measure import MeasureWorld
 
-SEEDS = 100
-FAILED_ONCE = (1598, 3378, 3794, 3940, 5028, 5186, 6542, 6632)
-"""Seeds that failed once: zombies that commit, state rebuilt from too late, letters lost and repeated."""
-LOST_ONCE = (27, 1479, 3107, 3499, 4041, 4167, 5123, 7509)
-"""Seeds with losses that failed once: logs that begin again beside other losses, or twice."""
+SEEDS = 120
+FAILED_ONCE = (62, 148, 22, 82, 130)
+"""Seeds that failed once: letters repeated after a kill; a record sent although one before it was refused."""
+LOST_ONCE = (81, 183, 925, 1147, 1931)
+"""Seeds with losses that failed once: an end cut off and grown again while state was rebuilt; a hole that was
+not told because its neighbour had come first."""
 
 
 @pytest.mark.parametrize("seed", [*range(SEEDS), *FAILED_ONCE])
 def test_whatever_fails_nothing_is_lost_or_invented(seed):
-    """The measurements are those of an undisturbed run, to the byte, and each dead letter stands once."""
-    World(seed).run()
+    """Measurements, windows and outages are those of an undisturbed run; each dead letter stands once."""
+    MeasureWorld(seed).run()
 
 
 @pytest.mark.parametrize("seed", [*range(SEEDS), *LOST_ONCE])
 def test_what_is_gone_is_told(seed):
     """Heads deleted, tails cut off, topics made again: reading goes on, and every hole was told."""
-    World(seed, losses=True).run()
+    MeasureWorld(seed, losses=True).run()

@@ -115,6 +115,7 @@ EVERY_OCCURRENCE = [
     telemetry.CommitDone("npd.lookups", 0, 120, 80),
     telemetry.MeasurementApplied(SOURCE, 1_700_000_000_000),
     telemetry.MeasurementDuplicate(SOURCE),
+    telemetry.MeasurementEarly(SOURCE),
     telemetry.SourceIdle("npd.lookups", 3),
     telemetry.SourceGap("missing", SOURCE, 90, 10_000, 20_000),
     telemetry.SlotFinalised("npd", 0, 5_000, "UP"),

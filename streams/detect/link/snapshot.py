@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from streams.detect.detector import Cuts, Detector, reach, source_key
+from streams.detect.detector import Detector
 from streams.detect.link.elapsed import Spent
 from streams.detect.link.habits import Past
 from streams.detect.link.local import Locals
@@ -21,13 +21,14 @@ from streams.detect.link.said import Trouble
 from streams.detect.link.sight import Sight
 from streams.detect.link.spells import TroubleSpell
 from streams.detect.link.tracker import Late, LinkTracker
+from streams.detect.ranges import Cuts, reach, source_key
 from streams.detect.rule.cusum import RuleState
 from streams.detect.rule.expected import Expected
 from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 10
+VERSION: Final = 11
 
 
 class LateState(Struct, array_like=True):
@@ -43,7 +44,8 @@ class LinkState(Struct, array_like=True):
     """Everything a tracker knows, with the position up to which it has followed `link.measurements`.
 
     ``position`` is the offset of the next measurement to apply; ``applied`` the next offset of each source
-    partition and ``watermarks`` where each stands; ``clock_ms`` the end of the last slot closed.
+    partition and ``watermarks`` where each stands; ``clock_ms`` the end of the last slot closed; ``waiting``
+    since when ranges are missing.
     """
 
     version: int
@@ -77,6 +79,7 @@ class LinkState(Struct, array_like=True):
     local: Locals
     openings: dict[int, list[Source]]
     spent: Spent | None
+    waiting: dict[str, int]
 
 
 class CutsState(Struct, array_like=True):
@@ -114,7 +117,7 @@ def save(detector: Detector, position: int) -> dict[str, bytes]:
         for number, chunk in chunks.items():
             saved[f"cuts:{partition}:{number}"] = _encoder.encode(chunk)
     for link, tracker in detector.trackers.items():
-        state = snapshot(tracker, position, detector.applied, detector.watermarks, detector.clock_ms)
+        state = snapshot(tracker, position, detector)
         saved[f"link:{link}"] = pack(state)
     return saved
 
@@ -145,7 +148,7 @@ def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
         if reach(last, last.next_offset) < least.applied.get(source_key(last), 0):
             return None
     detector.cuts |= known
-    detector.applied, detector.clock_ms = least.applied, least.clock_ms
+    detector.applied, detector.clock_ms, detector.waiting = least.applied, least.clock_ms, least.waiting
     detector.watermarks |= least.watermarks
     for state in states:
         restore(detector.tracker(state.link), state)
@@ -167,22 +170,16 @@ def unpack(data: bytes) -> LinkState:
     return state
 
 
-def snapshot(
-    tracker: LinkTracker,
-    position: int,
-    applied: dict[str, int],
-    watermarks: dict[int, int],
-    clock_ms: int,
-) -> LinkState:
+def snapshot(tracker: LinkTracker, position: int, detector: Detector) -> LinkState:
     """Return the state of a tracker at a position of its partition of `link.measurements`."""
     history, windows, outages = tracker.history, tracker.windows, tracker.outages
     return LinkState(
         version=VERSION,
         link=tracker.link,
         position=position,
-        applied=applied,
-        watermarks=watermarks,
-        clock_ms=clock_ms,
+        applied=detector.applied,
+        watermarks=detector.watermarks,
+        clock_ms=detector.clock_ms,
         minutes=history.minutes,
         past=history.past,
         final_ms=history.final_ms,
@@ -207,7 +204,8 @@ def snapshot(
         remains=outages.remains,
         local=outages.locals,
         openings=outages.openings,
-        spent=tracker.spent(clock_ms),
+        spent=tracker.spent(detector.clock_ms),
+        waiting=detector.waiting,
     )
 
 
