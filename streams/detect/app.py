@@ -24,6 +24,7 @@ from streams.detect.believe import UnbelievableError, check_measurement
 from streams.detect.credentials import faust_credentials
 from streams.detect.decisions import Decisions
 from streams.detect.detector import Detector
+from streams.detect.follower import Follower
 from streams.detect.idle import IdleSources
 from streams.detect.link.snapshot import load, save
 from streams.detect.link.tracker import Output
@@ -50,27 +51,6 @@ SESSION_TIMEOUT_SECONDS: Final = 15.0
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 _decoder: Final = msgspec.json.Decoder(Measurement)
-
-
-class Follower:
-    """One partition of `link.measurements`: its detector, and what is not yet acknowledged.
-
-    The detector has applied everything before ``next_position``, without a gap, whichever process follows
-    the partition. What lies before ``published_until`` had been published when it was started.
-    """
-
-    def __init__(self, detector: Detector, next_position: int, published_until: int) -> None:
-        self.detector = detector
-        self.next_position = next_position
-        self.published_until = published_until
-        self.unacknowledged: list[Any] = []
-        self.sent: list[Any] = []
-        self.saved_at = time.monotonic()
-
-    async def confirm(self) -> None:
-        """Wait until the broker has acknowledged everything sent so far."""
-        sent, self.sent = self.sent, []
-        await asyncio.gather(*sent)
 
 
 class Detect:

@@ -34,6 +34,7 @@ SHELLS = {
     "streams/__main__.py": "starts the command line",
     "streams/detect/app.py": "the Faust worker",
     "streams/detect/credentials.py": "what Faust needs to connect",
+    "streams/detect/follower.py": "waits for the broker's word",
     "streams/detect/idle.py": "asks the broker who writes",
     "streams/detect/decisions.py": "reads the rules and the retirements",
     "streams/emit/emitter.py": "sends from a thread",

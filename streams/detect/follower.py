@@ -1,0 +1,28 @@
+"""One partition of `link.measurements` as a worker follows it."""
+
+import asyncio
+import time
+from typing import Any
+
+from streams.detect.detector import Detector
+
+
+class Follower:
+    """One partition of `link.measurements`: its detector, and what is not yet acknowledged.
+
+    The detector has applied everything before ``next_position``, without a gap, whichever process follows
+    the partition. What lies before ``published_until`` had been published when it was started.
+    """
+
+    def __init__(self, detector: Detector, next_position: int, published_until: int) -> None:
+        self.detector = detector
+        self.next_position = next_position
+        self.published_until = published_until
+        self.unacknowledged: list[Any] = []
+        self.sent: list[Any] = []
+        self.saved_at = time.monotonic()
+
+    async def confirm(self) -> None:
+        """Wait until the broker has acknowledged everything sent so far."""
+        sent, self.sent = self.sent, []
+        await asyncio.gather(*sent)
