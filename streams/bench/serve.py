@@ -131,8 +131,9 @@ def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
         return rng.choice(agencies)
 
     return {
-        "page month": lambda: f"/?month={month()}",
-        "page decade": lambda: f"/?{decade()}&calendar=office-hours",
+        "page now": lambda: f"/?q={rng.randrange(100)}",
+        "page month": lambda: f"/history?month={month()}",
+        "page decade": lambda: f"/history?{decade()}&calendar=office-hours",
         "page link": lambda: f"/link?link={link()}&month={month()}&calendar=office-hours",
         "page link, decade": lambda: f"/link?link={link()}&{decade()}",
         "page outage": lambda: f"/outages/{rng.choice(ids)}",

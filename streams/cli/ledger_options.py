@@ -17,6 +17,7 @@ from streams.ledger.read.question import Question
 from streams.ledger.store.address import Address
 from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
 from streams.model.times import parse_month_ms, parse_time_ms
+from streams.serve.names import Names, NamesFileError, read_names
 from streams.servers import paths
 
 LedgerAddress = Annotated[
@@ -50,6 +51,14 @@ SecondPerson = Annotated[
         help="Whether what is excluded after the fact counts only once a second person approved it.",
     ),
 ]
+NamesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--names",
+        envvar="PORTALLINK_NAMES",
+        help="YAML file of the names that readers see [default: those of the simulated city].",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
 
@@ -75,6 +84,14 @@ def signing_key(path: Path | None) -> Ed25519PrivateKey:
     if made:
         notes.print(f"made a signing key: {file}")
     return found
+
+
+def names_of(path: Path | None) -> Names:
+    """Return the names that readers see; end the command where the file holds none."""
+    try:
+        return read_names(path)
+    except NamesFileError as error:
+        refuse(error)
 
 
 @contextmanager

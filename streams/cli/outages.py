@@ -19,11 +19,13 @@ from streams.cli.ledger_options import (
     LedgerAddress,
     Link,
     Month,
+    NamesFile,
     Portal,
     SecondPerson,
     Service,
     To,
     asked,
+    names_of,
     read,
 )
 from streams.cli.outcome import notes, print_json, refuse, results, say, styled
@@ -34,7 +36,7 @@ from streams.ledger.read.summary import provisional_years, raised_normals, summa
 from streams.model.outage import Confined, Outage, RaisedNormal
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer, summary_rows
 from streams.serve.command import reproducing
-from streams.serve.report import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
+from streams.serve.report.files import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
 from streams.serve.texts import Language, text, written_length, written_normal, written_percent, written_time
 
 app = typer.Typer(no_args_is_help=True, help="What auditors ask: outages, figures, reports, proof.")
@@ -265,6 +267,7 @@ def report(
     kind: Annotated[ReportFormat, typer.Option("--format", help="html, pdf, csv or json.")] = "html",
     language: Annotated[Language, typer.Option("--language", help="vi or en.")] = "vi",
     out: Annotated[Path | None, typer.Option(help="File to write [default: stdout].")] = None,
+    names: NamesFile = None,
     ledger: LedgerAddress = None,
 ) -> None:
     """Write a report of a period, in Vietnamese or English. The same ledger gives the same bytes."""
@@ -281,8 +284,11 @@ def report(
         service=service,
     )
     command = reproducing(question, f"--format {kind}", f"--language {language}")
+    called = names_of(names)
     with read(ledger) as connection:
-        made = render_report(report_answer(connection, question, Narrowing(), command), kind, language)
+        made = render_report(
+            report_answer(connection, question, Narrowing(), command), kind, language, called
+        )
     if out is None:
         sys.stdout.buffer.write(made)
         return

@@ -10,8 +10,10 @@ from streams import telemetry
 from streams.cli.ledger_options import (
     KeyFile,
     LedgerAddress,
+    NamesFile,
     SecondPerson,
     ledger_address,
+    names_of,
     opened,
     signing_key,
 )
@@ -98,6 +100,7 @@ def serve(
         typer.Option(envvar="PORTALLINK_SLO", help="Alerting settings, whose contacts the runbooks show."),
     ] = None,
     second_person: SecondPerson = True,
+    names: NamesFile = None,
     suffix: Suffix = "",
     ledger: LedgerAddress = None,
     metrics_port: MetricsPort = 0,
@@ -112,6 +115,7 @@ def serve(
         contacts = [] if slo is None else load_settings(slo).notify.contacts
     except (TokensFileError, SettingsError) as error:
         refuse(error)
+    called = names_of(names)
     if tokens is None and anonymous is None:
         notes.print(
             "every request will be rejected: give a tokens file with --tokens, or a role with --anonymous"
@@ -133,6 +137,7 @@ def serve(
                 trail_file=paths.data_dir() / f"audit-trail-{port}.ndjson",
                 contacts=[Contact(one.who, one.when, one.how) for one in contacts],
                 second_person=second_person,
+                names=called,
                 started=lambda bound: telemetry.emit(
                     telemetry.AddressServed("page", f"http://{host}:{bound}/")
                 ),

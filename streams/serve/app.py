@@ -13,21 +13,25 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
 from streams import __version__, telemetry
 from streams.ledger.read.names import UnknownNameError
 from streams.model.exclusion import Exclusion
-from streams.serve import api, judgements, pages, runbooks
+from streams.serve import api, judgements, runbooks
 from streams.serve.access import Access, Caller
 from streams.serve.context import Contact, Problem, Services
 from streams.serve.limit import RateLimit
+from streams.serve.names import Names, city_names
+from streams.serve.pages import account, front, history, proof, reports, shown, static, story
+from streams.serve.pages.live import Boards
 from streams.serve.render import prepare
 from streams.serve.trail import Entry, Trail
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -43,12 +47,16 @@ def create_app(
     contacts: Sequence[Contact] = (),
     trail_file: Path | None = None,
     second_person: bool = True,
+    names: Names | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """Return the application over a ledger.
 
     ``exclude`` publishes an exclusion; without it none is accepted. ``contacts`` stand in every runbook.
     ``trail_file`` keeps what of the trail the ledger does not take, see `Trail`.
     ``second_person`` says whether what is excluded after the fact counts only once a second person approved.
+    ``names`` are what readers call things, those of the simulated city unless others are given. ``stopping``
+    says that the server is asked to end, which ends the streams of open pages.
     """
     trail = Trail(ledger, trail_file)
 
@@ -71,18 +79,28 @@ def create_app(
         openapi_url="/api/v1/openapi.json",
     )
     app.state.services = Services(
-        ledger, access, limit or RateLimit(), trail, exclude, contacts, second_person
+        ledger,
+        access,
+        limit or RateLimit(),
+        trail,
+        exclude,
+        Boards(ledger, second_person=second_person),
+        contacts,
+        second_person,
+        city_names() if names is None else names,
+        stopping,
     )
     app.include_router(api.router)
     app.include_router(judgements.router)
-    app.include_router(pages.router)
-    app.include_router(runbooks.router)
+    for module in (front, history, story, reports, proof, account, static, runbooks):
+        app.include_router(module.router)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(UnknownNameError, _on_unknown_name)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_failure)
     app.middleware("http")(_observe)
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
@@ -120,8 +138,8 @@ def _refused(request: Request, status: int, title: str, detail: str, headers: di
     """Return a refusal in the form the client asked for: a page, or application/problem+json (RFC 9457)."""
     if not request.url.path.startswith("/api/"):
         if status == HTTPStatus.UNAUTHORIZED:
-            return pages.to_sign_in(request)
-        return HTMLResponse(pages.refusal(request, status, detail), status, headers)
+            return shown.to_sign_in(request)
+        return HTMLResponse(shown.refusal(request, status, detail), status, headers)
     body = {"type": "about:blank", "title": title, "status": status}
     return JSONResponse(
         body | ({"detail": detail} if detail else {}),

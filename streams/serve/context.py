@@ -21,7 +21,9 @@ from streams.model.exclusion import Exclusion
 from streams.model.times import parse_month_ms, parse_time_ms
 from streams.serve.access import Access, Caller, Role
 from streams.serve.limit import RateLimit
-from streams.serve.report import rows_csv
+from streams.serve.names import Names
+from streams.serve.pages.live import Boards
+from streams.serve.report.files import rows_csv
 from streams.serve.trail import Trail
 
 COOKIE: Final = "portallink"
@@ -65,8 +67,11 @@ class Services(Struct, frozen=True):
     limit: RateLimit
     trail: Trail
     exclude: Callable[[Exclusion], Awaitable[None]] | None
+    boards: Boards
     contacts: Sequence[Contact] = ()
     second_person: bool = True
+    names: Names = Names()
+    stopping: Callable[[], bool] = lambda: False
 
 
 class Asked(BaseModel):

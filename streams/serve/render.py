@@ -1,16 +1,22 @@
 """Templates into pages: server-rendered, escaped, in one language, needing nothing from elsewhere."""
 
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from msgspec import convert
 
 from streams.model.outage import RaisedNormal
+from streams.serve.assets import static_address, static_file
+from streams.serve.names import Names, Scope
 from streams.serve.texts import (
     Language,
     text,
+    written_age,
     written_calendar,
+    written_clock,
     written_count,
     written_figure,
     written_length,
@@ -39,21 +45,42 @@ def prepare() -> None:
         environment.get_template(name)
 
 
-def render(template: str, language: Language, **values: Any) -> str:
+def render(template: str, language: Language, names: Names, **values: Any) -> str:
     """Return a page; raise where a template asks for a value or a text that there is not."""
+
+    def called(scope: Scope) -> Callable[[str], str]:
+        return lambda name: names.called(scope, name, language)
+
     return (
         _environment()
         .get_template(template)
         .render(
             language=language,
+            style=_style(),
+            static=static_address,
             t=partial(text, language=language),
+            link_name=called("link"),
+            portal_name=called("portal"),
+            agency_name=called("agency"),
+            service_name=called("service"),
             calendar_name=partial(written_calendar, language=language),
             when=partial(written_time, language=language),
+            clock=partial(written_clock, language=language),
+            age=partial(written_age, language=language),
             lasting=partial(written_length, language=language),
             share=partial(written_percent, language=language),
             count=partial(written_count, language=language),
             figure=partial(written_figure, language=language),
-            normal=lambda raised: written_normal(convert(raised, RaisedNormal), language),
+            normal=lambda raised: written_normal(_normal(raised), language),
             **values,
         )
     )
+
+
+@cache
+def _style() -> Markup:
+    return Markup(static_file("style.css").decode())  # noqa: S704 - ours
+
+
+def _normal(raised: RaisedNormal | dict[str, Any]) -> RaisedNormal:
+    return raised if isinstance(raised, RaisedNormal) else convert(raised, RaisedNormal)

@@ -7,31 +7,21 @@ is called at night must be able to open them.
 
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from streams.serve.context import Problem, services
 from streams.serve.language import language_of
+from streams.serve.names import Bilingual
 from streams.serve.render import render
 from streams.serve.texts import Language, text
 
 router = APIRouter(include_in_schema=False)
 LANGUAGES: Final[tuple[Language, ...]] = ("en", "vi")
-
-
-class Bilingual(Struct, frozen=True, forbid_unknown_fields=True):
-    """A text in both languages."""
-
-    en: Annotated[str, Meta(min_length=2)]
-    vi: Annotated[str, Meta(min_length=2)]
-
-    def of(self, language: Language) -> str:
-        """Return the text in a language."""
-        return self.vi if language == "vi" else self.en
 
 
 class Check(Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,6 +97,12 @@ def _page(request: Request, template: str, lang: Language | None, **values: obje
     language = lang or language_of(request)
     here = request.url.path
     page = render(
-        template, language, standalone=False, signed_in=False, here=f"{here}?lang={language}", **values
+        template,
+        language,
+        services(request).names,
+        standalone=False,
+        caller=None,
+        here=f"{here}?lang={language}",
+        **values,
     )
     return HTMLResponse(page)

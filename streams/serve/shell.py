@@ -16,6 +16,7 @@ from streams.record.send import send_decision
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.context import Contact
+from streams.serve.names import Names
 
 SERVER: Final[dict[str, Any]] = {
     "log_config": None,
@@ -37,6 +38,7 @@ async def serve(
     started: Callable[[int], None] = lambda _: None,
     contacts: Sequence[Contact] = (),
     trail_file: Path | None = None,
+    names: Names | None = None,
 ) -> None:
     """Answer until cancelled or signalled; port 0 takes a free one, and ``started`` is told which.
 
@@ -46,12 +48,19 @@ async def serve(
     exclude: Callable[[Exclusion], Awaitable[None]] | None = None
     if connection is not None:
         exclude = partial(send_decision, connection, topics=topics)
+    server: _Server
     app = create_app(
-        ledger, access, exclude=exclude, contacts=contacts, trail_file=trail_file, second_person=second_person
+        ledger,
+        access,
+        exclude=exclude,
+        contacts=contacts,
+        trail_file=trail_file,
+        second_person=second_person,
+        names=names,
+        stopping=lambda: server.should_exit,
     )
     keep_for_good()
-    config = uvicorn.Config(app, host=host, port=port, **SERVER)
-    server = _Server(config, started)
+    server = _Server(uvicorn.Config(app, host=host, port=port, **SERVER), started)
     serving = asyncio.ensure_future(server.serve())
     try:
         await asyncio.shield(serving)

@@ -51,6 +51,43 @@ def _written_day(days: int, language: Language) -> str:
     return (EPOCH + timedelta(days=days)).strftime("%d/%m/%Y" if language == "vi" else "%Y-%m-%d")
 
 
+def written_clock(time_ms: int, language: Language, *, day: bool = False) -> str:
+    """Return a time of day without seconds, in Asia/Ho_Chi_Minh, with its day where that is asked for.
+
+    >>> written_clock(1743645510000, "vi"), written_clock(1743645510000, "en", day=True)
+    ('08:58', '08:58 on 2025-04-03')
+    """
+    clock = written_time(time_ms, language)[11:16]
+    if not day:
+        return clock
+    return f"{clock} {text('on_day', language, day=_day_of(time_ms, language))}"
+
+
+def written_age(age_ms: int, language: Language) -> str:
+    """Return how long ago something was, in its greatest unit.
+
+    >>> written_age(3_725_000, "en"), written_age(200_000, "vi"), written_age(-5, "en")
+    ('1 h', '3 phút', '0 s')
+    """
+    for unit_ms, key in ((DAY_MS, "days"), (3_600_000, "hours"), (60_000, "minutes")):
+        if age_ms >= unit_ms:
+            return f"{written_count(age_ms // unit_ms, language)} {text(f'unit_{key}', language)}"
+    return f"{max(0, age_ms // 1000)} {text('unit_seconds', language)}"
+
+
+def written_share(part: int, whole: int, language: Language) -> str:
+    """Return a share in percent with two decimals, rounded down, as people read it at a glance.
+
+    >>> written_share(99_999, 100_000, "en"), written_share(1, 1, "vi"), written_share(0, 0, "en")
+    ('99.99 %', '100 %', '–')
+    """
+    if not whole:
+        return text("none", language)
+    hundredths = part * 10_000 // whole
+    written = "100" if hundredths == 10_000 else f"{hundredths / 100:.2f}"
+    return f"{written.replace('.', ',') if language == 'vi' else written} %"
+
+
 def written_length(length_ms: int | None, language: Language) -> str:
     """Return a length of time as readers write it; days are left as hours.
 

@@ -140,7 +140,7 @@ def test_pages_and_interface_offer_the_calendar(settled) -> None:
     telemetry.configure("serve", level="error")
     engine = open_ledger(settled["ledger"])
     with running(create_app(engine, Access([], "viewer"), limit=RateLimit(10_000, 10_000))) as client:
-        for path in ("/?", f"/link?link={month.LINK}&", "/report?"):
+        for path in ("/history?", f"/link?link={month.LINK}&", "/report?"):
             shown = client.get(f"{path}month={month.MONTH}&calendar=saturdays")
             assert shown.status_code == 200
             assert "saturdays" in shown.text

@@ -141,7 +141,12 @@ def test_no_person_in_anything(events, ledger_path) -> None:
     month = "2023-11"
     seen = {}
     with running(app) as client:
-        paths = [f"/?month={month}", f"/link?link=npd&month={month}", f"/outages/{outage_id}", "/proof"]
+        paths = [
+            f"/history?month={month}",
+            f"/link?link=npd&month={month}",
+            f"/outages/{outage_id}",
+            "/proof",
+        ]
         paths += [f"/report.{kind}?month={month}" for kind in ("html", "csv", "json", "pdf")]
         names = "health links summary coverage outages incidents exclusions heads trail"
         paths += [f"/api/v1/{name}" for name in names.split()]

@@ -91,7 +91,7 @@ def test_pages_and_interface_say_what_is_provisional(ledger: sa.Engine, asked: s
     expected = asked == PROVISIONAL
     question = f"month={asked}&calendar=office-hours"
     with running(create_app(ledger, Access([], "viewer"), limit=RateLimit(10_000, 10_000))) as client:
-        for path in ("/?", f"/link?link={month.LINK}&", "/report?"):
+        for path in ("/history?", f"/link?link={month.LINK}&", "/report?"):
             assert ('id="provisional"' in client.get(path + question).text) == expected, path
         for name in ("summary", "coverage"):
             path = f"/api/v1/{name}?{question}"

@@ -13,7 +13,7 @@ from streams.ledger.read.question import Question
 from streams.ledger.store.database import reading
 from streams.model.text import FORMULA_SIGNS
 from streams.serve.answers import Answer, report_answer
-from streams.serve.report import render_report
+from streams.serve.report.files import render_report
 
 SENTENCE = "Bảo trì đường truyền theo công văn số 123. "
 LONG_REASONS = {

@@ -55,6 +55,22 @@ def link_figures(standing: Standing) -> dict[str, Counted]:
     return {link: Counted(facts[link], excluded[link]) for link in standing.lives}
 
 
+def day_figures(standing: Standing) -> dict[str, Counted]:
+    """Return the figures of each link that is meant, over a period of whole local days, out of the rollups.
+
+    The last day is taken as it is kept: what of it has not come yet is unknown, so that availability is that
+    of `link_figures`, while coverage is not. The question must be about what stands now.
+    """
+    question = standing.question
+    counted = {link: Counted() for link in standing.lives}
+    names = list(standing.lives)
+    for link, facts in _rolled_up(standing, "day", question.start_ms, question.end_ms, names):
+        counted[link] += Counted(facts)
+    for link, _, inside in _excluded_facts(standing, []):
+        counted[link] += Counted(excluded=inside)
+    return counted
+
+
 def cell_figures(standing: Standing, grain: str, parts: Sequence[Interval]) -> dict[tuple[str, int], Counted]:
     """Return the figures of each link and part of the period: whole days, months or years, in order.
 

@@ -1,11 +1,11 @@
 """The calendar of all links and the timeline of one, as the page shows them.
 
 A calendar has a cell for each link and day; over longer periods for each month, then for each year, so that
-ten years of a hundred links are as quick to make and to read as a month.
+ten years of a hundred links are as quick to make and to read as a month. A day is shaded by its minutes down.
 """
 
-from collections.abc import Callable
-from functools import cache
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -14,15 +14,16 @@ from msgspec import Struct
 from streams.ledger.read.figures import Counted, cell_figures
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
-from streams.model.calendar import DAY_MS, day_start_ms, local_date, month_of, year_of
+from streams.model.calendar import DAY_MS, MINUTE_MS, day_start_ms, local_date, month_of, year_of
 from streams.model.intervals import Interval
 from streams.serve.answers import Answer
-from streams.serve.texts import Language, text, written_length, written_time
+from streams.serve.texts import Language, text, written_length, written_share
 
 MAX_DAYS: Final = 62
 MAX_MONTHS_MS: Final = 3 * 366 * DAY_MS
-EXCLUDED_SIGN: Final = "°"
-SIGNS: Final = {"down": "×", "degraded": "~", "unknown": "?", "excluded": EXCLUDED_SIGN}
+SHADES_MINUTES: Final = (5, 30, 120)
+"""Minutes of a day down at which its shade deepens: below 5, below 30, below 120, and more."""
+SIGNS: Final = {"degraded": "~", "unknown": "?", "excluded": "°", "off": ""}
 """What a day's cell shows beside its colour, for readers who cannot tell the colours apart."""
 
 
@@ -39,47 +40,81 @@ class Overview(Struct, frozen=True):
 
     grain: str
     columns: list[Column]
-    cells: dict[str, list[Markup]]
+    cells: dict[str, Markup]
 
 
 def overview(standing: Standing, language: Language) -> Overview:
-    """Return a cell for each link and part of the period: a colour, a sign, and the same in words.
+    """Return a cell for each link and part of the period: a shade, a sign, and the same in words.
 
-    A month or a year, hardly one of which is without an outage, shows its availability and no colour.
+    A month or a year, hardly one of which is without an outage, shows its availability and no shade.
     """
     grain, parts = _parts(standing.question)
     starts = [start_ms for start_ms, _ in parts]
-    decimals = 1 if grain == "day" else 2
     counted = cell_figures(standing, grain, parts) if parts else {}
-    found = {place: _state(decimals, one) for place, one in counted.items()}
     columns = [_column(grain, start_ms) for start_ms in starts]
-    written = [
-        written_time(ms, language)[:10] if grain == "day" else one.title
-        for ms, one in zip(starts, columns, strict=True)
-    ]
-    words = {kind: text(kind, language) for kind in ("up", "down", "degraded", "unknown")} | {"off": "–"}
-    words["excluded"] = text("excluded", language)
-
-    @cache
-    def cell(state: str, share: str, excluded_ms: int, part: str) -> Markup:
-        kind, sign = state, SIGNS.get(state, "")
-        if grain != "day" and share:
-            kind, sign = "share", share.replace(".", ",") if language == "vi" else share
-        title = f"{part}: {words[state]}" + (f" {share} %" if share else "")
-        if excluded_ms:
-            title += f"; {words['excluded']} {written_length(excluded_ms, language)}"
-            kind, sign = f"{kind} judged", sign + ("" if state == "excluded" else EXCLUDED_SIGN)
-        # All of it is ours: texts, digits and dates. Escaping thousands of cells would take most of the time.
-        return Markup(  # noqa: S704
-            f'<td class="{kind}" title="{title}"><span class="glyph" aria-hidden="true">{sign}</span>'
-            f'<span class="hidden">{words[state]}</span></td>'
-        )
-
+    write = _day if grain == "day" else _longer
     cells = {
-        link: [cell(*found[link, start_ms], part) for start_ms, part in zip(starts, written, strict=True)]
+        # All of it is ours: texts, digits and dates. Escaping thousands of cells would take most of the time.
+        link: Markup(  # noqa: S704
+            "".join(
+                write(counted[link, start_ms], language, column.title)
+                for start_ms, column in zip(starts, columns, strict=True)
+            )
+        )
         for link in standing.lives
     }
     return Overview(grain, columns, cells)
+
+
+def _day(counted: Counted, language: Language, _: str) -> str:
+    """Return a day's cell. One that was up throughout is empty, as nearly all are: it says nothing more."""
+    figures = counted.figures
+    kind = state_of(counted)
+    judged = " judged" if figures.excluded_ms and kind != "excluded" else ""
+    if kind == "up" and not judged:
+        return "<td class=up>"
+    if kind == "off":
+        return "<td class=off>"
+    said, sign = text(kind, language), SIGNS.get(kind, "")
+    if kind == "down":
+        minutes = max(1, figures.down_ms // MINUTE_MS)
+        kind, sign = f"down-{bisect_right(SHADES_MINUTES, minutes)}", str(minutes)
+        said += f" {written_length(figures.down_ms, language)}"
+    elif kind == "degraded":
+        said += f" {written_length(figures.degraded_ms, language)}"
+    if figures.excluded_ms:
+        said += f"; {text('excluded', language)} {written_length(figures.excluded_ms, language)}"
+    return (
+        f'<td class="{kind}{judged}" title="{said}"><span aria-hidden=true>{sign}</span>'
+        f"<span class=hidden>{said}</span>"
+    )
+
+
+def _longer(counted: Counted, language: Language, title: str) -> str:
+    """Return the cell of a month or a year: its availability."""
+    figures = counted.figures
+    kind = state_of(counted)
+    if kind == "off":
+        return "<td class=off>"
+    share = written_share(figures.available_ms, figures.observed_ms, language)
+    said = f"{title}: {text(kind, language)}" + (f" {share}" if figures.observed_ms else "")
+    if figures.excluded_ms:
+        said += f"; {text('excluded', language)} {written_length(figures.excluded_ms, language)}"
+    shown = share.removesuffix(" %") if figures.observed_ms else SIGNS[kind]
+    judged = " judged" if figures.excluded_ms else ""
+    return f'<td class="{"share" if figures.observed_ms else kind}{judged}" title="{said}">{shown}'
+
+
+def state_of(counted: Counted) -> str:
+    """Return what a part of a period is shown as: the worst that was observed in it."""
+    figures = counted.figures
+    if not figures.service_ms:
+        return "off"
+    if not figures.agreed_ms:
+        return "excluded"
+    if not figures.observed_ms:
+        return "unknown"
+    return "down" if figures.down_ms else "degraded" if figures.degraded_ms else "up"
 
 
 def timeline(start_ms: int, until_ms: int, outages: list[Answer], exclusions: list[Answer]) -> list[Answer]:
@@ -119,12 +154,16 @@ def _parts(question: Question) -> tuple[str, list[Interval]]:
         grain, part_of = "month", month_of
     else:
         grain, part_of = "year", year_of
-    parts = []
+    return grain, list(_pieces(question.start_ms, first_ms, end_ms, part_of))
+
+
+def _pieces(
+    asked_ms: int, first_ms: int, end_ms: int, part_of: Callable[[int], Interval]
+) -> Iterator[Interval]:
     start_ms, next_ms = part_of(first_ms)
-    while start_ms < end_ms and question.start_ms < end_ms:
-        parts.append((start_ms, next_ms))
+    while start_ms < end_ms and asked_ms < end_ms:
+        yield start_ms, next_ms
         start_ms, next_ms = part_of(next_ms)
-    return grain, parts
 
 
 def _column(grain: str, start_ms: int) -> Column:
@@ -134,19 +173,3 @@ def _column(grain: str, start_ms: int) -> Column:
     if grain == "month":
         return Column(start_ms, f"{day:%m/%Y}", f"month={day:%Y-%m}")
     return Column(start_ms, str(day.year), f"from={day}&to={day.year + 1}-01-01")
-
-
-def _state(decimals: int, counted: Counted) -> tuple[str, str, int]:
-    """Return what a part is shown as, its availability, rounded down, and its excluded time in ms."""
-    figures = counted.figures
-    if not figures.service_ms:
-        return "off", "", 0
-    if not figures.agreed_ms:
-        return "excluded", "", figures.excluded_ms
-    observed = figures.observed_ms
-    if not observed:
-        return "unknown", "", figures.excluded_ms
-    kind = "down" if figures.down_ms else "degraded" if figures.degraded_ms else "up"
-    units: int = 10**decimals
-    share = f"{figures.available_ms * 100 * units // observed / units:.{decimals}f}"
-    return kind, share, figures.excluded_ms

@@ -12,6 +12,7 @@ from fpdf.fonts import FontFace
 
 from streams.model.text import visible
 from streams.serve.answers import Answer
+from streams.serve.names import Names
 from streams.serve.texts import (
     Language,
     text,
@@ -58,16 +59,16 @@ class FontMissingError(RuntimeError):
     """The font is not where matplotlib keeps it."""
 
 
-def report_pdf(report: Answer, language: Language) -> bytes:
+def report_pdf(report: Answer, language: Language, names: Names) -> bytes:
     """Return a report as PDF."""
-    page = _Page(report, language)
+    page = _Page(report, language, names)
     page.write()
     return bytes(page.pdf.output())
 
 
 class _Page:
-    def __init__(self, report: Answer, language: Language) -> None:
-        self._report, self._language = report, language
+    def __init__(self, report: Answer, language: Language, names: Names) -> None:
+        self._report, self._language, self._names = report, language, names
         self.pdf = FPDF(orientation="L", format="A4")
         # Of the period, not of the making: the same input gives the same bytes.
         self.pdf.set_creation_date(datetime.fromtimestamp(report["question"]["end_ms"] / 1000, UTC))

@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 
 from streams.model.text import spreadsheet_safe, visible
 from streams.serve.answers import Answer, summary_rows
-from streams.serve.pdf import report_pdf
+from streams.serve.names import Names
 from streams.serve.render import render
+from streams.serve.report.pdf import report_pdf
 from streams.serve.texts import Language, text
 
 ReportFormat = Literal["html", "pdf", "csv", "json"]
@@ -71,15 +72,15 @@ EXCLUSION_COLUMNS: Final = (
 EVIDENCE_COLUMNS: Final = ("outage_id", "topic", "partition", "first_offset", "next_offset", "digest")
 
 
-def render_report(report: Answer, kind: ReportFormat, language: Language) -> bytes:
+def render_report(report: Answer, kind: ReportFormat, language: Language, names: Names) -> bytes:
     """Return a report's bytes in a format."""
     if kind == "json":
         return (json.dumps(report, ensure_ascii=False, indent=2) + "\n").encode()
     if kind == "csv":
         return report_csv(report)
     if kind == "pdf":
-        return report_pdf(report, language)
-    return render("report.html", language, standalone=True, report=report).encode()
+        return report_pdf(report, language, names)
+    return render("report.html", language, names, standalone=True, caller=None, report=report).encode()
 
 
 def report_csv(report: Answer) -> bytes:

@@ -1,0 +1,1 @@
+"""Reports of a period as files, in each format, from one answer."""
