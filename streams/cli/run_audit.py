@@ -22,6 +22,7 @@ from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_s
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.worker import StageStoppedError
+from streams.ledger.proof.heads import KeyFileError, load_public_key
 from streams.ledger.store.calendars import keep_calendars
 from streams.ledger.store.database import writing
 from streams.ledger.store.settle import settle_after_upgrade
@@ -101,6 +102,12 @@ def serve(
     ] = None,
     second_person: SecondPerson = True,
     names: NamesFile = None,
+    public_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="PORTALLINK_PUBLIC_KEY", help="Public key, PEM: an outage's page checks heads by it."
+        ),
+    ] = None,
     suffix: Suffix = "",
     ledger: LedgerAddress = None,
     metrics_port: MetricsPort = 0,
@@ -113,7 +120,8 @@ def serve(
     try:
         access = Access(read_tokens(tokens) if tokens is not None else [], anonymous)
         contacts = [] if slo is None else load_settings(slo).notify.contacts
-    except (TokensFileError, SettingsError) as error:
+        trusted = None if public_key is None else load_public_key(public_key)
+    except (TokensFileError, SettingsError, KeyFileError) as error:
         refuse(error)
     called = names_of(names)
     if tokens is None and anonymous is None:
@@ -138,6 +146,7 @@ def serve(
                 contacts=[Contact(one.who, one.when, one.how) for one in contacts],
                 second_person=second_person,
                 names=called,
+                public_key=trusted,
                 started=lambda bound: telemetry.emit(
                     telemetry.AddressServed("page", f"http://{host}:{bound}/")
                 ),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -48,6 +49,7 @@ def create_app(
     trail_file: Path | None = None,
     second_person: bool = True,
     names: Names | None = None,
+    public_key: Ed25519PublicKey | None = None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> FastAPI:
     """Return the application over a ledger.
@@ -55,8 +57,9 @@ def create_app(
     ``exclude`` publishes an exclusion; without it none is accepted. ``contacts`` stand in every runbook.
     ``trail_file`` keeps what of the trail the ledger does not take, see `Trail`.
     ``second_person`` says whether what is excluded after the fact counts only once a second person approved.
-    ``names`` are what readers call things, those of the simulated city unless others are given. ``stopping``
-    says that the server is asked to end, which ends the streams of open pages.
+    ``names`` are what readers call things, those of the simulated city unless others are given.
+    ``public_key`` is what heads are checked by on the spot. ``stopping`` says that the server is to end,
+    which ends the streams of open pages.
     """
     trail = Trail(ledger, trail_file)
 
@@ -88,6 +91,7 @@ def create_app(
         contacts,
         second_person,
         city_names() if names is None else names,
+        public_key,
         stopping,
     )
     app.include_router(api.router)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import polars as pl
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -71,6 +72,7 @@ class Services(Struct, frozen=True):
     contacts: Sequence[Contact] = ()
     second_person: bool = True
     names: Names = Names()
+    public_key: Ed25519PublicKey | None = None
     stopping: Callable[[], bool] = lambda: False
 
 

@@ -28,13 +28,15 @@ from streams.serve.texts import (
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("streams.serve"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["called"] = lambda name, naming: naming(name)
+    return environment
 
 
 def prepare() -> None:
@@ -71,6 +73,7 @@ def render(template: str, language: Language, names: Names, **values: Any) -> st
             share=partial(written_percent, language=language),
             count=partial(written_count, language=language),
             figure=partial(written_figure, language=language),
+            tenth=lambda share: f"{share:.1f}".replace(".", "," if language == "vi" else "."),
             normal=lambda raised: written_normal(_normal(raised), language),
             **values,
         )

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from streams.kafka.topics import Topics
 from streams.model.exclusion import Exclusion
@@ -39,6 +40,7 @@ async def serve(
     contacts: Sequence[Contact] = (),
     trail_file: Path | None = None,
     names: Names | None = None,
+    public_key: Ed25519PublicKey | None = None,
 ) -> None:
     """Answer until cancelled or signalled; port 0 takes a free one, and ``started`` is told which.
 
@@ -57,6 +59,7 @@ async def serve(
         trail_file=trail_file,
         second_person=second_person,
         names=names,
+        public_key=public_key,
         stopping=lambda: server.should_exit,
     )
     keep_for_good()

@@ -13,6 +13,7 @@ from streams.ledger.read.question import Question
 from streams.ledger.store.database import reading
 from streams.model.text import FORMULA_SIGNS
 from streams.serve.answers import Answer, report_answer
+from streams.serve.names import Names
 from streams.serve.report.files import render_report
 
 SENTENCE = "Bảo trì đường truyền theo công văn số 123. "
@@ -45,7 +46,7 @@ def test_a_reason_of_any_length_is_in_the_pdf(report: Answer, reason: str) -> No
     plain["exclusions"] = [report["exclusions"][0] | dict.fromkeys(whole, "")]
     odd["exclusions"] = [report["exclusions"][0] | whole]
     letters = {letter for letter in "".join(whole.values()) if letter.isalnum()}
-    before, after = (_letters(render_report(one, "pdf", "vi")) for one in (plain, odd))
+    before, after = (_letters(render_report(one, "pdf", "vi", Names())) for one in (plain, odd))
     more = {letter: after.count(letter) - before.count(letter) for letter in letters - set("u001b")}
     said = "".join(whole.values())
     assert more == {letter: said.count(letter) for letter in more}
@@ -57,7 +58,7 @@ def test_a_long_name_in_any_table_is_in_the_pdf(report: Answer) -> None:
     long = dict(report)
     long["links"] = [row | {"link": name} for row in report["links"] * 2]
     long["outages"] = [row | {"link": name, "outage_id": name} for row in report["outages"]]
-    pages = PdfReader(io.BytesIO(render_report(long, "pdf", "en"))).pages
+    pages = PdfReader(io.BytesIO(render_report(long, "pdf", "en", Names()))).pages
     said = "".join(page.extract_text() for page in pages)
     assert said.count("hà-nội") >= 28 * (2 + 2 * len(report["outages"]))
 
@@ -82,7 +83,9 @@ def test_no_cell_of_a_report_is_a_formula(report: Answer, said: str, separator: 
     odd["links"] = [row | {"link": said} for row in report["links"]]
     odd["outages"] = [row | {"link": said, "services": [said]} for row in report["outages"]]
     odd["exclusions"] = [row | {"reason": said, "author": said} for row in report["exclusions"]]
-    rows = csv.reader(io.StringIO(render_report(odd, "csv", "en").decode("utf-8-sig")), delimiter=separator)
+    rows = csv.reader(
+        io.StringIO(render_report(odd, "csv", "en", Names()).decode("utf-8-sig")), delimiter=separator
+    )
     cells = [cell.lstrip(' \t\r\n"') for row in rows for cell in row]
     assert [cell for cell in cells if cell[:1] and cell[:1] in FORMULA_SIGNS] == []
 
