@@ -95,7 +95,7 @@ def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
 @app.command()
 def measure(
     *,
-    max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 500,
+    max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 4_000,
     group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
     dead_letter_limit: Annotated[
         float | None,

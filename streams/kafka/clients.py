@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
 from aiokafka.structs import OffsetAndMetadata
 
+from streams.kafka.batches import read_by_batches
 from streams.kafka.ports import (
     Batches,
     Bounds,
@@ -145,6 +146,7 @@ class KafkaConsumer:
         except BaseException:
             await _stop(client)
             raise
+        read_by_batches(client)
         self._client = client
 
     async def stop(self) -> None:
