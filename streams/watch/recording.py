@@ -1,13 +1,20 @@
-"""Recording rules: what alerts and dashboards share, as ratios of sums.
+"""Recording rules: what alerts and dashboards share, in one group and in the order in which they are read.
 
-A ratio is always a sum of failures over a sum of attempts, never a mean of ratios: a quiet night must not
-weigh as much as a morning. Rates over five minutes are taken from the counters; windows of hours are the mean
-of those at a fixed step (a subquery), and windows of days the mean of samples taken once an hour, so that at
-1,000 links no evaluation reads days of raw samples. The mean of rates over equal steps is the rate of the
-sum; numerator and denominator are averaged apart and divided last. Steps without a rate count as zero in
-both, so that a link that is an hour old is not taken to have failed all day.
+Lookups. A ratio is always a sum of failures over a sum of attempts, never a mean of ratios: a quiet night
+must not weigh as much as a morning. Rates over five minutes are taken from the counters; windows of hours are
+their mean at a fixed step (a subquery), and windows of days the mean of the rates of an hour, read once an
+hour, so that at 1,000 links no evaluation reads days of raw samples. Numerator and denominator are averaged
+apart and divided last. Steps without a rate count as zero in both, so that a link that is an hour old is not
+taken to have failed all day.
+
+Time. Availability and coverage are what the totals of `portallink_link_state_seconds_total` grew by over a
+window: down over known time, known over service time. The totals never restart, so one is taken away from the
+other at the window's ends; `increase` would extrapolate each state by its own measure. Where a total is
+missing at the window's beginning, or has begun again since, the least value within the window stands for it.
+A total holds a second only once it is settled (`streams.detect.link.elapsed`): a window ends that long ago.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from streams.model.calendar import UTC_OFFSET_MS
@@ -18,11 +25,22 @@ Rule = dict[str, Any]
 
 OFFICE_HOURS = "portallink:office_hours:bool"
 BUDGET = "portallink:link_error_budget:ratio"
+TARGET = "portallink:link_availability_target:ratio"
 SUMS = {"lookup_failures": FAILURE_MATCH, "lookup_attempts": ATTEMPT_MATCH}
+TIMES = {
+    "link_down": 'state="down"',
+    "link_known": 'state=~"up|degraded|down"',
+    "link_service": 'state!="not_in_service"',
+}
+"""What is summed of the time by state: numerators and denominators of availability and coverage."""
 
-# Windows of hours: the step in seconds at which the five-minute rates are read.
+# Windows of lookups: the step in seconds at which the rates are read.
 STEP_SECONDS = {"30m": 60, "1h": 300, "2h": 300, "6h": 300}
 DAYS = ("1d", "3d", "30d")
+# Windows of time: the step at which the least total is looked for, where there is none at its beginning.
+TIME_STEP_SECONDS = {"1h": 60, "2h": 120, "6h": 300, "1d": 900, "3d": 1_800, "30d": 3_600}
+COVERED = ("1h", "30d")
+"""Windows over which coverage is recorded as well."""
 
 
 def record(name: str, expr: str) -> Rule:
@@ -39,13 +57,32 @@ def rate_name(what: str, window: str) -> str:
     return f"portallink:{what}:rate{window}"
 
 
-def hourly_name(what: str) -> str:
-    """Return the name of what is recorded once an hour, about the hour before.
+def total_name(what: str) -> str:
+    """Return the name of a link's total of time, in seconds.
 
-    >>> hourly_name("link_seconds")
-    'portallink:link_seconds:hourly'
+    >>> total_name("link_down")
+    'portallink:link_down_seconds:total'
     """
-    return f"portallink:{what}:hourly"
+    return f"portallink:{what}_seconds:total"
+
+
+def time_name(what: str, window: str) -> str:
+    """Return the name of what a total grew by over a window, in seconds.
+
+    >>> time_name("link_down", "1d")
+    'portallink:link_down_seconds:delta1d'
+    """
+    return f"portallink:{what}_seconds:delta{window}"
+
+
+def availability_name(window: str) -> str:
+    """Return the name of the share of known time in which a link was not down, over a window."""
+    return f"portallink:link_availability:ratio{window}"
+
+
+def coverage_name(window: str) -> str:
+    """Return the name of the share of service time in which a link was known, over a window."""
+    return f"portallink:link_coverage:ratio{window}"
 
 
 def ratio_name(window: str) -> str:
@@ -53,61 +90,64 @@ def ratio_name(window: str) -> str:
     return f"portallink:lookup_failures:ratio_rate{window}"
 
 
-def link_rules(settings: WatchSettings, span: Span) -> list[Rule]:
-    """Return the rules that the link alerts need at once: five-minute rates, budgets, office hours."""
-    five = span(WINDOWS["5m"])
+def recording_rules(settings: WatchSettings, span: Span) -> list[Rule]:
+    """Return every recording rule; each reads metrics and the rules before it."""
     return [
         record(OFFICE_HOURS, office_hours(settings.office_hours)),
-        *(
-            record(
-                rate_name(what, "5m"), f"sum by (link) (rate(portallink_lookups_total{{{match}}}[{five}]))"
-            )
-            for what, match in SUMS.items()
-        ),
-        _ratio("5m"),
-        *_budgets(settings),
+        *_lookup_rules(settings, span),
+        *_time_rules(settings, span),
     ]
 
 
-def slo_rules(span: Span) -> list[Rule]:
-    """Return the windows of hours, from five-minute rates, and those of days, from hourly samples."""
-    rules: list[Rule] = []
-    for window, step_seconds in STEP_SECONDS.items():
-        subquery = f"[{span(WINDOWS[window])}:{span(step_seconds)}]"
-        steps = WINDOWS[window] // step_seconds
+def _lookup_rules(settings: WatchSettings, span: Span) -> list[Rule]:
+    five = span(WINDOWS["5m"])
+    rules = [
+        record(rate_name(what, "5m"), f"sum by (link) (rate(portallink_lookups_total{{{match}}}[{five}]))")
+        for what, match in SUMS.items()
+    ]
+    rules += [_ratio("5m"), *_budgets(settings)]
+    steps = STEP_SECONDS | dict.fromkeys(DAYS, WINDOWS["1h"])
+    for window, step_seconds in steps.items():
+        read, number = rate_name, WINDOWS[window] // step_seconds
+        every = f"[{span(WINDOWS[window])}:{span(step_seconds)}]"
+        from_window = "1h" if window in DAYS else "5m"
         rules += [
-            record(rate_name(what, window), f"sum_over_time({rate_name(what, '5m')}{subquery}) / {steps}")
-            for what in SUMS
-        ]
-        rules.append(_ratio(window))
-    for window in DAYS:
-        hours = WINDOWS[window] // WINDOWS["1h"]
-        rules += [
-            record(
-                rate_name(what, window),
-                f"sum_over_time({hourly_name(what)}[{span(WINDOWS[window])}]) / {hours}",
-            )
+            record(read(what, window), f"sum_over_time({read(what, from_window)}{every}) / {number}")
             for what in SUMS
         ]
         rules.append(_ratio(window))
     return rules
 
 
-def hourly_rules(span: Span) -> list[Rule]:
-    """Return what is sampled once an hour, so that a month is 720 samples of a series and not 43,200."""
-    hour = span(WINDOWS["1h"])
-    counters = {
-        "link_downtime_seconds": "portallink_link_downtime_seconds_total",
-        "link_judged_seconds": 'portallink_link_state_seconds_total{state=~"up|degraded|down"}',
-        "link_seconds": 'portallink_link_state_seconds_total{state!="not_in_service"}',
-    }
-    return [
-        *(record(hourly_name(what), rate_name(what, "1h")) for what in SUMS),
-        *(
-            record(hourly_name(what), f"sum by (link) (increase({counter}[{hour}]))")
-            for what, counter in counters.items()
-        ),
+def _time_rules(settings: WatchSettings, span: Span) -> list[Rule]:
+    """Return the totals of time, what they grew by over each window, and the ratios of that.
+
+    Two processes that know of one link show the same totals, or one shows older ones.
+    """
+    known, totals = total_name("link_known"), "portallink_link_state_seconds_total"
+    rules = [
+        record(total_name(what), f"sum by (link) (max by (link, state) ({totals}{{{match}}}))")
+        for what, match in TIMES.items()
     ]
+    rules += _by_link(TARGET, known, settings.links.availability_target, settings.links.availability_targets)
+    shorter = ""
+    for window, step_seconds in TIME_STEP_SECONDS.items():
+        length, step = span(WINDOWS[window]), span(step_seconds)
+        for what in TIMES:
+            total = total_name(what)
+            before = f"({total} offset {length} <= {total} or min_over_time({total}[{length}:{step}]))"
+            grown = f"{total} - {before}"
+            if shorter:  # of a link that is younger than the step it knows more
+                less = f'label_replace({time_name(what, shorter)}, "window", "{shorter}", "", "")'
+                grown = f"max by (link) ({less} or {grown})"
+            rules.append(record(time_name(what, window), grown))
+        shorter = window
+        down, seen, served = (time_name(what, window) for what in TIMES)
+        # The bound holds where totals began again within the window, and all of them at different values.
+        rules.append(record(availability_name(window), f"1 - clamp_max({down} / ({seen} > 0), 1)"))
+        if window in COVERED:
+            rules.append(record(coverage_name(window), f"clamp_max({seen} / ({served} > 0), 1)"))
+    return rules
 
 
 def office_hours(hours: OfficeHours) -> str:
@@ -130,14 +170,24 @@ def _ratio(window: str) -> Rule:
 
 
 def _budgets(settings: WatchSettings) -> list[Rule]:
-    """Return what each link may fail: the default, and the links that are set apart."""
-    attempts, targets = rate_name("lookup_attempts", "5m"), settings.lookups.targets
-    rest = f"{{link!~{any_of(sorted(targets))}}}" if targets else ""
+    """Return what share of its lookups each link may fail."""
+    targets = {link: _budget(target) for link, target in settings.lookups.targets.items()}
+    attempts = rate_name("lookup_attempts", "5m")
+    return _by_link(BUDGET, attempts, _budget(settings.lookups.success_target), targets)
+
+
+def _by_link(name: str, of: str, value: float, apart: Mapping[str, float]) -> list[Rule]:
+    """Return the rules that give each link of a series a value: the default, or its own where it has one."""
+    rest = ""
+    if len(apart) == 1:
+        rest = f"{{link!={quoted(next(iter(apart)))}}}"
+    elif apart:
+        rest = f"{{link!~{any_of(sorted(apart))}}}"
     return [
-        record(BUDGET, f"group by (link) ({attempts}{rest}) * {_budget(settings.lookups.success_target)}"),
+        record(name, f"group by (link) ({of}{rest}) * {value}"),
         *(
-            record(BUDGET, f"group by (link) ({attempts}{{link={quoted(link)}}}) * {_budget(target)}")
-            for link, target in sorted(targets.items())
+            record(name, f"group by (link) ({of}{{link={quoted(link)}}}) * {own}")
+            for link, own in sorted(apart.items())
         ),
     ]
 

@@ -26,6 +26,7 @@ WATCHDOG_SECONDS: Final = 300
 CAUSED_BY_DOWN: Final = (
     "PortallinkErrorBudgetBurnFast",
     "PortallinkErrorBudgetBurnSlow",
+    "PortallinkAvailabilityBudgetBurn",
     "PortallinkLinkDegraded",
     "PortallinkLinkFlapping",
     "PortallinkSubmissionsBlocked",

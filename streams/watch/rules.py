@@ -13,7 +13,7 @@ from streams.watch.alerts.pipeline import pipeline_alerts
 from streams.watch.alerts.submissions import submission_alerts
 from streams.watch.notification import template_file
 from streams.watch.promql import span_at
-from streams.watch.recording import Rule, hourly_rules, link_rules, slo_rules
+from streams.watch.recording import Rule, recording_rules
 from streams.watch.routing import TEMPLATE_FILE, alertmanager_config, as_yaml
 from streams.watch.settings import WatchSettings
 
@@ -23,8 +23,16 @@ KNOWN_YEARS: Final = range(2026, YEARS.stop)
 """The years whose holidays and worked Saturdays the routing lists by date."""
 
 
+SLO_FILE: Final = "slo.yml"
+ALERTS_FILE: Final = "alerts.yml"
+
+
 def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
-    """Return the rule files by name, as text."""
+    """Return the rule files by name, as text.
+
+    Groups are evaluated beside each other, and the rules of one in order. So whatever is recorded, and all
+    that reads it, is one group (`SLO_FILE`); the alerts of `ALERTS_FILE` read metrics alone.
+    """
     span = span_at(pace)
 
     def group(name: str, interval_seconds: float, rules: list[Rule]) -> dict[str, Any]:
@@ -32,31 +40,17 @@ def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
 
     alerts = {
         "link-alerts": link_alerts(settings, span),
-        "slo-alerts": slo_alerts(settings, pace),
         "submission-alerts": submission_alerts(settings, span),
         "pipeline-alerts": pipeline_alerts(settings, span),
     }
-    return {
-        "recording.yml": MADE_BY
-        + as_yaml(
-            {
-                "groups": [
-                    group("links", 15, link_rules(settings, span)),
-                    group("hourly", 3_600, hourly_rules(span)),
-                    group("slo", 60, slo_rules(span)),
-                ]
-            }
-        ),
-        "alerts.yml": MADE_BY
-        + as_yaml(
-            {
-                "groups": [
-                    group(name, 15, [alert.rule(settings, span) for alert in some])
-                    for name, some in alerts.items()
-                ]
-            }
-        ),
+    slo = [alert.rule(settings, span) for alert in slo_alerts(settings, pace)]
+    files = {
+        SLO_FILE: [group("slo", 60, [*recording_rules(settings, span), *slo])],
+        ALERTS_FILE: [
+            group(name, 15, [alert.rule(settings, span) for alert in some]) for name, some in alerts.items()
+        ],
     }
+    return {name: MADE_BY + as_yaml({"groups": groups}) for name, groups in files.items()}
 
 
 def alertmanager_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:

@@ -95,10 +95,14 @@ class Submissions(_Part, frozen=True):
 class Links(_Part, frozen=True):
     """When the state of a link is worth an alert of its own.
 
+    ``availability_target`` is the share of known time in which a link shall not be down, over 30 days;
+    ``availability_targets`` sets single links apart.
     Outages that the ledger groups as one incident are reported as shared, from ``shared_outage_links`` links
     up.
     """
 
+    availability_target: Share = 0.99
+    availability_targets: dict[str, Share] = field(default_factory=dict)
     degraded_for_seconds: Seconds = 60
     blind_for_seconds: Seconds = 120
     flapping_changes_per_hour: Count = 6

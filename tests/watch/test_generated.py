@@ -18,10 +18,9 @@ from tools.watch_files import generated
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = rule_files(WatchSettings())
-ALERTS = [rule for group in yaml.safe_load(RULES["alerts.yml"])["groups"] for rule in group["rules"]]
-RECORDED = {
-    rule["record"] for group in yaml.safe_load(RULES["recording.yml"])["groups"] for rule in group["rules"]
-}
+GROUPS = [group for text in RULES.values() for group in yaml.safe_load(text)["groups"]]
+ALERTS = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
+RECORDED = {rule["record"] for group in GROUPS for rule in group["rules"] if "record" in rule}
 SERIES = re.compile(r"\bportallink:[a-z0-9_]+:[a-z0-9_]+")
 KNOWN = {metric.name for metric in CONTRACT}
 

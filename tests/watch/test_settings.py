@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from streams.cli.watch import app
 from streams.watch.routing import alertmanager_config
-from streams.watch.rules import alertmanager_files, rule_files
+from streams.watch.rules import SLO_FILE, alertmanager_files, rule_files
 from streams.watch.settings import (
     Email,
     Lookups,
@@ -86,11 +86,9 @@ def test_the_command_writes_and_then_checks(tmp_path):
 def test_a_target_of_one_link_leaves_the_others_at_the_default():
     """The default excludes the links set apart, each by its exact name."""
     settings = WatchSettings(lookups=Lookups(success_target=0.99, targets={"a.b > npd": 0.999}))
-    budgets = re.findall(
-        r"group by \(link\).*", rule_files(settings)["recording.yml"].replace("\n      ", " ")
-    )
-    assert len(budgets) == 2
-    assert r'{link!~"a\\.b > npd"}) * 0.01' in budgets[0]
+    budgets = re.findall(r"group by \(link\).*", rule_files(settings)[SLO_FILE].replace("\n      ", " "))
+    assert len(budgets) == 3, "two of lookups, one of availability"
+    assert '{link!="a.b > npd"}) * 0.01' in budgets[0]
     assert '{link="a.b > npd"}) * 0.001' in budgets[1]
 
 

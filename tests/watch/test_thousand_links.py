@@ -21,7 +21,7 @@ from streams.telemetry.contract import CONTRACT, LINK_OUTAGE_START
 from streams.telemetry.counted import NORMAL_METRICS
 from streams.watch.api import PrometheusApi
 from streams.watch.backfill import make_blocks
-from streams.watch.recording import SUMS, hourly_name, rate_name
+from streams.watch.recording import SUMS, TIMES, rate_name, total_name
 from streams.watch.rules import rule_files
 from streams.watch.settings import WatchSettings
 
@@ -51,8 +51,9 @@ def tell(told, watermark_ms):
     ]
     source = Source("npd.lookups", 0, 0, 60_000, "0" * 64)
     told.emit(telemetry.MeasurementCut(Measurement(source, watermark_ms, RecordCounts(60_000), cells)))
+    spent_ms = {"up": watermark_ms, "degraded": 0, "down": 60_000, "unknown": 0, "not_in_service": 0}
     for link in LINKS:
-        told.emit(telemetry.SlotFinalised(link, watermark_ms - 5_000, watermark_ms, "UP"))
+        told.emit(telemetry.SlotFinalised(link, watermark_ms - 5_000, watermark_ms, "UP", spent_ms=spent_ms))
         told.emit(
             telemetry.WindowPublished(
                 Window(link, 0, 60_000, 1, "UP", {"UP": 60_000}, 60, 60, 0, {}, None, None)
@@ -100,19 +101,23 @@ def test_every_metric_of_links_is_on_the_page(thousand):
 
 
 def history(folder, now):
-    """Write what Prometheus would have recorded: a month of hourly rates, six hours of five-minute ones."""
+    """Write what Prometheus would have recorded: a month by the hour, six hours by five minutes."""
     path = folder / "recorded.om.txt"
+    rates = {"lookup_failures": 0.01, "lookup_attempts": 2.0}
+    series = [
+        *((rate_name(what, "1h"), 3_600, 720, lambda _, what=what: rates[what]) for what in SUMS),
+        *((rate_name(what, "5m"), 300, 72, lambda _, what=what: rates[what]) for what in SUMS),
+        *(
+            (total_name(what), 3_600, 720, lambda at, what=what: 60 if what == "link_down" else at)
+            for what in TIMES
+        ),
+    ]
     with path.open("w", encoding="utf-8") as file:
-        for what in SUMS:
-            rate = 0.01 if what == "lookup_failures" else 2.0
-            for name, step, count in ((hourly_name(what), 3_600, 720), (rate_name(what, "5m"), 300, 72)):
-                file.write(f"# TYPE {name} gauge\n")
-                last = int(now) // step * step
-                for link in LINKS:
-                    file.writelines(
-                        f'{name}{{link="{link}"}} {rate} {last - step * back}\n'
-                        for back in reversed(range(count))
-                    )
+        for name, step, count, value_at in series:
+            file.write(f"# TYPE {name} gauge\n")
+            times = [int(now) // step * step - step * back for back in reversed(range(count))]
+            for link in LINKS:
+                file.writelines(f'{name}{{link="{link}"}} {value_at(at)} {at}\n' for at in times)
         file.write("# EOF\n")
     return path
 
@@ -154,7 +159,9 @@ def test_no_rule_takes_a_second(thousand, tmp_path):
                     name = f"{rule['name']} {rule['query']}"
                     best[name] = min(best.get(name, 9.0), rule["evaluationTime"])
         (ratio,) = api.instant('portallink:lookup_failures:ratio_rate30d{link=~".*000 .*"}')
+        (available,) = api.instant('portallink:link_availability:ratio30d{link=~".*000 .*"}')
     assert float(ratio["value"][1]) == pytest.approx(0.005, rel=0.2)
+    assert float(available["value"][1]) == 1, "nothing was down in the month that was recorded"
     assert len(best) == sum(
         text.count("- record:") + text.count("- alert:") for text in rule_files(WatchSettings()).values()
     )

@@ -1,6 +1,6 @@
 """The dashboards of targets and of the pipeline itself: SLO, Pipeline."""
 
-from streams.watch.recording import BUDGET, OFFICE_HOURS, ratio_name
+from streams.watch.recording import BUDGET, OFFICE_HOURS, availability_name, coverage_name, ratio_name
 from streams.watch.settings import FAST_BURN
 from tools.dashboards.spec import (
     INSTANCE,
@@ -90,6 +90,17 @@ SLO = Board(
                 queries=(
                     Query(f"portallink:lookup_attempts:rate5m{{{LINK}}}", "{{link}} attempts"),
                     Query(f"portallink:lookup_failures:rate5m{{{LINK}}}", "{{link}} failures"),
+                ),
+            ),
+            Panel(
+                title="Availability and coverage by the hour",
+                description="Of each hour, as settled 15 minutes after its end; the ledger's figures know"
+                " later corrections.",
+                shape="timeseries",
+                unit="percentunit",
+                queries=(
+                    Query(f"{availability_name('1h')}{{{LINK}}}", "{{link}} available"),
+                    Query(f"{coverage_name('1h')}{{{LINK}}}", "{{link}} known"),
                 ),
             ),
             Panel(

@@ -19,9 +19,6 @@ from tools.dashboards.spec import (
 _DOWNTIME = scraped("portallink_link_downtime_seconds_total", LINK)
 _JUDGED = scraped("portallink_link_state_seconds_total", LINK, 'state=~"up|degraded|down"')
 _ACTIVE = scraped("portallink_link_outage_active", LINK)
-_RECORDED_DOWNTIME = f"sum_over_time(portallink:link_downtime_seconds:hourly{{{LINK}}}[30d])"
-_RECORDED_JUDGED = f"sum_over_time(portallink:link_judged_seconds:hourly{{{LINK}}}[30d])"
-_RECORDED_ALL = f"sum_over_time(portallink:link_seconds:hourly{{{LINK}}}[30d])"
 AVAILABLE: Final = ((0, "#c4312f"), (0.99, "#e0a030"), (0.999, "#3d9a50"))
 
 OVERVIEW = Board(
@@ -122,7 +119,7 @@ OVERVIEW = Board(
                 " exact figure: it knows corrections and exclusions.",
                 shape="bargauge",
                 unit="percentunit",
-                queries=(Query(f"1 - {_RECORDED_DOWNTIME} / ({_RECORDED_JUDGED} > 0)", "{{link}}"),),
+                queries=(Query(f"portallink:link_availability:ratio30d{{{LINK}}}", "{{link}}"),),
                 width=8,
                 instant=True,
                 limits=AVAILABLE,
@@ -132,7 +129,7 @@ OVERVIEW = Board(
                 description="Share of the time in which we could judge the link at all.",
                 shape="bargauge",
                 unit="percentunit",
-                queries=(Query(f"{_RECORDED_JUDGED} / ({_RECORDED_ALL} > 0)", "{{link}}"),),
+                queries=(Query(f"portallink:link_coverage:ratio30d{{{LINK}}}", "{{link}}"),),
                 width=8,
                 instant=True,
                 limits=((0, "#c4312f"), (0.9, "#e0a030"), (0.99, "#3d9a50")),

@@ -1,8 +1,14 @@
-"""Multi-window, multi-burn-rate alerts on each link's error budget (Google SRE workbook, ch. 5)."""
+"""Multi-window, multi-burn-rate alerts on what each link may fail (Google SRE workbook, ch. 5).
+
+There are two budgets. That of lookups is spent while they fail, so whoever is on call hears of partial
+failure, which is no outage, as it goes on. That of availability is spent by down time, and time is settled
+only once nothing is decided about it any more: a page on it would ring when an outage is long over, and the
+outage itself paged when it began. So it is a ticket.
+"""
 
 from streams.watch.alerts.alert import LINK, Alert
 from streams.watch.promql import WINDOWS
-from streams.watch.recording import BUDGET, rate_name, ratio_name
+from streams.watch.recording import BUDGET, TARGET, availability_name, rate_name, ratio_name
 from streams.watch.settings import FAST_BURN, WatchSettings
 
 
@@ -17,6 +23,12 @@ def slo_alerts(settings: WatchSettings, pace: float) -> list[Alert]:
             f"({ratio_name(long)} > {factor:g} * {BUDGET} and {ratio_name(short)} > {factor:g} * {BUDGET}"
             f" and {failures} >= {settings.lookups.minimum_failures})"
         )
+
+    def spent(long: str, short: str, factor: float) -> str:
+        down = " and ".join(
+            f"1 - {availability_name(window)} > {factor:g} * (1 - {TARGET})" for window in (long, short)
+        )
+        return f"({down})"
 
     return [
         Alert(
@@ -44,5 +56,18 @@ def slo_alerts(settings: WatchSettings, pace: float) -> list[Alert]:
             " failed for a long time: the month's budget will not last.",
             description_vi="{{ $value | humanizePercentage }} lượt tra cứu qua {{ $labels.link }} thất"
             " bại kéo dài: ngân sách lỗi của tháng sẽ không đủ.",
+        ),
+        Alert(
+            name="PortallinkAvailabilityBudgetBurn",
+            expr=f"{spent('1d', '2h', 3)} or {spent('3d', '6h', 1)}",
+            severity="ticket",
+            incident=LINK,
+            dashboard=dashboard,
+            summary="{{ $labels.link }} is down more than its target allows",
+            summary_vi="{{ $labels.link }} gián đoạn vượt mức mục tiêu cho phép",
+            description="{{ $labels.link }} was down for {{ $value | humanizePercentage }} of the time in"
+            " which its state was known: the month's target will be missed.",
+            description_vi="{{ $labels.link }} gián đoạn {{ $value | humanizePercentage }} thời gian xác định"
+            " được trạng thái: mục tiêu của tháng sẽ không đạt.",
         ),
     ]
