@@ -25,7 +25,7 @@ from streams.measure.stage import Measure
 from streams.model.settings import MeasureSettings
 from streams.telemetry.contract import RECORDS, RESULTS
 
-POLL_RECORDS: Final = 4_000
+POLL_RECORDS: Final = 500
 RESULT_FD: Final = 9
 
 

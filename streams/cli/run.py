@@ -22,20 +22,27 @@ from streams.kafka.topics import Topics
 from streams.kafka.worker import StageStoppedError
 from streams.measure.stage import GROUP, Measure
 
+APART = {
+    "record": "streams.cli.run_audit",
+    "serve": "streams.cli.run_audit",
+    "collect": "streams.cli.run_collect",
+}
+"""Stages whose module is imported when they are called, for what they need takes long to import."""
+
 
 class Stages(TyperGroup):
-    """The stages; the auditors' two are imported when they are called, for they need a database."""
+    """The stages."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all stages."""
-        return [*super().list_commands(ctx), "record", "serve"]
+        return [*super().list_commands(ctx), *APART]
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """Return the command of a stage."""
-        if name not in ("record", "serve"):
+        if name not in APART:
             return super().get_command(ctx, name)
-        audit = importlib.import_module("streams.cli.run_audit")
-        return typer.main.get_group(audit.app).commands[name]
+        apart = importlib.import_module(APART[name])
+        return typer.main.get_group(apart.app).commands[name]
 
 
 app = typer.Typer(cls=Stages, no_args_is_help=True, help="Run one stage as a process.")
@@ -95,7 +102,7 @@ def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
 @app.command()
 def measure(
     *,
-    max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 4_000,
+    max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 500,
     group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
     dead_letter_limit: Annotated[
         float | None,

@@ -12,7 +12,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
 from aiokafka.structs import OffsetAndMetadata
 
-from streams.kafka.batches import read_by_batches
 from streams.kafka.ports import (
     Batches,
     Bounds,
@@ -146,7 +145,6 @@ class KafkaConsumer:
         except BaseException:
             await _stop(client)
             raise
-        read_by_batches(client)
         self._client = client
 
     async def stop(self) -> None:

@@ -296,7 +296,7 @@ class Measure:
         *,
         topics: Topics | None = None,
         group: str = GROUP,
-        max_records: int = 4_000,
+        max_records: int = 500,
         dead_letter_share: float = 0.5,
     ) -> None:
         self._connection, self._settings = connection, settings

@@ -8,6 +8,7 @@ No file outside this package touches structlog or prometheus_client. ``contract.
 a new occurrence is a small frozen class with a ``name``, a ``level``, ``fields()`` and ``move()``.
 """
 
+from streams.telemetry.collecting import ExportAnswered, SourcesAlive, SpansRejected, SpansTaken
 from streams.telemetry.common import (
     AddressServed,
     BrokerAway,
@@ -74,6 +75,7 @@ __all__ = [
     "DeadLetterLimitReached",
     "DeadLettered",
     "EventIdsConflict",
+    "ExportAnswered",
     "LastCommitFailed",
     "LedgerShown",
     "LedgerWritten",
@@ -105,6 +107,9 @@ __all__ = [
     "SlotFinalised",
     "SourceGap",
     "SourceIdle",
+    "SourcesAlive",
+    "SpansRejected",
+    "SpansTaken",
     "StageBlocked",
     "StageFailed",
     "StageMoved",

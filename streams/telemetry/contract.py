@@ -335,9 +335,26 @@ HTTP_SECONDS: Final = Metric(
     "Time to answer an HTTP request.", ("serve",),
     REQUEST_BUCKETS,
 )  # fmt: skip
+SPANS: Final = Metric(
+    "portallink_spans_total", "counter", "spans", ("result",),
+    "Spans received, by what they became: lookup, submission, passed_over, rejected.", ("collect",),
+)  # fmt: skip
+SPAN_AGE: Final = Metric(
+    "portallink_span_age_seconds", "histogram", "seconds", (),
+    "Time from the end of the oldest call of an export to its arrival.", ("collect",),
+    DELAY_BUCKETS,
+)  # fmt: skip
+SPAN_SOURCES: Final = Metric(
+    "portallink_span_sources", "gauge", "sources", (),
+    "Sources that have sent spans lately, so that heartbeats vouch for their links.", ("collect",),
+)  # fmt: skip
+EXPORTS: Final = Metric(
+    "portallink_exports_total", "counter", "exports", ("way", "signal", "status"),
+    "Exports answered, by how they came (http, grpc, kafka), signal and HTTP status.", ("collect",),
+)  # fmt: skip
 RECORDS_SENT: Final = Metric(
     "portallink_records_sent_total", "counter", "records", ("stage", "topic"),
-    "Records written to each topic by this stage.", ("measure", "detect"),
+    "Records written to each topic by this stage.", ("measure", "detect", "collect"),
 )  # fmt: skip
 
 CONTRACT: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Metric))

@@ -17,7 +17,7 @@ CODE = Path(streams.__file__).parent
 TOPIC_NAME = re.compile(r"(portal|npd|link|pipeline|observer)(\.(?!html\b)[a-z_]+)+")
 # Names of the same shape that are not topics.
 EVENT_TYPES = {"observer.heartbeat"}
-ROOMS = {"simulate", "ingest", "emit", "replay", "measure", "detect", "record", "serve", "cli"}
+ROOMS = {"simulate", "ingest", "collect", "emit", "replay", "measure", "detect", "record", "serve", "cli"}
 TOPICS = sorted(declared_topics().values(), key=lambda topic: topic.name)
 OWN_VALUES = [topic for topic in TOPICS if topic.value_of == topic.name]
 

@@ -13,6 +13,16 @@ from source_tree import ROOT, modules
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 OWN = {"tools", "lab", "streams", "tests", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
 
+# Packages that several distributions share, by what is imported of them.
+SHARED = {
+    "google.protobuf": "protobuf",
+    "google.rpc": "googleapis-common-protos",
+    "opentelemetry.exporter.otlp.proto.grpc": "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry.exporter.otlp.proto.http": "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry.instrumentation.requests": "opentelemetry-instrumentation-requests",
+    "opentelemetry.proto": "opentelemetry-proto",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+}
 # Needed without being imported by name.
 RUNTIME_BY_NAME = {
     "psycopg": "SQLAlchemy's driver of PostgreSQL",
@@ -24,7 +34,9 @@ DEV_BY_NAME = {
     "pytest-timeout": "plugin",
     "pytest-xdist": "plugin",
     "ruff": "make check",
+    "types-grpcio": "for mypy",
     "types-jsonschema": "for mypy",
+    "types-protobuf": "for mypy",
     "types-psutil": "for mypy",
     "types-pyyaml": "for mypy",
 }
@@ -45,6 +57,10 @@ def imported(folder: str) -> set[str]:
     found = set()
     for module in modules(folder):
         for _, name in module.imports():
+            shared = next((of for part, of in SHARED.items() if f"{name}.".startswith(f"{part}.")), None)
+            if shared is not None:
+                found.add(shared)
+                continue
             top = name.split(".")[0]
             if top not in OWN and top not in sys.stdlib_module_names and top != "__future__":
                 found.add(canonicalize_name(distributions.get(top, [top])[0]))

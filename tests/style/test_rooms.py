@@ -10,7 +10,7 @@ LAYERS = (
     {"kafka"},
     {"logs"},
     {"detect", "ingest", "ledger", "measure", "score", "simulate"},
-    {"doctor", "emit", "record", "replay"},
+    {"collect", "doctor", "emit", "record", "replay"},
     {"serve", "watch"},
     {"bench", "demo"},
     {"cli"},
@@ -21,6 +21,7 @@ WORLD = {"cli", "servers", "telemetry", "kafka", "logs", "demo", "bench", "resou
 
 # What else than the vocabulary a room's pure files may import, and why.
 MAY_IMPORT = {
+    "collect": {"ingest"},  # spans become events by its maps
     "doctor": {"measure"},  # what is refused is what the meter refuses
     "emit": {"measure"},  # likewise
     "ingest": {"intake"},  # records are read through the shared input layer
@@ -32,6 +33,11 @@ MAY_IMPORT = {
 # Every file outside `WORLD` that does I/O or looks at a clock.
 SHELLS = {
     "streams/__main__.py": "starts the command line",
+    "streams/collect/delivery.py": "hands events to the broker",
+    "streams/collect/over_grpc.py": "receives by gRPC",
+    "streams/collect/over_http.py": "receives by HTTP",
+    "streams/collect/receiver.py": "takes exports",
+    "streams/collect/shell.py": "runs them together",
     "streams/detect/app.py": "the Faust worker",
     "streams/detect/credentials.py": "what Faust needs to connect",
     "streams/detect/follower.py": "waits for the broker's word",

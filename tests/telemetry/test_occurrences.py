@@ -81,6 +81,10 @@ def a_window(**changed) -> Window:
 
 
 EVERY_OCCURRENCE = [
+    telemetry.SpansTaken({"lookup": 3, "rejected": 1}, {"npd.lookups": 6}, 2.5),
+    telemetry.SpansRejected("portal", 1, "1 x the span has no valid trace id and span id"),
+    telemetry.ExportAnswered("http", "traces", 503, "the broker is away; try again later"),
+    telemetry.SourcesAlive(2),
     telemetry.StageStarted({"max_records": 500}),
     telemetry.StageStopped("asked to"),
     telemetry.StageFailed("no broker"),

@@ -1,0 +1,33 @@
+"""A span as it is read, in whatever form it came."""
+
+from typing import Any, Final, NamedTuple
+
+from streams.ingest.values import RejectedRecordError
+
+MOST_SPAN_BYTES: Final = 256 * 1024
+"""A span of more bytes is no call's."""
+
+
+class Source(NamedTuple):
+    """Who sent spans: a service, and which of its processes."""
+
+    service: str
+    instance: str
+
+
+class Found(NamedTuple):
+    """A span's identity and the values that maps ask for; or why it cannot be used."""
+
+    source: Source
+    identity: str = ""
+    values: list[Any] | None = None
+    error: RejectedRecordError | None = None
+
+
+def source_of(attributes: dict[str, Any]) -> Source:
+    """Return who sends, by the attributes of the resource."""
+    named = [str(attributes.get(name) or "")[:200] for name in ("service.namespace", "service.name")]
+    instance = attributes.get("service.instance.id") or [
+        attributes.get(name) for name in ("k8s.pod.uid", "host.name", "process.pid")
+    ]
+    return Source("/".join(filter(None, named)) or "unknown", str(instance)[:200])

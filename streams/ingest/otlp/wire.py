@@ -1,0 +1,72 @@
+"""Where the parts of a protobuf message lie, without decoding it.
+
+An export of a few megabytes may claim millions of spans of no bytes; decoded at once they would fill the
+memory. So the outer messages are only walked, and each span is decoded alone.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+LENGTH_DELIMITED: Final = 2
+FIXED_BYTES: Final = {1: 8, 5: 4}
+LONGEST_VARINT: Final = 10
+
+
+class NotProtobufError(ValueError):
+    """Bytes that are no protobuf message; the message says where."""
+
+
+def parts(data: bytes, start: int, end: int, number: int) -> Iterator[tuple[int, int]]:
+    """Yield where each length-delimited field of a number lies within a message at ``[start, end)``.
+
+    Raises:
+        NotProtobufError: the bytes are no message.
+
+    >>> list(parts(bytes([0x0A, 2, 0x78, 0x79, 0x10, 1, 0x0A, 0]), 0, 8, 1))
+    [(2, 4), (8, 8)]
+    """
+    wanted = number << 3 | LENGTH_DELIMITED
+    at = start
+    try:
+        while at < end:
+            tag = data[at]
+            at += 1
+            if tag > 127:
+                tag, at = _varint(data, at - 1, end)
+            if tag & 7 == LENGTH_DELIMITED:
+                length = data[at]
+                at += 1
+                if length > 127:
+                    length, at = _varint(data, at - 1, end)
+                if at + length > end:
+                    raise NotProtobufError(
+                        f"a field of {length:,} bytes at byte {at:,} ends beyond its message"
+                    )
+                if tag == wanted:
+                    yield at, at + length
+                at += length
+            else:
+                at = _behind(data, at, end, tag)
+    except IndexError:
+        raise NotProtobufError(f"cut off at byte {len(data):,}") from None
+
+
+def _behind(data: bytes, at: int, end: int, tag: int) -> int:
+    """Return the place behind a value that has no length."""
+    kind = tag & 7
+    if kind == 0:
+        return _varint(data, at, end)[1]
+    if kind not in FIXED_BYTES:
+        raise NotProtobufError(f"byte {at:,} begins no field")
+    if at + FIXED_BYTES[kind] > end:
+        raise NotProtobufError(f"cut off at byte {end:,}")
+    return at + FIXED_BYTES[kind]
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = 0
+    for place in range(at, min(at + LONGEST_VARINT, end)):
+        value |= (data[place] & 127) << 7 * (place - at)
+        if data[place] < 128:
+            return value, place + 1
+    raise NotProtobufError(f"a number at byte {at:,} does not end")
