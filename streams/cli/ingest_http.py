@@ -12,6 +12,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
+from streams.cli.ingest_follow import follow_logs, mapper_named
 from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, results, say
 from streams.cli.rejects import Rejects
 from streams.cli.settings_option import SettingsFile, settings_of
@@ -64,15 +65,35 @@ def http(
     ] = None,
     settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Send to Kafka what is written to the logs, until it is stopped.")
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="File of --follow's positions [default: by the logs' names, in the data folder]."),
+    ] = None,
+    hold_back: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds by which --follow holds events back [default: by the map's lookup_timeout_ms].",
+            min=0,
+        ),
+    ] = None,
 ) -> None:
     """Import access logs of any gateway by a map, to Kafka or to a log file.
 
     A map says which fields of a line are the time, the link, the service and the outcome; docs/gateways.md
     explains it. Maps for well-known gateways come along by name. All files together become one log in event
     time, whatever their order. Importing the same lines again gives the same event ids. A file of which less
-    than half can be used ends the import.
+    than half can be used ends the import. With --follow logs are read as they grow, through rotations and
+    restarts.
     """
     measure = settings_of(settings).measure()
+    if follow:
+        if check or out is not None or rejects is not None or as_json or "-" in files:
+            refuse("--follow sends files to Kafka; leave out --check, --out, --rejects, --json and -")
+        follow_logs(files, map_, suffix, measure, state, hold_back)
+        return
     if out is not None and str(out) in files:
         refuse(f"{out} is an input file as well")
     if check and out is not None:
@@ -104,14 +125,6 @@ def http(
     _print(summary, target)
     rejected.show()
     _warn(summary, mapper, measure.at(summary.last_ms or 0))
-
-
-def mapper_named(name: str) -> Mapper:
-    """Return what applies a map; what is wrong with it ends the command."""
-    try:
-        return load_mapper(name)
-    except LocatedError as error:
-        refuse(error)
 
 
 class _Import:

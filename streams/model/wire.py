@@ -40,13 +40,14 @@ class Submission(Struct, omit_defaults=True, gc=False):
 
 
 class Heartbeat(Struct, omit_defaults=True, gc=False):
-    """``observer.heartbeat``: the links watched now, and the interval where it is not a second."""
+    """``observer.heartbeat``: the links watched now, the interval where it is not a second, perhaps an id."""
 
     type: str
     occurred_at_ms: int
     observer: str
     links: list[str]
     interval_ms: int | None = None
+    event_id: str | None = None
 
 
 Event = Lookup | Submission | Heartbeat

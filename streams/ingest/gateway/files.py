@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from streams.ingest.gateway.formats import Format
 from streams.ingest.mapping.mapper import Event, Mapper
+from streams.ingest.mapping.said import Map
 from streams.ingest.tally import GIVE_UP_AFTER, ImportFileError, Reject, Tally, reason_of
 from streams.ingest.values import RejectedRecordError
 from streams.intake.errors import IntakeError
@@ -84,7 +85,7 @@ class LogFile:
         anything = False
         try:
             for part in self._parts:
-                source, chunks = fingerprinted(part.chunks)
+                source, chunks = fingerprinted(part.chunks, naming_lines(self._mapper.said))
                 anything = anything or source is not None
                 yield from self._part(part.name, source, chunks)
         except IntakeError as error:
@@ -141,28 +142,33 @@ def _ended_ms(events: list[Event]) -> int:
     return events[-1].occurred_at_ms
 
 
-def fingerprinted(chunks: Iterator[bytes]) -> tuple[str | None, Iterator[bytes]]:
-    """Return a digest that names a text by its first line, None where it is empty, and the whole text.
+def fingerprinted(chunks: Iterator[bytes], lines: int = 1) -> tuple[str | None, Iterator[bytes]]:
+    """Return a digest that names a text by its first lines, None where it is empty, and the whole text.
 
     A log that is rotated, copied or packed keeps it.
     """
     begin = b""
     for chunk in chunks:
         begin += chunk
-        if b"\n" in begin.lstrip() or len(begin) > HEAD_BYTES:
+        if begin.lstrip().count(b"\n") >= lines or len(begin) > HEAD_BYTES:
             break
     whole = chain([begin], chunks) if begin else iter(())
-    return (fingerprint(begin) if begin.strip() else None), whole
+    return (fingerprint(begin, lines) if begin.strip() else None), whole
 
 
-def fingerprint(begin: bytes) -> str:
-    r"""Return what names a text that begins so.
+def fingerprint(begin: bytes, lines: int = 1) -> str:
+    r"""Return what names a text that begins so: a digest of its first lines.
 
-    >>> fingerprint(b"a\nb\n") == fingerprint(b"a\nc"), fingerprint(b"a\n") == fingerprint(b"b\n")
+    >>> fingerprint(b"a\nb\n") == fingerprint(b"a\r\nc"), fingerprint(b"a\n") == fingerprint(b"b\n")
     (True, False)
     """
-    line = begin.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].rstrip(b"\r")[:HEAD_BYTES]
-    return blake2b(line, digest_size=12).hexdigest()
+    first = begin.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", lines)[:lines]
+    return blake2b(b"\n".join(line.rstrip(b"\r") for line in first)[:HEAD_BYTES], digest_size=12).hexdigest()
+
+
+def naming_lines(said: Map) -> int:
+    """Return how many lines name a log of a map: all logs of CSV may begin with one header."""
+    return 2 if said.format == "csv" and not said.columns else 1
 
 
 def identity(source: str | None, line: int, index: int = 0) -> str:

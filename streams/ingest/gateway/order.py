@@ -63,6 +63,11 @@ class TimeOrder:
                 spans[span] = [entry]
 
     @property
+    def earliest_ms(self) -> int | None:
+        """The whole second of the earliest event that is held, None where none is."""
+        return min(self._spans) * SPAN_MS if self._spans else None
+
+    @property
     def is_due(self) -> bool:
         """Whether `due` has anything to give."""
         return self.reached_ms >= self._next_ms
@@ -122,9 +127,12 @@ class Log:
             partition = crc32(key) % self._partitions
             yield self._record(topic, partition, self._logged_ms, key, _encoder.encode(event))
 
-    def heartbeats(self, at_ms: int, links: list[str], interval_ms: int | None = None) -> Iterator[Record]:
+    def heartbeats(
+        self, at_ms: int, links: list[str], interval_ms: int | None = None, event_id: str | None = None
+    ) -> Iterator[Record]:
         """Yield a heartbeat for each partition of the lookups, and of the submissions if there were any."""
-        value = _encoder.encode(Heartbeat("observer.heartbeat", at_ms, "portal", links, interval_ms))
+        beat = Heartbeat("observer.heartbeat", at_ms, "portal", links, interval_ms, event_id)
+        value = _encoder.encode(beat)
         self._logged_ms = max(self._logged_ms, at_ms)
         for topic in (LOOKUPS, SUBMISSIONS) if self.submissions else (LOOKUPS,):
             for partition in range(self._partitions):
