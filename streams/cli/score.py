@@ -80,6 +80,8 @@ def _print(result: Score, known: Sequence[KnownDowntime]) -> None:
     for name, part in parts.items():
         table.add_row(name, *_cells(part), end_section=name in ("all", "over 1/s"))
     results.print(table)
+    if result.by_cause:
+        results.print(_causes(result))
     for name, value in (
         ("outages", f"{result.outages}, of which {result.false_outages} false"),
         ("precision", f"{_share(result.precision)}, range-based {_share(result.range_precision)}"),
@@ -123,6 +125,16 @@ def _print_downtime(result: Score) -> None:
         times = [f"{seconds:.1f}" for seconds in (link.true_s, link.found_s)]
         off.add_row(link.link, f"{link.attempts_per_minute:g}", *times, f"{link.error_pp:.3f}", why)
     results.print(off)
+
+
+def _causes(result: Score) -> Table:
+    """Return how well the incidents of each cause were found, and whom the outages blamed."""
+    table = Table("cause", "seen", "found", "range recall", "kind", "domain", "blamed", title="By cause")
+    for name, of in result.by_cause.items():
+        blamed = ", ".join(f"{domain} {count}" for domain, count in of.named.items())
+        shares = [_share(share) for share in (of.range_recall, of.kind, of.domain)]
+        table.add_row(name, str(of.incidents), str(of.found), *shares, blamed)
+    return table
 
 
 def _cells(part: Part) -> list[str]:

@@ -17,8 +17,9 @@ from streams.kafka.publish import PublishError
 from streams.logs.write import LogNameError
 from streams.model.calendar import to_local
 from streams.model.located import LocatedError
-from streams.simulate.city import Catalogue, Scenario
+from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
+from streams.simulate.scenario import Scenario
 from streams.simulate.shell import (
     drain,
     load_catalogue,
@@ -206,7 +207,7 @@ def _faults(truth: Truth) -> Table:
             _local(fault.start_ms),
             _local(fault.end_ms),
             f"{fault.failures:,} / {fault.attempts:,}",
-            fault.cause,
+            fault.cause + (f": {fault.about}" if fault.about else ""),
         )
     if len(shown) > 60:
         table.add_row("…", f"{len(shown) - 60} more", "", "", "", "see the truth file")

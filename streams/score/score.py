@@ -1,9 +1,6 @@
 """Outages found against faults that were: per incident, per range, by how much traffic and for how long.
 
-True faults of one link that overlap are one *incident*. An incident counts as *seen* if at least one failed
-attempt of it was reported by an observer; of the others nobody could know, so they are counted apart and are
-no miss. An incident and the outages that overlap it are matched; several incidents bridged by one outage
-(or outages by one incident) form one match, whose edges are the outermost.
+Incidents that nobody could see are counted apart and are no miss (`streams.score.incidents`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,14 +9,14 @@ from typing import Final
 from msgspec import Struct
 
 from streams.model.canonical import final_outages
-from streams.model.intervals import Interval, length_ms, union
+from streams.model.intervals import length_ms, union
 from streams.model.outage import Outage
 from streams.score.downtime import Down, LinkDowntime, Together, VolumeDowntime, link_downtime, mean_errors
+from streams.score.incidents import Incident, Match, incidents_of, match_up, overlaps_any, range_of
 from streams.score.ranges import range_precision, range_recall
-from streams.score.truth import Fault, Truth
+from streams.score.truth import Truth
 
 WEEK_MS: Final = 7 * 86_400_000
-MINUTE_MS: Final = 60_000
 VOLUME_CLASSES: Final = (
     (1.0, "under 1/min"),
     (10.0, "1-10/min"),
@@ -44,26 +41,6 @@ class Quantiles(Struct, frozen=True):
     p95: float | None
 
 
-class Incident(Struct, frozen=True):
-    """True faults of one link that overlap, as one."""
-
-    link: str
-    start_ms: int
-    end_ms: int
-    attempts: int
-    failures: int
-    seen: bool
-    known_ms: int | None
-    asked_ms: int
-    kinds: tuple[str, ...]
-    domains: tuple[str, ...]
-
-    @property
-    def minutes(self) -> float:
-        """Its length."""
-        return (self.end_ms - self.start_ms) / MINUTE_MS
-
-
 class Part(Struct, frozen=True):
     """The score of some of the incidents; ``found`` of the ``incidents`` seen were reported."""
 
@@ -74,6 +51,23 @@ class Part(Struct, frozen=True):
     start_error_ms: Quantiles
     end_error_ms: Quantiles
     delay_ms: Quantiles
+
+
+class ByCause(Struct, frozen=True):
+    """The score of the incidents that one cause made.
+
+    ``domain`` is the share of its matches in which an outage names the fault domain that the cause has;
+    ``named`` counts the domains that the outages named. An incident of several causes counts for each.
+    """
+
+    incidents: int
+    found: int
+    range_recall: float | None
+    start_error_ms: Quantiles
+    delay_ms: Quantiles
+    kind: float | None
+    domain: float | None
+    named: dict[str, int]
 
 
 class Score(Struct, frozen=True):
@@ -109,15 +103,9 @@ class Score(Struct, frozen=True):
     all: Part
     by_volume: dict[str, Part]
     by_duration: dict[str, Part]
+    by_cause: dict[str, ByCause]
     false_by_link: dict[str, int]
     missed: list[Incident]
-
-
-class _Match(Struct, frozen=True):
-    """Incidents and outages of one link that hang together."""
-
-    incidents: list[Incident]
-    outages: list[Outage]
 
 
 def score(outages: Iterable[Outage], truth: Truth) -> Score:
@@ -138,9 +126,9 @@ def score(outages: Iterable[Outage], truth: Truth) -> Score:
             final.append(mine[-1])
     incidents = incidents_of(truth.faults)
     seen = [incident for incident in incidents if incident.seen]
-    matches = _match(seen, final, truth.end_ms)
+    matches = match_up(seen, final, truth.end_ms)
     unseen = [incident for incident in incidents if not incident.seen]
-    false = [outage for outage in final if not _overlaps_any(outage, incidents, truth.end_ms)]
+    false = [outage for outage in final if not overlaps_any(outage, incidents, truth.end_ms)]
     weeks = len(truth.links) * (truth.end_ms - truth.start_ms) / WEEK_MS
     precisions = _by_link(incidents, final, truth.end_ms, precision=True)
     errors_all = _availability_errors(truth, incidents, final)
@@ -193,6 +181,10 @@ def score(outages: Iterable[Outage], truth: Truth) -> Score:
             )
             for _, name in DURATION_CLASSES
         },
+        by_cause={
+            cause: _by_cause(cause, seen, matches, final, first, truth.end_ms)
+            for cause in sorted({cause for incident in seen for cause in incident.causes})
+        },
         false_by_link=_count(outage.link for outage in false),
         missed=[i for i in seen if not any(i in match.incidents and match.outages for match in matches)],
     )
@@ -202,71 +194,12 @@ def downtimes_of(outages: Iterable[Outage], truth: Truth) -> list[LinkDowntime]:
     """Return the downtime of every link, found against true, by the last revisions of outages."""
     final = final_outages(outages)
     seen = [incident for incident in incidents_of(truth.faults) if incident.seen]
-    return _downtimes(truth, seen, _match(seen, final, truth.end_ms), final)
-
-
-def incidents_of(faults: Iterable[Fault]) -> list[Incident]:
-    """Return the incidents: overlapping faults of a link that ought to be reported, as one."""
-    by_link: dict[str, list[Fault]] = {}
-    for fault in faults:
-        if fault.outage and fault.start_ms < fault.end_ms:
-            by_link.setdefault(fault.link, []).append(fault)
-    incidents = []
-    for link, mine in sorted(by_link.items()):
-        for start, end in union((fault.start_ms, fault.end_ms) for fault in mine):
-            within = [fault for fault in mine if start <= fault.start_ms < end]
-            known = [f.first_failure_known_ms for f in within if f.first_failure_known_ms is not None]
-            failing = [f.first_failing_request_ms for f in within if f.first_failing_request_ms is not None]
-            incidents.append(
-                Incident(
-                    link=link,
-                    start_ms=start,
-                    end_ms=end,
-                    attempts=sum(fault.attempts for fault in within),
-                    failures=sum(fault.failures for fault in within),
-                    seen=any(fault.observed for fault in within),
-                    known_ms=min(known, default=None),
-                    asked_ms=min(failing, default=start),
-                    kinds=tuple(sorted({fault.kind for fault in within})),
-                    domains=tuple(sorted({fault.fault_domain for fault in within})),
-                )
-            )
-    return incidents
-
-
-def _range(outage: Outage, end_ms: int) -> Interval:
-    end = end_ms if outage.end_ms is None else outage.end_ms
-    return outage.start_ms, max(end, outage.start_ms + 1)
-
-
-def _touch(incident: Incident, found: Interval) -> bool:
-    return found[0] < incident.end_ms and incident.start_ms < found[1]
-
-
-def _overlaps_any(outage: Outage, incidents: Iterable[Incident], end_ms: int) -> bool:
-    found = _range(outage, end_ms)
-    return any(i.link == outage.link and _touch(i, found) for i in incidents)
-
-
-def _match(incidents: Sequence[Incident], outages: Sequence[Outage], end_ms: int) -> list[_Match]:
-    """Group what overlaps on each link: walk incidents and outages by start, as one set of intervals."""
-    matches = []
-    links = sorted({i.link for i in incidents} | {o.link for o in outages})
-    for link in links:
-        mine = [i for i in incidents if i.link == link]
-        found = [o for o in outages if o.link == link]
-        bounds = [(i.start_ms, i.end_ms) for i in mine] + [_range(o, end_ms) for o in found]
-        for start, end in union(bounds):
-            inside = [i for i in mine if start <= i.start_ms < end]
-            reported = [o for o in found if start <= o.start_ms < end]
-            if inside and reported:
-                matches.append(_Match(inside, sorted(reported, key=lambda o: o.start_ms)))
-    return matches
+    return _downtimes(truth, seen, match_up(seen, final, truth.end_ms), final)
 
 
 def _part(
     incidents: Sequence[Incident],
-    matches: Sequence[_Match],
+    matches: Sequence[Match],
     outages: Sequence[Outage],
     first: dict[str, int],
     end_ms: int,
@@ -276,7 +209,7 @@ def _part(
     rewards = _by_link(incidents, outages, end_ms, precision=False)
     starts = [abs(m.outages[0].start_ms - m.incidents[0].start_ms) for m in mine]
     ends = [
-        abs(max(_range(o, end_ms)[1] for o in m.outages) - max(i.end_ms for i in m.incidents)) for m in mine
+        abs(max(range_of(o, end_ms)[1] for o in m.outages) - max(i.end_ms for i in m.incidents)) for m in mine
     ]
     delays = []
     for match in mine:
@@ -294,6 +227,29 @@ def _part(
     )
 
 
+def _by_cause(
+    cause: str,
+    seen: Sequence[Incident],
+    matches: Sequence[Match],
+    outages: Sequence[Outage],
+    first: dict[str, int],
+    end_ms: int,
+) -> ByCause:
+    incidents = [incident for incident in seen if cause in incident.causes]
+    mine = [match for match in matches if any(cause in incident.causes for incident in match.incidents)]
+    part = _part(incidents, matches, outages, first, end_ms)
+    return ByCause(
+        incidents=part.incidents,
+        found=part.found,
+        range_recall=part.range_recall,
+        start_error_ms=part.start_error_ms,
+        delay_ms=part.delay_ms,
+        kind=_agreement(mine, "kind"),
+        domain=_agreement(mine, "fault_domain"),
+        named=_count(outage.fault_domain for match in mine for outage in match.outages),
+    )
+
+
 def _by_link(
     incidents: Sequence[Incident], outages: Sequence[Outage], end_ms: int, *, precision: bool
 ) -> list[float]:
@@ -301,7 +257,7 @@ def _by_link(
     rewards = []
     for link in sorted({i.link for i in incidents} | {o.link for o in outages}):
         true = [(i.start_ms, i.end_ms) for i in incidents if i.link == link]
-        found = [_range(o, end_ms) for o in outages if o.link == link]
+        found = [range_of(o, end_ms) for o in outages if o.link == link]
         rewards += range_precision(true, found) if precision else range_recall(true, found)
     return rewards
 
@@ -314,20 +270,20 @@ def _availability_errors(
     errors = []
     for link in truth.links:
         true = union((i.start_ms, i.end_ms) for i in incidents if i.link == link.link and "down" in i.kinds)
-        found = union(_range(o, truth.end_ms) for o in outages if o.link == link.link and o.kind == "down")
+        found = union(range_of(o, truth.end_ms) for o in outages if o.link == link.link and o.kind == "down")
         errors.append(100 * abs(length_ms(true) - length_ms(found)) / period)
     return errors
 
 
 def _downtimes(
-    truth: Truth, incidents: Sequence[Incident], matches: Sequence[_Match], outages: Sequence[Outage]
+    truth: Truth, incidents: Sequence[Incident], matches: Sequence[Match], outages: Sequence[Outage]
 ) -> list[LinkDowntime]:
     """Return each link's downtime in incidents that were seen, true and found."""
     groups: dict[str, list[Together]] = {}
 
     def add(link: str, true: Iterable[Incident], found: Iterable[Outage], *, matched: bool) -> None:
         down = [Down(i.start_ms, i.end_ms, i.asked_ms) for i in true if "down" in i.kinds]
-        ranges = [_range(outage, truth.end_ms) for outage in found if outage.kind == "down"]
+        ranges = [range_of(outage, truth.end_ms) for outage in found if outage.kind == "down"]
         if down or ranges:
             groups.setdefault(link, []).append(Together(down, ranges, matched))
 
@@ -344,7 +300,7 @@ def _downtimes(
     return [link_downtime(t.link, t.attempts, period_ms, groups.get(t.link, [])) for t in truth.links]
 
 
-def _agreement(matches: Sequence[_Match], what: str) -> float | None:
+def _agreement(matches: Sequence[Match], what: str) -> float | None:
     """Return in how many matches an outage says of the fault what it was."""
     agreeing = []
     for match in matches:

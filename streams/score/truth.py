@@ -9,7 +9,8 @@ class Fault(Struct, frozen=True):
     """A true fault of one link, ``[start_ms, end_ms)`` in request time.
 
     ``outage`` says whether it ought to be reported. ``failures`` of ``attempts`` were hit, ``observed`` of
-    the hit ones were reported by an observer: where none was, nobody could know.
+    the hit ones were reported by an observer: where none was, nobody could know. ``cause`` is empty in truths
+    of logs that name none.
     """
 
     fault_id: str
@@ -25,6 +26,7 @@ class Fault(Struct, frozen=True):
     first_failure_known_ms: int | None
     first_failing_request_ms: int | None = None
     services: list[str] = field(default_factory=list)
+    cause: str = ""
 
 
 class LinkTotals(Struct, frozen=True):

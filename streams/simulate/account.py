@@ -1,23 +1,29 @@
 """The account of a run: what each fault did, and the calibration figures."""
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Final
 
-from streams.simulate.city import FAILING, Catalogue, Figure
-from streams.simulate.links import LinkState
+from streams.simulate.city import Catalogue
+from streams.simulate.faults.causes import CAUSES
+from streams.simulate.load.links import LinkState
+from streams.simulate.scenario import Figure
 from streams.simulate.truth import FigureResult, TrueFault
 
-_ENOUGH_TO_JUDGE: Final = 10
+_SHORTEST_MS: Final = 10_000
+_FEWEST: Final = 5
+"""An overload shorter than this, or that fewer requests met, is a moment's and nobody's outage."""
 
 
-def settle(general: Sequence[TrueFault], states: Sequence[LinkState]) -> list[TrueFault]:
+def settle(states: Sequence[LinkState]) -> list[TrueFault]:
     """Return all faults in order of time, with whom they hit and the kind that follows from what they did."""
-    faults = list(general)
+    faults: list[TrueFault] = []
     for state in states:
         for overload in state.overloads:
-            overload.truth.services = sorted(overload.services)
-            overload.truth.agencies = sorted(overload.agencies)
-            faults.append(overload.truth)
+            truth = overload.truth
+            truth.outage = truth.end_ms - truth.start_ms >= _SHORTEST_MS and truth.failures >= _FEWEST
+            truth.services, truth.agencies = sorted(overload.services), sorted(overload.agencies)
+            faults.append(truth)
         spell_of = {id(spell.truth): spell for spell in state.spells}
         for fault in state.faults:
             spell = spell_of.get(id(fault))
@@ -35,7 +41,7 @@ def _judge(fault: TrueFault) -> None:
     if not fault.attempts:
         return
     fault.share_of_attempts = round(fault.failures / fault.attempts, 4)
-    if fault.effect in FAILING and fault.attempts >= _ENOUGH_TO_JUDGE:
+    if CAUSES[fault.cause].kind == "fails" and fault.failures:
         fault.kind = "down" if 2 * fault.failures >= fault.attempts else "degraded"
 
 
@@ -61,8 +67,11 @@ def figure_results(figures: Sequence[Figure], counters: dict[str, int], scale: f
         if figure.among and figure.total:
             among = sum(counters.get(name, 0) for name in figure.among)
             simulated = round(figure.total * counted / among) if among else 0
+            share = counted / among if among else 0.0
+            # Few applicants say little of a share: three standard errors are no miss.
+            bound = max(figure.bound, 3 * sqrt((1 - share) / max(counted, 1)))
         else:
-            simulated = counted
+            simulated, bound = counted, figure.bound
         expected = figure.reported * (scale if figure.scaled else 1) * figure.sampled
         difference = simulated / expected - 1
         needs_all = not figure.scaled and not figure.among and scale < 1
@@ -77,8 +86,8 @@ def figure_results(figures: Sequence[Figure], counters: dict[str, int], scale: f
                 expected=expected,
                 simulated=simulated,
                 difference=round(difference, 6),
-                bound=figure.bound,
-                within=None if needs_all else abs(difference) <= figure.bound,
+                bound=round(bound, 6),
+                within=None if needs_all else abs(difference) <= bound,
                 note=figure.note,
             )
         )

@@ -18,8 +18,8 @@ import msgspec
 from streams.model.record import Record
 from streams.model.topics import LOOKUPS, SUBMISSIONS
 from streams.model.wire import Event, Heartbeat, Line
-from streams.simulate.city import Transport
 from streams.simulate.draw import TABLE_SIZE, exponential
+from streams.simulate.scenario import Transport
 
 TOPICS: Final = (SUBMISSIONS, LOOKUPS)
 

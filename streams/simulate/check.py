@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from streams.model.located import Located
-from streams.simulate.city import Catalogue, Fault, Flow, Scenario, epoch_ms
+from streams.simulate.city import Catalogue
+from streams.simulate.faults.causes import CAUSES, OF_PORTALS, outcomes_of
+from streams.simulate.scenario import Fault, Flow, Scenario, epoch_ms
 
 _NEEDS_LINKS = "a fault on links needs `links`"
 
@@ -129,11 +131,12 @@ def _check_fault(index: int, fault: Fault, scenario: Scenario, names: _Names, lo
     _known("link", fault.links, names.links, located, *where, "links")
     _known("portal", fault.portals, names.portals, located, *where, "portals")
     _known("service", fault.services, names.services, located, *where, "services")
-    if fault.effect in ("silence", "blindness"):
+    if fault.cause in OF_PORTALS:
         if not fault.portals:
-            raise located.error(f"{fault.effect} is of portals: name them under `portals`", *where)
+            raise located.error(f"{fault.cause} is of portals: name them under `portals`", *where)
     elif not fault.links:
         raise located.error(_NEEDS_LINKS, *where)
+    _known("outcome", fault.outcomes, outcomes_of(CAUSES[fault.cause]), located, *where, "outcomes")
     start = _time(fault.start, located, *where, "start")
     if not epoch_ms(scenario.start) <= start < epoch_ms(scenario.end):
         raise located.error("the fault starts outside the scenario", *where, "start")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from streams.simulate.links import LinkState
+from streams.simulate.load.links import LinkState
 
 Aim = Literal["access", "lookups", "settling"]
 
@@ -10,9 +10,10 @@ Aim = Literal["access", "lookups", "settling"]
 class Matter:
     """What the dossiers of one flow, agency and service have in common.
 
-    Where ``submits`` is false there are lookups and no submission. ``settling`` are the links asked when the
-    dossier is settled, ``settling_table`` draws how long after its acceptance that is. A request is about
-    ``records`` records and costs the provider as much as ``weight`` ordinary ones.
+    ``observer`` is the portal whose observer sees them. Where ``submits`` is false there are lookups and no
+    submission. ``settling`` are the links asked when the dossier is settled, ``settling_table`` draws how
+    long after its acceptance that is. A request is about ``records`` records and costs the provider as much
+    as ``weight`` ordinary ones.
     """
 
     __slots__ = (
@@ -20,6 +21,7 @@ class Matter:
         "channel",
         "first_aim",
         "flow",
+        "observer",
         "portal",
         "records",
         "service",
@@ -30,8 +32,18 @@ class Matter:
         "weight",
     )
 
-    def __init__(self, *, flow: str, portal: str, agency: str, service: str, synthetic: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        flow: str,
+        portal: str,
+        agency: str,
+        service: str,
+        observer: str | None = None,
+        synthetic: bool = False,
+    ) -> None:
         self.flow, self.portal, self.agency, self.service = flow, portal, agency, service
+        self.observer = observer or portal
         self.synthetic = synthetic
         self.channel = ""
         self.first_aim: Aim = "lookups"

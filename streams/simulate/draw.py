@@ -7,8 +7,10 @@ in decimal arithmetic (whose ``exp`` and ``ln`` are correctly rounded by specifi
 entry. Every concern has a generator of its own, seeded by hashing seed and name, so that adding draws in one
 place moves nothing elsewhere.
 
-A table cuts a distribution's tail at its last quantile, (n - 1/2) / n. Entries are means of nothing: the
-sampled mean of a heavy-tailed table is slightly under the distribution's.
+A table cuts a distribution's tail at its last quantile, (n - 1/2) / n. Where the tail matters, as with
+latencies, the last entry stands for a table of its own (`lognormal_tail`), which goes on to one in two
+million. Entries are means of nothing: the sampled mean of a heavy-tailed table is slightly under the
+distribution's.
 """
 
 from decimal import Decimal, localcontext
@@ -64,6 +66,25 @@ def lognormal(median: float, sigma: float, size: int = TABLE_SIZE) -> Table:
         context.prec = 28
         centre = Decimal(repr(median))
         return tuple(max(1, round(centre * quantile)) for quantile in _spread(sigma, size))
+
+
+@lru_cache(maxsize=512)
+def lognormal_tail(median: float, sigma: float) -> Table:
+    """Return the quantiles of a lognormal beyond the last but one of its table, for draws that hit the last.
+
+    >>> lognormal(100, 0.5)[-2:], lognormal_tail(100, 0.5)[::1023]
+    ((446, 519), (470, 1117))
+    """
+    normal = NormalDist()
+    spread, centre = Decimal(repr(sigma)), Decimal(repr(median))
+    tail = []
+    with localcontext() as context:
+        context.prec = 28
+        for i in range(TABLE_SIZE):
+            beyond = (1 - (i + 0.5) / TABLE_SIZE) / TABLE_SIZE
+            z = Decimal(round(-normal.inv_cdf(beyond) * 1_000_000)) / 1_000_000
+            tail.append(max(1, round(centre * (spread * z).exp())))
+    return tuple(tail)
 
 
 @lru_cache(maxsize=4)

@@ -27,19 +27,19 @@ from typing import Final
 from streams.model.events import ANSWERED
 from streams.model.wire import Lookup, Submission
 from streams.simulate.broker import BrokerOrder, Entry
-from streams.simulate.city import Patience
-from streams.simulate.dossier import Dossier, Matter
+from streams.simulate.dossier import Dossier
 from streams.simulate.draw import TABLE_SIZE, exponential, lognormal, pick
-from streams.simulate.faults import Window
-from streams.simulate.links import STATUS_CODES, Ending, LinkState
+from streams.simulate.faults.laying import Window
+from streams.simulate.load.links import STATUS_CODES, Ending, LinkState, View
 from streams.simulate.observers import Observers
+from streams.simulate.scenario import Patience
 from streams.simulate.timetable import next_working_time
 
 _FLUSH_MS: Final = 60_000
 _PIECE_RECORDS: Final = 1024
 _NEVER: Final = 1 << 62
 """When a dossier goes on that does not: after the end of any run."""
-_REACHES_PROVIDER: Final = ANSWERED | {"provider_error", "throttled"}
+_DENIED: Final[View] = ("denied", -1)
 _REQUESTED: Final = "lookup.requested"
 _COMPLETED: Final = "lookup.completed"
 
@@ -174,20 +174,20 @@ class Engine:
             return self._hold(at_ms, until, link, dossier)
         matter = dossier.matter
         if link.id in dossier.denied_links:
-            ending: Ending = "denied", self._thinking[floor(self._random() * TABLE_SIZE)], None
+            ending: Ending = "denied", self._thinking[floor(self._random() * TABLE_SIZE)], None, _DENIED
         else:
             ending = link.attempt(at_ms, matter.service, matter.weight)
-        outcome, latency, _ = ending
+        outcome, latency, _, view = ending
         known = at_ms + latency
-        seen = not (self._blind and self._is_blind(link.id, at_ms))
+        seen = not (self._blind and self._is_blind(matter.observer, at_ms))
         link.outcomes[outcome or "no_response"] += 1
         if link.open_faults or link.overloads:
-            link.enter(at_ms, ending, matter.service, matter.agency, probe=matter.synthetic, seen=seen)
+            link.enter(at_ms, ending, matter, seen=seen)
         if seen:
-            self._lookup(at_ms, known, link, dossier, outcome)
+            self._lookup(at_ms, known, link, dossier, outcome, view)
         else:
             self.counters["unseen"] += 1
-        if outcome == "ok" or (outcome in ANSWERED and self._is_set_right(matter)):
+        if outcome == "ok" or (outcome in ANSWERED and self._is_set_right(dossier)):
             return self._next_step(known, dossier)
         if outcome in ANSWERED:
             self.counters[f"rejected/{matter.flow}"] += 1
@@ -199,15 +199,25 @@ class Engine:
             return _NEVER
         return self._try_again(known, link, dossier)
 
-    def _is_set_right(self, matter: Matter) -> bool:
-        """Say whether a clerk or the citizen sets an identity right that did not match."""
-        return not matter.submits or self._random() >= self._patience.mismatch_rejected
+    def _is_set_right(self, dossier: Dossier) -> bool:
+        """Say whether a clerk or the citizen sets right what did not match; what was accepted always is."""
+        if dossier.aim == "settling" or not dossier.matter.submits:
+            return True
+        return self._random() >= self._patience.mismatch_rejected
 
-    def _lookup(self, at_ms: int, known: int, link: LinkState, dossier: Dossier, outcome: str | None) -> None:
+    def _lookup(
+        self,
+        at_ms: int,
+        known: int,
+        link: LinkState,
+        dossier: Dossier,
+        outcome: str | None,
+        view: View | None,
+    ) -> None:
         """Write the records of an attempt, as the portal and, where it reports, the provider saw it."""
         dossier.asked = asked = dossier.asked + 1
         matter, key, attempt = dossier.matter, dossier.id, dossier.attempt
-        place, add = dossier.partition + self._lookups_from, self._add
+        place, add, end_ms = dossier.partition + self._lookups_from, self._add, self.end_ms
         lookup, name, agency, service = f"{key}-{asked}", link.id, matter.agency, matter.service
         probe = matter.synthetic
         add(
@@ -230,10 +240,11 @@ class Engine:
                 probe,
             ),
         )
-        if outcome is None:
-            return
-        code = STATUS_CODES[outcome]
-        if known < self.end_ms and not (self._blind and self._is_blind(name, known)):
+        if (
+            outcome is not None
+            and known < end_ms
+            and not (self._blind and self._is_blind(matter.observer, known))
+        ):
             add(
                 place,
                 key,
@@ -250,33 +261,38 @@ class Engine:
                     attempt,
                     "portal",
                     outcome,
-                    code,
+                    STATUS_CODES[outcome],
                     probe,
                 ),
             )
-        if link.link.provider_view and outcome in _REACHES_PROVIDER and known < self.end_ms:
-            way = min(25, (known - at_ms) // 6)
-            asked, answered = at_ms + way, max(at_ms + way, known - way)
-            add(
-                place,
+        if view is None or not link.link.provider_view:
+            return
+        way = min(25, (known - at_ms) // 6)
+        arrived, (says, took) = at_ms + way, view
+        if arrived >= end_ms:
+            return
+        add(
+            place,
+            key,
+            arrived,
+            Lookup(
+                lookup + "Q",
+                _REQUESTED,
+                arrived,
+                lookup,
                 key,
-                asked,
-                Lookup(
-                    lookup + "Q",
-                    _REQUESTED,
-                    asked,
-                    lookup,
-                    key,
-                    name,
-                    agency,
-                    service,
-                    attempt,
-                    "provider",
-                    None,
-                    None,
-                    probe,
-                ),
-            )
+                name,
+                agency,
+                service,
+                attempt,
+                "provider",
+                None,
+                None,
+                probe,
+            ),
+        )
+        answered = max(arrived, known - way) if took < 0 else arrived + took
+        if says is not None and answered < end_ms:
             add(
                 place,
                 key,
@@ -292,8 +308,8 @@ class Engine:
                     service,
                     attempt,
                     "provider",
-                    outcome,
-                    code,
+                    says,
+                    STATUS_CODES[says],
                     probe,
                 ),
             )

@@ -8,14 +8,26 @@ from itertools import chain
 from streams.model.record import Record
 from streams.simulate.account import catalogue_counters, figure_results, settle
 from streams.simulate.broker import BrokerOrder, Entry
-from streams.simulate.city import Catalogue, Fault, Scenario, epoch_ms
+from streams.simulate.city import Catalogue
 from streams.simulate.draw import seeded
 from streams.simulate.engine import Engine
-from streams.simulate.faults import Spell, Window, by_chance, on_paper, planned, spells_of, true_fault
-from streams.simulate.links import LOOKUP_TIMEOUT_MS, LinkState
+from streams.simulate.faults.causes import OF_PORTALS
+from streams.simulate.faults.laying import (
+    Laid,
+    Spell,
+    Window,
+    end_on,
+    on_paper,
+    planned,
+    spells_of,
+    true_fault,
+)
+from streams.simulate.faults.processes import by_chance
+from streams.simulate.load.links import LOOKUP_TIMEOUT_MS, LinkState
 from streams.simulate.observers import Observers
+from streams.simulate.scenario import Fault, Scenario, epoch_ms
 from streams.simulate.truth import TrueFault, Truth
-from streams.simulate.workload import Workload, links_in_use
+from streams.simulate.workload import Workload, links_in_use, users_of
 
 
 class Run:
@@ -35,17 +47,18 @@ class Run:
         self.scale = scale
         partitions = partitions or scenario.partitions
         self.start_ms, self.end_ms = epoch_ms(scenario.start), epoch_ms(scenario.end)
-        self._portals = {portal.id: portal for portal in catalogue.portals}
         self._states = {
-            link.id: LinkState(link, seeded(self.seed, f"link/{link.id}"))
+            link.id: LinkState(link, seeded(self.seed, f"{scenario.name}/link/{link.id}"))
             for link in links_in_use(catalogue, scenario)
         }
-        self._general: list[TrueFault] = []
+        self._users = users_of(catalogue, scenario, self._states)
         self._blind: dict[str, list[Window]] = {}
         self._silent: dict[str, list[Window]] = {}
         self._lay_faults()
         self._counters = defaultdict(int, catalogue_counters(catalogue))
-        self._broker = BrokerOrder(scenario.transport, partitions, seeded(self.seed, "transport"))
+        self._broker = BrokerOrder(
+            scenario.transport, partitions, seeded(self.seed, f"{scenario.name}/transport")
+        )
         self._engine = Engine(
             start_ms=self.start_ms,
             end_ms=self.end_ms,
@@ -53,12 +66,13 @@ class Run:
             observers=Observers(
                 [self._states[name] for name in sorted(self._states)],
                 self._blind,
+                self._users,
                 self.start_ms,
                 self.end_ms,
                 scenario.heartbeat_interval_ms,
             ),
             patience=scenario.patience,
-            rng=seeded(self.seed, "engine"),
+            rng=seeded(self.seed, f"{scenario.name}/engine"),
             silent=self._silent,
             counters=self._counters,
         )
@@ -66,6 +80,7 @@ class Run:
             catalogue,
             scenario,
             self._states,
+            self._users,
             seed=self.seed,
             scale=scale,
             partitions=partitions,
@@ -97,7 +112,7 @@ class Run:
             end_ms=self.end_ms,
             lookup_timeout_ms=LOOKUP_TIMEOUT_MS,
             links=[state.totals() for state in states],
-            faults=settle(self._general, states),
+            faults=settle(states),
             records=self._broker.counts(),
             counters=counters,
             figures=figure_results(self.scenario.figures, counters, self.scale),
@@ -107,37 +122,39 @@ class Run:
         faults: dict[str, list[TrueFault]] = {name: [] for name in self._states}
         spells: dict[str, list[Spell]] = {name: [] for name in self._states}
         holds: dict[str, list[tuple[int, int]]] = {name: [] for name in self._states}
-        laid = list(planned(self.scenario.faults))
-        for process in self.scenario.fault_processes:
-            laid += by_chance(process, self.start_ms, self.end_ms, self.seed)
-        for name, state in self._states.items():
-            if state.link.state == "unconnected":
-                laid.append((on_paper(name), self.start_ms, self.end_ms))
-        for fault, start, end in laid:
-            if fault.effect in ("silence", "blindness"):
-                self._lay_general(fault, start, end)
+        for fault, start, end in self._laid():
+            if fault.cause in OF_PORTALS:
+                self._lay_general(fault, start, end, faults)
                 continue
             for name in fault.links:
                 if name not in self._states:
                     continue
-                truth = true_fault(fault, name, start, end)
+                truth = true_fault(fault, name, start, max(start + 1, end_on(fault, name, end)))
                 faults[name].append(truth)
-                if fault.effect == "maintenance":
+                if fault.cause == "maintenance":
                     holds[name].append((start, end))
                 else:
-                    spells[name] += spells_of(fault, truth, seeded(self.seed, f"spells/{fault.id}/{name}"))
+                    rng = seeded(self.seed, f"{self.scenario.name}/spells/{fault.id}/{name}")
+                    spells[name] += spells_of(fault, truth, rng)
         for name, state in self._states.items():
             state.lay(faults[name], spells[name], holds[name])
 
-    def _lay_general(self, fault: Fault, start: int, end: int) -> None:
-        """Lay a silence or a blindness over portals and all their links."""
+    def _laid(self) -> Iterator[Laid]:
+        """Yield every fault of the run with its window."""
+        yield from planned(self.scenario.faults)
+        for process in self.scenario.fault_processes:
+            yield from by_chance(process, self.start_ms, self.end_ms, self.seed, self.scenario.name)
+        for name, state in self._states.items():
+            if state.link.state == "unconnected":
+                yield on_paper(name), self.start_ms, self.end_ms
+
+    def _lay_general(self, fault: Fault, start: int, end: int, faults: dict[str, list[TrueFault]]) -> None:
+        """Lay a silence or a blindness over portals and all the links that they ask."""
+        windows = self._silent if fault.cause == "silence" else self._blind
         for portal in fault.portals:
-            links = {*self._portals[portal].lookups.values()}
-            links |= {flow.access for flow in self.scenario.flows if flow.portal == portal and flow.access}
-            names = sorted(links & self._states.keys())
-            self._general += [true_fault(fault, name, start, end) for name in names]
-            if fault.effect == "silence":
-                self._silent.setdefault(portal, []).append(Window(start, end))
-            else:
-                for name in (portal, *names):
-                    self._blind.setdefault(name, []).append(Window(start, end))
+            windows.setdefault(portal, []).append(Window(start, end))
+            for name, users in self._users.items():
+                if portal in users:
+                    truth = true_fault(fault, name, start, end)
+                    truth.portal = portal
+                    faults[name].append(truth)

@@ -3,32 +3,33 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from streams.model.wire import Heartbeat
-from streams.simulate.faults import Window
-from streams.simulate.links import LinkState
+from streams.simulate.faults.laying import Window
+from streams.simulate.load.links import LinkState
 
 
 class Observers:
     """The observers of one run over ``[start_ms, end_ms)``.
 
-    ``blind`` are the windows in which one is dead, by link or portal.
+    ``blind`` are the windows in which one is dead, by portal; ``users`` the portals that ask each link.
     """
 
     def __init__(
         self,
         links: Sequence[LinkState],
         blind: Mapping[str, Sequence[Window]],
+        users: Mapping[str, Sequence[str]],
         start_ms: int,
         end_ms: int,
         interval_ms: int,
     ) -> None:
-        self.blind = blind
+        self.blind, self._users = blind, users
         self._links, self._end_ms, self._interval_ms = links, end_ms, interval_ms
         self._next_beat = -(-start_ms // interval_ms) * interval_ms
         self._watched: list[str] = []
         self._watched_until = start_ms
 
     def is_blind(self, name: str, at_ms: int) -> bool:
-        """Say whether the observer of a link or portal is dead at a time."""
+        """Say whether the observer of a portal is dead at a time."""
         windows = self.blind.get(name)
         return windows is not None and any(w.start_ms <= at_ms < w.end_ms for w in windows)
 
@@ -47,12 +48,13 @@ class Observers:
         """Work out which links are watched from ``at_ms`` on, and until when that holds.
 
         A link under announced maintenance is not watched: its portal has taken it out of use. Nor is one
-        whose observer is dead.
+        of which every user's observer is dead.
         """
         self._watched = [
             link.id
             for link in self._links
-            if link.held_until(at_ms) is None and not self.is_blind(link.id, at_ms)
+            if link.held_until(at_ms) is None
+            and not all(self.is_blind(portal, at_ms) for portal in self._users[link.id])
         ]
         times = [t for link in self._links for hold in link.holds for t in hold]
         times += [t for windows in self.blind.values() for w in windows for t in (w.start_ms, w.end_ms)]

@@ -14,8 +14,9 @@ from streams.model.located import Located, LocatedError
 from streams.model.record import Record
 from streams.model.topics import LOOKUPS, SUBMISSIONS
 from streams.simulate.check import check_catalogue, check_scenario
-from streams.simulate.city import Catalogue, Scenario
+from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
+from streams.simulate.scenario import Scenario
 from streams.simulate.truth import Truth
 
 _CATALOGUE: Final = "city.yaml"

@@ -23,7 +23,7 @@ from streams.model.calendar import (
     local_date,
 )
 from streams.model.holidays import CLOSED
-from streams.simulate.city import Peak
+from streams.simulate.scenario import Peak
 
 BIN_MS: Final = 900_000
 _OPEN: Final = tuple(

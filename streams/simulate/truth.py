@@ -9,19 +9,24 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from streams.simulate.faults.causes import CauseName, Domain, Pattern, Who
+
 Kind = Literal["down", "degraded", "silence", "maintenance", "blindness", "data_quality"]
 
 
 class TrueFault(Struct):
     """One fault on one link.
 
-    ``attempts`` and ``failures`` count the portal's lookups asked within the window, and those the fault hit
-    (failed, or answered late or slowly); ``share_of_attempts`` is their ratio, None where nobody asked.
-    ``kind`` follows from it: down where at least half was hit and failed. ``share`` is what was set.
-    ``services`` and ``agencies`` are those hit. ``group`` is shared by the links that one cause struck.
-    ``first_failure_known_ms`` is the event time at which the first hit attempt was known to have failed:
-    its completion, or the end of ``lookup_timeout`` where none came. ``observed`` counts the hit attempts
-    that an observer reported: where it is 0 nobody can know of the fault.
+    ``cause`` says what was wrong and ``who`` made it (`streams.simulate.faults.causes`); ``fault_domain``
+    follows from that, never from what was seen. ``portal`` is whose it is, where not every user of the link
+    is meant. ``attempts`` and ``failures`` count the portal's lookups asked within the window, and those the
+    fault hit (failed, or answered late or slowly); ``share_of_attempts`` is their ratio, None where nobody
+    asked. ``kind`` follows from it: down where at least half was hit and failed; where nobody asked, or
+    nothing failed, from ``share``, which is what was set. ``services`` and ``agencies`` are those hit.
+    ``group`` is shared by the links that one cause struck. ``first_failure_known_ms`` is the event time at
+    which the first hit attempt was known to have failed: its completion, or the end of ``lookup_timeout``
+    where none came. ``observed`` counts the hit attempts that an observer reported: where it is 0 nobody can
+    know of the fault.
     """
 
     fault_id: str
@@ -29,13 +34,15 @@ class TrueFault(Struct):
     link: str
     kind: Kind
     outage: bool
-    effect: str
-    cause: str
-    fault_domain: Literal["link", "provider", "client", "none"]
+    cause: CauseName
+    who: Who
+    about: str
+    fault_domain: Domain
     start_ms: int
     end_ms: int
     share: float
-    pattern: str = "steady"
+    pattern: Pattern = "steady"
+    portal: str | None = None
     attempts: int = 0
     failures: int = 0
     observed: int = 0

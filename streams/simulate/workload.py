@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, count
 from math import floor
 from random import Random
@@ -12,10 +12,11 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from streams.model.calendar import DAY_MS, day_start_ms
-from streams.simulate.city import Batch, Catalogue, Flow, Link, People, Portal, Scenario, epoch_ms
+from streams.simulate.city import Catalogue, Link, Portal
 from streams.simulate.dossier import Dossier, Matter
 from streams.simulate.draw import lognormal, seeded
-from streams.simulate.links import LinkState
+from streams.simulate.load.links import LinkState
+from streams.simulate.scenario import Batch, Flow, People, Scenario, epoch_ms
 from streams.simulate.timetable import BIN_MS, Timetable
 
 _HOUR_MS: Final = 3_600_000
@@ -53,6 +54,17 @@ def _visitor_roles(people: People) -> set[str]:
     return {role for role, share in shares.items() if share}
 
 
+def users_of(catalogue: Catalogue, scenario: Scenario, links: Iterable[str]) -> dict[str, list[str]]:
+    """Return the portals that ask each of some links; at least one, whose observer sees what is asked."""
+    playing = dict.fromkeys(flow.portal for flow in scenario.flows)
+    access = {(flow.portal, flow.access) for flow in scenario.flows}
+    users: dict[str, list[str]] = {}
+    for link in links:
+        knowing = [p.id for p in catalogue.portals if link in p.lookups.values() or (p.id, link) in access]
+        users[link] = [portal for portal in knowing if portal in playing] or knowing or [next(iter(playing))]
+    return users
+
+
 class Workload:
     """The arrivals of one run; dossiers are numbered as they come, people are numbers only by their shares.
 
@@ -64,6 +76,7 @@ class Workload:
         catalogue: Catalogue,
         scenario: Scenario,
         states: Mapping[str, LinkState],
+        users: Mapping[str, Sequence[str]],
         *,
         seed: int,
         scale: float,
@@ -71,7 +84,7 @@ class Workload:
         counters: defaultdict[str, int],
     ) -> None:
         self._scenario = scenario
-        self._states = states
+        self._states, self._users = states, users
         self._seed, self._scale, self._partitions = seed, scale, partitions
         self._counters = counters
         self._start_ms, self._end_ms = epoch_ms(scenario.start), epoch_ms(scenario.end)
@@ -96,7 +109,7 @@ class Workload:
         ]
 
     def _flow(self, flow: Flow) -> Arrivals:
-        rng = seeded(self._seed, f"flow/{flow.id}")
+        rng = seeded(self._seed, f"{self._scenario.name}/flow/{flow.id}")
         by_bin = self._timetable(flow).draw(max(1, round(flow.count * self._scale)), rng)
         make, random = self._maker(flow, rng), rng.random
         for start in sorted(by_bin):
@@ -218,13 +231,19 @@ class Workload:
 
     def _batch(self, batch: Batch) -> Arrivals:
         """Spread the batch's requests evenly over its hours."""
-        rng = seeded(self._seed, f"batch/{batch.id}")
+        rng = seeded(self._seed, f"{self._scenario.name}/batch/{batch.id}")
         requests = max(1, round(batch.records * self._scale / batch.per_request))
         start, end = max(self._start_ms, epoch_ms(batch.start)), min(self._end_ms, epoch_ms(batch.end))
         hours = _daily_hours(start, end, batch.from_hour, batch.to_hour)
         total = sum(last - first for first, last in hours)
         plan = (self._states[batch.link],)
-        matter = Matter(flow=batch.id, portal=batch.id, agency=batch.agency, service=batch.service)
+        matter = Matter(
+            flow=batch.id,
+            portal=batch.id,
+            agency=batch.agency,
+            service=batch.service,
+            observer=self._users[batch.link][0],
+        )
         matter.weight, matter.records = batch.weight, batch.per_request
         ids = self._ids("BATCH")
 
@@ -246,7 +265,14 @@ class Workload:
         """Ask a link at a fixed interval, whatever the traffic."""
         every = round((link.link.probe_seconds or 60) * 1000)
         name = f"probe-{link.id}"
-        matter = Matter(flow=name, portal=name, agency="monitoring", service="probe", synthetic=True)
+        matter = Matter(
+            flow=name,
+            portal=name,
+            agency="monitoring",
+            service="probe",
+            observer=self._users[link.id][0],
+            synthetic=True,
+        )
         ids = self._ids("PROBE")
 
         def make() -> Dossier:

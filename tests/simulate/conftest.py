@@ -8,8 +8,9 @@ import pytest
 from streams.model.located import Located
 from streams.model.record import Record
 from streams.simulate.check import check_scenario
-from streams.simulate.city import Catalogue, Scenario
+from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
+from streams.simulate.scenario import Scenario
 from streams.simulate.shell import load_catalogue
 from streams.simulate.truth import Truth
 

@@ -21,7 +21,7 @@ flows:
       dang-ky-khai-sinh: 1
 faults:
   - id: cut
-    effect: unreachable
+    cause: line_cut
     links: [hcmc-npd]
     start: 2024-03-11T08:00
     minutes: 10
@@ -38,13 +38,13 @@ WRONG = {
     "misspelt field": ("minutes: 10", "minuts: 10", 18, "minut"),
     "missing field": ("    count: 100\n", "", 6, "missing required field `count`"),
     "wrong type": ("count: 100", "count: many", 9, "Expected `int`"),
-    "unknown effect": ("effect: unreachable", "effect: broken", 15, "broken"),
+    "unknown cause": ("cause: line_cut", "cause: broken", 15, "broken"),
     "no such day": ("start: 2024-03-11T08:00", "start: 2024-02-31T08:00", 17, "no time"),
     "fault outside": ("start: 2024-03-11T08:00", "start: 2024-03-12T08:00", 17, "starts outside"),
     "fault too long": ("minutes: 10", "minutes: 100", 18, "ends after the scenario"),
     "end before start": ("end: 2024-03-11T09:00", "end: 2024-03-11T06:00", 4, "ends before it starts"),
     "fault without links": ("    links: [hcmc-npd]\n", "", 14, "needs `links`"),
-    "silence of a link": ("effect: unreachable", "effect: silence", 14, "`portals`"),
+    "silence of a link": ("cause: line_cut", "cause: silence", 14, "`portals`"),
     "lookup without link": ("portal: hcmc", "portal: police", 10, "no link for the lookup `justice`"),
     "not YAML": ("title: {vi: Thử, en: Test}", "title: {vi: Thử, en", 3, ""),
     "key twice": (

@@ -10,7 +10,8 @@ import pytest
 
 from streams.model.outage import Outage
 from streams.replay.analyze import analyze
-from streams.simulate.city import epoch_ms
+from streams.simulate.faults.causes import CAUSES
+from streams.simulate.scenario import epoch_ms
 from streams.simulate.truth import Truth
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ people: {{vneid_account: 0.5, cmnd_9_digits: 0.3, card_read: 0.3, vneid_level_2:
 flows:
 {flows}{more}faults:
   - id: typical
-    effect: {effect}
+    cause: {cause}
     {where}
     start: 2024-03-11T09:00
     minutes: 30
@@ -69,10 +70,14 @@ BATCH = (
 
 @dataclass
 class Case:
-    """A system's typical fault; ``services`` are those that suffer, None for all that ask the link."""
+    """A system's typical fault; ``services`` are those that suffer, None for all that ask the link.
+
+    ``domain`` is whom the outage blames: where only the portal reports, the line for what hangs at the
+    provider.
+    """
 
     link: str
-    effect: str
+    cause: str
     domain: str = "link"
     kind: str = "down"
     flows: str = EVERYDAY
@@ -85,28 +90,34 @@ class Case:
 
 
 SHARED = "links: [hcmc-npd, hcmc-vneid, hcmc-justice]\n    share: 0.7"
-FLAPPING = "pattern: flapping\n    bad_seconds: 50\n    good_seconds: 20"
-BURSTS = "pattern: bursts\n    bad_seconds: 60\n    good_seconds: 15"
+FLAPPING = "bad_seconds: 50\n    good_seconds: 20"
+BURSTS = "bad_seconds: 60\n    good_seconds: 15"
 
 SYSTEMS = {
     # The portal's own system fails on all its lookups at once: every link is struck by one cause.
-    1: Case("hcmc-npd", "reset", extra=SHARED, others={"hcmc-vneid", "hcmc-justice"}),
-    2: Case("hcmc-npd", "unreachable"),
-    3: Case("hcmc-vneid", "timeout", extra="share: 0.7"),
-    4: Case("hcmc-cmnd", "half_open"),
-    5: Case("hcmc-cccd", "slow", kind="degraded", extra="slow_times: 9"),
-    6: Case("hanoi-bhyt", "timeout", flows=HEALTH.format(portal="hanoi"), services={"tra-cuu-bhyt"}),
+    1: Case("hcmc-npd", "gateway_faulty", extra=SHARED, others={"hcmc-vneid", "hcmc-justice"}),
+    2: Case("hcmc-npd", "line_cut"),
+    3: Case("hcmc-vneid", "servers_hang", extra="share: 0.7"),
+    4: Case("hcmc-cmnd", "firewall_drops"),
+    5: Case("hcmc-cccd", "database_slow", kind="degraded", extra="slow_times: 9"),
+    6: Case(
+        "hanoi-bhyt",
+        "servers_hang",
+        flows=HEALTH.format(portal="hanoi"),
+        extra="share: 1",
+        services={"tra-cuu-bhyt"},
+    ),
     7: Case(
         "hcmc-justice",
-        "provider_error",
+        "bad_version",
         "provider",
         flows=flow("phieu-ly-lich-tu-phap-1: 3, dang-ky-khai-sinh: 1"),
-        extra="services: [phieu-ly-lich-tu-phap-1]",
+        extra="services: [phieu-ly-lich-tu-phap-1]\n    outcomes: [provider_error]",
         services={"phieu-ly-lich-tu-phap-1"},
     ),
     8: Case(
         "police-npd",
-        "provider_error",
+        "bad_version",
         "provider",
         flows=flow("ho-chieu-pho-thong: 2, thong-bao-luu-tru: 2", "police", "hcmc-police"),
         extra="services: [ho-chieu-pho-thong]",
@@ -114,24 +125,30 @@ SYSTEMS = {
     ),
     9: Case(
         "hcmc-npd",
-        "protocol_error",
+        "old_standard",
         kind="degraded",
         flows=flow("qd422-0001: 1, dang-ky-tam-tru: 8", count=9000),
-        extra="services: [qd422-0001]",
+        extra="services: [qd422-0001]\n    share: 1",
         services={"qd422-0001"},
     ),
-    10: Case("hcmc-npsp", "reset", flows=flow("thanh-toan: 1"), extra=FLAPPING),
-    11: Case("hanoi-npd", "unreachable", flows=HANOI, extra="share: 0.9"),
+    10: Case("hcmc-npsp", "line_flapping", flows=flow("thanh-toan: 1"), extra=FLAPPING),
+    11: Case("hanoi-npd", "line_cut", flows=HANOI, extra="share: 0.9"),
     12: Case(
-        "hanoi-vaccine", "throttled", "provider", flows=HANOI, more=BATCH, services={"xac-minh-tiem-chung"}
+        "hanoi-vaccine",
+        "quota",
+        "provider",
+        flows=HANOI,
+        more=BATCH,
+        extra="share: 1",
+        services={"xac-minh-tiem-chung"},
     ),
-    13: Case("hcmc-payment", "throttled", "provider", extra="share: 0.8"),
-    14: Case("hcmc-signature", "tls_error", flows=flow("cap-chu-ky-so: 1")),
-    15: Case("hcmc-ecopy", "timeout", flows=flow("sao-y-dien-tu: 1", count=5000), extra=BURSTS),
-    16: Case("hcmc-legacy", "protocol_error", flows=flow("tro-cap-that-nghiep: 1"), extra="share: 0.8"),
+    13: Case("hcmc-payment", "quota", "provider", extra="share: 0.8"),
+    14: Case("hcmc-signature", "certificate_expired", flows=flow("cap-chu-ky-so: 1")),
+    15: Case("hcmc-ecopy", "line_lossy", flows=flow("sao-y-dien-tu: 1", count=5000), extra=BURSTS),
+    16: Case("hcmc-legacy", "old_standard", flows=flow("tro-cap-that-nghiep: 1"), extra="share: 0.8"),
     17: Case(
         "hcmc-specialised",
-        "unreachable",
+        "never_connected",
         more="probes: [hcmc-specialised]\n",
         services=set(),
         start=epoch_ms("2024-03-11T07:00"),
@@ -139,11 +156,11 @@ SYSTEMS = {
     ),
     18: Case(
         "binh-tan-access",
-        "timeout",
+        "line_lossy",
         flows=flow("dang-ky-khai-sinh: 1", agencies="binh-tan-units").replace(
             "    count", "    access: binh-tan-access\n    count"
         ),
-        extra="share: 0.6",
+        extra="share: 0.6\n    pattern: steady",
     ),
 }
 
@@ -158,19 +175,20 @@ def found(simulate, text: str) -> tuple[list[Outage], Truth]:
 def test_the_typical_fault_is_found(simulate, system):
     """A system's typical fault is one outage of its link, at its time, with its domain and services."""
     case = SYSTEMS[system]
-    where = "cause: typical" if case.extra.startswith("links") else f"links: [{case.link}]"
+    where = "about: typical" if case.extra.startswith("links") else f"links: [{case.link}]"
     text = CITY.format(
         flows=case.flows,
         more=case.more,
-        effect=case.effect,
+        cause=case.cause,
         where=where,
-        extra=case.extra or "cause: typical fault",
-    ).replace("    cause: typical\n    start", "    start")
+        extra=case.extra or "about: typical fault",
+    ).replace("    about: typical\n    start", "    start")
     outages, truth = found(simulate, text)
     fault = next(f for f in truth.faults if f.link == case.link and f.outage)
     assert {outage.link for outage in outages} == {case.link} | case.others
     mine = [outage for outage in outages if outage.link == case.link]
-    assert all(outage.fault_domain == case.domain == fault.fault_domain for outage in mine)
+    assert all(outage.fault_domain == case.domain for outage in mine)
+    assert fault.fault_domain == CAUSES[case.cause].domain
     assert case.kind == fault.kind
     assert case.kind in {outage.kind for outage in mine}
     assert abs(min(outage.start_ms for outage in mine) - case.start) < 180_000 + 900_000 * (system == 17)
@@ -178,7 +196,7 @@ def test_the_typical_fault_is_found(simulate, system):
         assert mine[-1].end_ms is None
     else:
         assert abs(max(outage.end_ms or 0 for outage in mine) - case.end) < 180_000
-    if case.effect != "slow":
+    if case.cause != "database_slow":
         services = set().union(*(outage.services for outage in mine))
         hit = case.services if case.services is not None else set(fault.services)
         assert hit <= services
@@ -186,21 +204,19 @@ def test_the_typical_fault_is_found(simulate, system):
 
 
 NONE = {
-    "data quality": (EVERYDAY, "data_quality", "links: [hcmc-npd]", "share: 0.6"),
-    "silence": (EVERYDAY, "silence", "portals: [hcmc]", "cause: nobody comes"),
-    "maintenance": (EVERYDAY, "maintenance", "links: [hcmc-npd, hcmc-vneid]", "cause: announced"),
-    "blindness": (EVERYDAY, "blindness", "portals: [hcmc]", "cause: the observer is dead"),
-    "no fault": (EVERYDAY, "data_quality", "links: [hcmc-npd]", "share: 0.0"),
+    "data quality": (EVERYDAY, "unclean_records", "links: [hcmc-npd]", "share: 0.6"),
+    "silence": (EVERYDAY, "silence", "portals: [hcmc]", "about: nobody comes"),
+    "maintenance": (EVERYDAY, "maintenance", "links: [hcmc-npd, hcmc-vneid]", "about: announced"),
+    "blindness": (EVERYDAY, "observer_blind", "portals: [hcmc]", "about: the observer is dead"),
+    "no fault": (EVERYDAY, "unclean_records", "links: [hcmc-npd]", "share: 0.0"),
 }
 
 
 @pytest.mark.parametrize("trouble", NONE)
 def test_what_is_no_outage_gives_none(simulate, trouble):
     """Data-quality trouble, silence, announced maintenance and blindness give no outage."""
-    flows, effect, where, extra = NONE[trouble]
-    outages, truth = found(
-        simulate, CITY.format(flows=flows, more="", effect=effect, where=where, extra=extra)
-    )
+    flows, cause, where, extra = NONE[trouble]
+    outages, truth = found(simulate, CITY.format(flows=flows, more="", cause=cause, where=where, extra=extra))
     assert not any(fault.outage for fault in truth.faults)
-    assert {fault.effect for fault in truth.faults} == {effect}
+    assert {fault.cause for fault in truth.faults} == {cause}
     assert outages == []

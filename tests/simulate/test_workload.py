@@ -1,7 +1,6 @@
 """What follows from the model: who comes when, retry storms, backlogs, overload, deferral, paths."""
 
 from collections import Counter
-from itertools import pairwise
 
 import pytest
 
@@ -14,9 +13,8 @@ from streams.model.events import (
     submission_decoder,
 )
 from streams.model.topics import LOOKUPS
-from streams.simulate.city import Peak, epoch_ms
 from streams.simulate.draw import seeded
-from streams.simulate.shell import load_scenario
+from streams.simulate.scenario import Peak, epoch_ms
 from streams.simulate.timetable import Timetable, next_working_time
 
 pytestmark = pytest.mark.slow
@@ -63,7 +61,7 @@ def per_minute(simulated, link):
 def test_a_cut_makes_a_retry_storm_and_a_backlog(simulate):
     """In a cut more is asked than before, afterwards the backlog drains, and then all is as it was."""
     run = simulate(
-        HEAD + FLOW + "faults: [{id: cut, effect: unreachable, links: [hcmc-npd], "
+        HEAD + FLOW + "faults: [{id: cut, cause: line_cut, links: [hcmc-npd], "
         "start: 2024-03-11T08:00, minutes: 20}]"
     )
     asked = per_minute(run, "hcmc-npd")
@@ -90,7 +88,7 @@ def test_a_batch_competes_with_citizens(simulate):
         "per_request: 1000, weight: 360, start: 2024-03-11T09:00, end: 2024-03-11T09:10}]"
     )
     calm, busy = simulate(HEAD + FLOW), simulate(HEAD + FLOW + batch)
-    overloads = [f for f in busy.truth.faults if f.effect == "timeout"]
+    overloads = [f for f in busy.truth.faults if f.cause == "provider_overloaded"]
     assert not calm.truth.faults
     assert overloads
     assert overloads[0].fault_domain == "provider"
@@ -105,7 +103,7 @@ def test_a_batch_competes_with_citizens(simulate):
 def test_data_quality_answers_and_does_not_fail(simulate):
     """Unclean records turn answers into not_found and mismatch; some dossiers are rejected."""
     run = simulate(
-        HEAD + FLOW + "faults: [{id: unclean, effect: data_quality, share: 0.5, links: [hcmc-npd], "
+        HEAD + FLOW + "faults: [{id: unclean, cause: unclean_records, share: 0.5, links: [hcmc-npd], "
         "start: 2024-03-11T08:00, minutes: 60}]"
     )
     (fault,) = run.truth.faults
@@ -124,7 +122,7 @@ def test_data_quality_answers_and_does_not_fail(simulate):
 def test_late_answers_come_late(simulate):
     """Accepted-but-late: every lookup is answered ok, but only after the portal had given it up."""
     run = simulate(
-        HEAD + FLOW + "faults: [{id: late, effect: accepted_late, links: [hcmc-npd], "
+        HEAD + FLOW + "faults: [{id: late, cause: provider_backlog, links: [hcmc-npd], "
         "start: 2024-03-11T08:00, minutes: 10}]"
     )
     (fault,) = run.truth.faults
@@ -143,9 +141,9 @@ def test_late_answers_come_late(simulate):
 def test_flapping_and_bursts_alternate(simulate):
     """A flapping fault fails in its bad spells alone; a burst fault hits about its share of bad time."""
     run = simulate(
-        HEAD + FLOW + "faults: [{id: flap, effect: reset, pattern: flapping, bad_seconds: 60, "
-        "good_seconds: 60, links: [hcmc-npd], start: 2024-03-11T08:00, minutes: 40}, {id: burst, effect: "
-        "timeout, pattern: bursts, bad_seconds: 30, good_seconds: 60, links: [hcmc-npd], "
+        HEAD + FLOW + "faults: [{id: flap, cause: line_flapping, bad_seconds: 60, "
+        "good_seconds: 60, links: [hcmc-npd], start: 2024-03-11T08:00, minutes: 40}, {id: burst, cause: "
+        "line_lossy, bad_seconds: 30, good_seconds: 60, links: [hcmc-npd], "
         "start: 2024-03-11T10:00, minutes: 90}]"
     )
     flap, burst = run.truth.faults
@@ -217,21 +215,3 @@ def test_dossiers_are_settled_in_office_hours(at, first, last):
     """A dossier is settled while counters are open: at once, after lunch, next morning, after Tết."""
     assert next_working_time(epoch_ms(at), 0.0) == epoch_ms(first)
     assert epoch_ms(first) <= next_working_time(epoch_ms(at), 0.999) <= epoch_ms(last)
-
-
-def test_random_faults_keep_to_their_distributions(catalogue):
-    """Renewal processes give gaps of the mean set, lognormal lengths, and about 30 % shared faults."""
-    from streams.simulate.faults import by_chance
-
-    (process,) = [p for p in load_scenario("hcmc-2023-h1", catalogue).fault_processes if p.id == "ministries"]
-    start = epoch_ms("2000-01-01T00:00")
-    end = epoch_ms("2020-01-01T00:00")
-    faults = list(by_chance(process, start, end, seed=5))
-    gaps = [b[1] - a[2] for a, b in pairwise(faults)]
-    lengths = sorted(end - start for _, start, end in faults)
-    assert sum(gaps) / len(gaps) == pytest.approx(process.mean_gap_hours * 3_600_000, rel=0.08)
-    assert lengths[len(lengths) // 2] == pytest.approx(process.median_minutes * 60_000, rel=0.1)
-    shared = sum(len(fault.links) > 1 for fault, _, _ in faults) / len(faults)
-    assert shared == pytest.approx(process.shared, abs=0.04)
-    short = sum(gap < 0.1 * process.mean_gap_hours * 3_600_000 for gap in gaps) / len(gaps)
-    assert short > 0.15  # a decreasing hazard: many short gaps (an exponential has 10 % of them)

@@ -37,7 +37,7 @@ flows:
     count: 4000
     services: {dang-ky-tam-tru: 34, dang-ky-khai-sinh: 16, gia-han-the-bhyt: 20}
 faults:
-  - {id: npd-down, effect: unreachable, links: [hcmc-npd], start: 2023-03-13T08:08, minutes: 10, cause: cut}
+  - {id: npd-down, cause: line_cut, links: [hcmc-npd], start: 2023-03-13T08:08, minutes: 10}
 """
 
 

@@ -29,7 +29,7 @@ links: [hcmc-npd, hcmc-vneid]
 flows:
   - {id: residents, portal: hcmc, agencies: hcmc-districts, count: 1500, services: {dang-ky-tam-tru: 1}}
 faults:
-  - {id: npd-down, effect: unreachable, links: [hcmc-npd], start: 2023-03-13T08:20, minutes: 10, cause: cut}
+  - {id: npd-down, cause: line_cut, links: [hcmc-npd], start: 2023-03-13T08:20, minutes: 10}
 """
 HOUR_START = 1_678_669_200  # 13 March 2023, 08:00 in Viet Nam
 

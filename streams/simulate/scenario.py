@@ -1,0 +1,235 @@
+"""What a scenario is made of: what happens in a period, and which reported figures it is calibrated to.
+
+Times are local, Asia/Ho_Chi_Minh; holidays are the calendar's. Every number has its bounds, so that no file
+makes a run that never ends.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from streams.model.calendar import from_local
+from streams.simulate.city import Count, LocalDate, LocalTime, Name, Positive, Share, Strict, Text
+from streams.simulate.faults.causes import CauseName, Pattern
+
+Reported = Annotated[float, Meta(gt=0, le=1e12)]
+Minutes = Annotated[float, Meta(ge=0, le=1_000_000)]
+Spell = Annotated[float, Meta(ge=1, le=86_400)]
+"""How long a bad or a good spell lasts on average, in seconds."""
+
+
+class Peak(Strict, frozen=True, kw_only=True):
+    """A campaign: ``times`` the usual arrivals on the days ``[start, end]``."""
+
+    start: LocalDate
+    end: LocalDate
+    times: Positive
+
+
+class Flow(Strict, frozen=True, kw_only=True):
+    """Dossiers of some services through one portal: ``count`` of them in the period, at scale 1.
+
+    The count is of dossiers *received*; arrivals are an inhomogeneous Poisson process conditioned on it.
+    ``services`` gives weights. ``access`` is the line between citizen and portal, asked before the portal.
+    Where ``submits`` is false there is a lookup and no dossier: a clinic reading a card at its desk.
+    """
+
+    id: Name
+    portal: Name
+    services: dict[Name, Positive]
+    agencies: Name
+    count: Count
+    timetable: Literal["office", "health", "always", "even"] = "office"
+    channel: Name = "online"
+    submits: bool = True
+    access: Name | None = None
+    peaks: list[Peak] = field(default_factory=list)
+    extra_lookups: list[Name] = field(default_factory=list)
+
+
+class Batch(Strict, frozen=True, kw_only=True):
+    """Bulk verification: ``records`` of them, ``per_request`` at a time, in the hours ``[from, to)`` daily.
+
+    Each request weighs ``weight`` ordinary ones on the link, so it competes with citizens for capacity.
+    """
+
+    id: Name
+    link: Name
+    service: Name
+    agency: Name
+    records: Count
+    per_request: Count
+    weight: Positive = 1
+    start: LocalTime
+    end: LocalTime
+    from_hour: Annotated[int, Meta(ge=0, le=23)] = 0
+    to_hour: Annotated[int, Meta(ge=1, le=24)] = 24
+
+
+Outcome = Literal[
+    "timeout",
+    "unreachable",
+    "reset",
+    "tls_error",
+    "protocol_error",
+    "throttled",
+    "provider_error",
+    "no_response",
+]
+
+
+class Fault(Strict, frozen=True, kw_only=True):
+    """A fault at a known time on one or several links, which then share one cause.
+
+    ``share`` of the attempts in scope is hit; where it is left out, and with ``pattern``, the cause's own
+    holds. Of the ways in which the cause shows itself (`streams.simulate.faults.causes`) only ``outcomes``
+    are seen, where any are given. It grows to its share over ``ramp_minutes`` and falls over the last
+    ``recovery_minutes``; links that share it come back one after the other, the last one
+    ``ends_apart_minutes`` before the end is reached by the first. ``pattern`` flapping switches it on and
+    off; bursts is a Gilbert-Elliott chain of good and bad spells, both with the mean lengths given (seconds).
+    """
+
+    id: Name
+    cause: CauseName
+    about: str = ""
+    start: LocalTime
+    minutes: Annotated[float, Meta(gt=0, le=1_000_000)]
+    links: list[Name] = field(default_factory=list)
+    portals: list[Name] = field(default_factory=list)
+    services: list[Name] = field(default_factory=list)
+    share: Share | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    pattern: Pattern | None = None
+    bad_seconds: Spell = 40
+    good_seconds: Spell = 20
+    slow_times: Annotated[float, Meta(ge=1, le=1_000)] = 12
+    late_minutes: Annotated[float, Meta(ge=1, le=1_440)] = 12
+    ramp_minutes: Minutes = 0
+    recovery_minutes: Minutes = 0
+    ends_apart_minutes: Minutes = 0
+
+
+class FaultProcess(Strict, frozen=True, kw_only=True):
+    """Random faults: gaps Weibull with decreasing hazard, durations lognormal (Schroeder & Gibson 2006).
+
+    ``shared`` is the share of the unplanned failures, and ``maintenance`` that of all failures, counted as
+    the source counts them: a failure of one link each (Markopoulou et al. 2004: about 30 % of the unplanned
+    ones are shared by several links, about 20 % of all fall into maintenance). ``causes`` gives weights.
+    Faults are ``office_times`` as frequent in office hours as at night; each cause has its own hours besides.
+    """
+
+    id: Name
+    links: list[Name]
+    causes: dict[CauseName, Positive]
+    mean_gap_hours: Annotated[float, Meta(ge=0.1, le=100_000)]
+    gap_shape: Annotated[float, Meta(ge=0.3, le=5)] = 0.7
+    median_minutes: Annotated[float, Meta(ge=0.1, le=100_000)] = 12
+    sigma: Annotated[float, Meta(ge=0.01, le=3)] = 1.2
+    shared: Annotated[float, Meta(ge=0, le=0.9)] = 0.3
+    maintenance: Annotated[float, Meta(ge=0, le=0.9)] = 0.2
+    office_times: Annotated[float, Meta(ge=0.1, le=100)] = 2.5
+    shares: dict[Literal["all", "most", "some"], Positive] = field(
+        default_factory=lambda: {"all": 6, "most": 2, "some": 2}
+    )
+
+
+class Transport(Strict, frozen=True, kw_only=True):
+    """What happens to a record between its event and the log."""
+
+    delay_ms: Positive = 12
+    disorder: Share = 0.05
+    disorder_up_to_ms: Annotated[int, Meta(ge=1, le=5_000)] = 4_900
+    late: Share = 0.001
+    late_up_to_minutes: Positive = 6
+    duplicates: Share = 0.01
+
+
+class People(Strict, frozen=True, kw_only=True):
+    """Who applies, as shares of applicants; each is a source's ratio or an assumption, as its comment says.
+
+    ``vneid_account`` signs in with VNeID, of those ``vneid_level_2`` at level 2. ``card_read`` has the chip
+    of the card read at a counter; ``cmnd_9_digits`` comes with the old number, which is to be linked first.
+    Without ``vneid_in_portal`` an e-certified copy fails. ``traits`` are further shares, only counted.
+    """
+
+    vneid_account: Share = 0.75
+    vneid_level_2: Share = 0.6
+    cmnd_9_digits: Share = 0.03
+    card_read: Share = 0.15
+    vneid_in_portal: Share = 0.7
+    traits: dict[Name, Share] = field(default_factory=dict)
+
+
+class Patience(Strict, frozen=True, kw_only=True):
+    """How a portal retries: exponential backoff with full jitter, then deferral, then giving up.
+
+    A deferral is half as long again as the one before, up to ``deferral_up_to_minutes`` (means).
+    """
+
+    attempts: Count = 3
+    backoff_seconds: Positive = 2
+    backoff_times: Positive = 3
+    deferral_minutes: Positive = 6
+    deferral_up_to_minutes: Positive = 60
+    deferrals: Annotated[int, Meta(ge=0)] = 40
+    mismatch_rejected: Share = 0.6
+
+
+class Figure(Strict, frozen=True, kw_only=True):
+    """A reported figure, its source tag, and the counters of the simulation whose sum stands for it.
+
+    A count of a period is ``scaled``: it shrinks with the run. A stock is none: it stands in the simulation
+    as a share of applicants, so its ``counters`` are divided by those of ``among`` and multiplied by
+    ``total``. Where ``sampled`` is set, the scenario simulates that share of what was reported. The relative
+    difference must be within ``bound``.
+    """
+
+    id: Name
+    system: Annotated[int, Meta(ge=1, le=18)]
+    what: Text
+    source: str
+    reported: Reported
+    counters: list[str]
+    among: list[str] = field(default_factory=list)
+    total: Reported | None = None
+    sampled: Share = 1.0
+    bound: Share = 0.005
+    scaled: bool = True
+    note: str = ""
+
+
+class Scenario(Strict, frozen=True, kw_only=True):
+    """What happens in one period. ``start`` and ``end`` are local and half-open.
+
+    Where ``links`` is given the scenario knows those alone: lookups over others are left out of every path.
+    ``probes`` are links that are asked at their interval, whatever the traffic.
+    """
+
+    name: Name
+    title: Text
+    start: LocalTime
+    end: LocalTime
+    seed: int = 1
+    partitions: Annotated[int, Meta(ge=1, le=64)] = 4
+    heartbeat_interval_ms: Annotated[int, Meta(ge=1_000, le=3_600_000)] = 1_000
+    provider_views: bool = True
+    flows: list[Flow]
+    links: list[Name] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    fault_processes: list[FaultProcess] = field(default_factory=list)
+    transport: Transport = field(default_factory=Transport)
+    people: People = field(default_factory=People)
+    patience: Patience = field(default_factory=Patience)
+    figures: list[Figure] = field(default_factory=list)
+    probes: list[Name] = field(default_factory=list)
+
+
+def epoch_ms(local: str) -> int:
+    """Return the epoch milliseconds of a local time.
+
+    >>> epoch_ms("1970-01-01T07:00")
+    0
+    """
+    return from_local(datetime.fromisoformat(local))
