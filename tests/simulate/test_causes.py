@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from streams.model.calendar import to_local
-from streams.model.events import LOOKUPS, Heartbeat, LookupCompleted, LookupRequested, lookup_decoder
+from streams.model.events import Heartbeat, LookupCompleted, LookupRequested, lookup_decoder
+from streams.model.topics import LOOKUPS
 from streams.simulate.faults.causes import CAUSES, CauseName, outcomes_of
 from streams.simulate.faults.processes import after, by_chance
 from streams.simulate.scenario import epoch_ms

@@ -108,7 +108,7 @@ def shared_events(share: float, links: int) -> float:
     """Return the share of events that must be shared for ``share`` of the *link failures* to be so.
 
     >>> round(shared_events(0.3, 4), 3)
-    0.144
+    0.14
     """
     struck = mean_links(links)
     return share / (struck - share * (struck - 1)) if links > 1 else 0.0
