@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := not kafka and not prometheus and not postgres and not browser and not slow
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check style bench docs lock clean
+.PHONY: help install demo test check style bench chaos docs lock clean
 
 help:
 	@echo "make install   .venv with everything, locked"
@@ -22,6 +22,7 @@ help:
 	@echo "make test      everything: style, types, all tests on the real parts"
 	@echo "make check     in a minute or two: style, types, quick pure tests"
 	@echo "make bench     the benchmark; ARGS=... is passed on"
+	@echo "make chaos     seeded runs of the stages with faults; RUNS=30 SEED=1"
 	@echo "make docs      rewrite what is generated: rules, dashboards, documentation"
 	@echo "make lock      resolve requirements/ anew from pyproject.toml"
 	@echo "make clean     remove .venv and caches"
@@ -61,6 +62,9 @@ test: style
 
 bench: $(INSTALLED)
 	$(BIN)/portallink bench $(ARGS)
+
+chaos: $(INSTALLED)
+	$(BIN)/python tests/chaos $(or $(RUNS),30) $(or $(SEED),1)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tools.watch_files

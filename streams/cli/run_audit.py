@@ -108,6 +108,10 @@ def serve(
             envvar="PORTALLINK_PUBLIC_KEY", help="Public key, PEM: an outage's page checks heads by it."
         ),
     ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(help="Address of a reverse proxy whose X-Forwarded-For is believed [default: none]."),
+    ] = None,
     suffix: Suffix = "",
     ledger: LedgerAddress = None,
     metrics_port: MetricsPort = 0,
@@ -147,6 +151,7 @@ def serve(
                 second_person=second_person,
                 names=called,
                 public_key=trusted,
+                proxy=proxy,
                 started=lambda bound: telemetry.emit(
                     telemetry.AddressServed("page", f"http://{host}:{bound}/")
                 ),

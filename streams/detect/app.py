@@ -108,13 +108,22 @@ class Detect:
         if position > follower.next_position:
             await self._catch_up(follower, partition, position)
         follower.unacknowledged.append(event)
+        logged_ms = _logged_ms(event.message)
+        if position < follower.next_position and logged_ms > follower.logged_ms > 0:
+            self._begin_again(follower, partition, position)
         if position == follower.next_position:  # else it was delivered, and applied, before
-            logged_ms = _logged_ms(event.message)
             await self._apply(follower, event.value, partition, position, logged_ms)
         now = time.monotonic()
         due = now - follower.saved_at >= SAVE_EVERY_SECONDS
         if due or len(follower.unacknowledged) >= MOST_UNSAVED:
             await self._save(follower, partition)
+
+    def _begin_again(self, follower: Follower, partition: int, position: int) -> None:
+        """Go on in a topic that was made again, or lost its end; what it repeats is known by its ranges."""
+        before = follower.next_position
+        follower.next_position = follower.published_until = position
+        follower.detector.resume_at = {}
+        telemetry.emit(telemetry.LogBeganAgain(self._topics.measurements, partition, before, position))
 
     async def _catch_up(self, follower: Follower, partition: int, position: int) -> None:
         """Apply what stands before ``position`` and has not been delivered.
@@ -139,6 +148,7 @@ class Detect:
     ) -> None:
         """Apply one measurement and publish what it makes known; set aside what cannot be one."""
         follower.next_position, said = position + 1, position < follower.published_until
+        follower.logged_ms = max(follower.logged_ms, logged_ms)
         try:
             measurement = _decoder.decode(value or b"")
             check_bounds(value or b"", measurement)
@@ -244,13 +254,16 @@ class Detect:
         async with AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **self._connection) as reader:
             reader.assign([source])
             published_until = await reader.committed(source) or 0
+            end = (await reader.end_offsets([source]))[source]
         source_partitions = await partitions_of(self._connection, self._topics.lookups)
         await self._decisions.read()
         known, partitions = self._decisions, range(source_partitions)
         detector = Detector(known.rules, self._settings, partitions, service=known.service)
         own = {key: self._table[name] for key, name in self._own(partition).items()}
         follower = Follower(detector, load(detector, own) or 0, published_until)
-        if follower.next_position < published_until:
+        if max(follower.next_position, published_until) > end:
+            self._begin_again(follower, partition, 0)
+        elif follower.next_position < published_until:
             await self._catch_up(follower, partition, published_until)
         clock_ms = detector.clock_ms
         for link, tracker in detector.trackers.items():

@@ -18,6 +18,8 @@ class Follower:
         self.detector = detector
         self.next_position = next_position
         self.published_until = published_until
+        self.logged_ms = 0
+        """The latest broker's time of a measurement applied: what is logged later is no copy."""
         self.unacknowledged: list[Any] = []
         self.sent: list[Any] = []
         self.saved_at = time.monotonic()

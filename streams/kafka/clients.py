@@ -227,15 +227,15 @@ class KafkaConsumer:
             found = await self._client.offsets_for_times({partition: logged_ms + 1})
         return None if found[partition] is None else int(found[partition].offset)
 
-    async def read(self, partition: TopicPartition, first: int, end: int, key: bytes) -> list[bytes]:
-        """Return the values of one key within ``[first, end)`` of a partition."""
-        found: list[bytes] = []
+    async def read(self, partition: TopicPartition, first: int, end: int) -> list[Any]:
+        """Return the records ``[first, end)`` of a partition."""
+        found: list[Any] = []
         if first >= end:
             return found
         with plain_errors():
             async with open_reader(self._connection) as reader:
                 async for messages in read_range(reader, partition, first, end):
-                    found += [message.value or b"" for message in messages if message.key == key]
+                    found += messages
         return found
 
 

@@ -42,16 +42,20 @@ class StageLoop:
     ) -> None:
         self._connect, self._begin, self._refusal = connect, begin, refusal
         self._settings = settings or LoopSettings()
-        self._away = False
+        self._away = self._blocked = False
 
     async def run(self) -> None:
         """Work; wait for a broker that is away; start over after a failure that time may mend."""
         wait_seconds = FIRST_WAIT_SECONDS
         while True:
-            running = Running(self._connect(), self._begin, self._settings, self._back)
+            running = Running(self._connect(), self._begin, self._settings, self._back, self._going_on)
             try:
                 await running.run()
-            except (BrokerAwayError, RetryLaterError) as error:
+            except RetryLaterError as error:
+                if not self._blocked:
+                    telemetry.emit(telemetry.StageBlocked(str(error)))
+                    self._blocked, wait_seconds = True, FIRST_WAIT_SECONDS
+            except BrokerAwayError as error:
                 if self._refusal is not None and not self._away and (why := await self._refusal()):
                     raise StageStoppedError(
                         f"the broker refuses this client: {why}. Check the KAFKA_ settings and the broker's "
@@ -70,3 +74,9 @@ class StageLoop:
         if self._away:
             telemetry.emit(telemetry.BrokerBack())
             self._away = False
+
+    def _going_on(self) -> None:
+        """Note that the worker could begin with its partitions."""
+        if self._blocked:
+            telemetry.emit(telemetry.StageUnblocked())
+            self._blocked = False

@@ -98,8 +98,8 @@ class Consumer(Protocol):
     async def offset_after(self, partition: TopicPartition, logged_ms: int) -> int | None:
         """Return the first offset whose broker time is later than ``logged_ms``, None where there is none."""
 
-    async def read(self, partition: TopicPartition, first: int, end: int, key: bytes) -> list[bytes]:
-        """Return the values of one key within ``[first, end)`` of a partition of any topic."""
+    async def read(self, partition: TopicPartition, first: int, end: int) -> list[Any]:
+        """Return the records ``[first, end)`` of a partition of any topic."""
 
 
 class Producer(Protocol):

@@ -60,10 +60,11 @@ class Running:
         begin: Callable[[Session], Worker],
         settings: LoopSettings,
         back: Callable[[], None],
+        going_on: Callable[[], None],
     ) -> None:
         self._consumer, self._producer, self._outbox = session.consumer, session.producer, session.outbox
         self._worker = begin(session)
-        self._settings, self._back = settings, back
+        self._settings, self._back, self._going_on = settings, back, going_on
         self._assigned: set[TopicPartition] = set()
         self._silences = Silences()
         self._hands = asyncio.Lock()
@@ -139,6 +140,7 @@ class Running:
         except Exception as error:  # noqa: BLE001 - the client would only log it; the loop ends with it
             self._fail(error)
             return
+        self._going_on()
         self._moved()
         telemetry.emit(telemetry.StageReady(ready=True))
         telemetry.emit(telemetry.PartitionsAssigned(tuple(map(tuple, new)), len(self._assigned)))

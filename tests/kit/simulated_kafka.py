@@ -36,6 +36,7 @@ class Message(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes
+    partition: int = 0
     headers: tuple = ()
     timestamp_type: int = 1
 
@@ -48,10 +49,10 @@ class Log:
         self.records: list[Message] = []
         self.offsets: list[int] = []
 
-    def append(self, key: bytes | None, value: bytes, timestamp: int) -> int:
+    def append(self, key: bytes | None, value: bytes, timestamp: int, partition: int = 0) -> int:
         """Append a record; return its offset."""
         offset = self.end
-        self.records.append(Message(offset, timestamp, key, value))
+        self.records.append(Message(offset, timestamp, key, value, partition))
         self.offsets.append(offset)
         self.end += 1
         return offset
@@ -105,7 +106,7 @@ class Broker:
         self.clock_ms += self.rng.randrange(1, 4)
         if self.clocks_differ and self.rng.random() < 0.02:
             self.clock_ms -= self.rng.randrange(50)
-        return self.logs[partition].append(key, value, self.clock_ms)
+        return self.logs[partition].append(key, value, self.clock_ms, partition.partition)
 
 
 class Group:
@@ -319,11 +320,11 @@ class SimulatedConsumer:
         later = (one.offset for one in self._broker.logs[partition].records if one.timestamp > logged_ms)
         return next(later, None)
 
-    async def read(self, partition: TopicPartition, first: int, end: int, key: bytes) -> list[bytes]:
-        """Return the values of one key."""
+    async def read(self, partition: TopicPartition, first: int, end: int) -> list[Message]:
+        """Return the records of a stretch."""
         await self._process.step()
         records = self._broker.logs[partition].read(first, max(end - first, 0))
-        return [one.value for one in records if one.offset < end and one.key == key]
+        return [one for one in records if one.offset < end]
 
 
 class SimulatedProducer:

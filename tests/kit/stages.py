@@ -36,12 +36,43 @@ class Stage:
         argv = [sys.executable, "-m", "streams", "run", self._name, *self._options]
         return LeashedProcess(argv, log=log, env=self._environment, cwd=Path.cwd())
 
-    def kill_and_restart(self) -> None:
-        """Kill the process with SIGKILL, as a crash would, and start another one."""
-        for child in psutil.Process(self._process.pid).children(recursive=True):
-            child.send_signal(signal.SIGKILL)
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return self._name
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the stage's own processes, without the leash that holds them."""
+        try:
+            return psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the stage's processes."""
+        for child in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill the process with SIGKILL, as a crash would."""
+        self.signal(signal.SIGKILL)
+        self._process.stop()
+
+    def restart(self) -> None:
+        """Start the stage's process again; one that runs is asked to end before."""
         self._process.stop()
         self._process = self._start()
+
+    def kill_and_restart(self) -> None:
+        """Kill the process with SIGKILL, as a crash would, and start another one."""
+        self.kill()
+        self._process = self._start()
+
+    def logs(self) -> str:
+        """Return what all processes of the stage have logged."""
+        files = sorted(self._folder.glob(f"{self._name}-{id(self)}-*.log"))
+        return "".join(file.read_text(errors="replace") for file in files)
 
     def alive(self) -> bool:
         """Say whether the process runs."""

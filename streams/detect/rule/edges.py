@@ -181,7 +181,12 @@ def likeliest_recovery_ms(
 
 
 def _likelihood(attempts: int, failures: int, least: float, normal: float) -> tuple[float, float]:
-    """Return how much better the likeliest failing share (from ``least`` up) explains the counts; and it."""
+    """Return how much better the likeliest failing share (from ``least`` up) explains the counts; and it.
+
+    Where records are gone, corrections may take back more than was counted: then there are no answers.
+    """
+    failures = max(failures, 0)
+    attempts = max(attempts, failures)
     share = max(least, (failures + 0.5) / (attempts + 1))
     gain = failures * log(share / normal) + (attempts - failures) * log((1 - share) / (1 - normal))
     return gain, share
