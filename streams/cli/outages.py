@@ -36,7 +36,8 @@ from streams.ledger.read.summary import provisional_years, raised_normals, summa
 from streams.model.outage import Confined, Outage, RaisedNormal
 from streams.serve.answers import listed_answer, outage_answer, report_answer, summary_answer, summary_rows
 from streams.serve.command import reproducing
-from streams.serve.report.files import OUTAGE_COLUMNS, ReportFormat, render_report, rows_csv
+from streams.serve.report.files import ReportFormat, render_report, rows_csv
+from streams.serve.report.tables import OUTAGE_COLUMNS
 from streams.serve.texts import Language, text, written_length, written_normal, written_percent, written_time
 
 app = typer.Typer(no_args_is_help=True, help="What auditors ask: outages, figures, reports, proof.")
@@ -264,7 +265,9 @@ def report(
     service: Service = None,
     as_of: AsOf = None,
     second_person: SecondPerson = True,
-    kind: Annotated[ReportFormat, typer.Option("--format", help="html, pdf, csv or json.")] = "html",
+    kind: Annotated[
+        ReportFormat, typer.Option("--format", help="html, pdf, xlsx, zip (of CSV), csv or json.")
+    ] = "html",
     language: Annotated[Language, typer.Option("--language", help="vi or en.")] = "vi",
     out: Annotated[Path | None, typer.Option(help="File to write [default: stdout].")] = None,
     names: NamesFile = None,

@@ -10,6 +10,7 @@ from msgspec import Struct, structs, to_builtins
 
 from streams import __version__
 from streams.ledger.proof.heads import log_sizes, read_positions
+from streams.ledger.read.figures import cell_figures
 from streams.ledger.read.histories import retirements
 from streams.ledger.read.lists import Cursor, Listed, list_outages
 from streams.ledger.read.meant import Narrowing
@@ -18,7 +19,7 @@ from streams.ledger.read.standing import Standing
 from streams.ledger.read.summary import Summary, summarise_links
 from streams.ledger.store.days import link_lives
 from streams.model.availability import Availability
-from streams.model.calendar import MINUTE_MS, TIMEZONE, to_local
+from streams.model.calendar import DAY_MS, MINUTE_MS, TIMEZONE, day_start_ms, to_local
 from streams.model.exclusion import Exclusion, Ruling
 from streams.model.incidents import ends_of
 from streams.model.outage import Outage, RaisedNormal
@@ -27,6 +28,9 @@ from streams.model.settings import EVIDENCE_KEPT_MS
 
 Answer = dict[str, Any]
 
+MOST_DAYS: Final = 62
+MOST_LINKS: Final = 100
+"""A report tells the days of so many links over so many days at most."""
 FORMULA: Final = "availability = (observed - down) / observed; observed = service - excluded - unknown"
 ROUNDING: Final = "percentages are rounded down to four decimals"
 
@@ -231,6 +235,28 @@ def ledger_answer(connection: sa.Connection) -> Answer:
     }
 
 
+def days_answer(standing: Standing) -> list[Answer]:
+    """Return what counts of each link's days; none of a period that is too long to be read day by day."""
+    question = standing.question
+    first_ms, end_ms = day_start_ms(question.start_ms), question.until_ms
+    days = [(day_ms, day_ms + DAY_MS) for day_ms in range(first_ms, end_ms, DAY_MS)]
+    if not days or question.start_ms >= end_ms or len(days) > MOST_DAYS or len(standing.lives) > MOST_LINKS:
+        return []
+    return [
+        {
+            "link": link,
+            "day": iso(day_ms),
+            "day_ms": day_ms,
+            "service_ms": counted.figures.service_ms,
+            "excluded_ms": counted.figures.excluded_ms,
+            "unknown_ms": counted.figures.unknown_ms,
+            "down_ms": counted.figures.down_ms,
+            "degraded_ms": counted.figures.degraded_ms,
+        }
+        for (link, day_ms), counted in sorted(cell_figures(standing, "day", days).items())
+    ]
+
+
 class OutagePage(Struct, frozen=True):
     """Some of a report's outages: at most ``limit`` after a cursor."""
 
@@ -271,6 +297,7 @@ def report_answer(
             "exclusions": [
                 exclusion_answer(one, second_person=question.second_person) for one in standing.exclusions()
             ],
+            "days": days_answer(standing),
             "ledger": ledger_answer(connection),
             "versions": {
                 "portallink": __version__,

@@ -33,13 +33,17 @@ class Bilingual(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Names(Struct, frozen=True, forbid_unknown_fields=True):
-    """Names by identifier. One that ends in ``-*`` names all numbered ones; ``{n}`` is the number."""
+    """Names by identifier. One that ends in ``-*`` names all numbered ones; ``{n}`` is the number.
+
+    ``issuer`` is whose reports these are.
+    """
 
     links: dict[str, Bilingual] = field(default_factory=dict)
     portals: dict[str, Bilingual] = field(default_factory=dict)
     providers: dict[str, Bilingual] = field(default_factory=dict)
     agencies: dict[str, Bilingual] = field(default_factory=dict)
     services: dict[str, Bilingual] = field(default_factory=dict)
+    issuer: Bilingual | None = None
 
     def called(self, scope: Scope, name: str, language: Language) -> str:
         """Return what readers call something; what has no name goes by its identifier.

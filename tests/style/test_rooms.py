@@ -74,7 +74,7 @@ SHELLS = {
     "streams/serve/pages/account.py": "answers requests, now",
     "streams/serve/pages/front.py": "answers requests, now",
     "streams/serve/pages/live.py": "follows the ledger for open pages",
-    "streams/serve/report/pdf.py": "reads fonts",
+    "streams/serve/report/pdf.py": "reads its package's template",
     "streams/serve/runbooks.py": "reads its package's runbooks, answers requests",
     "streams/serve/shell.py": "runs the server",
     "streams/serve/texts.py": "reads its package's texts",

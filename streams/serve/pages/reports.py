@@ -1,6 +1,6 @@
 """A report as a page, and as a file in each format."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
@@ -33,9 +33,7 @@ def report_page(request: Request, _: Viewer, asked: Annotated[history.Listing, Q
 
 
 @router.get("/report.{kind}")
-def report_file(
-    request: Request, _: Viewer, asked: history.PageQuery, kind: Literal["html", "pdf", "csv", "json"]
-) -> Response:
+def report_file(request: Request, _: Viewer, asked: history.PageQuery, kind: ReportFormat) -> Response:
     """Give a report as a file; the same ledger gives the same bytes."""
     language = language_of(request)
     report, _question = _report(request, asked, kind, language)

@@ -23,7 +23,8 @@ from streams.serve.language import language_of
 from streams.serve.pages.diffs import diffs
 from streams.serve.pages.picture import drawn, picture
 from streams.serve.pages.shown import shown
-from streams.serve.report.files import EVIDENCE_COLUMNS, rows_csv
+from streams.serve.report.files import rows_csv
+from streams.serve.report.tables import EVIDENCE_COLUMNS
 
 NEAR_MS = 10 * MINUTE_MS
 """What else was down so long before or after an outage stands on its page."""

@@ -8,68 +8,26 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from streams.model.text import spreadsheet_safe, visible
-from streams.serve.answers import Answer, summary_rows
+from streams.serve.answers import Answer
 from streams.serve.names import Names
 from streams.serve.render import render
 from streams.serve.report.pdf import report_pdf
+from streams.serve.report.sheets import report_xlsx, report_zip
+from streams.serve.report.tables import tables
 from streams.serve.texts import Language, text
 
-ReportFormat = Literal["html", "pdf", "csv", "json"]
+ReportFormat = Literal["html", "pdf", "xlsx", "zip", "csv", "json"]
 MEDIA_TYPES: Final[dict[ReportFormat, str]] = {
     "html": "text/html; charset=utf-8",
     "pdf": "application/pdf",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "zip": "application/zip",
     "csv": "text/csv; charset=utf-8",
     "json": "application/json",
 }
-OUTAGE_COLUMNS: Final = (
-    "outage_id",
-    "revision",
-    "status",
-    "reason",
-    "link",
-    "kind",
-    "fault_domain",
-    "start",
-    "end",
-    "duration_ms",
-    "counted_ms",
-    "counted_without_exclusions_ms",
-    "excluded",
-    "excluded_by",
-    "detected_at",
-    "rule_version",
-    "attempts",
-    "failures",
-    "dossiers_affected",
-    "dossiers_error",
-    "changes",
-    "services",
-    "agencies",
-    "incident_id",
-    "evidence_until",
-)
-EXCLUSION_COLUMNS: Final = (
-    "exclusion_id",
-    "revision",
-    "link",
-    "start",
-    "end",
-    "kind",
-    "status",
-    "after_the_fact",
-    "proposed_by",
-    "proposed_at",
-    "proposed_reason",
-    "approved_by",
-    "author",
-    "reason",
-    "recorded_at",
-    "withdrawn",
-)
-EVIDENCE_COLUMNS: Final = ("outage_id", "topic", "partition", "first_offset", "next_offset", "digest")
 
 
 def render_report(report: Answer, kind: ReportFormat, language: Language, names: Names) -> bytes:
@@ -78,6 +36,10 @@ def render_report(report: Answer, kind: ReportFormat, language: Language, names:
         return (json.dumps(report, ensure_ascii=False, indent=2) + "\n").encode()
     if kind == "csv":
         return report_csv(report)
+    if kind == "xlsx":
+        return report_xlsx(report, names, language)
+    if kind == "zip":
+        return report_zip(report, names, language)
     if kind == "pdf":
         return report_pdf(report, language, names)
     return render("report.html", language, names, standalone=True, caller=None, report=report).encode()
@@ -87,25 +49,11 @@ def report_csv(report: Answer) -> bytes:
     """Return a report as tables one after another, each under its name, with a BOM for Excel."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    question, total = report["question"], report["total"]
-    writer.writerow(["question"])
-    for name, value in question.items():
-        writer.writerow([name, _cell(list(value.values()) if isinstance(value, dict) else value)])
-    writer.writerow(["formula", report["method"]["formula"]])
-    writer.writerow(["rounding", report["method"]["rounding"]])
-    writer.writerow(["provisional_years", _cell(report["method"]["provisional_years"])])
-    writer.writerow(["command", _cell(report["command"])])
-    writer.writerows([f"version {name}", _cell(value)] for name, value in report["versions"].items())
-    _table(writer, "availability", ("link", *total, "provisional_years"), summary_rows(report))
-    _table(writer, "outages", OUTAGE_COLUMNS, report["outages"])
-    evidence = [
-        {"outage_id": outage["outage_id"]} | source
-        for outage in report["outages"]
-        for source in outage["evidence"]
-    ]
-    _table(writer, "evidence", EVIDENCE_COLUMNS, evidence)
-    _table(writer, "exclusions", EXCLUSION_COLUMNS, report["exclusions"])
-    _table(writer, "logs", ("log", "size", "root"), report["ledger"]["logs"])
+    for number, table in enumerate(tables(report)):
+        writer.writerows([[], [table.name]] if number else [[table.name]])
+        if table.name != "question":
+            writer.writerow(table.columns)
+        writer.writerows([_cell(row.get(column)) for column in table.columns] for row in table.rows)
     return b"\xef\xbb\xbf" + out.getvalue().encode()
 
 
@@ -123,13 +71,6 @@ def file_name(report: Answer, kind: ReportFormat, language: Language) -> str:
     """Return the name under which a report is saved."""
     question = report["question"]
     return f"{text('report', language)}-{question['start'][:10]}-{question['calendar']['name']}.{kind}"
-
-
-def _table(writer: Any, name: str, columns: tuple[str, ...], rows: Iterable[Answer]) -> None:
-    writer.writerow([])
-    writer.writerow([name])
-    writer.writerow(columns)
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
 
 
 def _cell(value: object) -> object:
