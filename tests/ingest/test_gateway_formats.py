@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -27,6 +28,7 @@ from streams.logs.read import read_log
 from streams.model.events import lookup_decoder
 from streams.model.located import Located
 from streams.model.wire import Lookup
+from streams.replay.analyze import analyze
 
 AT_MS = 1_795_741_200_000
 JSON_MAP = {
@@ -397,3 +399,35 @@ def test_a_million_lines_of_garbage_are_refused_in_bounded_memory(tmp_path):
     )
     assert ended.returncode == 2, ended.stderr
     assert "none of its records can be used: not a JSON object" in ended.stderr
+
+
+def test_submissions_and_lookups_come_of_one_log(tmp_path):
+    """A portal's own log gives its dossiers' submissions and its lookups, each on its topic."""
+    calls = [
+        {"t": AT_MS + 1000 * n, "took": 100, "status": 201 if n % 4 else 503, "uri": uri, "d": f"H29-{n}"}
+        for n, uri in enumerate(["/nop-ho-so/khai-sinh?cccd=079090001234", "/tra-cuu", "/trang-chu"] * 20)
+    ]
+    submissions = {
+        "when": [{"uri": {"match": "^/nop-ho-so/"}}],
+        "portal": "dichvucong",
+        "dossier": "{d}",
+        "service": {"from": "{uri}", "patterns": [{"match": "sinh", "name": "birth"}], "otherwise": "-"},
+        "blocked_by": "npd",
+    }
+    skip = [{"uri": "/trang-chu"}]
+    (tmp_path / "in").write_text(lines(calls))
+    out = tmp_path / "log.ndjson"
+    named = write_map(tmp_path, link="npd", submissions=submissions, skip=skip)
+    result = run(tmp_path / "in", "--map", named, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    assert (figures["calls"], figures["skipped"]) == (40, 20)
+    assert figures["submissions"] == {"received": 20, "accepted": 15, "failed": 5}
+    assert sum(figures["outcomes"].values()) == 20
+    assert "079090001234" not in out.read_text()
+    analysis = analyze(out, beside=False)
+    assert analysis.records.dead_letter == analysis.records.late == 0
+    portals = [p for m in analysis.measurements for p in m.portals]
+    kinds = Counter(kind for p in portals for slot in p.slots for kind in slot.types)
+    assert set(kinds) == {"received", "accepted", "failed"}
+    assert {p.portal for p in portals} == {"dichvucong"}
