@@ -15,6 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
 from streams.cli.ledger_options import AsJson, KeyFile, LedgerAddress, key_path, opened, read, signing_key
 from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, say, styled
+from streams.cli.publish_head import publish_head
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError
@@ -46,6 +47,7 @@ from streams.record.reread import ledger_batches
 from streams.serve.access import Role, new_token
 
 app = typer.Typer(no_args_is_help=True, help="The auditors' ledger: make, rebuild, sign, verify.")
+app.command()(publish_head)
 
 Logs = Annotated[
     list[Path] | None,

@@ -43,6 +43,9 @@ from streams.telemetry.detecting import (
     WindowPublished,
 )
 from streams.telemetry.edges import (
+    HeadNotPublished,
+    HeadPublished,
+    HeadsDiverge,
     LedgerShown,
     LedgerWritten,
     LinksJudged,
@@ -76,6 +79,9 @@ __all__ = [
     "DeadLettered",
     "EventIdsConflict",
     "ExportAnswered",
+    "HeadNotPublished",
+    "HeadPublished",
+    "HeadsDiverge",
     "LastCommitFailed",
     "LedgerShown",
     "LedgerWritten",

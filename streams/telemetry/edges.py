@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from streams.model.incidents import Incident
 from streams.model.outage import Confined, Outage
+from streams.telemetry.common import Quiet
 from streams.telemetry.contract import (
     HTTP_REQUESTS,
     HTTP_SECONDS,
@@ -208,3 +209,38 @@ class RequestServed:
         """Count the request and its time."""
         store.add(HTTP_REQUESTS, (self.method, self.route, str(self.status)))
         store.observe(HTTP_SECONDS, (self.route,), self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPublished(Quiet):
+    """A signed head was published elsewhere."""
+
+    name: ClassVar[str] = "head_published"
+    destination: str
+    number: int
+
+    def fields(self) -> Mapping[str, object]:
+        """Return where, and the head's number."""
+        return {"destination": self.destination, "number": self.number}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadNotPublished(Quiet):
+    """A destination did not take a signed head; it is tried again at the next turn."""
+
+    name: ClassVar[str] = "head_not_published"
+    level: ClassVar[Level] = "warning"
+    destination: str
+    error: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return where, and why not."""
+        return {"destination": self.destination, "error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsDiverge(HeadNotPublished):
+    """The ledger does not hold a head as it was published: its history was written anew."""
+
+    name: ClassVar[str] = "heads_diverge"
+    level: ClassVar[Level] = "error"

@@ -195,13 +195,16 @@ class ChaosRun:
     async def _do(self, after_seconds: float, fault) -> None:
         await asyncio.sleep(after_seconds)
         await fault(self)
-        # Recovered is what has published the minute that was being played when the fault was over.
+        # Recovered is what has published, and recorded, the minute that was played when the fault was over.
         healed_at = time.monotonic()
         target_ms = min(self.played_until_ms, self.log[-1].logged_at_ms - 70_000)
         while self.watcher.latest_window_ms < target_ms:
             if time.monotonic() - healed_at > PATIENCE_SECONDS:
                 raise AssertionError(f"not recovered within {PATIENCE_SECONDS:.0f} s")
             await asyncio.sleep(0.1)
+        published = await self._to_read()
+        while await asyncio.to_thread(self.read_by_ledger) < published:
+            await asyncio.sleep(0.2)
         self.recovered_seconds.append(time.monotonic() - healed_at)
 
     async def _publish(self) -> None:

@@ -51,6 +51,7 @@ SHELLS = {
     "streams/ledger/store/database.py": "opens the database",
     "streams/ledger/proof/heads.py": "reads and makes the key file",
     "streams/measure/stage.py": "consumes and produces",
+    "streams/record/destinations.py": "publishes heads elsewhere",
     "streams/record/ledger.py": "writes the ledger, signs heads",
     "streams/record/reread.py": "reads topics again",
     "streams/record/send.py": "sends an exclusion",

@@ -1,0 +1,28 @@
+"""Which heads are still to be published elsewhere, and whether they continue what was published there."""
+
+import hashlib
+from itertools import pairwise
+
+from streams.ledger.proof.heads import SignedHead
+
+
+class HeadsDivergeError(ValueError):
+    """The ledger's heads do not continue the last one that was published; the message says where."""
+
+
+def unpublished(last: SignedHead | None, stored: list[SignedHead]) -> list[SignedHead]:
+    """Return the ledger's heads after the last one published, by number; only the newest before the first.
+
+    ``stored`` are the ledger's heads from that one on. Raises `HeadsDivergeError` where the ledger does not
+    hold that head any more, or a later one does not name its predecessor: history was written anew.
+    """
+    if last is None:
+        return stored[-1:]
+    published = last.statement().number
+    if not stored or stored[0] != last:
+        raise HeadsDivergeError(f"the ledger does not hold head {published} as it was published")
+    for before, after in pairwise(stored):
+        statement = after.statement()
+        if statement.previous != hashlib.sha256(before.statement_bytes).hexdigest():
+            raise HeadsDivergeError(f"head {statement.number} does not continue the one before")
+    return stored[1:]
