@@ -203,7 +203,9 @@ class ChaosRun:
                 raise AssertionError(f"not recovered within {PATIENCE_SECONDS:.0f} s")
             await asyncio.sleep(0.1)
         published = await self._to_read()
-        while await asyncio.to_thread(self.read_by_ledger) < published:
+        for _ in range(int(PATIENCE_SECONDS / 0.2)):
+            if await asyncio.to_thread(self.read_by_ledger) >= published:
+                break
             await asyncio.sleep(0.2)
         self.recovered_seconds.append(time.monotonic() - healed_at)
 
