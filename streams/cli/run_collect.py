@@ -11,6 +11,7 @@ from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_s
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.collect.shell import GRPC_PORT, HTTP_PORT
 from streams.collect.shell import collect as receive
+from streams.collect.topic import GROUP
 from streams.collect.watching import QUIET_MS
 from streams.ingest.mapping.mapper import Mapper
 from streams.ingest.shell import load_mapper
@@ -58,6 +59,11 @@ def collect(
             min=1, max=3600, help="After so long without spans a source no longer vouches for its links."
         ),
     ] = QUIET_MS // 1000,
+    from_topic: Annotated[
+        list[str] | None,
+        typer.Option(help="Read spans from this topic too, as a Collector writes them; repeatable."),
+    ] = None,
+    group: Annotated[str, typer.Option(help="Consumer group of --from-topic.")] = GROUP,
     settings: SettingsFile = None,
     suffix: Suffix = "",
     metrics_port: MetricsPort = 0,
@@ -84,6 +90,8 @@ def collect(
                 http_port=http_port,
                 grpc_port=grpc_port,
                 token=token or None,
+                from_topics=from_topic or (),
+                group=group,
                 quiet_ms=quiet_seconds * 1000,
                 most_links=chosen.max_links,
                 started=lambda way, port: telemetry.emit(

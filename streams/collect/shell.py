@@ -16,10 +16,13 @@ from streams.collect.delivery import Delivery, KafkaAwayError, stop
 from streams.collect.over_grpc import start_grpc
 from streams.collect.over_http import HttpReceiver
 from streams.collect.receiver import Receiver
+from streams.collect.topic import FETCH_BYTES, GROUP, MOST_RECORDS, Progress, SpanWorker
 from streams.collect.watching import QUIET_MS, Watching
 from streams.ingest.mapping.mapper import Mapper
 from streams.ingest.otlp.export import SpanMapper
-from streams.kafka.clients import refusal
+from streams.kafka.clients import KafkaConsumer, KafkaProducer, refusal
+from streams.kafka.loop import StageLoop
+from streams.kafka.session import LoopSettings, Session
 from streams.kafka.topics import Topics
 
 BEAT_SECONDS: Final = 1.0
@@ -47,6 +50,8 @@ async def collect(
     http_port: int = HTTP_PORT,
     grpc_port: int = GRPC_PORT,
     token: str | None = None,
+    from_topics: Sequence[str] = (),
+    group: str = GROUP,
     quiet_ms: int = QUIET_MS,
     most_links: int = 1_000,
     started: Callable[[str, int], None] = lambda _, __: None,
@@ -57,14 +62,31 @@ async def collect(
     """
     watching = Watching(quiet_ms, most_links)
     delivery = Delivery(connection, topics or Topics(), refusal=partial(refusal, connection))
-    receiver = Receiver(SpanMapper(mappers), watching, delivery, token=token)
+    mapper, progress = SpanMapper(mappers), Progress(from_topics)
+    receiver = Receiver(mapper, watching, delivery, token=token)
     http = _Server(uvicorn.Config(HttpReceiver(receiver), **SERVER))
     with _listening(host, http_port) as socket:
         grpc, bound = await start_grpc(receiver, host, grpc_port)
         started("http", socket.getsockname()[1])
         started("grpc", bound)
         serving = asyncio.ensure_future(http.serve([socket]))
-        working = [asyncio.ensure_future(delivery.run()), asyncio.ensure_future(beat(watching, delivery))]
+        working = [
+            asyncio.ensure_future(delivery.run()),
+            asyncio.ensure_future(beat(watching, delivery, progress.behind_ms)),
+        ]
+        if from_topics:
+            names = (topics or Topics()).dead_letters
+            reading = StageLoop(
+                lambda: Session(
+                    KafkaConsumer(connection, group, fetch_bytes=FETCH_BYTES), KafkaProducer(connection)
+                ),
+                lambda session: SpanWorker(
+                    session, from_topics, SpanMapper(mappers), watching, delivery, progress, names
+                ),
+                LoopSettings(max_records=MOST_RECORDS),
+                refusal=partial(refusal, connection),
+            )
+            working.append(asyncio.ensure_future(reading.run()))
         try:
             done, _ = await asyncio.wait([serving, *working], return_when=asyncio.FIRST_COMPLETED)
             for task in done:

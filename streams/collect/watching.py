@@ -60,15 +60,16 @@ class Watching:
 
         ``behind_ms`` is how far spans have been read where they wait in a topic: no heartbeat goes beyond it.
         """
-        at_ms = (now_ms if behind_ms is None else min(now_ms, behind_ms)) - HOLD_MS
+        clock_ms = now_ms if behind_ms is None else min(now_ms, behind_ms)
+        at_ms = clock_ms - HOLD_MS
         if at_ms <= self._beat_ms:
             return []
         self._beat_ms = at_ms
         by_observer: dict[str, set[str]] = {"portal": set()}
         self._alive = 0
-        for source, seen_ms in reversed(self._seen.items()):
-            if seen_ms < now_ms - self._quiet_ms:
-                break
+        for source, seen_ms in self._seen.items():
+            if seen_ms < clock_ms - self._quiet_ms:
+                continue
             self._alive += 1
             for observer, link in self._links[source]:
                 by_observer.setdefault(observer, set()).add(link)

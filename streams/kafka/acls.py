@@ -14,6 +14,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "measure": ("portallink-measure",),
     "detect": ("portallink-detect",),
     "record": ("portallink-record",),
+    "collect": ("portallink-collect",),
 }
 DESCRIBES: Final[dict[str, tuple[str, ...]]] = {"detect": (LOOKUPS,)}
 """Topics of which a stage asks the ends and the partitions, and reads nothing."""

@@ -44,10 +44,10 @@ class Collect:
         return Counter((event["link"], event["outcome"]) for event in done)
 
 
-async def read_values(servers: str, topic: str) -> list[dict]:
+async def read_values(servers: str, topic: str, partitions: int = 4) -> list[dict]:
     """Return the values of a topic's records, up to where it ends now."""
     async with AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest") as reader:
-        places = [TopicPartition(topic, number) for number in range(4)]
+        places = [TopicPartition(topic, number) for number in range(partitions)]
         reader.assign(places)
         found = []
         for place, end in (await reader.end_offsets(places)).items():

@@ -38,6 +38,7 @@ SHELLS = {
     "streams/collect/over_http.py": "receives by HTTP",
     "streams/collect/receiver.py": "takes exports",
     "streams/collect/shell.py": "runs them together",
+    "streams/collect/topic.py": "reads from Kafka",
     "streams/detect/app.py": "the Faust worker",
     "streams/detect/credentials.py": "what Faust needs to connect",
     "streams/detect/follower.py": "waits for the broker's word",

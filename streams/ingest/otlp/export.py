@@ -30,6 +30,15 @@ MOST_SPANS: Final = 100_000
 """Spans of one export; exporters send some hundreds, a Collector some thousands."""
 
 
+def form_in(data: bytes) -> Form:
+    """Return the form of some bytes: JSON begins with its brace, and no message of protobuf does.
+
+    >>> form_in(b'{"resourceSpans": []}'), form_in(b"")
+    ('json', 'protobuf')
+    """
+    return "json" if data[:1] == b"{" else "protobuf"
+
+
 class NotOtlpError(ValueError):
     """Bytes that are no export of spans; the message says why."""
 

@@ -1,0 +1,169 @@
+"""Spans from Kafka, as a Collector's exporter writes them: each record an export (`otlp_proto`, `otlp_json`).
+
+The loop of the stages (`streams.kafka.loop`) reads; what a poll makes known is confirmed before the loop may
+commit it. While records still wait to be read, heartbeats do not go beyond the time up to which they were
+read: a backlog is not taken for silence.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aiokafka import TopicPartition
+
+from streams import telemetry
+from streams.collect.delivery import Delivery, KafkaAwayError
+from streams.collect.receiver import oldest_ms, taken
+from streams.collect.watching import Watching
+from streams.ingest.otlp.export import NotOtlpError, SpanMapper, Tally, form_in
+from streams.kafka.ports import Batches, Bounds, Commit
+from streams.kafka.session import Session
+from streams.kafka.worker import Place, RetryLaterError
+from streams.measure.letters import encode_letter, letter_key
+from streams.measure.meter import DeadLetter
+from streams.model.wire import Event
+
+GROUP: Final = "portallink-collect"
+FETCH_BYTES: Final = 4 * 1024 * 1024
+MOST_RECORDS: Final = 100
+"""Records a poll; each holds a whole batch of spans."""
+
+
+class Progress:
+    """How far topics have been read, across sessions, for the heartbeats."""
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        self._topics = topics
+        self.read_ms: dict[TopicPartition, int] = {}
+        """The broker's time of the last record that was read, by partition assigned."""
+        self.waiting: set[TopicPartition] = set()
+        """Partitions that hold more than was read, as far as is known."""
+
+    def behind_ms(self) -> int | None:
+        """Return up to which time everything was read, None where nothing waits."""
+        if not self._topics:
+            return None
+        if not self.read_ms:
+            return 0  # not connected yet, or another process reads them
+        return min((self.read_ms[one] for one in self.waiting & self.read_ms.keys()), default=None)
+
+
+class SpanWorker:
+    """What `collect` does with the records of its topics."""
+
+    def __init__(
+        self,
+        session: Session,
+        topics: Sequence[str],
+        mapper: SpanMapper,
+        watching: Watching,
+        delivery: Delivery,
+        progress: Progress,
+        dead_letters: str,
+    ) -> None:
+        self._consumer, self._outbox = session.consumer, session.outbox
+        self._mapper, self._watching, self._delivery = mapper, watching, delivery
+        self._progress, self._dead_letters = progress, dead_letters
+        self.topics = topics
+        self.commit_first = False
+        self._next: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+
+    async def assign(
+        self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
+    ) -> None:
+        """Begin where the group has committed, or with the first record that there is."""
+        del commits
+        for partition, place in places.items():
+            self._next[partition] = place.bounds.beginning if place.commit is None else place.commit.offset
+            self._progress.read_ms[partition] = 0
+            if place.bounds.end > self._next[partition]:
+                self._progress.waiting.add(partition)
+
+    async def revoke(self, partitions: Sequence[TopicPartition]) -> None:
+        """Forget partitions."""
+        for partition in partitions:
+            self._next.pop(partition, None)
+            self._committed.pop(partition, None)
+            self._progress.read_ms.pop(partition, None)
+            self._progress.waiting.discard(partition)
+
+    async def work(self, batches: Batches) -> None:
+        """Map the exports of a poll, and return once their events are on their topics."""
+        for partition, records in batches.items():
+            tally = Tally()
+            events: list[Event] = []
+            letters: list[DeadLetter] = []
+            for record in records:
+                value = record.value or b""
+                try:
+                    events += self._mapper.events(value, form_in(value), tally)
+                except NotOtlpError as error:
+                    detail = f"this is no export of spans: {error}"
+                    at = record.offset, record.timestamp
+                    letters.append(DeadLetter(*at, "wrong_shape", detail, record.key, value))
+            await self._deliver(events, tally, records[-1].timestamp)
+            await self._set_aside(partition, letters)
+            self._next[partition] = records[-1].offset + 1
+            self._progress.read_ms[partition] = records[-1].timestamp
+
+    async def _set_aside(self, partition: TopicPartition, letters: Sequence[DeadLetter]) -> None:
+        topic, number = partition.topic, partition.partition
+        for letter in letters:
+            telemetry.emit(telemetry.DeadLettered(letter.reason, topic, number, letter.offset))
+            value = encode_letter(topic, number, letter)
+            await self._outbox.send(self._dead_letters, value, key=letter_key(topic, number))
+
+    async def _deliver(self, events: list[Event], tally: Tally, read_ms: int) -> None:
+        sent: dict[str, int] = {}
+        if events:
+            try:
+                sent = await self._delivery.send(events, None)
+            except KafkaAwayError as error:
+                raise RetryLaterError(str(error)) from error
+        self._watching.saw(tally.sources, read_ms)
+        age_seconds = (read_ms - oldest_ms(events)) / 1000 if events else None
+        telemetry.emit(taken(tally, sent, age_seconds))
+
+    async def head_gone(self, partition: TopicPartition, bounds: Bounds) -> None:
+        """Go on behind records that were deleted before they were read."""
+        telemetry.emit(
+            telemetry.RecordsLost(
+                partition.topic, partition.partition, self._next[partition], bounds.beginning
+            )
+        )
+        self._next[partition] = bounds.beginning
+
+    async def began_again(self, partition: TopicPartition, bounds: Bounds) -> None:
+        """Begin with the first record of another log."""
+        told = partition.topic, partition.partition, self._next[partition], bounds.beginning
+        telemetry.emit(telemetry.LogBeganAgain(*told))
+        self._next[partition] = bounds.beginning
+
+    async def rest(self) -> None:
+        """Note which partitions hold more."""
+        for partition, offset in self._next.items():
+            end = self._consumer.end_seen(partition)
+            if end is not None and end <= offset:
+                self._progress.waiting.discard(partition)
+            elif end is not None:
+                self._progress.waiting.add(partition)
+
+    def next_offset(self, partition: TopicPartition) -> int:
+        """Return the offset of the next record to work on."""
+        return self._next[partition]
+
+    def logged_ms(self, partition: TopicPartition) -> int:
+        """Return the broker's time of the last record that was read, -1 where none was."""
+        return self._progress.read_ms.get(partition, 0) or -1
+
+    def held(self) -> set[TopicPartition]:
+        """Return the partitions that must not be read for now: none."""
+        return set()
+
+    def progress(self) -> Mapping[TopicPartition, Commit]:
+        """Return what to commit."""
+        return {one: Commit(at) for one, at in self._next.items() if self._committed.get(one) != at}
+
+    def committed(self, offsets: Mapping[TopicPartition, Commit]) -> None:
+        """Note what was committed."""
+        self._committed.update({one: commit.offset for one, commit in offsets.items()})

@@ -1,0 +1,64 @@
+"""Spans from Kafka, as a Collector writes them."""
+
+import asyncio
+import json
+import signal
+import time
+from base64 import b64decode
+
+import psutil
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from collecting import read_values
+from spans import as_json, as_protobuf, span
+
+
+async def write(servers, topic, values, *, create=True):
+    """Write values to a topic of two partitions, one after the other in turn."""
+    if create:
+        admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+        await admin.start()
+        await admin.create_topics([NewTopic(topic, 2, 1)])
+        await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+        for n, value in enumerate(values):
+            await producer.send_and_wait(topic, value, partition=n % 2)
+
+
+def wait_for(what, seconds=60):
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("make", [as_protobuf, as_json])
+def test_each_span_of_a_topic_arrives_though_the_process_is_killed(collect, kafka, suffix, make):
+    """Every span of the topic becomes its events, over a kill; what is no export is a dead letter."""
+    topic = f"otlp_spans.{suffix}"
+    start_ns = time.time_ns() - 5_000_000_000
+    exports = [make([span(10 * n + k, start_ns=start_ns + n) for k in range(10)]) for n in range(1, 40)]
+    asyncio.run(write(kafka, topic, [*exports[:20], b"\xff\xff no export", *exports[20:30]]))
+    options = "--from-topic", topic, "--group", f"collect-{suffix}"
+
+    def arrived(running):
+        return {one["dossier_id"] for one in running.events() if one["type"] == "lookup.completed"}
+
+    with collect(*options) as running:
+        wait_for(lambda: len(arrived(running)) >= 100)
+        (child,) = psutil.Process(running.process.pid).children()
+        child.send_signal(signal.SIGKILL)
+    asyncio.run(write(kafka, topic, exports[30:], create=False))
+    with collect(*options) as running:
+        wait_for(lambda: len(arrived(running)) >= 390)
+        assert arrived(running) == {f"{10 * n + k:032x}" for n in range(1, 40) for k in range(10)}
+        ids = {one["event_id"] for one in running.events()}
+        assert len(ids) == 2 * 390
+        wait_for(lambda: any(one.get("links") for one in running.records()))
+        (letter,) = {
+            json.dumps(one) for one in asyncio.run(read_values(kafka, running.topics.dead_letters, 1))
+        }
+    letter = json.loads(letter)
+    assert (letter["reason"], b64decode(letter["value_base64"])) == ("wrong_shape", b"\xff\xff no export")
