@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 from streams.cli.ingest_http import http, maps
+from streams.cli.ingest_otlp import otlp
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
 from streams.cli.rejects import Rejects
 from streams.cli.settings_option import SettingsFile, settings_of
@@ -38,6 +39,7 @@ CHUNK_RECORDS = 5_000
 
 
 app.command()(http)
+app.command()(otlp)
 app.command()(maps)
 
 

@@ -99,7 +99,7 @@ def http(
     if check and out is not None:
         refuse("--check writes nothing; leave out --out")
     mapper = mapper_named(map_)
-    run = _Import(mapper, measure, probe=out is None and not check)
+    run = Import(mapper, measure, probe=out is None and not check)
     try:
         with Rejects(rejects) as rejected, ExitStack() as stack, seldom_collected():
             calls = run.calls(files, rejected, stack)
@@ -127,7 +127,7 @@ def http(
     _warn(summary, mapper, measure.at(summary.last_ms or 0))
 
 
-class _Import:
+class Import:
     """One run of the command."""
 
     def __init__(self, mapper: Mapper, settings: MeasureSettings, *, probe: bool) -> None:
@@ -219,6 +219,11 @@ class _Import:
         if self._figures.last_ms is not None:
             after_ms = max(closing_ms_after(self._settings), self._mapper.said.lookup_timeout_ms)
             yield from log.heartbeats(self._order.reached_ms + after_ms, [])
+
+    @property
+    def figures(self) -> Figures:
+        """What was counted of the events."""
+        return self._figures
 
     def summary(self, rejected: Rejects, *, with_rejects: bool) -> LogSummary:
         """Return the figures."""

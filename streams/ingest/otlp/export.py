@@ -90,10 +90,11 @@ class SpanMapper:
             NotOtlpError: the bytes are no export, or one of too many spans; nothing of them was used.
         """
         calls: list[tuple[int, int, list[Event]]] = []
+        most_spans = tally.spans + MOST_SPANS
         try:
             for found in READERS[form](data, self._wanted):
                 events = self._of(found, tally)
-                if tally.spans > MOST_SPANS:
+                if tally.spans > most_spans:
                     raise TooManySpansError(f"it holds more than {MOST_SPANS:,} spans; send smaller batches")
                 if events:
                     calls.append((events[-1].occurred_at_ms, len(calls), events))

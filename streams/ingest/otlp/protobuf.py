@@ -27,6 +27,8 @@ RESOURCE_SPANS: Final = 1
 RESOURCE: Final = 1
 SCOPE_SPANS: Final = 2
 SPANS: Final = 2
+NO_TRACE: Final = bytes(16)
+NO_SPAN: Final = bytes(8)
 
 
 def spans(data: bytes, wanted: Wanted) -> Iterator[Found]:
@@ -83,12 +85,12 @@ def _values(span: Span, base: list[Any], wanted: Wanted) -> tuple[str, list[Any]
         values[wanted.host] = next(filter(None, map(host_in, addresses)), None)
     if wanted.error is not None and values[wanted.error] is None and span.events:
         values[wanted.error] = _exception(span)
-    trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
-    if len(trace_id) != 32 or len(span_id) != 16 or not (int(trace_id, 16) and int(span_id, 16)):
+    trace_id, span_id = span.trace_id, span.span_id
+    if len(trace_id) != 16 or len(span_id) != 8 or trace_id == NO_TRACE or span_id == NO_SPAN:
         raise RejectedRecordError("the span has no valid trace id and span id")
     for name, place in wanted.own.items():
         values[place] = _OWN[name](span)
-    return f"{trace_id}-{span_id}", values
+    return f"{trace_id.hex()}-{span_id.hex()}", values
 
 
 def _exception(span: Span) -> Any:
