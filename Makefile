@@ -69,6 +69,7 @@ chaos: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python -m tools.watch_files
 	$(BIN)/python -m tools.command_docs
+	$(BIN)/python -m tools.scenario_docs
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

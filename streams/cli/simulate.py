@@ -21,6 +21,7 @@ from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
 from streams.simulate.scenario import Scenario
 from streams.simulate.shell import (
+    PACKAGED,
     drain,
     load_catalogue,
     load_scenario,
@@ -36,6 +37,12 @@ from streams.simulate.truth import Truth
 def simulate(
     scenario: Annotated[str, typer.Argument(help="A scenario's name, or a YAML file of your own.")],
     *,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--catalogue", metavar="DIR", help="A city of your own: city.yaml, and scenarios beside it."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed [default: the scenario's own].")] = None,
     speed: Annotated[
         float | None, typer.Option(help="To Kafka: so many times real time [default: flat out].", min=0.001)
@@ -66,8 +73,9 @@ def simulate(
     command exits 1 if a reported figure is not met within its bound.
     """
     try:
-        catalogue = load_catalogue()
-        chosen = load_scenario(scenario, catalogue)
+        city = folder or PACKAGED
+        catalogue = load_catalogue(city)
+        chosen = load_scenario(scenario, catalogue, city)
     except LocatedError as error:
         refuse(error)
     if out is not None and speed is not None:

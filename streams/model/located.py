@@ -1,6 +1,11 @@
-"""YAML into typed data, with file, line and reason for whatever is wrong with it."""
+"""YAML into typed data, with file, line and reason for whatever is wrong with it.
+
+Documents come from people, and may be hostile: what they expand to is bounded before anything is built of it.
+"""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -8,7 +13,14 @@ import yaml
 
 T = TypeVar("T")
 
+MOST_NODES: Final = 300_000
+"""Parts that a document may have, those that aliases repeat counted again."""
+DEEPEST: Final = 40
+MOST_NAMED: Final = 40
+"""Values that an error names at most."""
+_WHERE: Final = re.compile(r" - at `(key` in `)?\$(?P<path>[^`]*)`$")
 _UNKNOWN: Final = re.compile("unknown field `([^`]+)`")
+_NO_SUCH: Final = re.compile(r"Invalid enum value '?([^']*)'?")
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
@@ -36,12 +48,18 @@ class Located:
     def __init__(self, text: str, file: str) -> None:
         self.file = file
         try:
+            self._refuse_too_much(text)
             root: yaml.Node | None = yaml.compose(text, Loader=_Loader)
             self.data: Any = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a safe loader
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise LocatedError(file, line, error.problem or "not readable as YAML") from error
         except yaml.YAMLError as error:
+            raise LocatedError(file, 1, f"not readable as YAML: {error}") from error
+        except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
+            if isinstance(error, LocatedError):
+                raise
+            # A tag such as `!!int` on what is none: the library's constructors let Python's errors through.
             raise LocatedError(file, 1, f"not readable as YAML: {error}") from error
         if root is None:
             raise LocatedError(file, 1, "the file is empty")
@@ -66,6 +84,16 @@ class Located:
             node = found
         return line
 
+    def has(self, *path: str | int) -> bool:
+        """Say whether there is a part at ``path``."""
+        part: Any = self.data
+        for step in path:
+            try:
+                part = part[step]
+            except (KeyError, IndexError, TypeError):
+                return False
+        return True
+
     def error(self, reason: str, *path: str | int) -> LocatedError:
         """Return the error that says what is wrong with the part at ``path``."""
         return LocatedError(self.file, self.line(*path), reason)
@@ -75,9 +103,14 @@ class Located:
         try:
             return msgspec.convert(self.data, type_, strict=True)
         except msgspec.ValidationError as error:
-            reason, _, where = str(error).partition(" - at `$")
-            path = self._path(where.rstrip("`"))
-            if unknown := _UNKNOWN.search(reason):
+            text = str(error)
+            found = _WHERE.search(text)
+            reason, path = text, []
+            if found is not None:
+                reason, path = text[: found.start()], self._path(found["path"])
+            allowed = _allowed(msgspec.inspect.type_info(type_), path, key=bool(found and found[1]))
+            if unknown := _UNKNOWN.search(reason) or _NO_SUCH.search(reason):
+                reason += f"; {one_of(unknown[1], allowed)}" if allowed else ""
                 path.append(unknown[1])
             raise self.error(reason, *path) from error
 
@@ -90,10 +123,40 @@ class Located:
             path.append(int(index) if index else name)
         return path
 
+    def _refuse_too_much(self, text: str) -> None:
+        """Refuse what nests too deeply, or becomes too large when its aliases are written out."""
+        sizes: dict[str, int] = {}
+        opened: list[tuple[str | None, int]] = []
+        nodes = 0
+        for event in yaml.parse(text, Loader=_Loader):
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            if isinstance(event, yaml.AliasEvent):
+                if any(anchor == event.anchor for anchor, _ in opened):
+                    raise LocatedError(self.file, line, f"`*{event.anchor}` stands within what it repeats")
+                nodes += sizes.get(event.anchor or "", 0)
+            elif isinstance(event, yaml.NodeEvent):
+                nodes += 1
+                if isinstance(event, yaml.CollectionStartEvent):
+                    opened.append((event.anchor, nodes))
+                elif event.anchor is not None:
+                    sizes[event.anchor] = 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, before = opened.pop()
+                if anchor is not None:
+                    sizes[anchor] = nodes - before + 1
+            if nodes > MOST_NODES:
+                raise LocatedError(self.file, line, f"more than {MOST_NODES:,} values, aliases written out")
+            if len(opened) > DEEPEST:
+                raise LocatedError(self.file, line, f"nested more than {DEEPEST} deep")
+
     def _refuse_repeated_keys(self, node: yaml.Node) -> None:
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise LocatedError(
+                        self.file, key.start_mark.line + 1, "a key is a word, not a list or a mapping"
+                    )
                 if key.value in seen:
                     raise LocatedError(
                         self.file, key.start_mark.line + 1, f"`{key.value}` stands twice in one mapping"
@@ -103,3 +166,52 @@ class Located:
         elif isinstance(node, yaml.SequenceNode):
             for value in node.value:
                 self._refuse_repeated_keys(value)
+
+
+def one_of(name: str, allowed: Iterable[str]) -> str:
+    """Return the end of a message that says which values there are, the nearest to ``name`` first.
+
+    >>> one_of("hcmc-ndp", ["hanoi-npd", "hcmc-npd", "police-npd"])
+    'one of hcmc-npd, hanoi-npd, police-npd'
+    """
+    names = sorted(set(allowed))
+    near = get_close_matches(name, names, n=3)
+    ordered = [*near, *(other for other in names if other not in near)]
+    more = len(ordered) - MOST_NAMED
+    return f"one of {', '.join(ordered[:MOST_NAMED])}" + (f" and {more} more" if more > 0 else "")
+
+
+def _allowed(type_: msgspec.inspect.Type, path: Iterable[str | int], *, key: bool) -> list[str]:
+    """Return the values that the type at a path allows, or the fields that it has."""
+    here: msgspec.inspect.Type | None = type_
+    for step in path:
+        here = _below(here, step)
+    for one in _alternatives(here):
+        match one:
+            case msgspec.inspect.DictType(key_type=msgspec.inspect.LiteralType(values=values)) if key:
+                return [str(value) for value in values]
+            case msgspec.inspect.LiteralType(values=values):
+                return [str(value) for value in values]
+            case msgspec.inspect.StructType(fields=fields):
+                return [field.encode_name for field in fields]
+    return []
+
+
+def _below(type_: msgspec.inspect.Type | None, step: str | int) -> msgspec.inspect.Type | None:
+    for one in _alternatives(type_):
+        match one:
+            case msgspec.inspect.StructType(fields=fields):
+                return next((field.type for field in fields if field.encode_name == step), None)
+            case msgspec.inspect.DictType(value_type=value_type):
+                return value_type
+            case msgspec.inspect.ListType(item_type=item_type):
+                return item_type
+    return None
+
+
+def _alternatives(type_: msgspec.inspect.Type | None) -> Iterable[msgspec.inspect.Type]:
+    while isinstance(type_, msgspec.inspect.Metadata):
+        type_ = type_.type
+    if isinstance(type_, msgspec.inspect.UnionType):
+        return type_.types
+    return () if type_ is None else (type_,)

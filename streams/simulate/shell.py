@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,21 +11,24 @@ import msgspec
 from streams.kafka.publish import PublishError, partitions_of, publish
 from streams.logs.file import seldom_collected
 from streams.logs.write import log_writer
-from streams.model.located import Located, LocatedError
+from streams.model.located import Located, LocatedError, one_of
 from streams.model.record import Record
 from streams.model.topics import LOOKUPS, SUBMISSIONS
-from streams.simulate.check import check_catalogue, check_scenario
+from streams.simulate.check import check_catalogue
+from streams.simulate.check_scenario import check_scenario
 from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
 from streams.simulate.scenario import Scenario
 from streams.simulate.truth import Truth
 
 _CATALOGUE: Final = "city.yaml"
+PACKAGED: Final[Traversable] = files("streams.simulate") / "data"
+"""The folder of the catalogue and the scenarios that come with the package."""
+LARGEST_FILE_BYTES: Final = 4_000_000
 
 
-def scenario_names() -> list[str]:
-    """Return the names of the scenarios that come with the package."""
-    folder = files("streams.simulate") / "data"
+def scenario_names(folder: Traversable = PACKAGED) -> list[str]:
+    """Return the names of the scenarios in a folder, by default of those that come with the package."""
     return sorted(
         entry.name.removesuffix(".yaml")
         for entry in folder.iterdir()
@@ -32,35 +36,39 @@ def scenario_names() -> list[str]:
     )
 
 
-def load_catalogue() -> Catalogue:
-    """Return the catalogue; raise `LocatedError` where it is wrong."""
-    located = Located((files("streams.simulate") / "data" / _CATALOGUE).read_text("utf-8"), _CATALOGUE)
+def load_catalogue(folder: Traversable = PACKAGED) -> Catalogue:
+    """Return the catalogue of a folder, its `city.yaml`; raise `LocatedError` where it is wrong."""
+    located = _read(folder / _CATALOGUE, _CATALOGUE if folder is PACKAGED else f"{folder}/{_CATALOGUE}")
     catalogue = located.convert(Catalogue)
     check_catalogue(catalogue, located)
     return catalogue
 
 
-def load_scenario(name: str, catalogue: Catalogue) -> Scenario:
-    """Return a scenario by its name or by the path of a YAML file.
+def load_scenario(name: str, catalogue: Catalogue, folder: Traversable = PACKAGED) -> Scenario:
+    """Return a scenario by its name in a folder, or by the path of a YAML file.
 
     Raise `LocatedError`, naming file, line and reason, where it is wrong or there is none.
     """
     if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise LocatedError(name, 1, f"cannot be read: {error}") from error
-        located = Located(text, name)
+        located = _read(Path(name), name)
+    elif name in scenario_names(folder):
+        located = _read(folder / f"{name}.yaml", f"{name}.yaml")
     else:
-        if name not in scenario_names():
-            known = ", ".join(scenario_names())
-            raise LocatedError(name, 1, f"no such scenario; there are {known}, or give a .yaml file")
-        text = (files("streams.simulate") / "data" / f"{name}.yaml").read_text("utf-8")
-        located = Located(text, f"{name}.yaml")
+        there = one_of(name, scenario_names(folder))
+        raise LocatedError(name, 1, f"no such scenario; {there}, or give a .yaml file")
     scenario = located.convert(Scenario)
     check_scenario(scenario, catalogue, located)
     return scenario
+
+
+def _read(path: Traversable, name: str) -> Located:
+    try:
+        data = path.read_bytes()
+        if len(data) > LARGEST_FILE_BYTES:
+            raise LocatedError(name, 1, f"larger than {LARGEST_FILE_BYTES // 1_000_000} MB")
+        return Located(data.decode("utf-8"), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise LocatedError(name, 1, f"cannot be read: {error}") from error
 
 
 def write_log(run: Run, path: Path, progress: Callable[[int], None], truth_file: Path | None = None) -> Truth:

@@ -7,7 +7,7 @@ import pytest
 
 from streams.model.located import Located
 from streams.model.record import Record
-from streams.simulate.check import check_scenario
+from streams.simulate.check_scenario import check_scenario
 from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
 from streams.simulate.scenario import Scenario

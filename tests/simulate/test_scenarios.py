@@ -1,11 +1,22 @@
 """Catalogue and scenarios as data: what comes with the package loads, what is wrong is named by its line."""
 
-import pytest
+import json
+from collections import Counter
+from importlib.resources import files
 
+import pytest
+from jsonschema import Draft202012Validator
+from source_tree import ROOT
+from typer.testing import CliRunner
+
+from lab.hostile_scenarios import mutated, tried
+from streams.cli import app
 from streams.model.located import Located, LocatedError
 from streams.simulate.check import check_catalogue
 from streams.simulate.city import Catalogue
+from streams.simulate.draw import seeded
 from streams.simulate.shell import load_scenario, scenario_names
+from tools.scenario_docs import generated
 
 GOOD = """name: test
 title: {vi: Thử, en: Test}
@@ -27,8 +38,13 @@ faults:
     minutes: 10
 """
 
+BATCH = (
+    "batches: [{id: a, link: hcmc-npd, service: thanh-toan, agency: hue, records: 9, per_request: 1, "
+    "start: 2024-03-11T07:00, end: 2024-03-11T08:00}]\n"
+)
+
 WRONG = {
-    "unknown link": ("links: [hcmc-npd]", "links: [hcmc-nowhere]", 16, "unknown link `hcmc-nowhere`"),
+    "unknown link": ("links: [hcmc-npd]", "links: [hcmc-nowhere]", 16, "unknown link `hcmc-nowhere`; one of"),
     "unknown service": ("dang-ky-tam-tru: 2", "khong-co: 2", 11, "unknown service `khong-co`"),
     "unknown portal": ("portal: hcmc", "portal: hue", 7, "unknown portal `hue`"),
     "unknown agencies": ("agencies: hcmc-districts", "agencies: hue", 8, "unknown agency group `hue`"),
@@ -38,14 +54,58 @@ WRONG = {
     "misspelt field": ("minutes: 10", "minuts: 10", 18, "minut"),
     "missing field": ("    count: 100\n", "", 6, "missing required field `count`"),
     "wrong type": ("count: 100", "count: many", 9, "Expected `int`"),
-    "unknown cause": ("cause: line_cut", "cause: broken", 15, "broken"),
+    "unknown cause": ("cause: line_cut", "cause: broken", 15, "one of bad_version, certificate_expired"),
     "no such day": ("start: 2024-03-11T08:00", "start: 2024-02-31T08:00", 17, "no time"),
     "fault outside": ("start: 2024-03-11T08:00", "start: 2024-03-12T08:00", 17, "starts outside"),
     "fault too long": ("minutes: 10", "minutes: 100", 18, "ends after the scenario"),
     "end before start": ("end: 2024-03-11T09:00", "end: 2024-03-11T06:00", 4, "ends before it starts"),
+    "no number": ("minutes: 10", "minutes: .nan", 18, "> 0"),
+    "endless number": ("minutes: 10", "minutes: .inf", 18, "<= 1000000"),
+    "endless bursts": ("minutes: 10", "minutes: 10\n    bad_seconds: 0.0001", 19, ">= 1"),
+    "shares over one": (
+        "faults:",
+        "people: {cmnd_9_digits: 0.8, card_read: 0.8}\nfaults:",
+        13,
+        "more than 1",
+    ),
+    "unused link": ("links: [hcmc-npd]", "links: [hanoi-npd]", 16, "nothing of it asks `hanoi-npd`; one of"),
+    "unused service": ("minutes: 10", "minutes: 10\n    services: [dvc-0001]", 19, "nothing of it asks `dvc"),
+    "unused portal": (
+        "cause: line_cut\n    links: [hcmc-npd]",
+        "cause: silence\n    portals: [hanoi]",
+        16,
+        "nothing of it asks `hanoi`; one of hcmc",
+    ),
+    "impossible peak": (
+        "count: 100",
+        "count: 100\n    peaks: [{start: 2024-02-30, end: 2024-03-11, times: 2}]",
+        10,
+        "2024-02-30 is no date",
+    ),
+    "peak elsewhere": (
+        "count: 100",
+        "count: 100\n    peaks: [{start: 2023-02-20, end: 2023-03-11, times: 2}]",
+        10,
+        "lies outside",
+    ),
+    "unknown agency": (
+        "faults:",
+        BATCH + "faults:",
+        13,
+        "unknown agency `hue`; one of",
+    ),
+    "symptom of another": (
+        "minutes: 10",
+        "minutes: 10\n    outcomes: [throttled]",
+        19,
+        "unknown outcome `throttled`; one of timeout, unreachable",
+    ),
+    "decades": ("end: 2024-03-11T09:00", "end: 2044-03-11T09:00", 4, "at most 1,830 days"),
+    "no such year": ("end: 2024-03-11T09:00", "end: 9999-03-11T09:00", 4, "2000 to 2099"),
+    "too many": ("count: 100", "count: 90000000", 5, "a run has at most"),
     "fault without links": ("    links: [hcmc-npd]\n", "", 14, "needs `links`"),
     "silence of a link": ("cause: line_cut", "cause: silence", 14, "`portals`"),
-    "lookup without link": ("portal: hcmc", "portal: police", 10, "no link for the lookup `justice`"),
+    "lookup without link": ("portal: hcmc", "portal: police", 12, "no link for the lookup `justice`"),
     "not YAML": ("title: {vi: Thử, en: Test}", "title: {vi: Thử, en", 3, ""),
     "key twice": (
         "start: 2024-03-11T07:00",
@@ -102,15 +162,13 @@ def test_overlapping_ids_are_refused(parse):
         ("  - id: hcmc-vneid\n", "  - id: hcmc-npd\n", "link `hcmc-npd` stands twice"),
         ("      signin: hcmc-vneid\n", "      signin: hcmc-sso\n", "unknown link `hcmc-sso`"),
         ("members: [dang-ky-khai-sinh,", "members: [dang-ky-gi-do,", "unknown service `dang-ky-gi-do`"),
-        ("lookups: [identity, ecopy]", "lookups: [identity, fax]", "no portal knows the lookup `fax`"),
+        ("lookups: [identity, ecopy]", "lookups: [identity, fax]", "unknown lookup `fax`; one of cccd"),
         ("    probe_seconds: 900\n", "", "nobody ever asks it"),
         ("    mismatch: 0.03\n", "    mismatch: 0.97\n", "add up to more than 1"),
     ],
 )
 def test_a_wrong_catalogue_is_refused(right, wrong, reason):
     """A wrong catalogue is refused with its line, which is where the mistake stands or its entry begins."""
-    from importlib.resources import files
-
     text = (files("streams.simulate") / "data" / "city.yaml").read_text("utf-8")
     assert right in text
     changed = text.replace(right, wrong, 1)
@@ -136,3 +194,73 @@ def test_every_service_says_where_its_name_comes_from(catalogue):
     assert (sizes["police-essential"], sizes["departmental-essential"], sizes["decision-422"]) == (11, 14, 28)
     assert sizes["justice"] == 22
     assert all(group.source for group in groups.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("name: &a [*a]\n", 1, "stands within what it repeats"),
+        ("name: " + "[" * 100 + "]" * 100, 1, "nested more than"),
+        (
+            "".join(f"{n}: &{n} [{f'*{chr(ord(n) - 1)},' * 9}]\n" for n in "bcdefgh").replace("*a", "x"),
+            6,
+            "values",
+        ),
+        ("name: !!int word\n", 1, "not readable"),
+        ("name: " + "9" * 5000, 1, "not readable"),
+        ("? [a, b]\n: c\n", 1, ""),
+        ("name: a\x00b\n", 1, "not readable"),
+    ],
+)
+def test_what_would_fill_the_memory_is_refused(text, line, reason):
+    """A document that repeats itself without end, nests too deeply or misuses a tag is refused."""
+    with pytest.raises(LocatedError) as error:
+        Located(text, "test.yaml")
+    assert error.value.line == line
+    assert reason in error.value.reason
+
+
+def test_a_night_without_people_is_refused(parse):
+    """A scenario from 02:00 to 03:00 in which nobody comes to a counter says so."""
+    night = GOOD[: GOOD.index("faults:")].replace("T07:00", "T02:00").replace("T09:00", "T03:00")
+    with pytest.raises(LocatedError, match=r"test.yaml:6: nobody comes by the timetable `office`"):
+        parse(night)
+    assert parse(night.replace("count: 100", "count: 100\n    timetable: even")).name == "test"
+
+
+def test_mutated_files_are_refused_by_line_or_run(catalogue):
+    """Of many mutated files each is refused with file, line and reason, or runs."""
+    texts = [mutated(GOOD, seeded(number, "hostile")) for number in range(150)]
+    outcomes = Counter(tried(text, catalogue).partition(":")[0] for text in texts)
+    assert outcomes["refused"] > 70
+    assert outcomes["ran"] > 10
+
+
+def test_a_city_of_ones_own(tmp_path):
+    """--catalogue takes a folder: its city, and its scenarios by name; a portal of its own is asked."""
+    packaged = files("streams.simulate") / "data"
+    city = (packaged / "city.yaml").read_text("utf-8")
+    assert "  - id: police\n" in city
+    (tmp_path / "city.yaml").write_text(city.replace("  - id: police\n", "  - id: hue\n"), "utf-8")
+    mine = GOOD.replace("portal: hcmc", "portal: hue").replace("dang-ky-khai-sinh", "khai-bao-tam-vang")
+    mine = mine.replace("[hcmc-npd]", "[police-npd]").replace("name: test", "name: mine")
+    (tmp_path / "mine.yaml").write_text(mine, "utf-8")
+    out = tmp_path / "log.ndjson"
+    arguments = ["simulate", "mine", "--catalogue", str(tmp_path), "--out", str(out)]
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 0, ran.output
+    assert '"portal":"hue"' in out.read_text("utf-8")
+    refused = CliRunner().invoke(app, ["simulate", "bad-day", "--catalogue", str(tmp_path)])
+    assert refused.exit_code == 2
+    assert "one of mine" in refused.output
+
+
+def test_reference_and_schemas_are_those_of_the_types():
+    """The reference page and the JSON Schemas are up to date, and every file fits its schema."""
+    stale = [path.name for path, text in generated(ROOT).items() if path.read_text("utf-8") != text]
+    assert stale == [], "make docs"
+    folder = ROOT / "streams" / "simulate" / "data"
+    for path in sorted(folder.glob("*.yaml")):
+        kind = "catalogue" if path.name == "city.yaml" else "scenario"
+        schema = json.loads((folder / f"{kind}.schema.json").read_text("utf-8"))
+        Draft202012Validator(schema).validate(Located(path.read_text("utf-8"), path.name).data)
