@@ -380,7 +380,7 @@ class Engine:
 
 def _growing(first: float, times: float, count: int, most: float) -> list[float]:
     """Return a geometric series, capped; by multiplication, as powers are not exact on every machine."""
-    series, value = [], first
+    series, value = [], float(first)
     for _ in range(count):
         series.append(min(value, most))
         value *= times

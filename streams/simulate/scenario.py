@@ -137,11 +137,11 @@ class FaultProcess(Strict, frozen=True, kw_only=True):
 class Transport(Strict, frozen=True, kw_only=True):
     """What happens to a record between its event and the log."""
 
-    delay_ms: Positive = 12
+    delay_ms: Annotated[float, Meta(gt=0, le=60_000)] = 12
     disorder: Share = 0.05
     disorder_up_to_ms: Annotated[int, Meta(ge=1, le=5_000)] = 4_900
     late: Share = 0.001
-    late_up_to_minutes: Positive = 6
+    late_up_to_minutes: Annotated[float, Meta(gt=0, le=1_440)] = 6
     duplicates: Share = 0.01
 
 
@@ -167,12 +167,12 @@ class Patience(Strict, frozen=True, kw_only=True):
     A deferral is half as long again as the one before, up to ``deferral_up_to_minutes`` (means).
     """
 
-    attempts: Count = 3
-    backoff_seconds: Positive = 2
-    backoff_times: Positive = 3
-    deferral_minutes: Positive = 6
-    deferral_up_to_minutes: Positive = 60
-    deferrals: Annotated[int, Meta(ge=0)] = 40
+    attempts: Annotated[int, Meta(ge=1, le=20)] = 3
+    backoff_seconds: Annotated[float, Meta(gt=0, le=3_600)] = 2
+    backoff_times: Annotated[float, Meta(ge=1, le=10)] = 3
+    deferral_minutes: Annotated[float, Meta(gt=0, le=10_000)] = 6
+    deferral_up_to_minutes: Annotated[float, Meta(gt=0, le=10_000)] = 60
+    deferrals: Annotated[int, Meta(ge=0, le=1_000)] = 40
     mismatch_rejected: Share = 0.6
 
 
