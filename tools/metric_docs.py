@@ -68,7 +68,7 @@ def usage(boards: Iterable[Board], rule_texts: Mapping[str, str]) -> dict[str, l
     for board in boards:
         texts = [query.expr for panel in board.panels for query in panel.queries]
         texts += [variable.query for variable in board.variables] + [region.expr for region in board.regions]
-        note(names_in(" ".join(texts)), board.title.partition("· ")[2])
+        note(names_in(" ".join(texts)), board.title.en.partition("· ")[2])
     for text in rule_texts.values():
         for rule in _rules(text):
             texts = [rule["expr"], *rule.get("annotations", {}).values()]
@@ -104,7 +104,7 @@ or an event. The usual `process_`, `python_` metrics of the Python client are th
 A counter never falls. Where a correction takes something back (an answer that came after its request had been
 counted as `no_response`), the counter stands still until the truth has caught up with it; the ledger and the
 reports are exact at once. Latency histograms are filled from logarithmic buckets 5 % wide, so a value within
-2.5 % of a bound may count on its other side.
+2.5 % of a bound may count on its other side; above two minutes they are 17 % wide.
 """
 
 

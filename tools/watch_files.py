@@ -12,7 +12,7 @@ from streams.ingest.mapping.said import map_schema
 from streams.serve.runbooks import as_markdown, runbooks
 from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import load_settings
-from tools.dashboards.build import BOARDS, dashboard_files
+from tools.dashboards.build import boards, dashboard_files
 from tools.kubernetes import kubernetes_files
 from tools.metric_docs import metrics_document
 
@@ -21,17 +21,16 @@ def generated(root: Path) -> dict[Path, str]:
     """Return every generated file of a checkout, as it should be."""
     settings = load_settings(root / "deploy" / "slo.yaml")
     rules = rule_files(settings)
-    dashboards = root / "grafana" / "dashboards"
     return {
         **{root / "deploy" / "prometheus" / "rules" / name: text for name, text in rules.items()},
         **{
             root / "deploy" / "alertmanager" / name: text
             for name, text in alertmanager_files(settings).items()
         },
-        **{dashboards / name: text for name, text in dashboard_files(settings.urls).items()},
+        **{root / "grafana" / name: text for name, text in dashboard_files(settings).items()},
         **{root / "docs" / "runbooks" / f"{name}.md": as_markdown(name) for name in runbooks()},
         **{root / "deploy" / "kubernetes" / name: text for name, text in kubernetes_files(rules).items()},
-        root / "docs" / "metrics.md": metrics_document(BOARDS, rules),
+        root / "docs" / "metrics.md": metrics_document(boards(settings), rules),
         root / "schemas" / "gateway-map.schema.json": map_schema(),
     }
 

@@ -6,6 +6,7 @@ day (UTC) keeps memory flat and is what ``promtool tsdb create-blocks-from openm
 """
 
 import platform
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,12 +24,14 @@ from streams.servers.debian import find_program
 from streams.servers.errors import PartError
 from streams.telemetry.contract import BUILD_INFO, Metric
 from streams.telemetry.store import Store, head
+from streams.watch.recorded import Recorded
 
 DAY_MS: Final = 86_400_000
 EXTRA_LABELS: Final = 'job="portallink",instance="backfill"'
 BLOCKS_TIMEOUT_SECONDS: Final = 3_600
 STEP_SECONDS: Final = 15
 """As often as Prometheus scrapes: Grafana's rate interval is four times that, and must hold two samples."""
+FAR_MS: Final = 1 << 62
 STAGES: Final = ("measure", "detect", "record", "serve")
 
 
@@ -61,12 +64,17 @@ def write_openmetrics(
     detector = Detector(rules, settings, lookups, service=Service())
     for stage in STAGES:  # the dashboards' variables are filled from it
         history.store.set(BUILD_INFO, (stage, __version__, platform.python_version()), 1)
-    for measurement in ordered:
-        history.reach(measurement.watermark_ms)
-        for stage, occurrence in _told(measurement, detector):
-            occurrence.move(history.store, stage)
-        if progress is not None:
-            progress(1)
+    with tempfile.TemporaryDirectory(prefix="backfill-") as folder:
+        recorded = Recorded(Path(folder) / "ledger.db")
+        for measurement in ordered:
+            history.reach(measurement.watermark_ms)
+            for stage, occurrence in _told(measurement, detector, recorded):
+                occurrence.move(history.store, stage)
+            if progress is not None:
+                progress(1)
+        for occurrence in recorded.tell(FAR_MS):
+            occurrence.move(history.store, "record")
+        recorded.close()
     history.finish()
     return history.written
 
@@ -90,8 +98,10 @@ def make_blocks(files: Iterable[Path], out: Path, *, hours_per_block: int = 24) 
     return sorted(path for path in out.iterdir() if (path / "meta.json").exists())
 
 
-def _told(measurement: Measurement, detector: Detector) -> Iterator[tuple[str, telemetry.Occurrence]]:
-    """Yield what `measure` and `detect` would tell of a measurement, with the stage that would tell it."""
+def _told(
+    measurement: Measurement, detector: Detector, recorded: Recorded
+) -> Iterator[tuple[str, telemetry.Occurrence]]:
+    """Yield what the stages would tell of a measurement, each with the stage that would tell it."""
     source = measurement.source
     yield "measure", telemetry.RecordsMetered(source.topic, source.partition, measurement.records)
     yield "measure", telemetry.MeasurementCut(measurement)
@@ -106,6 +116,9 @@ def _told(measurement: Measurement, detector: Detector) -> Iterator[tuple[str, t
             yield "detect", telemetry.WindowPublished(window)
         for outage in output.outages:
             yield "detect", telemetry.OutagePublished(outage)
+        recorded.take(output.windows, output.outages, measurement.watermark_ms)
+    for told in recorded.tell(measurement.watermark_ms):
+        yield "record", told
     clock_ms, slot_ms = detector.clock_ms, detector.settings.slot_ms
     if clock_ms == from_ms:
         return

@@ -98,7 +98,7 @@ class Links(_Part, frozen=True):
     ``availability_target`` is the share of known time in which a link shall not be down, over 30 days;
     ``availability_targets`` sets single links apart.
     Outages that the ledger groups as one incident are reported as shared, from ``shared_outage_links`` links
-    up.
+    up. ``coverage_target`` colours the dashboards; no alert stands on it.
     """
 
     availability_target: Share = 0.99
@@ -107,6 +107,7 @@ class Links(_Part, frozen=True):
     blind_for_seconds: Seconds = 120
     flapping_changes_per_hour: Count = 6
     shared_outage_links: Annotated[int, Meta(ge=2)] = 2
+    coverage_target: Share = 0.95
 
 
 class Pipeline(_Part, frozen=True):

@@ -85,6 +85,7 @@ SHELLS = {
     "streams/watch/api.py": "asks Prometheus",
     "streams/watch/backfill.py": "writes blocks",
     "streams/watch/local.py": "runs Prometheus and Alertmanager",
+    "streams/watch/recorded.py": "writes and reads a ledger of its own",
     "streams/watch/settings.py": "reads the settings",
 }
 

@@ -163,7 +163,7 @@ def test_an_age_grows_with_the_clock_alone():
 def test_a_latency_beyond_the_sketch_is_beyond_every_bound():
     """The sketch's open top bucket counts in +Inf only."""
     store = Store(lambda: NOW_MS)
-    store.observe_sketch(LOOKUP_LATENCY, ("npd",), {bucket_of(10_000_000): 1, bucket_of(30_000): 1})
+    store.observe_sketch(LOOKUP_LATENCY, ("npd",), {bucket_of(100_000_000): 1, bucket_of(30_000): 1})
     text = store.expose(openmetrics=False)
     assert 'le="30.0"} 1\n' in text
     assert 'le="+Inf"} 2\n' in text

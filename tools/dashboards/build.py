@@ -1,119 +1,137 @@
-"""Grafana's JSON of the dashboards, through the pinned grafana-foundation-sdk (Grafana 11.6)."""
+"""Grafana's JSON of the dashboards, through the pinned grafana-foundation-sdk (Grafana 11.6).
+
+Each dashboard is made in English and in Vietnamese; the Vietnamese one has `-vi` behind its uid, and its
+links lead to Vietnamese dashboards.
+"""
 
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
-from grafana_foundation_sdk.builders import (
-    bargauge,
-    heatmap,
-    prometheus,
-    stat,
-    statetimeline,
-    table,
-    timeseries,
-)
-from grafana_foundation_sdk.builders import (
-    common as common_builders,
-)
-from grafana_foundation_sdk.builders import (
-    dashboard as builders,
-)
+from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import common, dashboard
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from grafana_foundation_sdk.models import dashboard
 
-from streams.watch.settings import Urls
-from tools.dashboards.link import LINK_BOARD
-from tools.dashboards.operations import PIPELINE, SLO
-from tools.dashboards.overview import OVERVIEW
-from tools.dashboards.spec import STATES, Board, Panel, Region, Variable
-from tools.dashboards.submissions import SUBMISSIONS
+from streams.watch.settings import Urls, WatchSettings
+from tools.dashboards.link import link_board
+from tools.dashboards.lint import lint_file
+from tools.dashboards.overview import overview
+from tools.dashboards.panels import SOURCE, panel_of
+from tools.dashboards.pipeline import pipeline
+from tools.dashboards.slo import slo
+from tools.dashboards.spec import Board, Region, Row, Variable
+from tools.dashboards.submissions import submissions
+from tools.dashboards.words import LANGUAGES, Language, Words, said
 
-BOARDS: Final = (OVERVIEW, LINK_BOARD, SUBMISSIONS, SLO, PIPELINE)
-TAG: Final = "portallink"
-_SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
-_BUILDERS: Final[dict[str, Any]] = {
-    "timeseries": timeseries.Panel,
-    "stat": stat.Panel,
-    "statetimeline": statetimeline.Panel,
-    "heatmap": heatmap.Panel,
-    "bargauge": bargauge.Panel,
-    "table": table.Panel,
-}
+FOLDERS: Final[dict[Language, str]] = {"en": "dashboards", "vi": "dashboards-vi"}
+TAGS: Final[dict[Language, str]] = {"en": "portallink", "vi": "portallink-vi"}
 
 
-def dashboard_files(urls: Urls) -> dict[str, str]:
-    """Return the dashboards' JSON by file name."""
-    return {f"{board.uid}.json": to_json(build(board, urls).build()) for board in BOARDS}
+def boards(settings: WatchSettings) -> tuple[Board, ...]:
+    """Return the dashboards under these targets and thresholds."""
+    return tuple(make(settings) for make in (overview, link_board, submissions, slo, pipeline))
 
 
-def to_json(built: dashboard.Dashboard) -> str:
+def dashboard_files(settings: WatchSettings) -> dict[str, str]:
+    """Return the dashboards' JSON, and the linter's file beside them, by path under `grafana/`."""
+    made = boards(settings)
+    return {
+        f"{FOLDERS[language]}/{uid_of(board, language)}.json": to_json(board, language, settings.urls)
+        for language in LANGUAGES
+        for board in made
+    } | {f"{FOLDERS[language]}/.lint": lint_file(made, language) for language in LANGUAGES}
+
+
+def uid_of(board: Board, language: Language) -> str:
+    """Return a dashboard's uid in a language."""
+    return board.uid if language == "en" else f"{board.uid}-{language}"
+
+
+def to_json(board: Board, language: Language, urls: Urls) -> str:
     """Return a dashboard's JSON as it is checked in."""
-    return json.dumps(built, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    document: dict[str, Any] = json.loads(json.dumps(build(board, language, urls).build(), cls=JSONEncoder))
+    # Grafana's Prometheus source reads an annotation's title from a field that the schema does not have.
+    for annotation, region in zip(document["annotations"]["list"], board.regions, strict=True):
+        annotation["titleFormat"] = said(region.title, language)
+    return as_text(document)
 
 
-def build(board: Board, urls: Urls) -> builders.Dashboard:
-    """Return the SDK's builder of a board."""
+def as_text(document: dict[str, Any]) -> str:
+    """Return JSON in the one form in which dashboards are checked in."""
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def build(board: Board, language: Language, urls: Urls) -> builders.Dashboard:
+    """Return the SDK's builder of a board in a language."""
     built = (
-        builders.Dashboard(board.title)
-        .uid(board.uid)
-        .description(board.description)
-        .tags([TAG])
+        builders.Dashboard(said(board.title, language))
+        .uid(uid_of(board, language))
+        .description(said(board.description, language))
+        .tags([TAGS[language]])
         .timezone("Asia/Ho_Chi_Minh")
         .time(board.time_from, "now")
         .refresh("30s")
         .readonly()
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
-        .with_variable(builders.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+        .with_variable(_data_source(language))
     )
     for variable in board.variables:
-        built.with_variable(_variable(variable))
+        built.with_variable(_variable(variable, language))
     for region in board.regions:
-        built.annotation(_annotation(region))
-    for link in _links(board, urls):
+        built.annotation(_annotation(region, language))
+    for link in _links(board, language, urls):
         built.link(link)
     number = 0
-    for title, panels in board.rows.items():
+    for row in board.rows:
         number += 1
-        built.with_row(builders.Row(title).id(number))
-        for panel in panels:
+        built.with_row(_row(row, language).id(number))
+        for panel in row.panels:
             number += 1
-            built.with_panel(_panel(panel).id(number))
+            built.with_panel(panel_of(panel, language).id(number))
     return built
 
 
-def _variable(variable: Variable) -> builders.QueryVariable:
-    return (
+def _row(row: Row, language: Language) -> builders.Row:
+    made = builders.Row(said(row.title, language))
+    return made if row.repeat is None else made.repeat(row.repeat)
+
+
+def _data_source(language: Language) -> builders.DatasourceVariable:
+    label = Words("Data source", "Nguồn dữ liệu")
+    return builders.DatasourceVariable("datasource").label(said(label, language)).type("prometheus")
+
+
+def _variable(variable: Variable, language: Language) -> builders.QueryVariable:
+    made = (
         builders.QueryVariable(variable.name)
-        .label(variable.label)
-        .description(variable.description)
-        .datasource(_SOURCE)
+        .label(said(variable.label, language))
+        .description(said(variable.description, language))
+        .datasource(SOURCE)
         .query(variable.query)
         .refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(dashboard.VariableSort.ALPHABETICAL_ASC)
-        .multi(True)
-        .include_all(True)
-        .all_value(".*")
-        .current(dashboard.VariableOption(selected=True, text=["All"], value=["$__all"]))
+        .multi(not variable.one)
     )
+    if variable.one or variable.repeats:  # without a current value Grafana takes the first
+        return made
+    everything = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
+    return made.include_all(True).all_value(".+").current(everything)
 
 
-def _annotation(region: Region) -> builders.AnnotationQuery:
+def _annotation(region: Region, language: Language) -> builders.AnnotationQuery:
     return (
         builders.AnnotationQuery()
-        .name(region.name)
-        .datasource(_SOURCE)
+        .name(said(region.name, language))
+        .datasource(SOURCE)
         .enable(True)
         .icon_color(region.colour)
         .expr(region.expr)
     )
 
 
-def _links(board: Board, urls: Urls) -> list[builders.DashboardLink]:
-    def to(title: str, url: str) -> builders.DashboardLink:
+def _links(board: Board, language: Language, urls: Urls) -> list[builders.DashboardLink]:
+    def to(title: Words, url: str) -> builders.DashboardLink:
         return (
-            builders.DashboardLink(title)
+            builders.DashboardLink(said(title, language))
             .type(dashboard.DashboardLinkType.LINK)
             .url(url)
             .target_blank(True)
@@ -121,78 +139,26 @@ def _links(board: Board, urls: Urls) -> list[builders.DashboardLink]:
         )
 
     others = (
-        builders.DashboardLink("Dashboards")
+        builders.DashboardLink(said(Words("Dashboards", "Các bảng"), language))
         .type(dashboard.DashboardLinkType.DASHBOARDS)
-        .tags([TAG])
+        .tags([TAGS[language]])
         .as_dropdown(True)
         .include_vars(True)
         .keep_time(True)
         .icon("dashboard")
     )
-    runbooks = [to(f"Runbook {name}", f"{urls.runbooks}/{name}") for name in board.runbooks]
-    return [others, to("Auditors' page", urls.page), *runbooks]
-
-
-def _panel(panel: Panel) -> Any:
-    built = (
-        _BUILDERS[panel.shape]()
-        .title(panel.title)
-        .description(panel.description)
-        .datasource(_SOURCE)
-        .unit(panel.unit)
-        .span(panel.width)
-        .height(panel.height)
+    other: Language = "vi" if language == "en" else "en"
+    translated = (
+        builders.DashboardLink("Tiếng Việt" if other == "vi" else "English")
+        .type(dashboard.DashboardLinkType.LINK)
+        .url(f"/d/{uid_of(board, other)}")
+        .include_vars(True)
+        .keep_time(True)
+        .icon("external link")
     )
-    for index, query in enumerate(panel.queries):
-        target = (
-            prometheus.Dataquery()
-            .expr(query.expr)
-            .legend_format(query.legend)
-            .ref_id(chr(ord("A") + index))
-            .datasource(_SOURCE)
-            .format(_format(panel))
-        )
-        built.with_target(target.instant() if panel.instant else target.range())
-    if panel.quiet:
-        built.no_value("none")
-    if panel.time_from is not None:
-        built.time_from(panel.time_from)
-    if panel.link_to is not None:
-        built.data_links([builders.DashboardLink("Open").url(f"/d/{panel.link_to}").keep_time(True)])
-    if panel.limits:
-        built.thresholds(_thresholds(panel.limits))
-    return _shaped(built, panel)
-
-
-def _format(panel: Panel) -> PromQueryFormat:
-    formats = {"heatmap": PromQueryFormat.HEATMAP, "table": PromQueryFormat.TABLE}
-    return formats.get(panel.shape, PromQueryFormat.TIME_SERIES)
-
-
-def _shaped(built: Any, panel: Panel) -> Any:
-    """Add what only this shape of panel has."""
-    if panel.shape == "statetimeline":
-        texts: dict[str, dashboard.ValueMappingResult] = {
-            str(code): dashboard.ValueMappingResult(text=text, color=colour, index=code)
-            for code, (text, colour) in STATES.items()
-        }
-        built.mappings([dashboard.ValueMap(options=texts)]).merge_values(True)
-        built.show_value(common.VisibilityMode.NEVER).row_height(0.8).fill_opacity(90)
-    elif panel.shape == "timeseries":
-        legend = common_builders.VizLegendOptions().show_legend(True)
-        built.legend(
-            legend.placement(common.LegendPlacement.BOTTOM).display_mode(common.LegendDisplayMode.LIST)
-        )
-        built.tooltip(common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI))
-        if panel.stacked:
-            built.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL)).fill_opacity(40)
-    return built
-
-
-def _thresholds(limits: Sequence[tuple[float, str]]) -> builders.ThresholdsConfig:
-    steps = [
-        # The first step is the base: it has no lower limit.
-        dashboard.Threshold(value=None if index == 0 else value, color=colour)
-        for index, (value, colour) in enumerate(limits)
+    page = to(Words("Auditors' page", "Trang kiểm toán"), urls.page)
+    runbooks = [
+        to(Words(f"Runbook {name}", f"Hướng dẫn xử lý {name}"), f"{urls.runbooks}/{name}")
+        for name in board.runbooks
     ]
-    return builders.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
+    return [others, translated, page, *runbooks]

@@ -1,6 +1,7 @@
 """Panels drawn as SVG from a running Prometheus, for readers without Grafana at hand.
 
-A drawing shows what the panel's own queries returned; it does not imitate Grafana.
+A drawing shows what the panel's own queries returned, in the colours that Grafana is told to use; it does not
+imitate Grafana.
 """
 
 import argparse
@@ -20,23 +21,32 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from streams.watch.api import PrometheusApi
-from tools.dashboards.build import BOARDS
-from tools.dashboards.spec import STATES, Board, Panel, Region
+from streams.watch.settings import WatchSettings
+from tools.dashboards.build import boards
+from tools.dashboards.spec import CLEAR, Board, Panel, Region
+from tools.dashboards.words import said
 
 TIMEZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 POINTS: Final = 600
+MOST_NAMED: Final = 20
+"""More series than that have no legend: nobody could tell their colours apart."""
 _VARIABLE: Final = re.compile(r"\$(\w+)")
 _LEGEND: Final = re.compile(r"\{\{(\w+)\}\}")
+_AXES: Final = {"s": "seconds", "percentunit": "share"}
+Named = tuple[str, dict[str, Any]]
+"""A series with its legend."""
 
 
-def at_home(expr: str, *, rate_interval: str = "5m", whole_range: str = "1h") -> str:
-    """Return a query as Grafana would send it: intervals filled in, every variable at "all".
+def at_home(
+    expr: str, *, rate_interval: str = "5m", whole_range: str = "1h", link: str = ".+", portal: str = ".+"
+) -> str:
+    """Return a query as Grafana would send it: intervals filled in, every other variable at "all".
 
     >>> at_home('rate(a{job=~"$job"}[$__rate_interval])')
-    'rate(a{job=~".*"}[5m])'
+    'rate(a{job=~".+"}[5m])'
     """
-    known = {"__rate_interval": rate_interval, "__range": whole_range}
-    return _VARIABLE.sub(lambda match: known.get(match[1], ".*"), expr)
+    known = {"__rate_interval": rate_interval, "__range": whole_range, "link": link, "portal": portal}
+    return _VARIABLE.sub(lambda match: known.get(match[1], ".+"), expr)
 
 
 def legend_of(legend: str, labels: Mapping[str, str]) -> str:
@@ -49,36 +59,49 @@ def legend_of(legend: str, labels: Mapping[str, str]) -> str:
 
 
 def render(
-    board: Board, panel: Panel, api: PrometheusApi, start: float, end: float, out: Path, *, pace: float = 1
+    board: Board,
+    panel: Panel,
+    api: PrometheusApi,
+    start: float,
+    end: float,
+    out: Path,
+    *,
+    pace: float = 1,
+    link: str = ".+",
 ) -> None:
     """Draw one panel over ``[start, end]`` (epoch seconds) into an SVG file.
 
     ``pace`` is how much faster than the wall clock event time ran while Prometheus scraped.
     """
-    step = max((end - start) / POINTS, 1)
+    step = max((end - start) / POINTS, 15 / pace)
     # As Grafana: four scrapes, or the step where that is longer.
-    interval = f"{max(round(300 / pace), 4, round(step))}s"
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
-    series = []
+    interval = f"{max(round(60 / pace), 4, round(step))}s"
+
+    def asked(expr: str) -> str:
+        whole = f"{round(end - start)}s"
+        return at_home(expr, rate_interval=interval, whole_range=whole, link=link)
+
+    series: list[Named] = []
     for query in panel.queries:
-        expr = at_home(query.expr, rate_interval=interval, whole_range=f"{round(end - start)}s")
-        found = api.instant(expr, end) if panel.instant else api.ranged(expr, start, end, step)
-        series += [(legend_of(query.legend, one["metric"]), one) for one in found]
-    draw = {"statetimeline": _states, "heatmap": _heatmap, "bargauge": _bars}.get(panel.shape, _lines)
-    draw(axes, series)
-    if not panel.instant:
-        for region in board.regions:
-            _shade(axes, region, api, start, end, step)
-        axes.set_xlim(_time(start), _time(end))
-        formatter = DateFormatter("%H:%M:%S" if end - start < 3_600 else "%H:%M", tz=TIMEZONE)  # type: ignore[no-untyped-call]  # few types there
-        axes.xaxis.set_major_formatter(formatter)
-        axes.set_xlabel("Asia/Ho_Chi_Minh" + ("" if pace == 1 else f", played {pace:g} times as fast"))
-    if panel.shape not in {"statetimeline", "bargauge"}:
-        axes.set_ylabel({"s": "seconds", "ops": "per second", "percentunit": "share"}.get(panel.unit, ""))
+        found = api.ranged(asked(query.expr), start, end, step)
+        series += [(legend_of(said(query.legend, "en"), one["metric"]), one) for one in found]
+    rows = len(series) if panel.shape == "statetimeline" else 0
+    figure = Figure(figsize=(9, max(3.2, 1.2 + 0.22 * rows)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(panel.title.en, loc="left", fontsize=10, fontweight="bold")
+    draw = {"statetimeline": _states, "heatmap": _heatmap}.get(panel.shape, _lines)
+    draw(axes, panel, series)
+    for region in board.regions if panel.shape == "timeseries" else ():
+        _shade(axes, region, asked(region.expr), api, start, end, step)
+    axes.set_xlim(_time(start), _time(end))
+    pattern = "%H:%M:%S" if end - start < 3_600 else "%H:%M"
+    formatter = DateFormatter(pattern, tz=TIMEZONE)  # type: ignore[no-untyped-call]  # few types there
+    axes.xaxis.set_major_formatter(formatter)
+    axes.set_xlabel("Asia/Ho_Chi_Minh" + ("" if pace == 1 else f", played {pace:g} times as fast"))
+    if panel.shape != "statetimeline":
+        axes.set_ylabel(said(panel.axis, "en") or _AXES.get(panel.unit, ""))
     out.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": "portallink", "font.size": 8, "svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.hashsalt": "portallink", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
 
 
@@ -91,16 +114,35 @@ def _points(one: Mapping[str, Any]) -> tuple[list[float], list[float]]:
     return [_time(moment) for moment, _ in one["values"]], [float(value) for _, value in one["values"]]
 
 
-def _lines(axes: Axes, series: list[tuple[str, dict[str, Any]]]) -> None:
-    for legend, one in series:
-        axes.plot(*_points(one), label=legend, linewidth=1)
-    axes.set_ylim(bottom=0)
-    if 0 < len(series) <= 14:
+def _lines(axes: Axes, panel: Panel, series: list[Named]) -> None:
+    if panel.stacked and series:
+        _stack(axes, panel, series)
+    else:
+        for legend, one in series:
+            axes.plot(*_points(one), label=legend, linewidth=1, color=panel.colours.get(legend))
+    for limit, colour in panel.limits if panel.lines else ():
+        if colour != CLEAR:
+            axes.axhline(limit, color=colour, linestyle="--", linewidth=1)
+    axes.set_ylim(bottom=panel.minimum, top=panel.maximum)
+    if 0 < len(series) <= MOST_NAMED:
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=7)
 
 
-def _states(axes: Axes, series: list[tuple[str, dict[str, Any]]]) -> None:
-    for row, (_, one) in enumerate(series):
+def _stack(axes: Axes, panel: Panel, series: list[Named]) -> None:
+    moments = sorted({moment for _, one in series for moment, _ in one["values"]})
+    values = [{moment: float(value) for moment, value in one["values"]} for _, one in series]
+    axes.stackplot(
+        [_time(moment) for moment in moments],
+        [[of_one.get(moment, 0.0) for moment in moments] for of_one in values],
+        labels=[legend for legend, _ in series],
+        colors=[panel.colours[legend] for legend, _ in series] if panel.colours else None,
+        linewidth=0,
+    )
+
+
+def _states(axes: Axes, panel: Panel, series: list[Named]) -> None:
+    meanings = {float(code): meaning for code, meaning in panel.meanings.items()}
+    for row, (_, one) in enumerate(reversed(series)):
         moments, codes = _points(one)
         width = (moments[-1] - moments[0]) / max(1, len(moments) - 1)
         spells: list[tuple[float, float, float]] = []
@@ -112,16 +154,16 @@ def _states(axes: Axes, series: list[tuple[str, dict[str, Any]]]) -> None:
         axes.broken_barh(
             [(began, ended - began) for began, ended, _ in spells],
             (row - 0.4, 0.8),
-            facecolors=[STATES[int(code)][1] for _, _, code in spells],
+            facecolors=[meanings[code].colour for _, _, code in spells],
         )
-    axes.set_yticks(range(len(series)), [legend for legend, _ in series])
+    axes.set_yticks(range(len(series)), [legend for legend, _ in reversed(series)], fontsize=8)
     axes.legend(
-        handles=[Patch(color=colour, label=text) for text, colour in STATES.values()],
-        loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=len(STATES), frameon=False,
+        handles=[Patch(color=one.colour, label=said(one.text, "en")) for one in meanings.values()],
+        loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, frameon=False, fontsize=8,
     )  # fmt: skip
 
 
-def _heatmap(axes: Axes, series: list[tuple[str, dict[str, Any]]]) -> None:
+def _heatmap(axes: Axes, _panel: Panel, series: list[Named]) -> None:
     buckets = sorted(((float(one["metric"]["le"]), one) for _, one in series), key=lambda pair: pair[0])
     moments = sorted({moment for _, one in buckets for moment, _ in one["values"]})
     below = dict.fromkeys(moments, 0.0)
@@ -137,44 +179,49 @@ def _heatmap(axes: Axes, series: list[tuple[str, dict[str, Any]]]) -> None:
     axes.set_yticks(range(len(rows)), [f"≤ {bound:g}" for bound, _ in buckets])
 
 
-def _bars(axes: Axes, series: list[tuple[str, dict[str, Any]]]) -> None:
-    ordered = sorted(((legend, float(one["value"][1])) for legend, one in series), key=lambda pair: pair[1])
-    bars = axes.barh([legend for legend, _ in ordered], [value for _, value in ordered], color="#4878a8")
-    axes.bar_label(bars, fmt="%.4g", padding=3)
-
-
-def _shade(axes: Axes, region: Region, api: PrometheusApi, start: float, end: float, step: float) -> None:
-    for one in api.ranged(at_home(region.expr), start, end, step):
+def _shade(
+    axes: Axes, region: Region, expr: str, api: PrometheusApi, start: float, end: float, step: float
+) -> None:
+    for one in api.ranged(expr, start, end, step):
         for moment, _ in one["values"]:
             axes.axvspan(_time(moment), _time(moment + step), color=region.colour, alpha=0.15, linewidth=0)
 
 
 MAIN_PANELS: Final = {
-    "portallink-overview": ("State of each link", "Failed share of lookups", "Availability today"),
-    "portallink-link": ("Outcomes", "Latency of answered lookups", "Latency quantiles", "Services hit"),
-    "portallink-submissions": ("Submissions by type", "Held up, by link", "Acceptance time quantiles"),
-    "portallink-slo": ("Fast burn",),
-    "portallink-pipeline": ("Records read", "Late, duplicate and rejected share"),
+    "portallink-overview": (
+        "State of each link",
+        "Held up, by link",
+        "Failed share of lookups, the worst eight links",
+    ),
+    "portallink-link": ("Outcomes", "Failed share of lookups", "Latency of answered lookups"),
+    "portallink-submissions": ("Submissions by type", "Acceptance time quantiles"),
+    "portallink-slo": ("Burn rate, 1h and 5m",),
+    "portallink-pipeline": ("Records read",),
 }
 """What is drawn for the documentation."""
 
 
 def main(arguments: list[str]) -> None:
-    """Draw the main panels over the last ``--minutes`` of a running Prometheus."""
+    """Draw the main panels over a span of a running Prometheus."""
     parser = argparse.ArgumentParser(prog="python -m tools.dashboards.render", description=main.__doc__)
     parser.add_argument("prometheus", help="address, such as http://127.0.0.1:9090")
     parser.add_argument("--minutes", type=float, default=360, help="of the wall clock [360]")
-    parser.add_argument("--ago", type=float, default=0, help="end so many minutes ago [0]")
+    parser.add_argument("--until", type=float, default=None, help="epoch seconds at which to end [now]")
     parser.add_argument("--pace", type=float, default=1, help="how much faster event time ran [1]")
+    parser.add_argument("--link", default=".+", help="the link of the dashboards that show one")
     parser.add_argument("--out", type=Path, default=Path("docs/img"))
     given = parser.parse_args(arguments)
-    end = time.time() - given.ago * 60
-    for board in BOARDS:
+    end = time.time() if given.until is None else given.until
+    start = end - given.minutes * 60
+    for board in boards(WatchSettings()):
+        one_link = (
+            given.link if any(variable.one or variable.repeats for variable in board.variables) else ".+"
+        )
         for panel in board.panels:
-            if panel.title in MAIN_PANELS[board.uid]:
-                out = given.out / f"{board.uid}-{_slug(panel.title)}.svg"
-                start = end - given.minutes * 60
-                render(board, panel, PrometheusApi(given.prometheus), start, end, out, pace=given.pace)
+            if panel.title.en in MAIN_PANELS[board.uid]:
+                out = given.out / f"{board.uid}-{_slug(panel.title.en)}.svg"
+                api = PrometheusApi(given.prometheus)
+                render(board, panel, api, start, end, out, pace=given.pace, link=one_link)
                 print(out)
 
 

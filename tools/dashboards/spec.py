@@ -1,34 +1,112 @@
-"""What a dashboard is, in our own few words; `build.py` turns it into Grafana's, `render.py` into SVG.
+"""What a dashboard is, in our own few words; `build.py` turns it into Grafana's, `render.py` into SVG."""
 
-Selectors carry the job and instance variables wherever a metric is scraped; recorded series have neither.
-"""
-
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-Shape = Literal["timeseries", "stat", "statetimeline", "heatmap", "bargauge", "table"]
+from tools.dashboards.words import Text, Words
 
-SCRAPED: Final = 'job=~"$job",instance=~"$instance"'
-LINK: Final = 'link=~"$link"'
-PORTAL: Final = 'portal=~"$portal"'
-SERVICE: Final = 'service=~"$service"'
-AGENCY: Final = 'agency=~"$agency"'
+Shape = Literal["timeseries", "stat", "statetimeline", "heatmap", "table"]
 
-STATES: Final = {
-    0: ("Unknown · Không rõ", "#8e8e8e"),
-    1: ("Up · Tốt", "#3d9a50"),
-    2: ("Degraded · Suy giảm", "#e0a030"),
-    3: ("Down · Gián đoạn", "#c4312f"),
+GREEN: Final = "#3d9a50"
+AMBER: Final = "#e0a030"
+RED: Final = "#c4312f"
+GREY: Final = "#8e8e8e"
+VIOLET: Final = "#8a5cc2"
+BLUE: Final = "#4878a8"
+CLEAR: Final = "transparent"
+
+Limits = tuple[tuple[float, str], ...]
+"""From which value on which colour holds; the first one holds below all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a value is shown as."""
+
+    text: Text
+    colour: str
+
+
+STATES: Final[Mapping[str, Meaning]] = {
+    "0": Meaning(Words("Too little traffic to tell", "Quá ít lượt tra cứu để xác định"), GREY),
+    "0.5": Meaning(Words("Blind", "Mất quan sát"), VIOLET),
+    "1": Meaning(Words("Up", "Hoạt động"), GREEN),
+    "2": Meaning(Words("Degraded", "Suy giảm"), AMBER),
+    "3": Meaning(Words("Down", "Gián đoạn"), RED),
 }
-"""Text and colour of each code of ``portallink_link_state``."""
+"""The codes of a link's state as the dashboards draw it: see `queries.state`."""
+
+KINDS: Final[Mapping[str, Meaning]] = {
+    "down": Meaning(Words("Down", "Gián đoạn"), RED),
+    "degraded": Meaning(Words("Degraded", "Suy giảm"), AMBER),
+}
+DOMAINS: Final[Mapping[str, Meaning]] = {
+    "link": Meaning(Words("Line or gateway", "Đường truyền hoặc cổng kết nối"), RED),
+    "provider": Meaning(Words("Provider", "Bên cung cấp"), VIOLET),
+    "client": Meaning(Words("Our own side", "Phía chúng ta"), BLUE),
+}
+OUTCOME_COLOURS: Final[Mapping[str, str]] = {
+    "ok": GREEN,
+    "not_found": "#a7b8a9",
+    "mismatch": "#c9d2ca",
+    "timeout": "#e0752d",
+    "no_response": "#f2a65a",
+    "unreachable": RED,
+    "reset": "#e2574c",
+    "tls_error": "#8f1d1d",
+    "protocol_error": "#f29191",
+    "throttled": "#e6c229",
+    "provider_error": "#b5179e",
+    "denied": BLUE,
+    "cancelled": "#6c757d",
+}
+"""One colour an outcome, everywhere: green and grey are answers, warm colours are failures."""
+
+TYPE_COLOURS: Final[Mapping[str, str]] = {
+    "received": BLUE,
+    "accepted": GREEN,
+    "deferred": AMBER,
+    "rejected": GREY,
+    "failed": RED,
+    "completed": "#7ab8a0",
+}
+"""One colour a type of submission event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL query and the legend of its series, with ``{{label}}`` for a label's value."""
+    """One PromQL query and the legend of its series, with ``{{label}}`` for a label's value.
+
+    A ``rare`` one has no series on an ordinary day.
+    """
 
     expr: str
-    legend: str = ""
+    legend: Text = ""
+    rare: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a table: a label of the queries, or the value of the query with that letter.
+
+    ``bar`` draws the value as a bar of that colour.
+    """
+
+    of: str
+    title: Text
+    unit: Text = ""
+    decimals: int | None = None
+    limits: Limits = ()
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
+    width: int | None = None
+    link_to: str | None = None
+    bar: str | None = None
+
+    @property
+    def letter(self) -> str | None:
+        """The letter of the query whose value this is, None for a label."""
+        return self.of if len(self.of) == 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,32 +114,62 @@ class Panel:
     """One panel; ``instant`` asks for one moment instead of a range, ``time_from`` overrides the range.
 
     ``quiet`` marks a panel of things that should not happen: it has no series while all is well, and says so.
+    ``axis`` says what is counted, where the unit does not. ``lines`` draws the limits as dashed lines.
+    ``colours`` gives series of a legend their fixed colours.
+    ``worst`` names the columns by which a table is sorted; a minus sign before a field sorts downwards.
     """
 
-    title: str
-    description: str
+    title: Words
+    description: Words
     shape: Shape
-    unit: str
     queries: tuple[Query, ...]
+    unit: str = "none"
+    axis: Text = ""
+    decimals: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
     width: int = 12
     height: int = 8
     instant: bool = False
     time_from: str | None = None
     stacked: bool = False
     link_to: str | None = None
-    limits: tuple[tuple[float, str], ...] = ()
+    limits: Limits = ()
+    lines: bool = False
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
+    colours: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[Column, ...] = ()
+    worst: tuple[str, ...] = ()
     quiet: bool = False
+
+    @property
+    def texts(self) -> tuple[Text, ...]:
+        """Everything in it that a reader sees."""
+        meanings = (self.meanings, *(column.meanings for column in self.columns))
+        return (
+            self.title,
+            self.description,
+            self.axis,
+            *(query.legend for query in self.queries),
+            *(text for column in self.columns for text in (column.title, column.unit)),
+            *(meaning.text for one in meanings for meaning in one.values()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable whose values are those of a label: of ``metric``, under the selectors given."""
+    """A variable whose values are those of a label: of ``metric``, under the selectors given.
+
+    ``one`` offers no "all" and takes one value at a time; ``repeats`` takes several, each drawn by itself.
+    """
 
     name: str
-    label: str
+    label: Words
     metric: str
     selector: str = ""
-    description: str = ""
+    description: Text = ""
+    one: bool = False
+    repeats: bool = False
 
     @property
     def query(self) -> str:
@@ -72,11 +180,24 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Spans of time drawn over every panel: where the expression has a value."""
+    """Spans of time drawn over every panel: where the expression has a value above 0.
 
-    name: str
+    ``title`` may name labels of the expression, as ``{{link}}``.
+    """
+
+    name: Words
     expr: str
     colour: str
+    title: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Panels under a title; with ``repeat`` once for each value of that variable."""
+
+    title: Text
+    panels: tuple[Panel, ...]
+    repeat: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,82 +205,15 @@ class Board:
     """One dashboard: rows of panels under their titles."""
 
     uid: str
-    title: str
-    description: str
-    rows: dict[str, tuple[Panel, ...]]
+    title: Words
+    description: Words
+    rows: tuple[Row, ...]
     variables: tuple[Variable, ...]
-    regions: tuple[Region, ...] = ()
+    regions: tuple[Region, ...]
     time_from: str = "now-6h"
-    runbooks: tuple[str, ...] = field(default=())
+    runbooks: tuple[str, ...] = ()
 
     @property
     def panels(self) -> tuple[Panel, ...]:
         """Every panel, in order."""
-        return tuple(panel for row in self.rows.values() for panel in row)
-
-
-def scraped(metric: str, *selectors: str) -> str:
-    """Return a selector of a scraped metric.
-
-    >>> scraped("portallink_link_state", 'link="npd"')
-    'portallink_link_state{job=~"$job",instance=~"$instance",link="npd"}'
-    """
-    return f"{metric}{{{','.join((SCRAPED, *selectors))}}}"
-
-
-def rate(metric: str, *selectors: str) -> str:
-    """Return the rate per second over Grafana's own rate interval."""
-    return f"rate({scraped(metric, *selectors)}[$__rate_interval])"
-
-
-def increase(metric: str, *selectors: str) -> str:
-    """Return the increase over Grafana's own rate interval."""
-    return f"increase({scraped(metric, *selectors)}[$__rate_interval])"
-
-
-def top(metric: str, label: str, *selectors: str) -> tuple[Query, ...]:
-    """Return the query of the fifteen values of a label that grew most within the whole range."""
-    total = f"sum by ({label}) (increase({scraped(metric, *selectors)}[$__range]))"
-    return (Query(f"topk(15, {total} > 0)", f"{{{{{label}}}}}"),)
-
-
-def quantile(share: float, histogram: str, *selectors: str) -> str:
-    """Return a quantile of a histogram, over all its series."""
-    return f"histogram_quantile({share}, sum by (le) ({rate(histogram + '_bucket', *selectors)}))"
-
-
-JOB = Variable("job", "Job", "portallink_build_info", "", "Prometheus job of the pipeline's processes.")
-INSTANCE = Variable(
-    "instance", "Instance", "portallink_build_info", 'job=~"$job"', "One process of the pipeline."
-)
-LINKS = Variable("link", "Link", "portallink_link_state", SCRAPED, "A link to a provider's database.")
-PORTALS = Variable("portal", "Portal", "portallink_submissions_total", SCRAPED, "A public-service portal.")
-AGENCIES = Variable(
-    "agency", "Agency", "portallink_submissions_by_agency_total", SCRAPED, "The agency that settles."
-)
-SERVICES = Variable(
-    "service", "Service", "portallink_submissions_by_service_total", SCRAPED, "A public service."
-)
-
-STATE_TIMELINE = Panel(
-    title="State of each link",
-    description="The state that the rule gave each slot, in event time. Grey is unknown: blind, or too little"
-    " traffic to tell. Click a link for its own dashboard.",
-    shape="statetimeline",
-    unit="short",
-    queries=(Query(f"max by (link) ({scraped('portallink_link_state', LINK)})", "{{link}}"),),
-    width=24,
-    height=9,
-    link_to="portallink-link?var-link=${__field.labels.link:percentencode}",
-)
-
-
-def _open_outage(kind: str) -> str:
-    selector = scraped("portallink_link_outage_active", LINK, f'kind="{kind}"')
-    return f"max by (link) ({selector}) > 0"
-
-
-OUTAGE_REGIONS = (
-    Region("down", _open_outage("down"), "#c4312f"),
-    Region("degraded", _open_outage("degraded"), "#e0a030"),
-)
+        return tuple(panel for row in self.rows for panel in row.panels)

@@ -14,7 +14,7 @@ LEAST_ANSWERS: Final = 20
 LADDER_MS: Final = (*(round(300 * 2 ** (step / 2)) for step in range(18)), TOP_MS)
 """Where an answer may begin to be slow: from 0.3 s to 109 s in steps of 41 %, and above that never.
 
-A sketch does not tell latencies above `TOP_MS` apart, so nothing is too slow to be normal.
+So nothing is too slow to be normal.
 """
 _BARS: Final = tuple(bucket_of(ms) for ms in LADDER_MS)
 _STEP_OF: Final = tuple(
@@ -88,7 +88,7 @@ def beyond(tail: bytes, slow_ms: int | None) -> float:
 
 def slow_answers(latency: Histogram, slow_ms: int | None) -> int:
     """Return how many answers took longer than ``slow_ms``."""
-    if slow_ms is None or not latency:
+    if slow_ms is None or slow_ms >= TOP_MS or not latency:
         return 0
     bar = bucket_of(slow_ms)
     return sum(count for bucket, count in latency.items() if bucket > bar)
