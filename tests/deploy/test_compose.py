@@ -17,6 +17,7 @@ from streams.servers.errors import PartUnavailableError
 from streams.servers.jars import kafka_version
 from streams.watch.rules import alertmanager_files
 from streams.watch.settings import WatchSettings
+from tools.dashboards.build import FOLDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -32,7 +33,8 @@ def filled(text: str) -> str:
 COMPOSE = yaml.safe_load(filled(SOURCE))
 SERVICES = COMPOSE["services"]
 STAGES = {name: one for name, one in SERVICES.items() if one["image"].startswith("portallink:")}
-LONG_RUNNING = {name: one for name, one in SERVICES.items() if name != "topics"}
+ONCE = {"topics", "demo", "backup"}
+LONG_RUNNING = {name: one for name, one in SERVICES.items() if name not in ONCE}
 
 
 def test_it_follows_the_compose_specification():
@@ -61,7 +63,7 @@ def test_the_parser_refuses_what_is_wrong(spoil):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_is_started_by_a_command_that_exists(name):
     """Each command line, with every option in it, is one that `portallink` takes."""
-    expected = {"topics": "topics apply"}.get(name, f"run {re.sub('-[0-9]+$', '', name)}")
+    expected = {"topics": "topics apply", "demo": "simulate"}.get(name, f"run {re.sub('-[0-9]+$', '', name)}")
     assert parse(STAGES[name]["command"]) == expected
 
 
@@ -142,13 +144,13 @@ def test_prometheus_scrapes_every_stage_at_its_port():
     expected = {
         f"{name}:{one['environment']['PORTALLINK_METRICS_PORT']}"
         for name, one in STAGES.items()
-        if name != "topics"
+        if name not in ONCE
     }
     assert set(jobs["portallink"]) == expected
     (manager,) = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
     assert manager.split(":")[0] in SERVICES
     for name, one in STAGES.items():
-        if name != "topics":
+        if name not in ONCE:
             assert f":{one['environment']['PORTALLINK_METRICS_PORT']}/healthz" in " ".join(
                 one["healthcheck"]["test"]
             )
@@ -160,8 +162,12 @@ def test_grafana_finds_its_source_and_dashboards():
     source = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text("utf-8"))
     assert source["datasources"][0]["url"] == "http://prometheus:9090"
     provider = yaml.safe_load((folder / "dashboards" / "portallink.yaml").read_text("utf-8"))
-    path = provider["providers"][0]["options"]["path"]
-    assert f"../grafana/dashboards:{path}:ro" in SERVICES["grafana"]["volumes"]
+    mounts = dict(volume.split(":")[:2] for volume in SERVICES["grafana"]["volumes"])
+    paths = [one["options"]["path"] for one in provider["providers"]]
+    shown = {place.removeprefix("../") for place, path in mounts.items() if path in paths}
+    assert shown == {f"grafana/{folder}" for folder in FOLDERS.values()}
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (ROOT / "grafana" / home.removeprefix("/var/lib/grafana/")).exists()
 
 
 def test_links_lead_to_published_pages():
@@ -170,6 +176,44 @@ def test_links_lead_to_published_pages():
     published = {port.split(":")[1] for one in SERVICES.values() for port in one.get("ports", [])}
     assert {re.search(r":(\d+)", url)[1] for url in (urls.grafana, urls.page, urls.runbooks)} <= published
     assert urls.runbooks == f"{urls.page}/runbooks"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_fills_the_disk_with_its_log(name):
+    """Each service's log is cut at a size and kept in a few files."""
+    options = SERVICES[name]["logging"]["options"]
+    assert re.fullmatch(r"\d+m", options["max-size"])
+    assert 1 < int(options["max-file"]) <= 10
+
+
+def test_producers_outside_reach_a_listener_of_their_own():
+    """The broker has a listener that is published, advertised under a name to be set, beside the inner one."""
+    kafka = SERVICES["kafka"]
+    said = [kafka["environment"][f"KAFKA_{key}"].split(",") for key in ("LISTENERS", "ADVERTISED_LISTENERS")]
+    listening, advertised = (dict(one.split("://") for one in places) for places in said)
+    (published,) = kafka["ports"]
+    assert listening["OUTSIDE"] == ":9094"
+    assert advertised == {"PLAINTEXT": "kafka:9092", "OUTSIDE": "localhost:9094"}
+    assert published == "127.0.0.1:9094:9094"
+    assert "${KAFKA_OUTSIDE_NAME:-localhost}" in SOURCE
+    inner = STAGES["detect"]["environment"]["KAFKA_BOOTSTRAP_SERVERS"]
+    assert advertised["PLAINTEXT"] == inner
+
+
+def test_the_proxy_leads_to_services_at_their_ports():
+    """Each upstream of the proxy is a service, at a port that it listens on."""
+    text = (DEPLOY / "proxy" / "Caddyfile").read_text("utf-8")
+    upstreams = re.findall(r"reverse_proxy (\w+):(\d+)", text)
+    assert {name for name, _ in upstreams} == {"serve", "grafana"}
+    for name, port in upstreams:
+        assert any(one.endswith(f":{port}") for one in SERVICES[name]["ports"])
+    assert set(re.findall(r"\{\$(\w+)\}", text)) <= set(SERVICES["proxy"]["environment"])
+
+
+def test_what_is_optional_is_in_a_profile():
+    """The simulated city, the proxy and the backup start only when asked for; the pipeline always does."""
+    profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
+    assert profiles == {"demo": ["demo"], "proxy": ["tls"], "backup": ["backup"]}
 
 
 @pytest.mark.prometheus

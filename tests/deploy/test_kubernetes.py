@@ -8,10 +8,12 @@ import pytest
 import yaml
 from command_lines import parse
 
+from streams.kafka.acls import grants
 from streams.kafka.topics import declared_topics
 from streams.measure.stage import GROUP
 from streams.watch.rules import rule_files
 from streams.watch.settings import WatchSettings
+from tools.kubernetes_operators import PRINCIPALS
 
 ROOT = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 KUBERNETES = "1.34"
@@ -87,23 +89,17 @@ def test_every_topic_is_declared_once_and_as_the_schemas_say():
         assert topic.config.items() <= made[name]["config"].items()
 
 
-def test_a_stage_writes_its_own_topics_alone():
-    """A user may write a topic only if its stage is declared as a producer, and read only as a consumer."""
-    writers: dict[str, set[str]] = {}
+def test_every_user_has_exactly_the_rights_of_its_principals():
+    """What Strimzi grants is what `portallink topics acls` says, right by right, and nothing more."""
+    given = set()
     for user in (d for d in DOCUMENTS.values() if d["kind"] == "KafkaUser"):
-        stage = user["metadata"]["name"].removeprefix("portallink-")
+        name = user["metadata"]["name"].removeprefix("portallink-")
         for acl in user["spec"]["authorization"]["acls"]:
-            topic = declared_topics().get(acl["resource"]["name"])
-            if topic is None:
-                continue
-            if "Write" in acl["operations"]:
-                writers.setdefault(topic.name, set()).add(stage)
-            if "Read" in acl["operations"]:
-                assert stage in topic.consumers
-    assert writers["link.measurements"] == {"measure"}
-    assert writers["link.outages"] == {"detect"}
-    assert writers["npd.lookups"] == {"portal"}
-    assert writers["link.rules"] == {"operator"}
+            resource = acl["resource"]
+            pattern = {"prefix": "prefixed"}.get(resource["patternType"], resource["patternType"])
+            given |= {(name, op, resource["type"], resource["name"], pattern) for op in acl["operations"]}
+    user_of = {principal: user for user, own in PRINCIPALS.items() for principal in own}
+    assert given == {(user_of.get(one.principal, one.principal), *one[1:]) for one in grants()}
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
