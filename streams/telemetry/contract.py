@@ -63,7 +63,7 @@ LABEL_LIMITS: Final = {
 }
 """Distinct values admitted for a label, per process; the labels not listed are closed sets in the code."""
 
-PAIR_LIMIT: Final = 4_500
+PAIR_LIMIT: Final = 4_400
 """Series of one metric that has two labels from data (link and service, say), per process."""
 
 

@@ -187,7 +187,7 @@ def test_no_service_fills_the_disk_with_its_log(name):
 
 
 def test_producers_outside_reach_a_listener_of_their_own():
-    """The broker has a listener that is published, advertised under a name to be set, beside the inner one."""
+    """The broker has a listener that is published, advertised under a name of your choice."""
     kafka = SERVICES["kafka"]
     said = [kafka["environment"][f"KAFKA_{key}"].split(",") for key in ("LISTENERS", "ADVERTISED_LISTENERS")]
     listening, advertised = (dict(one.split("://") for one in places) for places in said)

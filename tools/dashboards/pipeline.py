@@ -4,7 +4,7 @@ from typing import Final
 
 from streams.watch.settings import WatchSettings
 from tools.dashboards import queries as q
-from tools.dashboards.pipeline_details import flow, ledger, lines
+from tools.dashboards.pipeline_details import collected, flow, ledger, lines
 from tools.dashboards.shared import INSTANCE, JOB, RECORDS_A_MINUTE, REGIONS_OF_ALL, counted
 from tools.dashboards.spec import (
     AMBER,
@@ -54,6 +54,7 @@ def pipeline(settings: WatchSettings) -> Board:
             Row(Words("Broker and consumer groups", "Broker và nhóm tiêu thụ"), _broker(settings)),
             Row(Words("Ledger and page", "Sổ cái và trang tra cứu"), ledger()),
             Row(Words("What went through", "Dữ liệu đã qua"), flow()),
+            Row(Words("Spans that were collected", "Span đã thu thập"), collected()),
             Row(Words("Processes", "Tiến trình"), _processes()),
         ),
     )

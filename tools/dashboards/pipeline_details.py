@@ -180,3 +180,43 @@ def flow() -> tuple[Panel, ...]:
             decimals=1,
         ),
     )
+
+
+def collected() -> tuple[Panel, ...]:
+    """Return the panels of `collect`; where nobody sends spans there is nothing to show."""
+    spans, age = "portallink_spans_total", "portallink_span_age_seconds"
+    sources = f"sum({q.scraped('portallink_span_sources')})"
+    return (
+        lines(
+            Words("Spans", "Span"),
+            Words(
+                "Spans received a minute, by what they became.", "Số span nhận mỗi phút, theo kết quả xử lý."
+            ),
+            q.events(spans, "result"),
+            axis=Words("spans a minute", "span mỗi phút"),
+            quiet=True,
+        ),
+        lines(
+            Words("Age of spans on arrival", "Tuổi của span khi đến"),
+            Words(
+                "Time from the end of the oldest call of an export to its arrival.",
+                "Thời gian từ khi lượt gọi cũ nhất của một lần gửi kết thúc đến khi nhận được.",
+            ),
+            q.quantiles((0.5, 0.95), age),
+            unit="s",
+            quiet=True,
+        ),
+        lines(
+            Words("Exports and sources", "Lần gửi và nguồn gửi"),
+            Words(
+                "Exports answered a minute by status, and the sources that have sent spans lately.",
+                "Số lần gửi được trả lời mỗi phút theo mã, và số nguồn có gửi span gần đây.",
+            ),
+            (
+                *q.events("portallink_exports_total", "way, status", legend="{{way}} {{status}}"),
+                Query(sources, Words("sources", "nguồn gửi"), rare=True),
+            ),
+            decimals=1,
+            quiet=True,
+        ),
+    )
