@@ -80,9 +80,9 @@ def taken_back(outages: Iterable[Outage]) -> list[str]:
         before[outage.outage_id] = outage
         if outage.status == "retracted" or outage.reason == "late":
             found.append(f"{outage.outage_id} is {outage.status}, {outage.reason}")
-        elif known.end_ms is not None and outage.end_ms != known.end_ms:
+        elif None not in (known.end_ms, outage.end_ms) and outage.end_ms != known.end_ms:
             found.append(f"the end of {outage.outage_id} moves from {known.end_ms} to {outage.end_ms}")
-        elif abs(outage.start_ms - known.start_ms) > REACH_MS:
+        elif outage.start_ms > known.start_ms + REACH_MS:
             found.append(f"the start of {outage.outage_id} moves from {known.start_ms} to {outage.start_ms}")
     return found
 

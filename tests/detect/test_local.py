@@ -1,5 +1,6 @@
 """Local trouble: one service or one agency of a link fails wholly while the others are well."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -9,13 +10,13 @@ from local_logs import Broken, draw_named_log
 from small_logs import START_MS, by_watermark, detect, interleaved, measure, shuffled, take
 
 from streams.detect.detector import Detector
-from streams.detect.link.composing import composed
+from streams.detect.link.composing import Composed, events_of
+from streams.detect.link.minute import Decided
 from streams.detect.link.snapshot import load, save
-from streams.detect.link.spells import TroubleSpell
-from streams.detect.rule.cusum import Normal
+from streams.detect.rule.cusum import Normal, Verdict
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.local import QUIET, Facts, LocalSpell, Struck, step
-from streams.detect.rule.rules import Rules
+from streams.detect.rule.rules import LinkRules, Rules
 from streams.model.measurement import Part
 from streams.model.settings import DetectSettings
 
@@ -150,38 +151,90 @@ def test_what_is_not_told_of_ends_with_its_last_failure():
     assert [one.end_ms for one in ended] == [3 * MINUTE + 9_000 + 1]
 
 
-def local(start, end, *, agency=False, name="birth"):
-    """Return a spell of a name, in seconds; ``end`` None for one that lasts."""
-    if end is None:
-        return Struck(agency, name, start * 1000, start * 1000, 0, 0)
-    return LocalSpell(agency, name, start * 1000, end * 1000, start * 1000, end * 1000)
+NAME = "birth"
 
 
-def link(start, end, *, down=False):
-    """Return a spell of the link."""
-    ends = None if end is None else end * 1000
-    return TroubleSpell(start * 1000, start * 1000, slow=False, end_ms=ends, closed_ms=ends, down=down)
+def link(at, decided, test="partial", condition="DEGRADED"):
+    """Return a verdict on the link, in seconds."""
+    return Decided(decided * 1000, Verdict(test, condition, at * 1000), at * 1000)
+
+
+def down(at, decided):
+    """Return the verdict that the link is down."""
+    return link(at, decided, "total", "DOWN")
+
+
+def well(at, decided):
+    """Return the verdict that the link is well again."""
+    return link(at, decided, "recovery", "UP")
+
+
+def local(start, opened, end=None, closed=None, name=NAME):
+    """Return a spell of a service, in seconds, and when it was found to begin and end."""
+    if end is None or closed is None:
+        return Struck(False, name, start * 1000, opened * 1000, 0, 0)
+    return LocalSpell(False, name, start * 1000, end * 1000, opened * 1000, closed * 1000)
+
+
+def told_by(now, *decisions):
+    """Return what is told by a time: starts, ends, and whether it is confined, in seconds."""
+    composed = Composed()
+    verdicts = [one for one in decisions if isinstance(one, Decided)]
+    for event in events_of(verdicts, [one for one in decisions if not isinstance(one, Decided)]):
+        if event[0] <= now * 1000:
+            composed.take(event, LinkRules(Rule()), 5_000)
+    composed.until(now * 1000)
+    return [(one.start_ms // 1000, one.end_ms and one.end_ms // 1000, one.confined) for one in composed.told]
 
 
 @pytest.mark.parametrize(
-    ("spells", "names", "expected"),
+    ("decisions", "told"),
     [
-        ([link(0, 500)], [], [(0, 500, False)]),
-        ([], [local(0, 500), local(300, 900, name="land")], [(0, 900, True)]),
-        ([link(50, 480)], [local(0, 500)], [(0, 500, True)]),
-        ([link(50, None)], [local(0, None)], [(0, None, True)]),
-        ([link(50, 4000)], [local(0, 200)], [(50, 4000, False)]),
-        ([link(300, 400, down=True)], [local(0, 900)], [(0, 300, True), (300, 400, False), (400, 900, True)]),
-        ([link(200, 860, down=True)], [local(0, 900)], [(0, 200, True), (200, 860, False)]),
-        ([link(10, 860, down=True)], [local(0, 900)], [(0, 900, True)]),
-        ([link(300, None, down=True)], [local(0, None)], [(0, 300, True), (300, None, False)]),
+        ([link(0, 60), well(500, 520)], [(0, 500, False)]),
+        ([local(0, 120, 500, 540), local(300, 420, 900, 960, "land")], [(0, 900, True)]),
+        ([link(50, 110), local(0, 120, 500, 540), well(480, 530)], [(0, 500, True)]),  # seen from the link
+        ([local(0, 120), link(50, 130)], [(0, None, True)]),
+        ([link(50, 110), local(600, 720)], [(50, None, False)]),  # the link was in trouble before
+        ([link(50, 110), well(900, 910), local(600, 720)], [(50, 900, False), (900, None, True)]),
+        ([local(0, 120, 360, 360), down(300, 315)], [(0, 300, True), (300, None, False)]),
+        ([local(0, 120, 360, 360), down(30, 125)], [(30, None, False)]),  # too little came before that
+        ([down(10, 60), local(0, 120)], [(0, None, True)]),  # by chance it looked down at first
+        ([link(50, 110), local(0, 120, 500, 540)], [(0, 500, True), (500, None, False)]),  # it goes on
+        ([link(50, 110), local(0, 120, 500, 540), well(700, 720)], [(0, 500, True)]),
     ],
 )
-def test_spells_of_link_and_names_are_told_once(spells, names, expected):
+def test_trouble_of_link_and_names_is_told_once(decisions, told):
     """The link's own trouble comes before what is confined, unless it is nothing but that; none overlap."""
-    found = composed(spells, names, 120_000)
-    told = [(one.start_ms // 1000, one.end_ms and one.end_ms // 1000, one.confined) for one in found]
-    assert told == expected
+    assert told_by(10**6, *decisions) == told
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_later_decisions_take_back_nothing_that_had_ended(data):
+    """Decision by decision, what was told keeps its place: an outage that ended keeps its end or goes on, one
+    that lasts may begin earlier, or end, or turn out to be confined; none vanishes.
+    """
+    decisions, at, lasts = [], 0, False
+    for _ in range(data.draw(st.integers(1, 6))):
+        at += data.draw(st.integers(20, 900))
+        edge = at - data.draw(st.integers(5, min(at, 600)))
+        lasts = not lasts
+        decisions.append(data.draw(st.sampled_from([link, down]))(edge, at) if lasts else well(edge, at))
+    for name in data.draw(st.lists(st.sampled_from(["birth", "land", "tax"]), unique=True)):
+        start = data.draw(st.integers(0, at))
+        opened = start + data.draw(st.integers(60, 900))
+        end = start + data.draw(st.integers(60, 2000))
+        decisions.append(local(start, opened, end, max(opened, end) + 60, name))
+    times = sorted(at for at, _, _ in events_of([d for d in decisions if isinstance(d, Decided)], []))
+    before = []
+    for now in range(0, times[-1] // 1000 + 4000, 60):
+        told = told_by(now, *decisions)
+        assert all(one[1] is not None and one[1] <= two[0] for one, two in pairwise(told)), told
+        assert len(told) >= len(before), (before, told)
+        for (start, end, _), after in zip(before, told, strict=False):
+            assert after[0] - start < 120, (before, told)
+            assert end is None or after[1] is None or after[1] == end, (before, told)
+        before = told
 
 
 def _sorted(outages):

@@ -114,12 +114,27 @@ def test_what_failed_beyond_chance_is_told_apart(counts, number, lookups):
     assert covered is None
 
 
-def test_how_long_a_run_lasts_is_told_by_its_answers_or_its_pace():
-    """It ends with the first answer after it; before there is one, failures tell how far apart they come."""
+def test_how_long_a_run_lasts_is_told_by_its_failures():
+    """It goes on after the last failure for as long as failures lie apart, and ends with the first answer."""
     ended = clearest_run(asked((1, 0), (0, 1), (0, 1), (0, 1), (1, 0)), 0.95, 0.03)
+    later = clearest_run(asked((1, 0), (0, 1), (0, 1), (0, 1), (0, 0), (0, 0), (1, 0)), 0.95, 0.03)
     lasting = clearest_run(asked((1, 0), (0, 1), (0, 1), (0, 1)), 0.95, 0.03)
-    assert (ended.start_ms, ended.end_ms, ended.length_ms) == (1000, 4050, 3050)
-    assert (lasting.end_ms, lasting.length_ms) == (None, 4000)
+    assert (ended.start_ms, ended.end_ms, ended.length_ms) == (1000, 4050, 3000)
+    assert (later.end_ms, later.length_ms) == (6050, 3000)
+    assert (lasting.end_ms, lasting.length_ms) == (None, 3000)
+
+
+@given(st.lists(st.integers(0, 7_999), min_size=5, max_size=40), st.sampled_from([None, 3_000, 60_000]))
+def test_failures_within_eight_seconds_never_last_ten(times, answered_ms):
+    """Whenever they are asked, and whenever the next answer comes, they are too short for an outage."""
+    seconds = {}
+    for at in sorted(times):
+        seconds.setdefault(at // 1000, []).append(at % 1000)
+    told = [Asked(second, 0, len(ms), -1, ms[:4]) for second, ms in sorted(seconds.items())]
+    if answered_ms is not None:
+        told.append(Asked((8_000 + answered_ms) // 1000, 1, 0, 0))
+    run = clearest_run(told, 0.95, 0.03)
+    assert run.length_ms < Rule().min_duration_ms
 
 
 def test_measurements_of_a_short_failure_say_when_it_was_asked():

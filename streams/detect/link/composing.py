@@ -1,115 +1,220 @@
 """The spells that are published: those of the link and the confined ones, disjoint and in order.
 
-Names that fail at the same time, or soon after each other, are one confined spell. Where the link as a whole
-is in trouble, only that is told: a confined spell ends where the link's trouble begins, and goes on after it.
-But a degradation that a confined spell covers for the most part is that trouble, seen from the link.
+Names that fail at the same time, or soon after each other, are one confined spell. Where the whole link is in
+trouble, only that is told: a confined spell ends where the trouble of the link begins. But trouble that began
+with a confined spell, or after it, is only that spell seen from the link: it is *hidden* behind it. What goes
+on alone for `ALONE_MS` after the other ended is told from there on.
+
+What is told is built up decision by decision, in their order. So a later decision changes what lasts, or adds
+to it, and takes back nothing that had ended. Only late facts do, as they change decisions.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Literal
 
-from streams.detect.link.spells import TroubleSpell
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from streams.detect.link.minute import Decided
+from streams.detect.link.spells import TroubleSpell, follow
 from streams.detect.rule.local import LocalSpell, Struck
-from streams.model.intervals import Interval
+from streams.detect.rule.rules import LinkRules
 
 FAR: Final = 1 << 62
 LEAST_MS: Final = 60_000
-"""A shorter piece of a confined spell beside the link's own trouble is part of that."""
+"""A shorter piece of a confined spell before the link's own trouble is part of that."""
+ALONE_MS: Final = 300_000
+"""How long trouble must go on after what it was told together with, to be told by itself."""
+
+Event = tuple[int, int, Decided | LocalSpell | Struck]
+"""When a decision fell, its place among those of one time, and what was decided.
+
+At one time the link's verdicts come first, then the names that are well again, then those that fail.
+"""
+VERDICT, ENDS, BEGINS = 0, 1, 2
 
 
-def composed(
-    spells: Sequence[TroubleSpell], local: Iterable[LocalSpell | Struck], gap_ms: int
-) -> list[TroubleSpell]:
-    """Return the spells of a link with what is confined among them.
+def events_of(verdicts: Iterable[Decided], local: Iterable[LocalSpell | Struck]) -> list[Event]:
+    """Return all decisions, in the order in which they are taken in."""
+    found: list[Event] = [(one.decided_ms, VERDICT, one) for one in verdicts]
+    for name in local:
+        found.append((name.opened_ms, BEGINS, name))
+        if isinstance(name, LocalSpell):
+            found.append((name.closed_ms, ENDS, name))
+    return sorted(found, key=_when)
 
-    Names that fail within ``gap_ms`` of each other are taken together.
+
+def _when(event: Event) -> tuple[int, int]:
+    return event[:2]
+
+
+class Composed(Struct, array_like=True):
+    """What is told after some decisions. Order of calls: `take` for each of them, `until` at last.
+
+    ``own`` says how the last of the link's spells is told: as the last spell that is told, or hidden behind a
+    confined one, or not at the end (anything else was told since). ``edge_ms`` is where it began as placed at
+    first, which does not move any more. ``alone_ms`` is when what goes on alone is told.
     """
-    groups = _groups(local, gap_ms)
-    if not groups:
-        return list(spells)
-    whole = [spell for spell in spells if spell.slow or not _covered(spell, groups, gap_ms)]
-    confined = [part for group in groups for part in _beside(group, whole)]
-    return sorted([*whole, *confined], key=_start)
+
+    link: list[TroubleSpell] = field(default_factory=list)
+    told: list[TroubleSpell] = field(default_factory=list)
+    failing: dict[tuple[bool, str], int] = field(default_factory=dict)
+    """The names that fail wholly, with when that began."""
+    own: Literal["told", "hidden", "before"] = "before"
+    edge_ms: int = 0
+    alone_ms: int | None = None
+
+    def copy(self) -> "Composed":
+        """Return a copy that may go on."""
+        spells = [replace(spell) for spell in self.link], [replace(spell) for spell in self.told]
+        return Composed(*spells, dict(self.failing), self.own, self.edge_ms, self.alone_ms)
+
+    def take(self, event: Event, rules: LinkRules, slot_ms: int) -> None:
+        """Take in the next decision."""
+        at_ms, kind, what = event
+        self.until(at_ms)
+        if isinstance(what, Decided):
+            self._take_verdict(what, rules)
+        elif kind == BEGINS:
+            self._begin(what, rules.flap_gap_ms)
+        else:
+            assert isinstance(what, LocalSpell)
+            self._end(what)
+        self._look_alone(at_ms, slot_ms)
+
+    def until(self, now_ms: int) -> None:
+        """Tell what has gone on alone for long enough by a time."""
+        if self.alone_ms is None or self.alone_ms > now_ms:
+            return
+        opened_ms, self.alone_ms = self.alone_ms, None
+        if self._is_open(self.link):
+            self._tell_own(self.link[-1], self._free_ms(), opened_ms)
+        else:
+            self._tell_confined(opened_ms)
+
+    def drop(self, over_ms: int) -> None:
+        """Drop what had ended by a time, and has no part in what may come."""
+        self.link = [spell for spell in self.link if (spell.end_ms or FAR) > over_ms]
+        self.told = [spell for spell in self.told if (spell.end_ms or FAR) > over_ms]
+        if not self.link or not self.told:
+            self.own = "before"
+
+    @staticmethod
+    def _is_open(spells: list[TroubleSpell]) -> bool:
+        return bool(spells) and spells[-1].end_ms is None
+
+    @property
+    def _confined(self) -> TroubleSpell | None:
+        """The confined spell that lasts."""
+        return self.told[-1] if self._is_open(self.told) and self.told[-1].confined else None
+
+    def _free_ms(self, last: int = 0) -> int:
+        """Return from when on nothing is told yet, the ``last`` spells left out."""
+        before = self.told[: len(self.told) - last]
+        return max((spell.end_ms or 0 for spell in before[-1:]), default=-FAR)
+
+    def _take_verdict(self, decided: Decided, rules: LinkRules) -> None:
+        link, number, was_open = self.link, len(self.link), self._is_open(self.link)
+        was_down = was_open and link[-1].down
+        follow(link, decided, rules)
+        if number:
+            former = link[number - 1]
+            if self.own == "told":
+                self._mirror(former)
+            elif former.end_ms is None and not was_open:
+                assert former.back_ms is not None
+                self._enter(former, former.back_ms, decided, rules.flap_gap_ms)
+            elif self.own == "hidden" and former.end_ms is None and former.down and not was_down:
+                self._enter(former, former.start_ms, decided, rules.flap_gap_ms)
+        if len(link) > number:
+            self._enter(link[-1], link[-1].start_ms, decided, rules.flap_gap_ms)
+
+    def _mirror(self, spell: TroubleSpell) -> None:
+        """Tell the last of the link's spells as it is now."""
+        start_ms, opened_ms = self.told[-1].start_ms, self.told[-1].opened_ms
+        end_ms = None if spell.end_ms is None else max(spell.end_ms, start_ms + 1)
+        self.told[-1] = replace(spell, start_ms=start_ms, opened_ms=opened_ms, end_ms=end_ms)
+
+    def _enter(self, spell: TroubleSpell, start_ms: int, decided: Decided, gap_ms: int) -> None:
+        """Place trouble of the link that has just been found, from ``start_ms`` on."""
+        if not self._is_open([spell]):
+            return
+        self.edge_ms, confined = decided.edge_ms, self._confined
+        seen = (_is_seen(spell, self.edge_ms, since_ms, gap_ms) for since_ms in self.failing.values())
+        if not spell.down and any(seen):
+            self.own = "hidden"
+            if confined is None:
+                self._tell_confined(decided.decided_ms)
+            return
+        if confined is not None and start_ms - confined.start_ms < LEAST_MS:
+            self.told.pop()
+        elif confined is not None:
+            confined.end_ms = confined.placed_ms = start_ms
+            confined.closed_ms = decided.decided_ms
+        self._tell_own(spell, start_ms, decided.decided_ms)
+
+    def _tell_own(self, spell: TroubleSpell, start_ms: int, opened_ms: int) -> None:
+        start_ms = max(start_ms, self._free_ms())
+        self.told.append(replace(spell, start_ms=start_ms, opened_ms=opened_ms))
+        self.own = "told"
+
+    def _tell_confined(self, opened_ms: int) -> None:
+        """Tell the names that fail, as one spell, from when the first of them did."""
+        start_ms = max(min(self.failing.values()), self._free_ms())
+        fresh = TroubleSpell(start_ms, opened_ms, slow=False)
+        for agency, name in self.failing:
+            _add_name(fresh, agency, name)
+        self.told.append(fresh)
+        self.own = "hidden" if self._is_open(self.link) else "before"
+
+    def _begin(self, one: LocalSpell | Struck, gap_ms: int) -> None:
+        """Take in a name that was found to fail wholly."""
+        self.failing[one.agency, one.name] = one.start_ms
+        last = self.told[-1] if self.told else None
+        if self._is_open(self.link) and self.own == "told":
+            if _is_seen(self.link[-1], self.edge_ms, one.start_ms, gap_ms):  # what was told is confined
+                opened_ms = self.told.pop().opened_ms
+                self._tell_confined(opened_ms)
+            return
+        if last is not None and last.confined and one.start_ms - (last.end_ms or FAR) < gap_ms:
+            if last.end_ms is not None:
+                last.changes += 2 if one.start_ms > last.end_ms else 0
+                last.end_ms = last.closed_ms = None
+            last.start_ms = min(last.start_ms, max(one.start_ms, self._free_ms(1)))
+            _add_name(last, one.agency, one.name)
+            return
+        self._tell_confined(one.opened_ms)
+
+    def _end(self, one: LocalSpell) -> None:
+        """Take in a name that was found to be well again."""
+        self.failing.pop((one.agency, one.name), None)
+        confined = self._confined
+        if confined is None:
+            return
+        confined.placed_ms = max(confined.placed_ms, one.end_ms, confined.start_ms + 1)
+        if not self.failing:
+            confined.end_ms, confined.closed_ms = confined.placed_ms, one.closed_ms
+
+    def _look_alone(self, now_ms: int, slot_ms: int) -> None:
+        """Note when what goes on alone is told, if anything does."""
+        hidden = self.own == "hidden" and self._is_open(self.link)
+        if self._is_open(self.told) or not (hidden or self.failing):
+            self.alone_ms = None
+        elif self.alone_ms is None:
+            self.alone_ms = -(-max(now_ms + 1, self._free_ms() + ALONE_MS) // slot_ms) * slot_ms
 
 
-def _groups(local: Iterable[LocalSpell | Struck], gap_ms: int) -> list[list[LocalSpell | Struck]]:
-    """Return the spells of names that belong together, in order."""
-    groups: list[list[LocalSpell | Struck]] = []
-    until_ms = -FAR
-    for one in sorted(local, key=_start):
-        if one.start_ms - gap_ms >= until_ms:
-            groups.append([])
-        groups[-1].append(one)
-        until_ms = max(until_ms, _end_ms(one)) if len(groups[-1]) > 1 else _end_ms(one)
-    return groups
+def _is_seen(spell: TroubleSpell, edge_ms: int, since_ms: int, gap_ms: int) -> bool:
+    """Say whether trouble of the link is that of a name which fails wholly since a time.
 
-
-def _covered(spell: TroubleSpell, groups: Iterable[Sequence[LocalSpell | Struck]], gap_ms: int) -> bool:
-    """Say whether confined trouble covers half of the link's, or the end of an open one.
-
-    What looks down at first, on a link that is asked rarely, is so covered only if both began together.
+    What looks down at first, on a link that is asked rarely, is so only if both began together.
     """
-    if spell.down:
-        groups = [group for group in groups if abs(group[0].start_ms - spell.start_ms) < gap_ms]
-    if spell.end_ms is None:
-        return any(_end_ms(one) == FAR for group in groups for one in group)
-    covered_ms = 0
-    for group in groups:
-        until_ms = min(max(map(_end_ms, group)), spell.end_ms)
-        covered_ms += max(until_ms - max(group[0].start_ms, spell.start_ms), 0)
-    return 2 * covered_ms >= spell.end_ms - spell.start_ms
+    if spell.slow:
+        return False
+    return abs(edge_ms - since_ms) < gap_ms if spell.down else edge_ms > since_ms - gap_ms
 
 
-def _beside(group: Sequence[LocalSpell | Struck], whole: Sequence[TroubleSpell]) -> list[TroubleSpell]:
-    """Return what is left of a group beside the trouble of the link as a whole; short pieces are dropped."""
-    start_ms, end_ms = group[0].start_ms, max(map(_end_ms, group))
-    opened_ms, closed_ms = min(one.opened_ms for one in group), _closed_ms(group)
-    parts: list[TroubleSpell] = []
-    for spell in whole:
-        over_ms = FAR if spell.end_ms is None else spell.end_ms
-        if over_ms <= start_ms or spell.start_ms >= end_ms:
-            continue
-        if spell.start_ms - start_ms >= LEAST_MS:
-            parts.append(_part(group, (start_ms, spell.start_ms), opened_ms, spell.opened_ms))
-        start_ms, opened_ms = over_ms, max(opened_ms, spell.closed_ms or FAR)
-    if start_ms == group[0].start_ms or end_ms - start_ms >= LEAST_MS:
-        parts.append(_part(group, (start_ms, end_ms), opened_ms, closed_ms))
-    return parts
-
-
-def _part(
-    group: Sequence[LocalSpell | Struck], span: Interval, opened_ms: int, closed_ms: int
-) -> TroubleSpell:
-    start_ms, end_ms = span
-    within = [one for one in group if one.start_ms < end_ms and start_ms < _end_ms(one)]
-    return TroubleSpell(
-        start_ms,
-        opened_ms,
-        slow=False,
-        end_ms=None if end_ms == FAR else end_ms,
-        closed_ms=None if end_ms == FAR else max(closed_ms, opened_ms),
-        changes=2 * _gaps(within),
-        services=sorted({one.name for one in within if not one.agency}),
-        agencies=sorted({one.name for one in within if one.agency}),
-    )
-
-
-def _gaps(group: Sequence[LocalSpell | Struck]) -> int:
-    """Return how often all names of a group were well in between."""
-    gaps, until_ms = 0, FAR
-    for one in group:
-        gaps += one.start_ms > until_ms
-        until_ms = max(until_ms, _end_ms(one)) if until_ms != FAR else _end_ms(one)
-    return gaps
-
-
-def _closed_ms(group: Sequence[LocalSpell | Struck]) -> int:
-    return max(FAR if isinstance(one, Struck) else one.closed_ms for one in group)
-
-
-def _end_ms(one: LocalSpell | Struck) -> int:
-    return FAR if isinstance(one, Struck) else one.end_ms
-
-
-def _start(one: LocalSpell | Struck | TroubleSpell) -> int:
-    return one.start_ms
+def _add_name(spell: TroubleSpell, agency: bool, name: str) -> None:
+    names = spell.agencies if agency else spell.services
+    if name not in names:
+        names[:] = sorted([*names, name])

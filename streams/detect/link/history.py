@@ -119,8 +119,12 @@ class History(Minutes):
         slot_ms = self.settings.slot_ms
         return -(-(decided_ms + self.settings.timeout_at_ms(decided_ms) + slot_ms) // slot_ms) * slot_ms
 
+    def is_final(self, decided_ms: int) -> bool:
+        """Say whether no fact to come can change what was decided at a time."""
+        return self.settles_ms(decided_ms) <= self.final_ms
+
     def _is_final(self, decided: Decided) -> bool:
-        return self.settles_ms(decided.decided_ms) <= self.final_ms
+        return self.is_final(decided.decided_ms)
 
     def settle(self, now_ms: int) -> list[int]:
         """Place the edges again that can be placed for good by now; return when others can be."""

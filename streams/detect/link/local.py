@@ -5,7 +5,7 @@ and the spells that ended in it. A minute whose facts changed is judged again, a
 state is what it was.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct, field
@@ -62,18 +62,10 @@ class Locals(Struct, array_like=True):
         ended = [spell for at in sorted(self.ended) for spell in self.ended[at]]
         return [*self.past, *ended, *self.state.struck]
 
-    def final_spells(self, final_ms: int) -> list[LocalSpell | Struck]:
-        """Return the spells as no fact can change them any more, when those before a time are final."""
+    def spans(self, is_final: Callable[[int], bool]) -> list[tuple[int, int]]:
+        """Return start and end of each spell; what was not decided for good has no end."""
         return [
-            one if isinstance(one, LocalSpell) and one.closed_ms <= final_ms else _under_way(one)
-            for one in self.spells()
-            if one.opened_ms <= final_ms
-        ]
-
-    def spans(self, final_ms: int) -> list[tuple[int, int]]:
-        """Return start and end of each spell; what is not final has no end."""
-        return [
-            (one.start_ms, one.end_ms if isinstance(one, LocalSpell) and one.closed_ms <= final_ms else FAR)
+            (one.start_ms, one.end_ms if isinstance(one, LocalSpell) and is_final(one.closed_ms) else FAR)
             for one in self.spells()
         ]
 
@@ -150,9 +142,3 @@ def _facts(start_ms: int, minute: Minute) -> Facts:
     )
     most_fail = 2 * minute.failures >= minute.attempts
     return Facts(start_ms, minute.attempts, minute.failures, services, agencies, down and most_fail)
-
-
-def _under_way(one: LocalSpell | Struck) -> Struck:
-    if isinstance(one, Struck):
-        return one
-    return Struck(one.agency, one.name, one.start_ms, one.opened_ms, one.opened_ms, one.start_ms)

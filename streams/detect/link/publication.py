@@ -16,7 +16,7 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from streams.detect.link.composing import composed
+from streams.detect.link.composing import Composed, Event, events_of
 from streams.detect.link.history import History
 from streams.detect.link.local import Locals
 from streams.detect.link.minute import MINUTE_MS, Decided, Minute
@@ -36,7 +36,7 @@ from streams.detect.link.outages import (
 from streams.detect.link.remains import Remains
 from streams.detect.link.running import Running
 from streams.detect.link.said import Trouble
-from streams.detect.link.spells import TroubleSpell, spells_of
+from streams.detect.link.spells import TroubleSpell
 from streams.detect.link.windows import FAR, changed_minutes
 from streams.detect.rule.rules import LinkRules
 from streams.model.measurement import Source
@@ -59,10 +59,12 @@ class Publication:
         """The last revision of each outage that facts may still revise, by id."""
         self.locals = Locals()
         """The services and agencies that fail wholly."""
-        self.settled: list[TroubleSpell] = []
-        """The spells of the verdicts that are final, as far as they are remembered."""
+        self.settled = Composed()
+        """The spells of the decisions that are final, as far as they are remembered."""
+        self.settled_ms = -FAR
+        """Decisions that all facts before this settle are among those."""
         self.spells: list[TroubleSpell] = []
-        """The spells of all verdicts that are remembered."""
+        """The spells of all decisions that are remembered."""
         self.trouble: list[Trouble] = []
         """The spells, each with the kind last published of it."""
         self.remains = Remains()
@@ -89,11 +91,7 @@ class Publication:
             self.due.pop(0)
         for settles_ms in self.history.settle(now_ms):
             self._look_again_at(settles_ms)
-        self.spells = composed(
-            spells_of(self.history.unsettled, self.rules, self.settled),
-            self.locals.spells(),
-            self.rules.flap_gap_ms,
-        )
+        self.spells = self._composed(now_ms)
         standing = self._standing()
         matches = matched(self.spells, standing, now_ms)
         for spell, match in zip(self.spells, matches, strict=True):
@@ -115,6 +113,21 @@ class Publication:
         self._look(now_ms)
         before, self.trouble = self.trouble, self._trouble()
         return changed_minutes(before, self.trouble, now_ms)
+
+    def _composed(self, now_ms: int) -> list[TroubleSpell]:
+        """Return the spells as judged now, and see to it that what goes on alone is told in time."""
+        composed = self.settled.copy()
+        for event in self._open_events():
+            composed.take(event, self.rules, self.settings.slot_ms)
+        composed.until(now_ms)
+        if composed.alone_ms is not None:
+            self._look_again_at(composed.alone_ms)
+        return composed.told
+
+    def _open_events(self) -> list[Event]:
+        """Return the decisions that facts may still change, in order."""
+        events = events_of(self.history.unsettled, self.locals.spells())
+        return [event for event in events if self.history.settles_ms(event[0]) > self.settled_ms]
 
     def dossiers_so_far(self, now_ms: int) -> int | None:
         """Return the distinct dossiers that the trouble which lasts has hit by now, None without any."""
@@ -140,11 +153,17 @@ class Publication:
         self.look_ms = self.history.loses_ms(now_ms) if waits else FAR
 
     def make_final(self, final: Iterable[Decided], floor_ms: int) -> None:
-        """Take in the verdicts that have just become final; call it before facts are forgotten.
+        """Take in the decisions that have just become final; call it before facts are forgotten.
+
+        ``final`` are the link's verdicts among them.
 
         No fact before ``floor_ms`` is read again, and no spell that is found later begins or ends before it.
         """
-        self.settled = spells_of(final, self.rules, self.settled)
+        settles_ms, final_ms = self.history.settles_ms, self.history.final_ms
+        for event in events_of(final, self.locals.spells()):
+            if self.settled_ms < settles_ms(event[0]) <= final_ms:
+                self.settled.take(event, self.rules, self.settings.slot_ms)
+        self.settled_ms = final_ms
         marks = self.remains.slow_ms
         for cut_ms in self._cuts():
             if cut_ms < floor_ms and cut_ms not in marks:
@@ -158,7 +177,7 @@ class Publication:
         self.locals.forget(floor_ms, self.history)
         over_ms = self._over_ms(floor_ms)
         if over_ms is not None:
-            self.settled = [spell for spell in self.settled if (spell.end_ms or FAR) > over_ms]
+            self.settled.drop(over_ms)
             self.locals.drop(over_ms)
             self.spells = [spell for spell in self.spells if spell.start_ms >= over_ms]
             self.published = {
@@ -173,18 +192,18 @@ class Publication:
 
     def _cuts(self) -> list[int]:
         """Return, ascending, where spells begin and end, or may be found to, by what is known for good."""
-        edges = {edge_ms for spell in self.settled for edge_ms in spell.edges()}
+        edges = {edge_ms for spell in self.settled.link for edge_ms in spell.edges()}
         return sorted(edges.union(self.locals.edges()))
 
     def _over_ms(self, floor_ms: int) -> int | None:
         """Return when the last chain of spells ended that is over for good, None where there is none."""
         spans = [
             (spell.start_ms, FAR if spell.end_ms is None else max(spell.end_ms, spell.placed_ms))
-            for spell in self.settled
+            for spell in self.settled.link
         ]
-        spans += self.locals.spans(self.history.final_ms)
+        spans += self.locals.spans(self.history.is_final)
         over_ms, until_ms = None, -FAR
-        for start_ms, end_ms in [*sorted(spans), (floor_ms, FAR)]:
+        for start_ms, end_ms in sorted([*spans, (floor_ms, FAR)]):
             if until_ms > -FAR and start_ms - until_ms >= self.rules.flap_gap_ms:
                 over_ms = until_ms
             until_ms = max(until_ms, end_ms)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.detect.detector import Detector
+from streams.detect.link.composing import Composed
 from streams.detect.link.elapsed import Spent
 from streams.detect.link.habits import Past
 from streams.detect.link.local import Locals
@@ -72,7 +73,8 @@ class LinkState(Struct, array_like=True):
     window_span: tuple[int, int, int, int]
     due: list[int]
     looks: tuple[int, int | None]
-    settled: list[TroubleSpell]
+    settled: Composed
+    settled_ms: int
     spells: list[TroubleSpell]
     trouble: list[Trouble]
     remains: Remains
@@ -199,6 +201,7 @@ def snapshot(tracker: LinkTracker, position: int, detector: Detector) -> LinkSta
         due=outages.due,
         looks=(outages.look_ms, outages.lost_ms),
         settled=outages.settled,
+        settled_ms=outages.settled_ms,
         spells=outages.spells,
         trouble=outages.trouble,
         remains=outages.remains,
@@ -222,7 +225,8 @@ def restore(tracker: LinkTracker, state: LinkState) -> None:
     for late in state.late:
         tracker.add_late(Late(late.due_ms, late.source, late.slots, late.alive))
     outages.published = {outage.outage_id: outage for outage in state.published}
-    outages.due, outages.settled, outages.spells = state.due, state.settled, state.spells
+    outages.due, outages.spells = state.due, state.spells
+    outages.settled, outages.settled_ms = state.settled, state.settled_ms
     outages.look_ms, outages.lost_ms = state.looks
     outages.trouble, outages.remains, outages.openings = state.trouble, state.remains, state.openings
     outages.locals = state.local

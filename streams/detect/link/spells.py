@@ -65,28 +65,30 @@ class TroubleSpell(Struct, array_like=True):
 def spells_of(
     verdicts: Iterable[Decided], rules: LinkRules, before: Iterable[TroubleSpell] = ()
 ) -> list[TroubleSpell]:
-    """Return the spells that verdicts, in order of decision, speak of, after those of earlier verdicts.
-
-    Each verdict counts by the rule of its slot.
-    """
+    """Return the spells that verdicts, in order of decision, speak of, after those of earlier verdicts."""
     spells = [replace(spell) for spell in before]
     for decided in verdicts:
-        rule = rules.at(decided.decided_ms - 1)
-        last = spells[-1] if spells else None
-        if last is not None and last.end_ms is None:
-            _go_on(spells, decided, rule)
-        elif decided.verdict.condition != "UP":
-            over_ms = decided.at_ms if last is None or last.end_ms is None else last.end_ms
-            fresh = _fresh(max(decided.at_ms, over_ms), decided)
-            if last is not None and _is_back(last, fresh, decided.edge_ms, rule):
-                assert last.end_ms is not None
-                assert last.closed_ms is not None
-                last.back_ms, last.ended = fresh.start_ms, (last.end_ms, last.closed_ms, last.placed_ms)
-                last.end_ms = last.closed_ms = None
-                last.changes += 2
-            else:
-                spells.append(fresh)
+        follow(spells, decided, rules)
     return spells
+
+
+def follow(spells: list[TroubleSpell], decided: Decided, rules: LinkRules) -> None:
+    """Take in the next verdict, by the rule of its slot: it changes the last spell, or adds one, or both."""
+    rule = rules.at(decided.decided_ms - 1)
+    last = spells[-1] if spells else None
+    if last is not None and last.end_ms is None:
+        _go_on(spells, decided, rule)
+    elif decided.verdict.condition != "UP":
+        over_ms = decided.at_ms if last is None or last.end_ms is None else last.end_ms
+        fresh = _fresh(max(decided.at_ms, over_ms), decided)
+        if last is not None and _is_back(last, fresh, decided.edge_ms, rule):
+            assert last.end_ms is not None
+            assert last.closed_ms is not None
+            last.back_ms, last.ended = fresh.start_ms, (last.end_ms, last.closed_ms, last.placed_ms)
+            last.end_ms = last.closed_ms = None
+            last.changes += 2
+        else:
+            spells.append(fresh)
 
 
 def _fresh(start_ms: int, decided: Decided) -> TroubleSpell:

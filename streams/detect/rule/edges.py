@@ -70,14 +70,14 @@ class Run(NamedTuple):
 
     @property
     def length_ms(self) -> float:
-        """How long it lasts: while it goes on, what failures this far apart tell of it.
+        """How long it lasts by its failures: up to the last of them, and as far again as they lie apart.
 
-        Of n requests spread evenly over a time the first and the last lie (n - 1) / (n + 1) of it apart.
+        How long the next answer takes to come says nothing about how long the trouble lasted. Five failures
+        or more within 8 s are never taken to last for 10 s.
         """
-        if self.end_ms is not None:
-            return self.end_ms - self.start_ms
-        between = max(self.failures - 1, 1)
-        return (self.last_ms - self.start_ms) * (between + 2) / between
+        gaps = max(self.failures - 1, 1)
+        shown_ms = (self.last_ms - self.start_ms) * (gaps + 1) / gaps
+        return shown_ms if self.end_ms is None else min(shown_ms, self.end_ms - self.start_ms)
 
 
 def clearest_run(seconds: Sequence[Asked], least_share: float, normal: float) -> Run | None:

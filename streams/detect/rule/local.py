@@ -160,7 +160,7 @@ def step(state: LocalState, facts: Facts, rule: Rule, normal: Normal) -> tuple[L
     apart = [one for one in suspects if one.total >= enough / 2]
     before = _without(state.spread, apart, established, facts, rule, normal)
     spread = _spread(before, [*apart, *struck], facts, rule, normal)
-    if spread >= rule.shift_evidence:
+    if spread >= rule.shift_evidence or facts.down:
         ended += [_over(one, facts.start_ms, facts) for one in struck]
         struck = []
     opened = _opened(suspects, established, struck, facts, rule, enough) if spread <= CALM else []
