@@ -3,8 +3,8 @@
 Each *regime* is one link of some hours with full outages of one to five minutes, or with one service or
 agency that fails wholly: lookups as portal and provider see them, retry storms, observers that restart, an
 outage that lasts when the log ends. Every full outage ought to be found, with its edges and whose fault it
-is, and nothing else; what is local ought to be named. A start is compared with the first failing request, an end
-with the first request that is answered after the outage.
+is, and nothing else; what is local ought to be named. A start is compared with the first failing request, an
+end with the first request that is answered after the outage.
 """
 
 import sys

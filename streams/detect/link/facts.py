@@ -61,6 +61,12 @@ def merge_parts(one: dict[str, Part], other: dict[str, Part], shift_ms: int = 0)
     if not other:
         return one
     into = dict(one)
+    add_parts(into, other, shift_ms)
+    return into
+
+
+def add_parts(into: dict[str, Part], other: dict[str, Part], shift_ms: int = 0) -> None:
+    """Add the sums by service or agency of a slot that begins ``shift_ms`` later; parts are not changed."""
     for name, part in other.items():
         known = into.get(name)
         if known is None and not part.removed:
@@ -69,7 +75,6 @@ def merge_parts(one: dict[str, Part], other: dict[str, Part], shift_ms: int = 0)
         into[name] = both = _both_parts(known or _NOTHING, part, shift_ms)
         if not (both.failed or both.ok or both.removed):
             del into[name]
-    return into
 
 
 _NOTHING: Final = Part()
@@ -81,10 +86,12 @@ def _shifted(part: Part, shift_ms: int) -> Part:
 
 
 def _both_parts(one: Part, other: Part, shift_ms: int) -> Part:
-    failed, removed = _without(
-        [*one.first_failed, *(ms + shift_ms for ms in other.first_failed)],
-        [*one.removed, *(ms + shift_ms for ms in other.removed)],
-    )
+    failed = one.first_failed
+    if other.first_failed:
+        failed = sorted([*failed, *[ms + shift_ms for ms in other.first_failed]])
+    removed = one.removed
+    if removed or other.removed:
+        failed, removed = _without(failed, [*removed, *(ms + shift_ms for ms in other.removed)])
     first_ok = [one.first_ok] if one.first_ok is not None else []
     if other.first_ok is not None:
         first_ok.append(other.first_ok + shift_ms)

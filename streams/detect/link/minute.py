@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
-from streams.detect.link.facts import add_counts, merge_parts, merged
+from streams.detect.link.facts import add_counts, add_parts, merged
 from streams.detect.rule.cusum import RuleState, Verdict
 from streams.detect.rule.slowness import coarse
 from streams.model.measurement import Histogram, LinkSlot, Part
@@ -145,8 +145,8 @@ class Minute(Struct, array_like=True):
             add_counts(self.provider_latency, slot.provider_latency)
         if slot.services or slot.agencies:
             after_ms = slot.start_ms % MINUTE_MS
-            self.services = merge_parts(self.services, slot.services, after_ms)
-            self.agencies = merge_parts(self.agencies, slot.agencies, after_ms)
+            add_parts(self.services, slot.services, after_ms)
+            add_parts(self.agencies, slot.agencies, after_ms)
 
 
 def hash_limit(slots: list[LinkSlot], limit: int | None) -> int | None:

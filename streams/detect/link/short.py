@@ -86,10 +86,16 @@ def slots_needed(minute_ms: int, timeout_ms: int, slot_ms: int) -> tuple[int, in
 def asked_around(minute_ms: int, slots: Iterable[LinkSlot]) -> list[Asked]:
     """Return what was asked in and around a minute, by second; nothing if no second failed mostly."""
     first, last = (minute_ms - AROUND_MS) // 1000, (minute_ms + MINUTE_MS + AROUND_MS) // 1000
-    near = [asked for slot in slots for asked in slot.asked if first <= asked.second < last]
+    kept = [slot.asked for slot in slots]
     excess: dict[int, int] = {}
-    for asked in near:
-        excess[asked.second] = excess.get(asked.second, 0) + asked.failed - asked.ok
-    if max(excess.values(), default=0) <= 0:  # on a busy link most minutes are done with here
-        return []
-    return merge_asked([near])
+    for some in kept:
+        for asked in some:
+            if asked.failed:
+                excess[asked.second] = excess.get(asked.second, 0) + asked.failed
+    for some in kept:  # of the other seconds most were answered
+        for asked in some:
+            if asked.ok and asked.second in excess:
+                excess[asked.second] -= asked.ok
+    if not any(first <= second < last and more > 0 for second, more in excess.items()):
+        return []  # on a busy link most minutes are done with here
+    return merge_asked([[asked for some in kept for asked in some if first <= asked.second < last]])

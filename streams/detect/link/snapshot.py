@@ -29,7 +29,7 @@ from streams.model.measurement import LinkSlot, Source
 from streams.model.outage import Outage
 from streams.model.zstd import compress, decompress
 
-VERSION: Final = 11
+VERSION: Final = 12
 
 
 class LateState(Struct, array_like=True):

@@ -169,11 +169,17 @@ def weigh(state: RuleState, slot_ms: int, counts: Counts, rule: Rule, normal: No
         seen = NOTHING
     else:
         seen = Seen(seen.attempts + counts.ok + counts.failed, seen.failures + counts.failed)
-    names = TRANSITIONS[state.condition]
     ceiling = 2 * threshold(rule, normal)
+    if spell is None and normal.known:
+        gains = _gains_while_well(counts, rule, normal)
+    else:
+        named = zip(TRANSITIONS[state.condition], state.tests, strict=True)
+        gains = [_gain(name, test, counts, state, rule, normal) for name, test in named]
     tests = tuple(
-        _grow(test, _gain(name, test, counts, state, rule, normal), slot_ms, counts, ceiling)
-        for name, test in zip(names, state.tests, strict=True)
+        [
+            test if gain <= 0.0 and test is IDLE else _grow(test, gain, slot_ms, counts, ceiling)
+            for test, gain in zip(state.tests, gains, strict=True)
+        ]
     )
     if state.condition == "UP" and tests == QUIET.tests and seen == NOTHING:
         return QUIET  # the same object: a link keeps the states of hundreds of minutes
@@ -204,6 +210,21 @@ def normal_share(name: TestName, test: Cusum, state: RuleState, rule: Rule, norm
         return state.seen.mean_share(rule)
     seen = state.seen.without(test.attempts, test.failures)
     return seen.most_share(rule) if name == "partial" else seen.mean_share(rule)
+
+
+def _gains_while_well(counts: Counts, rule: Rule, normal: Normal) -> list[float]:
+    """Return what a slot adds to each test while the link is well and its past tells what is normal.
+
+    That is nearly every slot, and all tests are against the same share then.
+    """
+    ok, failed, slow = counts
+    share0 = normal.failure_share
+    return [
+        evidence(ok, failed, rule.total_share, share0),
+        evidence(ok, failed, rule.half_share, share0),
+        evidence(ok, failed, partial_share(rule, share0), share0),
+        evidence(ok - slow, slow, rule.slow_share, normal.slow_share),
+    ]
 
 
 def _grow(test: Cusum, gain: float, slot_ms: int, counts: Counts, ceiling: float) -> Cusum:

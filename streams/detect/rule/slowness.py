@@ -102,9 +102,13 @@ def coarse(latency: Histogram) -> Histogram:
     [True, True, True, True]
     """
     steps: Histogram = {}
+    step_of = _STEP_OF
     for bucket, count in latency.items():
-        step = _STEP_OF[bucket]
-        steps[step] = steps.get(step, 0) + count
+        step = step_of[bucket]
+        if step in steps:
+            steps[step] += count
+        else:
+            steps[step] = count
     return {bucket: count for bucket, count in steps.items() if count}
 
 
