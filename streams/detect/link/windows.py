@@ -194,7 +194,7 @@ class Windows:
             fresh = self._publish(start_ms, trouble)
             if fresh is not None:
                 into.append(fresh)
-            if self._may_be_short(start_ms - MINUTE_MS):
+            if self._short_failures(start_ms - MINUTE_MS, trouble) is not UNSET:  # known only now
                 fresh = self._publish(start_ms - MINUTE_MS, trouble)
                 if fresh is not None:
                     into.append(fresh)
