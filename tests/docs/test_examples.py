@@ -20,7 +20,7 @@ WITH_PYTHON = [
 WITH_CONSOLE = [name for name in DOCUMENTS if "\n```console\n" in tracked_texts()[name]]
 WITH_DOCTESTS = [module.name for module in modules("streams") if ">>> " in module.text]
 # Shown only: commands that need a broker or a person, pictures, and text.
-SHOWN = {"sh", "mermaid", "text", "sql", "toml"}
+SHOWN = {"sh", "mermaid", "text", "sql", "toml", "java"}
 EXECUTED = {"python", "console"}
 PARSED = {"json": json.loads, "yaml": yaml.safe_load, "promql": promql_parser.parse}
 
