@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import streams
+from streams.cli.start import run
 
 SEE = "See it work"
 RUN = "Run it"
@@ -126,7 +127,7 @@ def load(name: str) -> Any:
     entry = COMMANDS[name]
     module, _, attribute = entry.target.partition(":")
     target = getattr(importlib.import_module(f"streams.cli.{module}"), attribute)
-    holder = typer.Typer(add_completion=False)
+    holder = typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(target, typer.Typer):
         holder.add_typer(target, name=name)
     else:
@@ -142,6 +143,15 @@ class LazyGroup(TyperGroup):
         for name, entry in COMMANDS.items():
             self.add_command(TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel))
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands by what they are for."""
+        del ctx
+        for panel in dict.fromkeys(entry.panel for entry in COMMANDS.values()):
+            with formatter.section(panel):
+                formatter.write_dl(
+                    [(name, entry.summary) for name, entry in COMMANDS.items() if entry.panel == panel]
+                )
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Put the command itself in the place of its entry in the list."""
         name, listed, rest = super().resolve_command(ctx, args)
@@ -151,6 +161,7 @@ class LazyGroup(TyperGroup):
 app = typer.Typer(
     cls=LazyGroup,
     no_args_is_help=True,
+    rich_markup_mode=None,  # brackets in a help are words, and a narrow terminal cuts none
     pretty_exceptions_show_locals=False,
     help="How stable is the link between the portal and the population database.",
 )
@@ -175,4 +186,4 @@ def _portallink(
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="portallink")
+    run(lambda: app(prog_name="portallink"))

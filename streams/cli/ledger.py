@@ -14,7 +14,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
 from streams.cli.ledger_options import AsJson, KeyFile, LedgerAddress, key_path, opened, read, signing_key
-from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, say, styled
+from streams.cli.outcome import (
+    Words,
+    fail,
+    notes,
+    print_document,
+    print_json,
+    refuse,
+    say,
+    styled,
+    write_whole,
+)
 from streams.cli.publish_head import publish_head
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
@@ -223,10 +233,7 @@ def consistency(
         with read(ledger) as connection:
             found = proofs_between(connection, held)
     if out is not None:
-        try:
-            out.write_bytes(b"".join(msgspec.json.encode(proof) + b"\n" for proof in found))
-        except OSError as error:
-            refuse(error)
+        write_whole(out, b"".join(msgspec.json.encode(proof) + b"\n" for proof in found))
     result = check_growth(held, found, trusted)
     _print_findings(result.findings, msgspec.to_builtins(result), as_json=as_json)
     if result.findings:

@@ -28,7 +28,7 @@ from streams.cli.ledger_options import (
     names_of,
     read,
 )
-from streams.cli.outcome import notes, print_json, refuse, results, say, styled
+from streams.cli.outcome import notes, print_json, refuse, results, say, styled, write_whole
 from streams.ledger.proof.proofs import proof_of
 from streams.ledger.read.lists import list_outages
 from streams.ledger.read.meant import Narrowing
@@ -54,6 +54,7 @@ SUMMARY_COLUMNS = (
     "outages",
     "longest",
 )
+BINARY = ("pdf", "xlsx", "zip")
 MinSeconds = Annotated[float, typer.Option("--min-seconds", help="Only outages that lasted so long.", min=0)]
 Retracted = Annotated[bool, typer.Option(help="Show retracted ones too.")]
 
@@ -287,6 +288,8 @@ def report(
         service=service,
     )
     command = reproducing(question, f"--format {kind}", f"--language {language}")
+    if out is None and kind in BINARY and sys.stdout.isatty():
+        refuse(f"a terminal cannot show {kind}: name a file with --out, or redirect the output")
     called = names_of(names)
     with read(ledger) as connection:
         made = render_report(
@@ -295,10 +298,7 @@ def report(
     if out is None:
         sys.stdout.buffer.write(made)
         return
-    try:
-        out.write_bytes(made)
-    except OSError as error:
-        refuse(error)
+    write_whole(out, made)
     notes.print(f"wrote {out}")
 
 

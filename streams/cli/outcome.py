@@ -6,9 +6,11 @@ Whatever is printed is data: square brackets are no markup, `:name:` is no emoji
 shown, not obeyed. All consoles, columns and styled words come from here; `tests/style` holds it.
 """
 
+import errno
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -20,6 +22,8 @@ from streams.model.text import visible
 
 FAILED = 1
 BAD_USAGE = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What a disk says that takes no more: nothing that was asked is wrong."""
 
 
 WHOLE_COLUMNS = 10_000
@@ -84,6 +88,21 @@ def print_json(result: Any) -> None:
 def print_document(text: str) -> None:
     """Print a text in a language of programs (JSON, YAML, PEM) as it is, ended by a line feed."""
     sys.stdout.write(visible(text).removesuffix("\n") + "\n")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, which appears whole or not at all; end the command where it cannot be written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)  # a device or a pipe
+            return
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        end = fail if error.errno in FULL else refuse
+        end(f"{path}: {error.strerror}")
 
 
 def fail(error: Exception | str) -> NoReturn:

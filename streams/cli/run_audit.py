@@ -34,7 +34,7 @@ from streams.serve.shell import serve as serve_pages
 from streams.servers import paths
 from streams.watch.settings import SettingsError, load_settings
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()

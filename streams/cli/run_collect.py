@@ -20,7 +20,7 @@ from streams.model.located import LocatedError
 
 DEFAULT_MAP: Final = "opentelemetry"
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.callback()

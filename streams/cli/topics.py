@@ -9,7 +9,7 @@ import typer
 from aiokafka.errors import KafkaError
 from rich.table import Table
 
-from streams.cli.outcome import fail, notes, print_document, print_json, refuse, results, styled
+from streams.cli.outcome import fail, notes, print_document, print_json, refuse, results, styled, write_whole
 from streams.kafka.acls import grants
 from streams.kafka.asyncapi import asyncapi_document
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
@@ -62,10 +62,7 @@ def asyncapi(
     if out is None:
         print_document(document)
         return
-    try:
-        out.write_text(document, "utf-8")
-    except OSError as error:
-        refuse(error)
+    write_whole(out, document.encode())
     notes.print(f"wrote {out}")
 
 

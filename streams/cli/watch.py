@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.outcome import fail, notes, print_json, refuse, write_whole
 from streams.resources import resource_folder
 from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import SettingsError, load_settings
@@ -45,7 +45,7 @@ def rules(
         try:
             for path in changed:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(texts[path], "utf-8")
+                write_whole(path, texts[path].encode())
         except OSError as error:
             fail(error)
     for warning in settings.warnings:

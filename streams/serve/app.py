@@ -22,9 +22,10 @@ from streams.model.exclusion import Exclusion
 from streams.serve import api, judgements, runbooks
 from streams.serve.access import Access, Caller
 from streams.serve.context import Contact, Problem, Services
+from streams.serve.head import HeadAsGet
 from streams.serve.limit import RateLimit
 from streams.serve.names import Names, city_names
-from streams.serve.pages import account, front, history, proof, reports, shown, static, story
+from streams.serve.pages import account, docs, front, history, judging, proof, reports, shown, static, story
 from streams.serve.pages.live import Boards
 from streams.serve.render import prepare
 from streams.serve.trail import Entry, Trail
@@ -96,7 +97,7 @@ def create_app(
     )
     app.include_router(api.router)
     app.include_router(judgements.router)
-    for module in (front, history, story, reports, proof, account, static, runbooks):
+    for module in (front, history, judging, story, reports, proof, account, docs, static, runbooks):
         app.include_router(module.router)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(UnknownNameError, _on_unknown_name)
@@ -105,6 +106,7 @@ def create_app(
     app.add_exception_handler(Exception, _on_failure)
     app.middleware("http")(_observe)
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=6)
+    app.add_middleware(HeadAsGet)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 

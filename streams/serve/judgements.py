@@ -71,24 +71,7 @@ def exclusions(request: Request, _: Viewer, asked: Annotated[Asked, Query()]) ->
 )
 async def add_exclusion(request: Request, caller: Operator, body: NewExclusion) -> JSONResponse:
     """Exclude a time from a link's figures; the author is the token's name."""
-    if not body.force:
-        with reading(services(request).ledger) as connection:
-            require_link(connection, body.link)
-    try:
-        exclusion = checked(
-            new_exclusion(
-                body.link,
-                parse_time_ms(body.from_),
-                parse_time_ms(body.to),
-                kind=body.kind,
-                author=caller.name,
-                reason=body.reason,
-                recorded_at_ms=int(time.time() * 1000),
-            )
-        )
-    except (TimeTextError, ValidationError, ValueError) as error:
-        raise Problem(422, "Unprocessable", str(error)) from error
-    return await _publish(request, exclusion)
+    return _accepted(await propose(request, caller.name, body))
 
 
 @router.post(
@@ -100,7 +83,7 @@ async def withdraw_exclusion(
     request: Request, caller: Operator, exclusion_id: Name, body: Because
 ) -> JSONResponse:
     """Take an exclusion back; every revision stays."""
-    return await _revise(request, exclusion_id, withdraw, caller.name, body.reason)
+    return _accepted(await revise(request, exclusion_id, withdraw, caller.name, body.reason))
 
 
 @router.post(
@@ -112,7 +95,7 @@ async def approve_exclusion(
     request: Request, caller: Operator, exclusion_id: Name, body: Because
 ) -> JSONResponse:
     """Approve, as a second person, what was excluded after the fact; until then it does not count."""
-    return await _revise(request, exclusion_id, approve, caller.name, body.reason)
+    return _accepted(await revise(request, exclusion_id, approve, caller.name, body.reason))
 
 
 @router.get("/exclusions/{exclusion_id}/revisions", responses=tables() | USUAL | refusals(404))
@@ -126,14 +109,36 @@ def exclusion_history(request: Request, _: Viewer, exclusion_id: Name) -> Respon
     return answered(request, {"revisions": rows}, rows)
 
 
-async def _revise(
+async def propose(request: Request, author: str, said: NewExclusion) -> Exclusion:
+    """Publish an exclusion of somebody's; raise `Problem` where it makes no sense or cannot be published."""
+    if not said.force:
+        with reading(services(request).ledger) as connection:
+            require_link(connection, said.link)
+    try:
+        exclusion = checked(
+            new_exclusion(
+                said.link,
+                parse_time_ms(said.from_),
+                parse_time_ms(said.to),
+                kind=said.kind,
+                author=author,
+                reason=said.reason,
+                recorded_at_ms=int(time.time() * 1000),
+            )
+        )
+    except (TimeTextError, ValidationError, ValueError) as error:
+        raise Problem(422, "Unprocessable", str(error)) from error
+    return await _publish(request, exclusion)
+
+
+async def revise(
     request: Request,
     exclusion_id: str,
     revised: Callable[[Ruling, str, str, int], Exclusion],
     author: str,
     reason: str,
-) -> JSONResponse:
-    """Publish the next revision of an exclusion."""
+) -> Exclusion:
+    """Publish the next revision of an exclusion; raise `Problem` where there is none to make."""
     with reading(services(request).ledger) as connection:
         known = {one.last.exclusion_id: one for one in all_rulings(connection)}
     if exclusion_id not in known:
@@ -145,10 +150,14 @@ async def _revise(
     return await _publish(request, revision)
 
 
-async def _publish(request: Request, exclusion: Exclusion) -> JSONResponse:
+async def _publish(request: Request, exclusion: Exclusion) -> Exclusion:
     exclude = services(request).exclude
     if exclude is None:
         raise Problem(503, "Service unavailable", "this process has no broker to publish exclusions to")
     await exclude(exclusion)
     request.state.subject = f"{exclusion.exclusion_id} revision {exclusion.revision}"
+    return exclusion
+
+
+def _accepted(exclusion: Exclusion) -> JSONResponse:
     return JSONResponse(revision_answer(exclusion), status_code=202)

@@ -55,16 +55,18 @@ def page(chromium, app):
         context.close()
 
 
-def accessible(chromium, app, tokens, paths: list[str], language: str) -> dict[str, list]:
+def accessible(chromium, app, tokens, paths: list[str], language: str, **look) -> dict[str, list]:
     """Return axe's findings for each path; axe itself needs scripts, the pages do not."""
     found = {}
     with running(app) as served, sync_playwright() as playwright:
         browser = playwright.chromium.connect_over_cdp(chromium.url)
-        context = browser.new_context(base_url=str(served.base_url), bypass_csp=True, locale=language)
-        context.set_extra_http_headers({"Authorization": f"Bearer {tokens['auditor']}"})
+        context = browser.new_context(base_url=str(served.base_url), bypass_csp=True, locale=language, **look)
+        context.set_extra_http_headers({"Authorization": f"Bearer {tokens['operator']}"})
         page = context.new_page()
         for path in paths:
             page.goto(path)
+            sideways = page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+            assert not sideways, path
             violations = Axe().run(page).response["violations"]
             found[path] = [(one["id"], [node["target"] for node in one["nodes"]]) for one in violations]
         context.close()
@@ -112,20 +114,32 @@ def test_an_auditor_s_walk(page: Page, tokens, tmp_path) -> None:
     assert "/sign-in" in page.url
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_accessible(chromium, app, tokens, language: str) -> None:
-    """Axe finds nothing on any page, in either language."""
+@pytest.mark.parametrize(
+    ("language", "look"),
+    [
+        ("vi", {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"}),
+        ("en", {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}),
+    ],
+    ids=["wide, light", "narrow, dark"],
+)
+def test_accessible(chromium, app, tokens, language: str, look) -> None:
+    """Axe finds nothing on any page, wide in the light and narrow in the dark, and none scrolls sideways."""
     paths = [
+        "/",
         f"/history?month={month.MONTH}",
         "/history?from=2024-01-01&to=2026-01-01",
         f"/link?link={month.LINK}&month={month.MONTH}",
         "/outages/hcmc-npd-o1",
+        "/outages/hcmc-npd-o1/check",
         f"/report?month={month.MONTH}&calendar=office-hours",
+        "/exclusions",
+        "/docs",
+        "/runbooks",
         "/proof",
         "/sign-in",
         "/outages/none",
     ]
-    found = accessible(chromium, app, tokens, paths, language)
+    found = accessible(chromium, app, tokens, paths, language, **look)
     assert found == {path: [] for path in paths}, json.dumps(found, indent=1)
 
 
@@ -296,3 +310,13 @@ def test_outages_go_on_from_page_to_page(client: Running, tokens, monkeypatch) -
             following = re.search('href="([^"]*after=[^"#]*)', page)
             address = following[1].replace("&amp;", "&") if following else None
         assert len(seen) == len(set(seen)) == number
+
+
+@pytest.mark.parametrize("path", ["/", "/history", "/report.pdf", "/api/v1/links", "/sign-in", "/none"])
+def test_head_is_answered_as_get(client: Running, tokens, path: str) -> None:
+    """HEAD has the status and the headers of GET, and no body."""
+    headers = {"Authorization": f"Bearer {tokens['viewer']}"}
+    got, head = client.get(path, headers=headers), client.head(path, headers=headers)
+    assert head.status_code == got.status_code
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert head.content == b""

@@ -75,6 +75,7 @@ SHELLS = {
     "streams/serve/names.py": "reads a file of names",
     "streams/serve/pages/account.py": "answers requests, now",
     "streams/serve/pages/front.py": "answers requests, now",
+    "streams/serve/pages/judging.py": "answers requests, now",
     "streams/serve/pages/live.py": "follows the ledger for open pages",
     "streams/serve/report/pdf.py": "reads its package's template",
     "streams/serve/runbooks.py": "reads its package's runbooks, answers requests",

@@ -5,6 +5,7 @@ comes from elsewhere (names, identifiers) is escaped here.
 """
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -43,6 +44,7 @@ class Cards(Struct, frozen=True):
     dense: bool
 
 
+@lru_cache(maxsize=16_384)
 def folded(words: str) -> str:
     """Return a text as it is searched in: without case and without Vietnamese signs.
 
