@@ -295,9 +295,6 @@ def _warnings(summary: LogSummary, mapper: Mapper, settings: MeasureSettings) ->
         yield f"calls without a duration: {summary.without_duration:,}; they begin when they end"
     if summary.late:
         yield f"events far behind later ones in the files: {summary.late:,}; they correct what was known"
-    if summary.unmatched:
-        count = sum(summary.unmatched.values())
-        yield f"calls that matched no rule of the map's `outcome`, so that their status decided: {count:,}"
 
 
 def maps(

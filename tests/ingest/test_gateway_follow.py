@@ -29,6 +29,7 @@ from streams.ingest.tail import LINGER_SECONDS, Tail
 from streams.ingest.tally import ImportFileError
 from streams.kafka.read import topic_batches
 from streams.kafka.topics import Topics, create_topics
+from streams.logs.read import read_log
 from streams.model.events import Heartbeat, lookup_decoder
 from streams.model.located import Located
 from streams.model.record import Record
@@ -524,6 +525,30 @@ def test_the_command_survives_kill_and_rotation(kafka, suffix, tmp_path):
     records += [Record(LOOKUPS, n, offset, closing_ms, None, beat) for n, offset in offsets.items()]
     assert told(analyze(records, outages_only=True).final()) == expected
     assert not path.with_name("output").read_text().count("lost")
+
+
+@pytest.mark.slow
+def test_a_finished_log_goes_to_kafka_as_it_goes_to_a_file(kafka, suffix, tmp_path):
+    """Without `--out` the same events reach the topics, each dossier's in one partition and in order."""
+    topics = Topics().suffixed(suffix)
+    asyncio.run(made({"bootstrap_servers": kafka}, topics))
+    calls = day_of_calls(T0, 600, 60, seconds_=900, every_s=10)
+    text = "".join(WRITERS["kong"](call) + "\n" for call in calls)
+    _, ids = finished(tmp_path, "kong", text)
+    words = ["ingest", "http", "--map", "kong", str(tmp_path / "whole.log"), "--suffix", suffix]
+    ended = CliRunner().invoke(app, words, env={"KAFKA_BOOTSTRAP_SERVERS": kafka})
+    assert ended.exit_code == 0, ended.output
+    records = asyncio.run(read_all({"bootstrap_servers": kafka}, topics.lookups))
+    written = list(read_log(tmp_path / "whole.ndjson"))
+    assert sorted(record[1:] for record in records) == sorted(record[1:] for record in written)
+    bad = tmp_path / "bad.log"
+    bad.write_text(text + "garbage\n" * 9_000)
+    ended = CliRunner().invoke(
+        app, [*words[:4], str(bad), "--suffix", suffix], env={"KAFKA_BOOTSTRAP_SERVERS": kafka}
+    )
+    assert (ended.exit_code, "can be used: not a JSON object" in ended.stderr) == (2, True)
+    assert len(asyncio.run(read_all({"bootstrap_servers": kafka}, topics.lookups))) == len(records)
+    assert len(ids) + PARTITIONS == len(records)
 
 
 def test_what_following_needs_is_said(tmp_path):

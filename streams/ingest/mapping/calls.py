@@ -158,7 +158,9 @@ def _status_in(text: str) -> int | None:
         return _status(int(text))
     if text.lower() in NOTHING or text == "-1":
         return None
-    raise RejectedRecordError("`status` is not an HTTP status")
+    raise RejectedRecordError(
+        "`status` is not an HTTP status; of a field that holds more, take it by a regex"
+    )
 
 
 def _status(status: int) -> int | None:

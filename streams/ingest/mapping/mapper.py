@@ -95,7 +95,7 @@ class Mapper:
         submissions = self._submissions
         if submissions is not None and submissions.takes(values):
             call = self.calls.read(values)[-1]
-            return submissions.events(values, call, self._digest(values, call, identity))
+            return submissions.events(values, call, self._digest(values, call, identity, ""))
         if self._link is None:
             return []
         link = self._link(values)
@@ -106,7 +106,7 @@ class Mapper:
         observer = self.said.observer
         for call in self.calls.read(values):
             outcome = self._outcome(values, call)
-            digest = self._digest(values, call, identity)
+            digest = self._digest(values, call, identity, f"{link}\n{service}")
             lookup_id, dossier_id = self._identifiers(values, digest)
             about = lookup_id, dossier_id, link, agency, service, call.attempt, observer
             events.append(Lookup(digest + "-r", "lookup.requested", call.start_ms, *about))
@@ -153,11 +153,10 @@ class Mapper:
         if text in self.unmatched or len(self.unmatched) < MOST_UNMATCHED:
             self.unmatched[text] += 1
 
-    def _digest(self, values: Values, call: Call, identity: str) -> str:
+    def _digest(self, values: Values, call: Call, identity: str, names: str) -> str:
         """Return what names the call, however often and with whatever others it is mapped."""
         own = identity
         if self._id is not None and (given := self._id(values)):
-            names = ["" if self._link is None else self._link(values), self._service(values)]
             own = f"{given}\n{call.start_ms}\n{call.end_ms}\n{call.status}\n{names}"
         return blake2b(f"{own}\n{call.attempt}".encode("utf-8", "replace"), digest_size=16).hexdigest()
 

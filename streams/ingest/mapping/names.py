@@ -7,16 +7,15 @@ that it is not among the last ones seen.
 from collections.abc import Callable
 from re import compile as compile_pattern
 from re import error as pattern_error
-from typing import Final
+from typing import Any, Final
 
-from streams.ingest.mapping.places import Places, Values
+from streams.ingest.mapping.places import Places, Values, remember
 from streams.ingest.mapping.private import is_private, looks_private
 from streams.ingest.mapping.said import Name, NameSaid
 from streams.ingest.values import RejectedRecordError, fit, text_of
 
 NAME_LENGTH: Final = 200
 LONGEST_LOOKED_AT: Final = 2_048
-MOST_CACHED: Final = 8_192
 _FIELD: Final = compile_pattern(r"\{([^{}]+)\}")
 
 ReadName = Callable[[Values], str]
@@ -84,7 +83,7 @@ def name_reader(said: Name, places: Places, key: str) -> ReadName:
     except pattern_error as error:
         raise NameSaidError(f"a pattern is no regular expression: {error}") from None
     rename, otherwise = whole.rename, whole.otherwise
-    seen: dict[str, str] = {}
+    seen: dict[Any, str] = {}
 
     def work_out(value: str) -> str:
         looked_at = value[:LONGEST_LOOKED_AT]
@@ -99,14 +98,15 @@ def name_reader(said: Name, places: Places, key: str) -> ReadName:
             raise RejectedRecordError(f"`{key}` would hold {told}; give `rename` or `otherwise` in the map")
         return fit(value, NAME_LENGTH) if value else ""
 
+    parts = _FIELD.split(whole.template)
+    only = places.of(parts[1]) if parts[::2] == ["", ""] and "|" not in parts[1] else None
+
     def read(values: Values) -> str:
-        value = fill(values)
+        value = fill(values) if only is None else values[only]
         name = seen.get(value)
         if name is None:
-            name = work_out(value)
-            if len(seen) >= MOST_CACHED:
-                seen.clear()
-            seen[value] = name
+            name = work_out(fill(values))
+            remember(seen, value, name)
         return name
 
     return read
