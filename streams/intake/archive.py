@@ -63,6 +63,8 @@ def tar_members(chunks: Iterable[bytes]) -> Iterator[Member]:
                     yield member.name, _content(file)
     except tarfile.TarError as error:
         raise _why(error) from error
+    while source.read(OUTPUT_BYTES):  # what it is packed in may be cut off behind the archive's end mark
+        pass
     if source.last_block.strip(b"\0"):
         raise CutOffError("a tar archive that is cut off: its end mark is missing")
 

@@ -49,6 +49,13 @@ CAN_TELL = [
 ]
 
 
+@pytest.mark.parametrize("bytes_less", range(1, 12))
+def test_a_cut_behind_the_archive_is_noticed(bytes_less):
+    """A packed tar archive whose packing is cut off behind the archive's own end is refused."""
+    with pytest.raises(CutOffError):
+        unpacked(PACKINGS["tar, gzip"](TEXT)[:-bytes_less])
+
+
 @pytest.mark.parametrize("packing", CAN_TELL)
 @settings(max_examples=25, deadline=None)
 @given(st.data())
