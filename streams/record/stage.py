@@ -33,6 +33,8 @@ from streams.record.ledger import Ledger, RecordSettings
 
 GROUP: Final = "portallink-record"
 FETCH_BYTES: Final = 8 * 1024 * 1024
+LAST_RECORDS: Final = 1_000
+"""Among so many records the latest time of all stands, unless brokers' clocks differ by more."""
 
 
 class LedgerPort(Protocol):
@@ -86,12 +88,13 @@ class RecordWorker:
         self, partition: TopicPartition, at: int, bounds: Bounds, commit: Commit | None
     ) -> bool:
         """Say whether something before the position was logged after all that the ledger had read."""
-        if commit is None or (logged_ms := _logged_ms_in(commit.metadata)) < 0:
-            return False
-        if await first_new(self._consumer, partition, logged_ms, bounds) < min(at, commit.offset):
-            return True
-        # The ledger may have read further than the commit says.
-        since = await self._consumer.read(partition, max(commit.offset, bounds.beginning), at)
+        committed, logged_ms = at - LAST_RECORDS, UNKNOWN_MS
+        if commit is not None and _logged_ms_in(commit.metadata) >= 0:
+            committed, logged_ms = commit.offset, _logged_ms_in(commit.metadata)
+            if await first_new(self._consumer, partition, logged_ms, bounds) < min(at, committed):
+                return True
+        # The ledger may have read further than the commit says: the last it read says when that was logged.
+        since = await self._consumer.read(partition, max(committed, bounds.beginning), at)
         self._logged_ms[partition] = latest_ms(since, logged_ms)
         return False
 

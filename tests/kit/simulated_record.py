@@ -77,6 +77,7 @@ class RecordWorld(World):
         """Make the topics, and what is to be recorded of each source partition."""
         rng, broker = self.rng, self.broker
         self.ledger = MemoryLedger(rng)
+        self.unsure: set[TopicPartition] = set()
         self.ledger.unsteady = rng.choice((0.0, 0.1))
         for name in (TOPICS.exclusions, TOPICS.retirements):
             broker.make(name, 1)
@@ -94,6 +95,13 @@ class RecordWorld(World):
     def worker(self, process: Process):
         """Return a worker on the one ledger."""
         return lambda session: RecordWorker(session, _Seen(self.ledger, process), TOPICS)
+
+    def lose(self, kind: str, partition: TopicPartition) -> None:
+        """Lose records; what was recorded a moment ago, and is not committed, cannot be known again."""
+        commit = self.broker.groups[GROUP].commits.get(partition)
+        if kind != "head" and (commit is None or commit.offset < self.broker.logs[partition].end):
+            self.unsure.add(partition)
+        super().lose(kind, partition)
 
     def more(self, partition: TopicPartition) -> list[Event]:
         """Return some more."""
@@ -115,6 +123,8 @@ class RecordWorld(World):
             written = [(offset, value) for offset, _, _, value in self.written[one]]
             if not self.losses:
                 assert found == written, (one, len(found), len(written))
+                continue
+            if one in self.unsure:
                 continue
             present = {(m.offset, m.value) for m in self.broker.logs[one].records}
             new = {entry for entry in present if entry[0] >= self.healed_at[one]}

@@ -138,7 +138,7 @@ class World:
     async def _fault(self) -> None:
         kind = self.rng.choice((*FAULTS, *LOSSES) if self.losable() else FAULTS)
         if kind in LOSSES:
-            self._lose(kind, self.rng.choice(self.sources))
+            self.lose(kind, self.rng.choice(self.sources))
         else:
             self._disturb(kind)
 
@@ -166,7 +166,8 @@ class World:
         elif kind == "join":
             self.joining.append(asyncio.ensure_future(self._supervise()))
 
-    def _lose(self, kind: str, partition: TopicPartition) -> None:
+    def lose(self, kind: str, partition: TopicPartition) -> None:
+        """Delete the head of a source partition, cut off its end, or make it again."""
         log = self.broker.logs[partition]
         if kind == "head":
             log.delete_before(self.rng.randrange(log.beginning, log.end + 1))
