@@ -52,6 +52,7 @@ from streams.ledger.store.schema import positions
 from streams.ledger.store.settle import settle_after_upgrade
 from streams.logs.file import LogFileError
 from streams.logs.read import read_log
+from streams.model.border import UNREADABLE
 from streams.model.record import Record
 from streams.record.reread import ledger_batches
 from streams.serve.access import Role, new_token
@@ -347,7 +348,7 @@ def _lines_of(path: Path, kind: type[Line], name: str) -> list[Line]:
         if line.strip():
             try:
                 found.append(msgspec.json.decode(line, type=kind))
-            except (msgspec.DecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 refuse(f"{path}:{number} holds no {name}: {error}")
     return found
 

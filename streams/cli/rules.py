@@ -20,6 +20,7 @@ from streams.detect.rule.rules import RuleRevision, Rules, decode, grid_after_ms
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches
 from streams.kafka.topics import Topics
+from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
 from streams.model.times import TimeTextError, local_time, parse_time_ms
 from streams.replay.rulefile import RuleFileError, read_rule
@@ -195,7 +196,7 @@ class _Topic:
             for record in records:
                 try:
                     rules.take(decode(record.value), record.logged_at_ms)
-                except (msgspec.DecodeError, ValueError) as error:
+                except (*UNREADABLE, ValueError) as error:
                     notes.print(f"{self._name} offset {record.offset} is not used: {error}", style="yellow")
         return rules
 

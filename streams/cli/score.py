@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from streams.cli.outcome import print_json, refuse, results
+from streams.model.border import UNREADABLE
 from streams.model.outage import Outage, Window
 from streams.score.known import KnownDowntime, known_downtimes
 from streams.score.score import Part, Quantiles, Score, score
@@ -50,7 +51,7 @@ def _rows(path: Path, kind: type[Row], name: str) -> Iterator[Row]:
         if line.strip():
             try:
                 yield decode(line)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 refuse(f"{path}:{number}: no {name}: {error}")
 
 
@@ -58,7 +59,7 @@ def read_truth(path: Path) -> Truth:
     """Read a truth file; any other file ends the command."""
     try:
         return msgspec.json.decode(_read(path), type=Truth)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         refuse(f"{path}: no truth file: {error}")
 
 

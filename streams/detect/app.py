@@ -33,7 +33,7 @@ from streams.kafka.publish import partitions_of
 from streams.kafka.read import RereadError, open_reader, read_range
 from streams.kafka.topics import Topics
 from streams.logs.settings_file import VARIABLE, read_settings
-from streams.model.border import check_bounds
+from streams.model.border import UNREADABLE, check_bounds
 from streams.model.canonical import encode
 from streams.model.measurement import Measurement
 from streams.model.settings import DetectSettings, Settings
@@ -153,7 +153,7 @@ class Detect:
             measurement = _decoder.decode(value or b"")
             check_bounds(value or b"", measurement)
             await self._check(follower, measurement, logged_ms)
-        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             if not said:
                 where = self._topics.measurements, partition, position
                 telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, str(error)))

@@ -18,6 +18,7 @@ from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules, decode
 from streams.kafka.publish import partitions_of
 from streams.kafka.topics import Topics
+from streams.model.border import UNREADABLE
 from streams.model.record import original_ms
 from streams.model.retirement import Retirement, Service
 
@@ -135,7 +136,7 @@ class DecisionsReader:
     def _learn(self, source: TopicPartition, record: Any) -> None:
         try:
             learned = self._take(record.value or b"", original_ms(record.headers, record.timestamp))
-        except (msgspec.DecodeError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             where = source.topic, source.partition, record.offset
             telemetry.emit(telemetry.RecordRejected("wrong_shape", *where, str(error)))
             return

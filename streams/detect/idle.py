@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 
 from streams.kafka.read import open_reader
+from streams.model.border import UNREADABLE
 
 EMPTY_SECONDS: Final = 5.0
 """So long a partition without any record at all holds up the clock."""
@@ -67,5 +68,5 @@ class _Progress(Struct):
 def _told_until(metadata: str) -> int:
     try:
         return msgspec.json.decode(metadata, type=_Progress).told_until
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return -1

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Raw
 
 from streams.intake.errors import CutOffError
+from streams.model.border import UNREADABLE
 
 MAX_DOCUMENT_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
@@ -273,7 +274,7 @@ def _whole_line(buffer: bytes, at: int) -> int:
         return -1
     try:
         _any_object.decode(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return -1
     return at + len(line)
 

@@ -28,6 +28,7 @@ from streams.logs.line import (
     decode_partitions,
     decode_record,
 )
+from streams.model.border import UNREADABLE
 from streams.model.record import ByPartition, Record, by_partition
 
 Chunk = TypeVar("Chunk")
@@ -256,7 +257,7 @@ def _is_whole(line: bytes) -> bool:
     """Say whether a line is JSON from beginning to end."""
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     return True
 

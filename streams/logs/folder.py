@@ -21,6 +21,7 @@ from msgspec import Struct, field
 
 from streams.logs.file import LogFileError, form_in, read_file
 from streams.logs.write import log_writer
+from streams.model.border import UNREADABLE
 from streams.model.digest import digest_of
 from streams.model.measurement import Source
 from streams.model.record import Record
@@ -121,7 +122,7 @@ def read_manifest(folder: Path) -> Manifest:
         return msgspec.json.decode(content, type=Manifest)
     except FileNotFoundError as error:
         raise LogFileError(path, 1, "missing: the folder is no captured log") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise LogFileError(path, 1, str(error)) from error
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct, field
 
+from streams.model.border import UNREADABLE
 from streams.model.digest import Entry
 from streams.model.record import ByPartition, Record, original_ms
 
@@ -59,7 +60,7 @@ def decode_record(document: bytes) -> Record:
     except LogLineError as error:
         try:
             envelope = _envelope.decode(document)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             raise LogLineError(
                 f"no record of a log: {error}; expected are topic, partition, offset, logged_at_ms, key and "
                 "value, or what kcat -J prints"
@@ -82,7 +83,7 @@ def decode_line(line: bytes) -> Record:
     """Return the record of one line; raise `LogLineError` if it is not a record."""
     try:
         return _record(_decoder.decode(line))
-    except (msgspec.DecodeError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise LogLineError(str(error)) from error
 
 
@@ -111,7 +112,7 @@ def decode_lines(block: bytes) -> list[Record]:
     """
     try:
         return [_record(line) for line in _decoder.decode_lines(block)]
-    except (msgspec.DecodeError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise LogLineError(str(error)) from error
 
 
@@ -136,7 +137,7 @@ def decode_partitions(block: bytes) -> ByPartition:
             else:
                 _record(line)  # it says whether the partition is one
                 partitions[source] = [entry]
-    except (msgspec.DecodeError, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise LogLineError(str(error)) from error
     return partitions
 
@@ -175,6 +176,6 @@ def _is_plain_json(value: bytes) -> bool:
     try:
         msgspec.json.decode(value, type=Raw)
         value.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return True

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from streams.model.border import UNREADABLE
 from streams.model.record import Record
 
 SHORTEST_KEY_BYTES: Final = 16
@@ -50,7 +51,7 @@ class Pseudonymiser:
             key = self._pseudonym(key).encode()
         try:
             content = msgspec.json.decode(record.value)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             value = b"pseudonymised " + self._hash(record.value).encode()
         else:
             value = msgspec.json.encode(self._replace(content))

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.measure.meter import DeadLetter
+from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
 
 MOST_VALUE_BYTES: Final = 4 * 1024 * 1024
@@ -71,7 +72,7 @@ def told_records(topic: str, partition: int, values: list[bytes]) -> frozenset[t
     for value in values:
         try:
             letter = letter_decoder.decode(value)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             continue
         if (letter.source.topic, letter.source.partition) == (topic, partition):
             told.add((letter.source.offset, letter.logged_at_ms))

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from streams.measure.meter import NOTHING_SEEN_MS, Checkpoint, DeadLetter, Meter
+from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
 from streams.model.digest import Entry, digest_of
 from streams.model.measurement import Measurement, RecordCounts, Source
@@ -51,7 +52,7 @@ def progress_in(metadata: str) -> Progress:
     """Return the progress in a commit's metadata; without a valid one, everything has to be rebuilt."""
     try:
         return _progress.decode(metadata)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return Progress(0)
 
 

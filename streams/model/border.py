@@ -11,6 +11,8 @@ import msgspec
 
 from streams.model.times import LATEST_MS
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for bytes that it cannot read: wrong in shape, no UTF-8, or nested too deep."""
 MOST_NUMBER: Final = 1 << 53
 _SUSPECT: Final = re.compile(rb"\\|\xc2[\x80-\x9f]|\x7f|[0-9]{14}|[0-9][eE]")
 """Bytes without which a JSON text can hold nothing that is refused here: most records are done with this."""

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from streams.kafka.read import RereadError, open_reader, read_range
 from streams.ledger.proof.heads import SignedHead
+from streams.model.border import UNREADABLE
 
 HTTP_SECONDS: Final = 10.0
 TOPIC_PREFIX: Final = "topic:"
@@ -49,7 +50,7 @@ class HeadFile:
             return _decoder.decode(lines[-1]) if lines else None
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError, RecursionError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise DestinationError(f"{self._path}: {error}") from error
 
     def publish(self, head: SignedHead) -> None:
@@ -99,7 +100,7 @@ class HeadTopic:
         """Return the head in the last record."""
         try:
             return asyncio.run(self._last())
-        except (KafkaError, OSError, RereadError, msgspec.DecodeError) as error:
+        except (KafkaError, OSError, RereadError, *UNREADABLE) as error:
             raise DestinationError(f"topic {self._source.topic}: {error!r}") from error
 
     async def _last(self) -> SignedHead | None:

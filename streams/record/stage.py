@@ -27,6 +27,7 @@ from streams.kafka.topics import Topics
 from streams.kafka.worker import Place
 from streams.ledger.proof.heads import SignedHead
 from streams.ledger.store.apply import Applied
+from streams.model.border import UNREADABLE
 from streams.model.record import Record
 from streams.model.topics import EXCLUSIONS, OUTAGES, RETIREMENTS, WINDOWS
 from streams.record.ledger import Ledger, RecordSettings
@@ -183,7 +184,7 @@ class _Logged(Struct):
 def _logged_ms_in(metadata: str) -> int:
     try:
         return msgspec.json.decode(metadata, type=_Logged).logged_ms
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return UNKNOWN_MS
 
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.detect.rule.rules import decode as decode_rule
@@ -20,6 +18,7 @@ from streams.logs.file import chunked, seldom_collected
 from streams.logs.folder import read_manifest
 from streams.logs.read import read_partitions
 from streams.measure.meter import DeadLetter
+from streams.model.border import UNREADABLE
 from streams.model.canonical import encode, final_outages
 from streams.model.digest import Entry
 from streams.model.measurement import Measurement, RecordCounts
@@ -116,7 +115,7 @@ class Analysis:
         offset, logged_at_ms, key, value = entry
         try:
             effective_ms = self.rules.take(decode_rule(value), logged_at_ms)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             letter = DeadLetter(offset, logged_at_ms, "wrong_shape", str(error), key, value)
             self.dead_letters.append((RULES, partition, letter))
             self.records.dead_letter += 1

@@ -19,6 +19,7 @@ from msgspec import Struct
 from streams.detect.rule.definition import Rule
 from streams.logs.read import read_log
 from streams.logs.write import log_writer
+from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
 from streams.model.outage import Outage
 from streams.replay.analyze import analyze
@@ -103,7 +104,7 @@ def _about(folder: Path) -> About:
         about = msgspec.json.decode(path.read_bytes(), type=About)
     except FileNotFoundError as error:
         raise GoldenError(f"{folder} is no golden scenario: it has no {ABOUT}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise GoldenError(f"{path}: {error}") from error
     if (about.format, about.version) != (FORMAT, 1):
         raise GoldenError(f"{path}: {about.format} version {about.version}; this program reads {FORMAT} 1")

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from streams.model.border import UNREADABLE
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage
 from streams.model.record import Record
@@ -123,7 +124,7 @@ def _event_of(record: Record, link: str) -> _Event | None:
     """Return the event in a record, None where it is of another link or can be none."""
     try:
         event = _decode(record.value)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return event if link == event.link or link in event.links else None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast, overload
 
 import msgspec
 
+from streams.model.border import UNREADABLE
 from streams.model.canonical import final_outages
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
@@ -154,7 +155,7 @@ def kind_of(path: Path) -> str:
         fields = msgspec.json.decode(first, type=dict[str, msgspec.Raw]) if first else {"outage_id": b""}
     except OSError as error:
         raise ResultFileError(path, 1, str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ResultFileError(path, 1, f"not a line of results: {error}") from error
     if "outage_id" in fields:
         return "outages"
@@ -178,7 +179,7 @@ def _read(path: Path, kind: type[object]) -> Iterator[object]:
                 if not line.isspace():
                     yield decoder.decode(line)
                 number += 1
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ResultFileError(path, number, str(error)) from error
     except OSError as error:
         raise ResultFileError(path, 1, str(error)) from error

@@ -13,6 +13,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
+from streams.model.border import UNREADABLE
+
 Role = Literal["viewer", "auditor", "operator"]
 RANKS: Final[dict[Role, int]] = {"viewer": 1, "auditor": 2, "operator": 3}
 """A viewer sees pages and figures; an auditor also proofs and the trail; an operator also excludes."""
@@ -79,7 +81,7 @@ def read_tokens(path: Path) -> list[TokenEntry]:
         if line.strip() and not line.startswith(b"#"):
             try:
                 entries.append(msgspec.json.decode(line, type=TokenEntry))
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise TokensFileError(f"{path}:{number}: {error}") from error
     return entries
 

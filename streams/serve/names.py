@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from streams.model.border import UNREADABLE
 from streams.model.incidents import ends_of
 from streams.serve.texts import Language
 
@@ -90,5 +91,5 @@ def read_names(path: Path | None) -> Names:
         return city_names()
     try:
         return msgspec.yaml.decode(path.read_bytes(), type=Names)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise NamesFileError(f"{path}: {error}") from error

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from streams.model.border import UNREADABLE
 from streams.telemetry.contract import ACCEPTANCE_BUCKETS
 
 FAST_BURN: Final = 14.4
@@ -238,5 +239,5 @@ def load_settings(path: Path) -> WatchSettings:
         reason, _, place = str(error).partition(" - at `$")
         where = place.strip("`.") or "the file itself"
         raise SettingsError(f"{path}: {where}: {reason}") from error
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise SettingsError(f"{path}: not YAML: {error}") from error

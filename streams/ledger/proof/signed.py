@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-import msgspec
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
@@ -14,6 +13,7 @@ from streams.ledger.proof.heads import Position, SignedHead, Statement, key_id
 from streams.ledger.proof.rawrows import raw_rows
 from streams.ledger.proof.tree import log_name
 from streams.ledger.store.schema import positions, tree_heads
+from streams.model.border import UNREADABLE
 
 
 class Finding(Struct, frozen=True, order=True):
@@ -82,7 +82,7 @@ def statement_of(head: SignedHead) -> Statement | None:
     """Return what a head says, or None where it cannot be read."""
     try:
         return head.statement()
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (*UNREADABLE, ValueError):
         return None
 
 

@@ -22,7 +22,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct, structs
@@ -50,6 +49,7 @@ from streams.ledger.store.schema import (
     retirement_revisions,
     window_days,
 )
+from streams.model.border import UNREADABLE
 
 Progress = Callable[[str], None]
 
@@ -183,7 +183,7 @@ def _unlike_body(row: Raw, decode: Callable[[bytes], Any]) -> Iterator[str]:
     """Yield each column of a revision that differs from its body."""
     try:
         published = decode(row["body"])
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         yield f"its body is no revision: {error}"
         return
     for name, value in row.items():

@@ -34,7 +34,7 @@ from streams.ledger.store.schema import (
     window_days,
 )
 from streams.ledger.store.settle import settle
-from streams.model.border import check_bounds
+from streams.model.border import UNREADABLE, check_bounds
 from streams.model.calendar import day_start_ms
 from streams.model.exclusion import Exclusion
 from streams.model.outage import Outage, Window
@@ -152,7 +152,7 @@ class _Batch:
             return
         try:
             self._take(record)
-        except (msgspec.DecodeError, WindowError, ValueError, RecursionError) as error:
+        except (*UNREADABLE, WindowError, ValueError) as error:
             self._refuse(record, _QUOTED.sub("…", str(error)))
 
     def _take(self, record: Record) -> None:

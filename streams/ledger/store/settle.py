@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import msgspec
 import sqlalchemy as sa
 
 from streams.ledger.read.histories import days_of, span_of, spans_between
@@ -34,6 +33,7 @@ from streams.ledger.store.schema import (
 )
 from streams.ledger.store.shares import END_OF_TIME_MS, settle_shares
 from streams.model.availability import OutageSpan
+from streams.model.border import UNREADABLE
 from streams.model.calendar import DAY_MS, day_start_ms
 from streams.model.outage import Outage
 
@@ -196,7 +196,7 @@ def last_revisions(connection: sa.Connection, *, readable: bool = False) -> dict
     for body in connection.scalars(sa.select(outage_revisions.c.body).order_by(outage_revisions.c.revision)):
         try:
             outage = outage_decoder.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             if readable:
                 continue
             raise
