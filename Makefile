@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := not kafka and not prometheus and not postgres and not browser and not slow
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check style bench chaos docs lock clean
+.PHONY: help install demo test check style bench chaos fuzz docs lock clean
 
 help:
 	@echo "make install   .venv with everything, locked"
@@ -23,6 +23,7 @@ help:
 	@echo "make check     in a minute or two: style, types, quick pure tests"
 	@echo "make bench     the benchmark; ARGS=... is passed on"
 	@echo "make chaos     seeded runs of the stages with faults; RUNS=30 SEED=1"
+	@echo "make fuzz      mutated input for every decoder; MINUTES=5"
 	@echo "make docs      rewrite what is generated: rules, dashboards, documentation"
 	@echo "make lock      resolve requirements/ anew from pyproject.toml"
 	@echo "make clean     remove .venv and caches"
@@ -65,6 +66,9 @@ bench: $(INSTALLED)
 
 chaos: $(INSTALLED)
 	$(BIN)/python tests/chaos $(or $(RUNS),30) $(or $(SEED),1)
+
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz $(or $(MINUTES),5)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tools.watch_files

@@ -185,6 +185,7 @@ class MeasureWorld(World):
         for source in sorted(s for s in ranges if s.incarnation == last):
             first = source.first_offset
             if reached is not None and first > reached:
-                hole_told = any(begin <= reached and first <= until for begin, until in told)
+                gone = {at for begin, until in told for at in range(begin, until)}
+                hole_told = gone >= set(range(reached, first))
                 assert hole_told or first <= self.first_commits.get(one, 1 << 62), (reached, first)
             reached = max(reached or 0, source.next_offset)
