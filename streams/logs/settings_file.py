@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from streams.model.border import UNREADABLE
 from streams.model.settings import Settings
 
 VARIABLE = "PORTALLINK_SETTINGS"
@@ -24,5 +25,5 @@ def read_settings(path: Path | None) -> Settings:
         return msgspec.toml.decode(path.read_bytes(), type=Settings)
     except OSError as error:
         raise SettingsFileError(f"{path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, *UNREADABLE) as error:
         raise SettingsFileError(f"{path}: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from streams.detect.rule.definition import Rule
+from streams.model.border import UNREADABLE
 
 
 class RuleFileError(ValueError):
@@ -30,7 +31,7 @@ def read_rule(path: Path, *, kept: bool = False) -> Rule:
         rule: Rule = decode(text, type=Rule)
     except OSError as error:
         raise RuleFileError(f"{path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, *UNREADABLE) as error:
         raise RuleFileError(f"{path}{_line(text, str(error))}: {error}") from error
     if not kept and rule != Rule() and rule.version == Rule().version:
         raise RuleFileError(f"{path}: differs from rule {rule.version} and needs a `version` of its own")

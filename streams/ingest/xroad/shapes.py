@@ -22,6 +22,7 @@ from streams.ingest.values import RejectedRecordError, Scalar, text_of
 from streams.ingest.xroad.record import Fields, XRoadRecord, reduce
 from streams.ingest.xroad.values import NotXRoadError
 from streams.intake.text import mended
+from streams.model.border import UNREADABLE
 
 WRAPPERS: Final = (
     "_source",
@@ -98,7 +99,7 @@ def parse_records(document: bytes | Mapping[str, str]) -> list[XRoadRecord]:
         return list(_records_of({name: value for name, value in document.items() if name}, 0))
     try:
         fields = _record.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return list(_records_of(_decoded(document), 0))
     if fields.request_in_ts is None:
         return list(_records_of(_decoded(document), 0))
@@ -112,10 +113,10 @@ def _decoded(document: bytes) -> dict[str, Raw]:
     """Return the values of a JSON object, bad text replaced; raise `NotXRoadError` if it is not an object."""
     try:
         return _object.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError) as first:
+    except UNREADABLE as first:
         try:
             return _object.decode(mended(document))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             raise NotXRoadError(f"not a JSON object: {_reason(first)}") from first
 
 
@@ -192,7 +193,7 @@ def _scalar(name: str, value: Any) -> Scalar:
 
 
 def _value(value: Any) -> Any:
-    """Return a value, decoded where it is not yet; what cannot be decoded is nothing."""
+    """Return a value, decoded where it is not yet; raise `RejectedRecordError` where it cannot be."""
     if not isinstance(value, Raw):
         return value
     text = bytes(value)
@@ -200,8 +201,12 @@ def _value(value: Any) -> Any:
         return _decoded(text)
     try:
         return _any.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
+        pass
+    try:
         return _any.decode(mended(text))
+    except UNREADABLE as error:
+        raise RejectedRecordError(f"a value cannot be read: {error}") from error
 
 
 def _told(error: RejectedRecordError, values: Mapping[str, Any]) -> RejectedRecordError:
