@@ -1,14 +1,12 @@
 """The time that a link spends in each state: every second once, by the log alone, as the ledger counts it."""
 
-from dataclasses import replace
 from functools import cache
-from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
-from small_logs import START_MS, Fault, Result, Told, by_watermark, draw_log, interleaved, measure, take
+from small_logs import START_MS, Result, by_watermark, eventful_log, interleaved, measure, take
 
 from streams.detect.detector import Detector
 from streams.detect.link.elapsed import SETTLE_MS
@@ -22,33 +20,6 @@ from streams.model.retirement import Retirement, Service
 from streams.model.settings import DetectSettings
 
 MINUTE_MS = 60_000
-LINKS = ("npd", "tax")
-SILENT, BLIND = (2_400, 4_200), (5_000, 5_640)
-"""Seconds in which nobody asks while heartbeats go on, and in which nothing comes at all."""
-FAULTS = [
-    Fault(700, 200),
-    Fault(1_200, 600, share=0.3),
-    Fault(2_300, 60, outcome=None),
-    Fault(4_900, 500, share=0.8),
-]
-
-
-def a_log(*, late: bool = False) -> list[Told]:
-    """Return two hours of two links with outages, a silence and a blindness that they reach into."""
-    log = []
-    for seed, link in enumerate(LINKS):
-        log += draw_log(seed, seconds=7_200, link=link, faults=FAULTS[seed:], rate=0.4)
-    rng = Random(7)
-
-    def kept(told: Told) -> bool:
-        at = (told.event.occurred_at_ms - START_MS) / 1000
-        silent = SILENT[0] <= at < SILENT[1] and hasattr(told.event, "dossier_id")
-        return not silent and not BLIND[0] <= at < BLIND[1]
-
-    log = [told for told in log if kept(told)]
-    if not late:
-        return log
-    return [replace(one, told_ms=one.told_ms + (400_000 if rng.random() < 0.02 else 0)) for one in log]
 
 
 def detector_of(measurements, service=None) -> Detector:
@@ -72,7 +43,7 @@ def readings(order, detector, *, every: int = 1, position: int = 0) -> dict[tupl
 @cache
 def followed():
     """Return the measurements of a log with late records, and the totals of every minute."""
-    measurements = measure(a_log(late=True))
+    measurements = measure(eventful_log(late=True))
     order = by_watermark(measurements)
     return measurements, order, readings(order, detector_of(measurements))
 
@@ -129,7 +100,7 @@ def ledgers_hour(result: Result, link: str, start_ms: int, end_ms: int) -> tuple
 
 def test_totals_are_what_the_ledger_counts():
     """Of facts that came in time each minute counts as in the ledger, through silence, blindness, trouble."""
-    measurements = measure(a_log())
+    measurements = measure(eventful_log())
     order, detector, result = by_watermark(measurements), detector_of(measurements), Result()
     found = {}
     for measurement in order:
@@ -156,7 +127,7 @@ def test_a_retired_link_is_not_in_service_until_it_is_back(lead_ms):
     """From its retirement on, to the millisecond, a link's time is in no other state; what was counted before
     the retirement was known stays, and another link's time is its own.
     """
-    measurements = measure(a_log())
+    measurements = measure(eventful_log())
     order = by_watermark(measurements)
     gone_ms, back_ms = START_MS + 3_000_500, START_MS + 5_400_000
     service = Service(lead_ms)

@@ -1,5 +1,6 @@
 """Small logs of lookups for the tests of `detect`: drawn by seed, in a true order, then disturbed."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from random import Random
 from zlib import crc32
@@ -131,6 +132,37 @@ def draw_log(seed, *, seconds=900, faults=(), link="npd", rate=1.0, partitions=2
             beat = Heartbeat(at_ms, "portal", [link], interval_ms=beat_s * 1000)
             told.append(Told(at_ms, partition, beat))
     return told
+
+
+EVENTFUL = ("npd", "tax")
+SILENT, BLIND = (2_400, 4_200), (5_000, 5_640)
+"""Seconds in which nobody asks while heartbeats go on, and in which nothing comes at all."""
+FAULTS = [
+    Fault(700, 200),
+    Fault(1_200, 600, share=0.3),
+    Fault(2_300, 60, outcome=None),
+    Fault(4_900, 500, share=0.8),
+]
+
+
+def eventful_log(*, late: bool = False) -> list[Told]:
+    """Return two hours of two links with trouble of each kind that reaches into a silence and a blindness."""
+    log = []
+    for seed, link in enumerate(EVENTFUL):
+        log += draw_log(seed, seconds=7_200, link=link, faults=FAULTS[seed:], rate=0.4)
+    rng = Random(7)
+
+    def kept(told: Told) -> bool:
+        at = (told.event.occurred_at_ms - START_MS) / 1000
+        silent = SILENT[0] <= at < SILENT[1] and hasattr(told.event, "dossier_id")
+        return not silent and not BLIND[0] <= at < BLIND[1]
+
+    log = [told for told in log if kept(told)]
+    if not late:
+        return log
+    return [
+        dataclasses.replace(one, told_ms=one.told_ms + (400_000 if rng.random() < 0.02 else 0)) for one in log
+    ]
 
 
 def shuffled(log, seed, bound_ms=5_000):

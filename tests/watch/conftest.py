@@ -55,6 +55,7 @@ class Watched:
 
     watch: LocalWatch
     ports: dict[str, list[int]]
+    ledger: str
     started: float
     ended: float = 0.0
     alerts: list[tuple[float, list[dict[str, Any]]]] = field(default_factory=list)
@@ -106,7 +107,7 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
                 command = ("run", stage, "--metrics-port", str(port), *options.get(stage, []))
                 running.enter_context(_portallink(*command, log=folder / f"{stage}-{port}.log", env=env))
         watch = running.enter_context(LocalWatch(folder / "watch", ports, pace=Watched.pace))
-        seen = Watched(watch, ports, time.time())
+        seen = Watched(watch, ports, ledger, time.time())
         play = ["simulate", str(folder / "watched.yaml"), "--seed", "1", "--speed", str(Watched.pace)]
         play += ["--truth", str(folder / "truth.json")]
         player = running.enter_context(_portallink(*play, log=folder / "simulate.log", env=env))

@@ -5,6 +5,11 @@ import urllib.request
 
 import pytest
 
+from streams.ledger.read.figures import link_figures
+from streams.ledger.read.question import Question
+from streams.ledger.read.standing import Standing
+from streams.ledger.store.database import open_ledger, reading
+from streams.ledger.store.days import link_lives
 from streams.watch.api import PrometheusApi, WatchApiError
 from streams.watch.rules import rule_files
 from streams.watch.settings import WatchSettings
@@ -129,6 +134,26 @@ def test_downtime_and_state_agree_with_the_truth(watched):
     assert float(downtime["value"][1]) == pytest.approx(600, abs=20)
     states = api.ranged(f'portallink_link_state{{link="{watched.link}"}}', watched.started, watched.ended, 1)
     assert {value for one in states for _, value in one["values"]} >= {"1", "3"}
+
+
+def test_time_by_state_is_the_ledgers(watched):
+    """What was scraped of each link's time gives the availability and coverage that the ledger answers."""
+    series = watched.watch.prometheus.instant("portallink_link_state_seconds_total", watched.ended)
+    ledger = open_ledger(watched.ledger)
+    with reading(ledger) as connection:
+        for link, life in link_lives(connection).items():
+            ms = {
+                one["metric"]["state"]: round(float(one["value"][1]) * 1000)
+                for one in series
+                if one["metric"]["link"] == link
+            }
+            known_ms = ms["up"] + ms["degraded"] + ms["down"]
+            question = Question(life.first_ms, life.first_ms + sum(ms.values()), link=link)
+            expected = link_figures(Standing(connection, question))[link].figures
+            assert 100 * (1 - ms["down"] / known_ms) == pytest.approx(expected.availability_pct, abs=0.01)
+            assert 100 * known_ms / sum(ms.values()) == pytest.approx(expected.coverage_pct, abs=0.01)
+            assert (ms["down"] > 0) == (link == watched.link)
+    ledger.dispose()
 
 
 def test_every_target_is_scraped(watched):
