@@ -16,6 +16,9 @@ from streams.servers.kafka import EmbeddedKafka
 from streams.servers.postgres import Postgres
 from streams.servers.prometheus import Prometheus
 
+# Stages of tests run beside each other, and beside those of whoever works on this machine.
+os.environ["PORTALLINK_METRICS_PORT"] = "0"
+
 # A test that asks for a part carries its marker, so that `-m "not kafka"` needs no care in the tests.
 MARKER_OF_FIXTURE = {
     "kafka": "kafka",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streams.ingest.mapping.said import map_schema
 from streams.serve.runbooks import as_markdown, runbooks
-from streams.watch.rules import alertmanager_files, rule_files
+from streams.watch.rules import alertmanager_files, local_config, rule_files
 from streams.watch.settings import load_settings
 from tools.dashboards.build import boards, dashboard_files
 from tools.kubernetes import kubernetes_files
@@ -22,6 +22,7 @@ def generated(root: Path) -> dict[Path, str]:
     settings = load_settings(root / "deploy" / "slo.yaml")
     rules = rule_files(settings)
     return {
+        root / "deploy" / "prometheus" / "local.yml": local_config(),
         **{root / "deploy" / "prometheus" / "rules" / name: text for name, text in rules.items()},
         **{
             root / "deploy" / "alertmanager" / name: text

@@ -1,6 +1,6 @@
 """Options that the auditors' commands share: which ledger, which period, which links."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -73,8 +73,12 @@ def key_path(path: Path | None) -> Path:
     return path or paths.data_dir() / "ledger-key.pem"
 
 
-def signing_key(path: Path | None) -> Ed25519PrivateKey:
-    """Return the signing key; say so where it had to be made."""
+def _say_made(file: Path) -> None:
+    notes.print(f"made a signing key: {file}")
+
+
+def signing_key(path: Path | None, made_one: Callable[[Path], None] = _say_made) -> Ed25519PrivateKey:
+    """Return the signing key; tell ``made_one`` where it had to be made."""
     file = key_path(path)
     made = not file.exists()
     try:
@@ -82,7 +86,7 @@ def signing_key(path: Path | None) -> Ed25519PrivateKey:
     except (KeyFileError, OSError) as error:
         refuse(error)
     if made:
-        notes.print(f"made a signing key: {file}")
+        made_one(file)
     return found
 
 

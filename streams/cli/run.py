@@ -3,24 +3,33 @@
 import asyncio
 import contextlib
 import importlib
+import os
 import signal
-from collections.abc import Coroutine
+import sys
+import traceback
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from msgspec.structs import asdict
 from typer.core import TyperGroup
 
 from streams import telemetry
-from streams.cli.outcome import fail
+from streams.cli.outcome import FAILED, fail
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect import APP_ID, MEASURE_GROUP
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
-from streams.kafka.publish import PublishError, partitions_of
+from streams.kafka.publish import PublishError
 from streams.kafka.topics import Topics
+from streams.kafka.waiting import partitions_when_there, watch_broker
 from streams.kafka.worker import StageStoppedError
 from streams.measure.stage import GROUP, Measure
+from streams.telemetry.contract import METRICS_PORTS
+from streams.telemetry.ports import PortError, listening_on
+
+T = TypeVar("T")
 
 APART = {
     "record": "streams.cli.run_audit",
@@ -48,8 +57,12 @@ class Stages(TyperGroup):
 app = typer.Typer(cls=Stages, no_args_is_help=True, help="Run one stage as a process.")
 
 MetricsPort = Annotated[
-    int,
-    typer.Option(help="Port of /metrics on this host; 0 takes a free one.", envvar="PORTALLINK_METRICS_PORT"),
+    int | None,
+    typer.Option(
+        help="Port of /metrics on this host; 0 takes a free one"
+        f" [default: {', '.join(f'{port} for {stage}' for stage, port in METRICS_PORTS.items())}].",
+        envvar="PORTALLINK_METRICS_PORT",
+    ),
 ]
 MetricsHost = Annotated[
     str,
@@ -73,30 +86,84 @@ def topics_for(suffix: str, events_suffix: str | None) -> Topics:
     return replace(topics, lookups=events.lookups, submissions=events.submissions)
 
 
-def begin(stage: str, metrics_port: int, metrics_host: str) -> dict[str, Any]:
-    """Configure telemetry, serve the metrics, and return how to reach the broker."""
+def begin(stage: str, metrics_port: int | None, metrics_host: str) -> str:
+    """Configure telemetry and serve the metrics; return their address.
+
+    Nothing is logged yet: whatever can end the command at once is one line, ahead of the log.
+    """
     telemetry.configure(stage)
+    port = METRICS_PORTS[stage] if metrics_port is None else metrics_port
+    with ports_in_use():
+        return f"http://{metrics_host}:{telemetry.start_http(port, metrics_host)}/metrics"
+
+
+def connected() -> dict[str, Any]:
+    """Return how to reach the broker; end the command where the settings do not say it."""
     try:
-        connection = kafka_connection()
+        return kafka_connection()
     except ConnectionSettingsError as error:
         fail(error)
-    port = telemetry.start_http(metrics_port, metrics_host)
-    telemetry.emit(telemetry.AddressServed("metrics", f"http://{metrics_host}:{port}/metrics"))
-    return connection
 
 
-def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run a stage until it ends, or until SIGINT or SIGTERM asks it to stop cleanly."""
+@contextlib.contextmanager
+def ports_in_use() -> Iterator[None]:
+    """End the command where a port to listen on is taken, or must not be listened on."""
+    try:
+        yield
+    except PortError as error:
+        fail(error)
 
-    async def main() -> None:
+
+def announce(metrics: str, started: Mapping[str, object]) -> None:
+    """Begin the log: where the metrics are, and what the stage was started with."""
+    telemetry.emit(telemetry.AddressServed("metrics", metrics))
+    telemetry.emit(telemetry.StageStarted(started))
+
+
+def run_until_stopped(work: Coroutine[Any, Any, None], *foreseen: type[Exception]) -> None:
+    """Run a stage until it ends, or until SIGINT or SIGTERM asks it to stop cleanly.
+
+    Errors of the kinds ``foreseen`` are raised; any other is logged, and ends the command.
+    """
+    run_stoppable(work, *foreseen)
+    telemetry.emit(telemetry.StageStopped("asked to stop"))  # a server ends by itself on a signal
+
+
+async def watching(connection: Mapping[str, Any], work: Coroutine[Any, Any, None]) -> None:
+    """Run a stage and tell, beside it, when its broker goes away and comes back."""
+    watch = asyncio.ensure_future(watch_broker(connection))
+    try:
+        await work
+    finally:
+        watch.cancel()
+
+
+def run_stoppable(work: Coroutine[Any, Any, T], *foreseen: type[Exception]) -> T:
+    """Return what some work of a stage gives; a signal ends the command, and an error as in a stage."""
+
+    async def main() -> T:
         task = asyncio.ensure_future(work)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        return await task
 
-    asyncio.run(main())
-    telemetry.emit(telemetry.StageStopped("asked to stop"))
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        telemetry.emit(telemetry.StageStopped("asked to stop"))
+        raise typer.Exit from None
+    except foreseen:
+        raise
+    except StageStoppedError as error:
+        end_with(error)
+    except Exception as error:  # noqa: BLE001 - the log consists of lines, and a traceback is none
+        end_with(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+
+
+def end_with(error: Exception | str, exception: str = "") -> NoReturn:
+    """Log why a stage that has begun its log ends, and end the command."""
+    telemetry.emit(telemetry.StageFailed(str(error), exception))
+    raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -116,13 +183,14 @@ def measure(
     settings: SettingsFile = None,
     suffix: Suffix = "",
     events_suffix: EventsSuffix = None,
-    metrics_port: MetricsPort = 0,
+    metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Turn events into measurements: decode, drop duplicates, pair, sum, cut by event time."""
     chosen = settings_of(settings)
-    connection = begin("measure", metrics_port, metrics_host)
-    telemetry.emit(telemetry.StageStarted({"max_records": max_records, "settings": asdict(chosen)}))
+    connection = connected()
+    metrics = begin("measure", metrics_port, metrics_host)
+    announce(metrics, {"max_records": max_records, "settings": asdict(chosen)})
     stage = Measure(
         connection,
         chosen.measure(),
@@ -131,10 +199,7 @@ def measure(
         max_records=max_records,
         dead_letter_share=chosen.dead_letter_share if dead_letter_limit is None else dead_letter_limit,
     )
-    try:
-        run_until_stopped(stage.run())
-    except StageStoppedError as error:
-        fail(error)
+    run_until_stopped(watching(connection, stage.run()))
 
 
 @app.command()
@@ -144,7 +209,7 @@ def detect(
     settings: SettingsFile = None,
     suffix: Suffix = "",
     events_suffix: EventsSuffix = None,
-    metrics_port: MetricsPort = 0,
+    metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
     measure_group: Annotated[
         str, typer.Option(help="Consumer group of `measure`, to know how far it has read.")
@@ -158,15 +223,20 @@ def detect(
     import faust  # noqa: PLC0415
 
     from streams.detect.app import make_app  # noqa: PLC0415
+    from streams.detect.failing import BROKER_AWAY  # noqa: PLC0415
 
     chosen = settings_of(settings)
-    connection = begin("detect", metrics_port, metrics_host)
-    topics = topics_for(suffix, events_suffix)
+    connection, topics = connected(), topics_for(suffix, events_suffix)
+    if web_port is not None:
+        with ports_in_use():
+            listening_on(web_port, "127.0.0.1").close()
+    metrics = begin("detect", metrics_port, metrics_host)
+    announce(metrics, {"settings": asdict(chosen)})
+    asked = partitions_when_there(connection, topics.measurements)
     try:
-        partitions = asyncio.run(partitions_of(connection, topics.measurements))
+        partitions = run_stoppable(asked, PublishError)
     except PublishError as error:
-        fail(error)
-    telemetry.emit(telemetry.StageStarted({"partitions": partitions, "settings": asdict(chosen)}))
+        end_with(error)
     stage = make_app(
         connection,
         partitions=partitions,
@@ -176,5 +246,26 @@ def detect(
         web_port=web_port,
         measure_group=measure_group,
     )
-    worker = faust.Worker(stage, loglevel="warning", redirect_stdouts=False, override_logging=False)
-    worker.execute_from_commandline()
+    # Faust writes beside the log, and tracebacks into it: what it has to say comes by the log alone.
+    with Path(os.devnull).open("w") as nowhere:
+        worker = faust.Worker(
+            stage,
+            loglevel="warning",
+            quiet=True,
+            stdout=nowhere,
+            stderr=nowhere,
+            redirect_stdouts=False,
+            override_logging=False,
+        )
+        worker.spinner = None
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as ended:
+            if not ended.code:
+                telemetry.emit(telemetry.StageStopped("asked to stop"))
+                return
+    if not isinstance(stage.crash_reason, BROKER_AWAY):
+        raise typer.Exit(FAILED)
+    # Faust cannot go on in this process. The next one goes on from the table, as after any crash.
+    run_stoppable(partitions_when_there(connection, topics.measurements), PublishError)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command again

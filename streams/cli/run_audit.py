@@ -1,7 +1,7 @@
 """`portallink run record` and `portallink run serve`: the auditors' end of the pipeline."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,11 +17,22 @@ from streams.cli.ledger_options import (
     opened,
     signing_key,
 )
-from streams.cli.outcome import fail, notes, refuse
-from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
+from streams.cli.outcome import refuse
+from streams.cli.run import (
+    MetricsHost,
+    MetricsPort,
+    Suffix,
+    announce,
+    begin,
+    connected,
+    end_with,
+    ports_in_use,
+    run_until_stopped,
+    topics_for,
+    watching,
+)
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
-from streams.kafka.worker import StageStoppedError
 from streams.ledger.proof.heads import KeyFileError, load_public_key
 from streams.ledger.store.calendars import keep_calendars
 from streams.ledger.store.database import writing
@@ -32,9 +43,14 @@ from streams.serve.access import Access, Role, TokensFileError, read_tokens
 from streams.serve.context import Contact
 from streams.serve.shell import serve as serve_pages
 from streams.servers import paths
+from streams.telemetry.ports import listening_on
 from streams.watch.settings import SettingsError, load_settings
 
 app = typer.Typer(rich_markup_mode=None)
+
+NOBODY_MAY_ASK: Final = (
+    "every request will be rejected: give a tokens file with --tokens, or a role with --anonymous"
+)
 
 
 @app.command()
@@ -50,19 +66,21 @@ def record(
     settings: SettingsFile = None,
     key: KeyFile = None,
     ledger: LedgerAddress = None,
-    metrics_port: MetricsPort = 0,
+    metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Write outages, windows and exclusions into the ledger, and sign what it holds."""
-    connection = begin("record", metrics_port, metrics_host)
-    said = settings_of(settings).calendars
-    private = signing_key(key)
+    connection, said = connected(), settings_of(settings).calendars
+    made: list[Path] = []
+    private = signing_key(key, made.append)
     with opened(ledger, create=True) as engine:
         if said is not None:
             with writing(engine) as ledger_connection:
                 keep_calendars(ledger_connection, said)
                 settle_after_upgrade(ledger_connection)
-        telemetry.emit(telemetry.StageStarted({"max_records": max_records}))
+        announce(begin("record", metrics_port, metrics_host), {"max_records": max_records})
+        for file in made:
+            telemetry.emit(telemetry.StageAdvised(f"a signing key was made, keep a copy of it: {file}"))
 
         async def work() -> None:
             await RecordStage(
@@ -76,13 +94,10 @@ def record(
             ).run()
 
         try:
-            run_until_stopped(work())
-        except StageStoppedError as error:
-            fail(error)
+            run_until_stopped(watching(connection, work()), SQLAlchemyError)
         except SQLAlchemyError as error:
-            telemetry.emit(telemetry.StageFailed(f"the ledger does not answer: {type(error).__name__}"))
             address = ledger_address(ledger)
-            fail(address.redact(f"the ledger at {address} does not answer: {error}"))
+            end_with(address.redact(f"the ledger at {address} does not answer: {error}"))
 
 
 @app.command()
@@ -114,13 +129,10 @@ def serve(
     ] = None,
     suffix: Suffix = "",
     ledger: LedgerAddress = None,
-    metrics_port: MetricsPort = 0,
+    metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Answer auditors: interface under /api/v1, page under /. Tokens: `portallink ledger token`."""
-    telemetry.configure("serve")
-    metrics = telemetry.start_http(metrics_port, metrics_host)
-    telemetry.emit(telemetry.AddressServed("metrics", f"http://{metrics_host}:{metrics}/metrics"))
     try:
         access = Access(read_tokens(tokens) if tokens is not None else [], anonymous)
         contacts = [] if slo is None else load_settings(slo).notify.contacts
@@ -128,22 +140,19 @@ def serve(
     except (TokensFileError, SettingsError, KeyFileError) as error:
         refuse(error)
     called = names_of(names)
-    if tokens is None and anonymous is None:
-        notes.print(
-            "every request will be rejected: give a tokens file with --tokens, or a role with --anonymous"
-        )
     try:
         connection = kafka_connection()
     except ConnectionSettingsError:
         connection = None  # answers need no broker; only new exclusions do, and are then refused by name
-    with opened(ledger, create=True) as engine:
-        telemetry.emit(telemetry.StageStarted({"port": port}))
+    with opened(ledger, create=True) as engine, ports_in_use(), listening_on(port, host) as listening:
+        announce(begin("serve", metrics_port, metrics_host), {"port": port})
+        if tokens is None and anonymous is None:
+            telemetry.emit(telemetry.StageAdvised(NOBODY_MAY_ASK))
         run_until_stopped(
             serve_pages(
                 engine,
                 access,
-                port,
-                host=host,
+                listening,
                 connection=connection,
                 topics=topics_for(suffix, None),
                 trail_file=paths.data_dir() / f"audit-trail-{port}.ndjson",

@@ -6,8 +6,18 @@ from typing import Annotated, Final
 import typer
 
 from streams import telemetry
-from streams.cli.outcome import fail, refuse
-from streams.cli.run import MetricsHost, MetricsPort, Suffix, begin, run_until_stopped, topics_for
+from streams.cli.outcome import refuse
+from streams.cli.run import (
+    MetricsHost,
+    MetricsPort,
+    Suffix,
+    announce,
+    begin,
+    connected,
+    ports_in_use,
+    run_until_stopped,
+    topics_for,
+)
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.collect.shell import GRPC_PORT, HTTP_PORT
 from streams.collect.shell import collect as receive
@@ -15,8 +25,8 @@ from streams.collect.topic import GROUP
 from streams.collect.watching import QUIET_MS
 from streams.ingest.mapping.mapper import Mapper
 from streams.ingest.shell import load_mapper
-from streams.kafka.worker import StageStoppedError
 from streams.model.located import LocatedError
+from streams.telemetry.ports import listening_on
 
 DEFAULT_MAP: Final = "opentelemetry"
 
@@ -66,7 +76,7 @@ def collect(
     group: Annotated[str, typer.Option(help="Consumer group of --from-topic.")] = GROUP,
     settings: SettingsFile = None,
     suffix: Suffix = "",
-    metrics_port: MetricsPort = 0,
+    metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Receive OpenTelemetry's spans (OTLP over HTTP and gRPC) and write them as lookups and submissions.
@@ -78,29 +88,29 @@ def collect(
     mappers = [mapper_of(name) for name in map_ or [DEFAULT_MAP]]
     if not token and not _is_loopback(host):
         refuse(f"{host} can be reached from elsewhere: set PORTALLINK_COLLECT_TOKEN, or listen on 127.0.0.1")
-    connection = begin("collect", metrics_port, metrics_host)
-    telemetry.emit(telemetry.StageStarted({"maps": map_ or [DEFAULT_MAP]}))
-    try:
-        run_until_stopped(
-            receive(
-                connection,
-                mappers,
-                topics=topics_for(suffix, None),
-                host=host,
-                http_port=http_port,
-                grpc_port=grpc_port,
-                token=token or None,
-                from_topics=from_topic or (),
-                group=group,
-                quiet_ms=quiet_seconds * 1000,
-                most_links=chosen.max_links,
-                started=lambda way, port: telemetry.emit(
-                    telemetry.AddressServed(f"otlp {way}", f"http://{host}:{port}")
-                ),
-            )
+    connection = connected()
+    with ports_in_use():
+        for port in (http_port, grpc_port):
+            listening_on(port, host).close()
+    announce(begin("collect", metrics_port, metrics_host), {"maps": map_ or [DEFAULT_MAP]})
+    run_until_stopped(
+        receive(
+            connection,
+            mappers,
+            topics=topics_for(suffix, None),
+            host=host,
+            http_port=http_port,
+            grpc_port=grpc_port,
+            token=token or None,
+            from_topics=from_topic or (),
+            group=group,
+            quiet_ms=quiet_seconds * 1000,
+            most_links=chosen.max_links,
+            started=lambda way, port: telemetry.emit(
+                telemetry.AddressServed(f"otlp {way}", f"http://{host}:{port}")
+            ),
         )
-    except (StageStoppedError, OSError) as error:
-        fail(error)
+    )
 
 
 def mapper_of(name: str) -> Mapper:

@@ -16,7 +16,6 @@ from typing import Any, Final
 import faust
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from streams import telemetry
 from streams.detect import APP_ID, MEASURE_GROUP
@@ -24,6 +23,7 @@ from streams.detect.believe import UnbelievableError, check_measurement
 from streams.detect.credentials import faust_credentials
 from streams.detect.decisions import Decisions
 from streams.detect.detector import Detector
+from streams.detect.failing import BROKER_AWAY, tell
 from streams.detect.follower import Follower
 from streams.detect.idle import IdleSources
 from streams.detect.link.snapshot import load, save
@@ -32,6 +32,7 @@ from streams.kafka.connection import kafka_connection
 from streams.kafka.publish import partitions_of
 from streams.kafka.read import RereadError, open_reader, read_range
 from streams.kafka.topics import Topics
+from streams.kafka.waiting import watch_broker
 from streams.logs.settings_file import VARIABLE, read_settings
 from streams.model.border import UNREADABLE, check_bounds
 from streams.model.canonical import encode
@@ -82,6 +83,7 @@ class Detect:
         app.on_rebalance_complete.connect(self._rewind)
         app.on_before_shutdown.connect(self._close)
         app.timer(interval=TEND_SECONDS)(self._tend)
+        app.task()(self._watch)
         self._idle = IdleSources(connection, topics.lookups, measure_group)
 
     async def _follow(self, stream: Any) -> None:
@@ -95,7 +97,7 @@ class Detect:
                 async with self._turn:
                     await self._take_in(event)
             except Exception as error:
-                telemetry.emit(telemetry.StageFailed(f"{type(error).__name__}: {error}"))
+                tell(error)
                 await self._app.crash(error)
                 raise
 
@@ -287,8 +289,12 @@ class Detect:
                         await self._go_on_without(follower, idle)
             telemetry.emit(telemetry.StageMoved())
             telemetry.emit(telemetry.StageReady(ready=True))
-        except (KafkaError, OSError) as error:  # the broker is away; the next turn looks again
-            telemetry.emit(telemetry.StageBlocked(f"{type(error).__name__}: {error}"))
+        except BROKER_AWAY:  # the next turn looks again
+            telemetry.BrokerSilence.suspect()
+
+    async def _watch(self) -> None:
+        """Tell when the broker goes away and comes back."""
+        await watch_broker(self._connection)
 
     async def _go_on_without(self, follower: Follower, idle: list[int]) -> None:
         if not idle:

@@ -84,22 +84,44 @@ async def refusal(connection: Mapping[str, Any]) -> str | None:
 
     aiokafka reports wrong credentials and a broker that is not there alike, as a failed bootstrap.
     """
-    named = {name: connection[name] for name in connection if name.startswith(("sasl_", "ss", "security_"))}
-    for server in str(connection["bootstrap_servers"]).split(","):
-        host, _, port = server.strip().rpartition(":")
+    for server in _servers(connection):
         try:
-            made = await create_conn(
-                host, int(port), client_id="portallink", request_timeout_ms=PROBE_SECONDS * 1000, **named
-            )
+            await _knock(server, connection)
         except REFUSALS as error:
             return f"{server}: {describe(error)}"
         except (kafka.KafkaError, OSError, TimeoutError, ValueError) as error:
             if "CERTIFICATE" in str(error) or "SSL" in type(error).__name__:
                 return f"{server}: {describe(error)}"
             continue
-        made.close()
         return None
     return None
+
+
+async def unreachable(connection: Mapping[str, Any]) -> str | None:
+    """Return what is said by the last of the servers if none of them lets us in; None where one does."""
+    said = "no server is named"
+    for server in _servers(connection):
+        try:
+            await _knock(server, connection)
+        except (kafka.KafkaError, OSError, TimeoutError, ValueError) as error:
+            said = f"{server}: {describe(error)}"
+        else:
+            return None
+    return said
+
+
+def _servers(connection: Mapping[str, Any]) -> list[str]:
+    return [server.strip() for server in str(connection["bootstrap_servers"]).split(",")]
+
+
+async def _knock(server: str, connection: Mapping[str, Any]) -> None:
+    """Connect to a server as a client would, and leave."""
+    named = {name: connection[name] for name in connection if name.startswith(("sasl_", "ss", "security_"))}
+    host, _, port = server.rpartition(":")
+    made = await create_conn(
+        host, int(port), client_id="portallink", request_timeout_ms=PROBE_SECONDS * 1000, **named
+    )
+    made.close()
 
 
 async def _stop(client: Any) -> None:

@@ -25,6 +25,13 @@ FIRST_WAIT_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 10.0
 
 
+def refused(why: str) -> StageStoppedError:
+    """Return how a stage ends that the broker does not let in."""
+    return StageStoppedError(
+        f"the broker refuses this client: {why}. Check the KAFKA_ settings and the broker's access control"
+    )
+
+
 class StageLoop:
     """Runs a worker until cancelled, or until it raises `StageStoppedError`.
 
@@ -57,10 +64,7 @@ class StageLoop:
                     self._blocked, wait_seconds = True, FIRST_WAIT_SECONDS
             except BrokerAwayError as error:
                 if self._refusal is not None and not self._away and (why := await self._refusal()):
-                    raise StageStoppedError(
-                        f"the broker refuses this client: {why}. Check the KAFKA_ settings and the broker's "
-                        "access control"
-                    ) from error
+                    raise refused(why) from error
                 if not self._away:
                     telemetry.emit(telemetry.BrokerAway(str(error)))
                     self._away, wait_seconds = True, FIRST_WAIT_SECONDS

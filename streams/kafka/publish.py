@@ -29,6 +29,10 @@ class PublishError(RuntimeError):
     """Records that could not be published; the message says which topic or broker and what to do."""
 
 
+class NoBrokerError(PublishError):
+    """No broker answers, or none that lets us in."""
+
+
 class Pace:
     """When a record is due: `speed` times faster than it was logged, at once if `speed` is None.
 
@@ -132,7 +136,7 @@ class Publisher:
         except KafkaError as error:
             # The producer holds sockets even when it could not start.
             await self._producer.stop()
-            raise PublishError(f"no connection to the broker: {error}") from error
+            raise NoBrokerError(f"no connection to the broker: {error}") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,9 +32,8 @@ SERVER: Final[dict[str, Any]] = {
 async def serve(
     ledger: sa.Engine,
     access: Access,
-    port: int,
+    listening: socket.socket,
     *,
-    host: str = "127.0.0.1",
     connection: Mapping[str, Any] | None = None,
     topics: Topics | None = None,
     second_person: bool = True,
@@ -44,7 +44,7 @@ async def serve(
     public_key: Ed25519PublicKey | None = None,
     proxy: str | None = None,
 ) -> None:
-    """Answer until cancelled or signalled; port 0 takes a free one, and ``started`` is told which.
+    """Answer on a bound socket until cancelled or signalled; ``started`` is told its port once it answers.
 
     With a broker's ``connection`` operators may exclude; without one the interface says that it cannot.
     ``trail_file`` keeps who asked what, where the ledger does not take it, until the next start. Callers'
@@ -67,9 +67,8 @@ async def serve(
     )
     keep_for_good()
     behind = {} if proxy is None else {"proxy_headers": True, "forwarded_allow_ips": proxy}
-    config = uvicorn.Config(app, host=host, port=port, **SERVER | behind)
-    server = _Server(config, started)
-    serving = asyncio.ensure_future(server.serve())
+    server = _Server(uvicorn.Config(app, **SERVER | behind), started)
+    serving = asyncio.ensure_future(server.serve([listening]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
@@ -95,7 +94,5 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         """Listen, and tell where."""
         await super().startup(sockets)
-        for server in self.servers:
-            for socket in server.sockets:
-                self._told(socket.getsockname()[1])
-                return
+        for one in sockets or ():
+            self._told(one.getsockname()[1])

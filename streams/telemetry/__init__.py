@@ -21,6 +21,7 @@ from streams.telemetry.common import (
     RecordRejected,
     RecordsLost,
     RecordsRead,
+    StageAdvised,
     StageBlocked,
     StageFailed,
     StageMoved,
@@ -56,6 +57,7 @@ from streams.telemetry.edges import (
 )
 from streams.telemetry.governing import RetirementLearned, RuleLearned, SettingsCompared
 from streams.telemetry.hub import Occurrence, Telemetry, configure, current, emit, start_http
+from streams.telemetry.logs import BrokerSilence
 from streams.telemetry.measuring import (
     CommitDone,
     DeadLettered,
@@ -73,6 +75,7 @@ __all__ = [
     "AddressServed",
     "BrokerAway",
     "BrokerBack",
+    "BrokerSilence",
     "CommitDone",
     "ConsumerLag",
     "DeadLetterLimitReached",
@@ -116,6 +119,7 @@ __all__ = [
     "SourcesAlive",
     "SpansRejected",
     "SpansTaken",
+    "StageAdvised",
     "StageBlocked",
     "StageFailed",
     "StageMoved",

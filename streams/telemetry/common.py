@@ -66,15 +66,32 @@ class StageStopped(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class StageFailed(Quiet):
-    """A stage ends because of an error; what to do about it is in the error's text."""
+    """A stage ends because of an error; what to do about it is in the error's text.
+
+    ``exception`` is the traceback of an error that nobody foresaw.
+    """
 
     name: ClassVar[str] = "stage_failed"
     level: ClassVar[Level] = "error"
     error: str
+    exception: str = ""
 
     def fields(self) -> Mapping[str, object]:
-        """Return the error."""
-        return {"error": self.error}
+        """Return the error, and its traceback if there is one."""
+        return {"error": self.error} | ({"exception": self.exception} if self.exception else {})
+
+
+@dataclass(frozen=True, slots=True)
+class StageAdvised(Quiet):
+    """Something about how a stage was started that whoever started it should know."""
+
+    name: ClassVar[str] = "stage_advised"
+    level: ClassVar[Level] = "warning"
+    advice: str
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the advice."""
+        return {"advice": self.advice}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,12 @@ class BrokerAway(Quiet):
         """Return what the client said."""
         return {"error": self.error}
 
+    def is_news(self, store: Store, /) -> bool:
+        """Say whether the broker was there as far as was told."""
+        health = store.ledger(Health)
+        told, health.broker_away = health.broker_away, True
+        return not told
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerBack(Quiet):
@@ -134,6 +157,12 @@ class BrokerBack(Quiet):
     def fields(self) -> Mapping[str, object]:
         """Return nothing."""
         return {}
+
+    def is_news(self, store: Store, /) -> bool:
+        """Say whether it was told that the broker is away."""
+        health = store.ledger(Health)
+        told, health.broker_away = health.broker_away, False
+        return told
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,9 @@ RESULTS: Final = ("applied", "duplicate", "late", "dead_letter")
 OTHER: Final = "other"
 """The label value for all values beyond a label's limit."""
 
+METRICS_PORTS: Final = {"measure": 9101, "detect": 9102, "record": 9103, "serve": 9104, "collect": 9105}
+"""Where each stage serves its metrics unless told otherwise; `deploy/prometheus/local.yml` scrapes these."""
+
 LABEL_LIMITS: Final = {
     "link": 1_000,
     "portal": 100,

@@ -21,6 +21,8 @@ class Health:
         self._moved_at: float | None = None
         self.ready: bool | None = None
         """None while nobody has said: a stage that never says is ready whenever it answers."""
+        self.broker_away = False
+        """Whether it was told that the broker is away, and not yet that it is back."""
         self.fault: str | None = None
         """What the stage cannot do now though it must, whether it moves or not."""
 
@@ -39,6 +41,6 @@ class Health:
 
     def unready(self) -> str | None:
         """Return why the stage cannot work now, None where it can."""
-        if self.ready is False:
+        if self.ready is False or self.broker_away:
             return "waiting for the broker, or for the group to give out partitions"
         return self.stalled()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Literal, Protocol, TextIO
+from typing import Any, ClassVar, Literal, Protocol, TextIO, runtime_checkable
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -23,6 +23,7 @@ from streams.telemetry.contract import (
 )
 from streams.telemetry.health import Health
 from streams.telemetry.logs import LEVELS, LogFormat, make_logger
+from streams.telemetry.ports import port_error
 from streams.telemetry.store import Store
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -43,6 +44,14 @@ class Occurrence(Protocol):
 
     def move(self, store: Store, stage: str, /) -> None:
         """Move its metrics."""
+
+
+@runtime_checkable
+class Once(Protocol):
+    """An occurrence that several parts of a stage may notice, and that is told once."""
+
+    def is_news(self, store: Store, /) -> bool:
+        """Say whether it was not told yet, and remember it."""
 
 
 class Telemetry:
@@ -75,8 +84,10 @@ class Telemetry:
             self.store.add(RECORDS_REREAD, (stage,), 0)
 
     def emit(self, occurrence: Occurrence) -> None:
-        """Write the occurrence's log line and move its metrics."""
+        """Write the occurrence's log line and move its metrics, unless it is no news (`Once`)."""
         with self.store.lock:
+            if isinstance(occurrence, Once) and not occurrence.is_news(self.store):
+                return
             occurrence.move(self.store, self.stage)
             self.store.add(OCCURRENCES, (self.stage, occurrence.name))
         # Occurrences of the hot path are mostly below the level: then their fields are not gathered either.
@@ -93,8 +104,8 @@ class Telemetry:
     def start_http(self, port: int = 0, host: str = "127.0.0.1") -> int:
         """Serve ``/metrics``, ``/healthz`` and ``/readyz`` from a thread; return the port.
 
-        Port 0 asks for a free one. Raises OSError if the port is taken, RuntimeError if this process serves
-        already.
+        Port 0 asks for a free one. Raises PortError if it cannot be listened on, RuntimeError if this process
+        serves already.
         """
         if self._server is not None:
             raise RuntimeError(f"{self.stage} already serves its metrics on port {self._server.server_port}")
@@ -103,7 +114,10 @@ class Telemetry:
         class Handler(_Handler):
             owner = telemetry
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise port_error(error, port, host) from error
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         return self._server.server_port
 

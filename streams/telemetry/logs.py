@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final, Literal, TextIO
+from typing import Any, ClassVar, Final, Literal, TextIO
 
 import msgspec
 import structlog
@@ -48,6 +48,49 @@ class _Lines:
         self.flush()
 
     debug = info = warning = error = msg
+
+
+class BrokerSilence(logging.Filter):
+    """Holds back what the Kafka client says of a broker that is away: the stage says it itself, once.
+
+    What was held back makes the stage look whether a broker answers (`take_suspicion`).
+    """
+
+    SAID: Final = (
+        "Unable connect to",
+        "Unable to request metadata",
+        "Unable to update metadata",
+        "Error sending ",
+        "Failed fetch messages",
+        "Got error produce response",
+        "Group Coordinator Request failed",
+        "Heartbeat failed",
+        "Heartbeat send request failed",
+        "Heartbeat session expired",
+        "LeaveGroup request failed",
+        "Marking the coordinator dead",
+        "OffsetCommit failed before join",
+        "Failed to commit on finallization",
+    )
+    _suspected: ClassVar[bool] = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a line may pass."""
+        if not record.name.startswith("aiokafka") or not str(record.msg).startswith(self.SAID):
+            return True
+        self.suspect()
+        return False
+
+    @classmethod
+    def suspect(cls) -> None:
+        """Have the stage look whether a broker answers."""
+        cls._suspected = True
+
+    @classmethod
+    def take_suspicion(cls) -> bool:
+        """Say whether anything was held back since this was asked last."""
+        suspected, cls._suspected = cls._suspected, False
+        return suspected
 
 
 class FloodGate(logging.Filter):
@@ -98,6 +141,7 @@ def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
+    handler.addFilter(BrokerSilence())
     handler.addFilter(FloodGate())
     # Libraries chatter below warnings; what matters of theirs at info level is an occurrence of ours.
     logging.basicConfig(handlers=[handler], level=max(LEVELS[level], LEVELS["warning"]), force=True)

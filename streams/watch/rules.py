@@ -7,6 +7,7 @@ windows, waits and intervals. Production runs at 1; a demo or a test of a whole 
 from typing import Any, Final
 
 from streams.model.holidays import YEARS
+from streams.telemetry.contract import METRICS_PORTS
 from streams.watch.alerts.budgets import slo_alerts
 from streams.watch.alerts.links import link_alerts
 from streams.watch.alerts.pipeline import pipeline_alerts
@@ -15,13 +16,17 @@ from streams.watch.notification import template_file
 from streams.watch.promql import span_at
 from streams.watch.recording import Rule, recording_rules
 from streams.watch.routing import TEMPLATE_FILE, alertmanager_config, as_yaml
-from streams.watch.settings import WatchSettings
+from streams.watch.settings import Pipeline, WatchSettings
 
 MADE_BY: Final = "# Generated from deploy/slo.yaml by `portallink watch rules`; change that file instead.\n"
 
 KNOWN_YEARS: Final = range(2026, YEARS.stop)
 """The years whose holidays and worked Saturdays the routing lists by date."""
 
+
+LOCAL: Final = """# For stages on this machine: prometheus --config.file=deploy/prometheus/local.yml
+# Each serves its metrics on the port that it takes unless told otherwise. Made by streams/watch/rules.py.
+"""
 
 SLO_FILE: Final = "slo.yml"
 ALERTS_FILE: Final = "alerts.yml"
@@ -51,6 +56,28 @@ def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
         ],
     }
     return {name: MADE_BY + as_yaml({"groups": groups}) for name, groups in files.items()}
+
+
+def local_config() -> str:
+    """Return a configuration of Prometheus for stages that run on its own machine, on their usual ports."""
+    config = {
+        "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
+        "rule_files": ["rules/*.yml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["localhost:9093"]}]}]},
+        "scrape_configs": [
+            {
+                "job_name": "portallink",
+                "static_configs": [
+                    {"targets": [f"localhost:{port}"], "labels": {"process": stage}}
+                    for stage, port in METRICS_PORTS.items()
+                    if stage in Pipeline().stages
+                ],
+            },
+            {"job_name": "prometheus", "static_configs": [{"targets": ["localhost:9090"]}]},
+            {"job_name": "alertmanager", "static_configs": [{"targets": ["localhost:9093"]}]},
+        ],
+    }
+    return LOCAL + as_yaml(config)
 
 
 def alertmanager_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:

@@ -42,6 +42,7 @@ SHELLS = {
     "streams/detect/app.py": "the Faust worker",
     "streams/detect/credentials.py": "what Faust needs to connect",
     "streams/detect/follower.py": "waits for the broker's word",
+    "streams/detect/failing.py": "tells of errors of the broker",
     "streams/detect/idle.py": "asks the broker who writes",
     "streams/detect/decisions.py": "reads the rules and the retirements",
     "streams/emit/emitter.py": "sends from a thread",

@@ -87,6 +87,7 @@ EVERY_OCCURRENCE = [
     telemetry.SourcesAlive(2),
     telemetry.StageStarted({"max_records": 500}),
     telemetry.StageStopped("asked to"),
+    telemetry.StageAdvised("give a tokens file"),
     telemetry.StageFailed("no broker"),
     telemetry.StageReady(ready=True),
     telemetry.StageMoved(),
@@ -169,8 +170,11 @@ def test_the_list_of_occurrences_is_whole():
 def test_one_object_writes_the_line_and_moves_the_metric(occurrence):
     """Emitting writes one JSON line of that name and level with all its fields, and counts it."""
     told, lines = a_telemetry()
+    if isinstance(occurrence, telemetry.BrokerBack):
+        told.emit(telemetry.BrokerAway("no connection"))  # else it is no news
+    before = len(lines.getvalue())
     told.emit(occurrence)
-    (line,) = lines.getvalue().splitlines()
+    (line,) = lines.getvalue()[before:].splitlines()
     written = json.loads(line)
     assert (written["event"], written["level"], written["stage"]) == (
         occurrence.name,
@@ -180,6 +184,16 @@ def test_one_object_writes_the_line_and_moves_the_metric(occurrence):
     assert set(occurrence.fields()) <= set(written)
     count = f'portallink_occurrences_total{{stage="measure",occurrence="{occurrence.name}"}}'
     assert shown(told)[count] == 1
+
+
+def test_a_broker_that_is_away_is_told_once_and_once_that_it_is_back():
+    """Whoever notices it, and however often: one line, until it has changed."""
+    told, lines = a_telemetry()
+    for _ in range(2):
+        for one in (telemetry.BrokerBack(), telemetry.BrokerAway("a"), telemetry.BrokerAway("b")):
+            told.emit(one)
+    events = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
+    assert events == ["broker_away", "broker_back", "broker_away"]
 
 
 def test_every_metric_of_the_contract_is_moved_by_some_occurrence():

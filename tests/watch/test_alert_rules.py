@@ -4,10 +4,12 @@ promtool starts its clock at epoch 0, a Thursday, 07:00 in Viet Nam; office hour
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import yaml
 
+from streams.telemetry.contract import METRICS_PORTS
 from streams.watch.promql import span_at
 from streams.watch.rules import rule_files
 from streams.watch.settings import Links, Lookups, WatchSettings
@@ -429,6 +431,19 @@ def test_rules_are_valid_at_any_pace(pace, promtool, tmp_path):
     result = promtool.run("check", "rules", "--lint-fatal", *paths)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stderr == ""
+
+
+@pytest.mark.prometheus
+def test_the_local_configuration_scrapes_every_stage_where_it_serves(promtool):
+    """Prometheus accepts deploy/prometheus/local.yml and its rules; it asks each stage's default port."""
+    path = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "local.yml"
+    result = promtool.run("check", "config", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (job, *_) = yaml.safe_load(path.read_text("utf-8"))["scrape_configs"]
+    targets = {one["labels"]["process"]: one["targets"] for one in job["static_configs"]}
+    assert targets == {
+        stage: [f"localhost:{METRICS_PORTS[stage]}"] for stage in WatchSettings().pipeline.stages
+    }
 
 
 @pytest.mark.parametrize(
