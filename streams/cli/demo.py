@@ -12,7 +12,7 @@ import typer
 from rich.live import Live
 
 from streams.cli.outcome import fail, results
-from streams.demo.board import comparison
+from streams.demo.board import comparison, try_next
 from streams.demo.match import match_up
 from streams.demo.shell import Demo, DemoError
 from streams.kafka.publish import PublishError
@@ -66,6 +66,9 @@ def _play(running: Demo, *, once: bool) -> None:
     false = sum(match.fault is None for match in matches)
     results.print(f"{len(matches) - missed - false} found, {missed} missed, {false} false")
     if not once:
-        results.print("Everything keeps running for a look around; Ctrl-C ends it.")
+        places = running.board.addresses
+        results.print(running.board.places())
+        results.print()
+        results.print(try_next(str(running.folder), places["Kafka"], places["page"]), soft_wrap=True)
         while True:
             time.sleep(3600)

@@ -1,8 +1,11 @@
 """`portallink simulate`: a city's log, to Kafka or to a file, with its ground truth beside it."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +22,7 @@ from streams.model.calendar import to_local
 from streams.model.located import LocatedError
 from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
+from streams.simulate.moved import moved
 from streams.simulate.scenario import Scenario
 from streams.simulate.shell import (
     PACKAGED,
@@ -26,6 +30,7 @@ from streams.simulate.shell import (
     load_catalogue,
     load_scenario,
     publish_log,
+    scenario_names,
     topic_partitions,
     truth_path,
     write_log,
@@ -35,8 +40,17 @@ from streams.simulate.truth import Truth
 
 
 def simulate(
-    scenario: Annotated[str, typer.Argument(help="A scenario's name, or a YAML file of your own.")],
+    scenario: Annotated[
+        str | None, typer.Argument(help="A scenario's name, or a YAML file of your own.")
+    ] = None,
     *,
+    listed: Annotated[bool, typer.Option("--list", help="List the scenarios there are.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="Play it on this day, or `now`: the latest day of its kind [default: its own days]."
+        ),
+    ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -72,12 +86,19 @@ def simulate(
     The same seed, scale and partitions give the same log, byte for byte, on any machine. With --report the
     command exits 1 if a reported figure is not met within its bound.
     """
+    city = folder or PACKAGED
     try:
-        city = folder or PACKAGED
         catalogue = load_catalogue(city)
+        if listed:
+            _list(catalogue, city, as_json=as_json)
+            return
+        if scenario is None:
+            refuse(f"name a scenario: {', '.join(scenario_names(city))}, or a YAML file of your own")
         chosen = load_scenario(scenario, catalogue, city)
     except LocatedError as error:
         refuse(error)
+    if start is not None:
+        chosen = moved(chosen, _day(start))
     if out is not None and speed is not None:
         refuse("--speed paces what goes to Kafka; a log file holds its times in itself")
     run_truth, target = _simulate(
@@ -97,6 +118,38 @@ def simulate(
         _print(run_truth, target, report)
     if report and any(figure.within is False for figure in run_truth.figures):
         raise typer.Exit(FAILED)
+
+
+def _list(catalogue: Catalogue, city: Traversable, *, as_json: bool) -> None:
+    """Print every scenario of a city: its name, its period and what it shows."""
+    found = [load_scenario(name, catalogue, city) for name in scenario_names(city)]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": one.name,
+                    "start": one.start,
+                    "end": one.end,
+                    "title": msgspec.to_builtins(one.title),
+                }
+                for one in found
+            ]
+        )
+        return
+    table = Table("scenario", "from", "to", "shows")
+    for one in found:
+        table.add_row(one.name, one.start, one.end, f"{one.title.en} / {one.title.vi}")
+    results.print(table)
+
+
+def _day(said: str) -> date:
+    """Return the day meant; end the command where it is none."""
+    if said == "now":
+        return to_local(int(time.time() * 1000)).date()
+    try:
+        return date.fromisoformat(said)
+    except ValueError as error:
+        refuse(f"--start {said}: {error}; a day is written 2026-11-27")
 
 
 def _simulate(

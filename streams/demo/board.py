@@ -31,6 +31,8 @@ class Board:
     simulated_ms: int = 0
     windows: dict[str, Window] = field(default_factory=dict)
     outages: dict[str, Outage] = field(default_factory=dict)
+    alerts: list[tuple[str, str]] | None = None
+    """Name and link of each alert that fires; None without Prometheus."""
 
     def add_window(self, window: Window) -> None:
         """Take in a window; the latest of each link is shown."""
@@ -45,12 +47,27 @@ class Board:
             self.outages[outage.outage_id] = outage
 
     def __rich__(self) -> RenderableType:
-        """Show the links, the outages found so far, and how far the morning has come."""
+        """Show where to look, the links, outages and alerts, and how far the morning has come.
+
+        The addresses come first: a terminal that is not high enough cuts what comes last.
+        """
         done = max(self.simulated_ms - self.start_ms, 0)
         bar = ProgressBar(total=self.end_ms - self.start_ms, completed=min(done, self.end_ms - self.start_ms))
         when = Text(f"simulated until {clock(self.simulated_ms or self.start_ms)} ({TIMEZONE})", style="dim")
-        places = Text("\n".join(f"{what:<14} {address}" for what, address in self.addresses.items()))
-        return Group(self._links(), self._outages(), when, bar, places)
+        parts: list[RenderableType] = [self.places(), when, bar, self._links(), self._outages()]
+        if self.alerts is not None:
+            parts.append(self._alerts())
+        return Group(*parts)
+
+    def places(self) -> Text:
+        """Return every address, a line each."""
+        return Text("\n".join(f"{what:<14} {address}" for what, address in self.addresses.items()))
+
+    def _alerts(self) -> Table:
+        table = Table("alert", "link", title="Alerts firing")
+        for name, link in self.alerts or []:
+            table.add_row(Text(name, "bold red"), link)
+        return table
 
     def _links(self) -> Table:
         table = Table("link", "state", "minute", "asked", "failed", "p50", "p95", title="Links")
@@ -122,3 +139,25 @@ def _spell(start_ms: int, end_ms: int | None) -> str:
 
 def _seconds(error: float | None) -> str:
     return "" if error is None else f"{error:+.1f} s"
+
+
+def try_next(folder: str, kafka: str, page: str) -> Text:
+    """Return what a reader can do now with what still runs: settings to paste, and three commands."""
+    return Text(
+        "\n".join(
+            (
+                "Everything keeps running for a look around; Ctrl-C ends it.",
+                "Try this next, in another terminal:",
+                "",
+                f"  export KAFKA_BOOTSTRAP_SERVERS={kafka}",
+                f"  export PORTALLINK_LEDGER=sqlite:///{folder}/ledger.db",
+                f"  export PORTALLINK_SIGNING_KEY={folder}/ledger-key.pem",
+                "",
+                "  portallink outages summary --from 2000-01-01 --to 2100-01-01",
+                "  portallink outages report --from 2000-01-01 --to 2100-01-01 --format pdf --out report.pdf",
+                "  portallink ledger verify",
+                "",
+                f"The page, in Vietnamese and English: {page}",
+            )
+        )
+    )

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -15,18 +15,24 @@ from rich.console import Console
 
 from streams.demo.board import Board
 from streams.kafka.topics import Topics, create_topics
+from streams.ledger.proof.heads import load_or_make_key, public_pem
+from streams.model.calendar import to_local
 from streams.model.canonical import final_outages
 from streams.model.outage import Outage, Window
 from streams.servers.errors import PartError, PartUnavailableError
 from streams.servers.kafka import EmbeddedKafka
 from streams.servers.process import LeashedProcess, free_port
 from streams.simulate.generate import Run
+from streams.simulate.moved import moved
 from streams.simulate.shell import load_catalogue, load_scenario, publish_log
 from streams.simulate.truth import Truth
+from streams.watch.api import PrometheusApi, WatchApiError
 from streams.watch.local import LocalWatch
 
 SCENARIO: Final = "monday-morning"
 STAGES: Final = ("measure", "detect", "record", "serve")
+ALERTS_EVERY_SECONDS: Final = 2.0
+PROMETHEUS_PATH: Final = "/api/v1/alerts"
 QUIET_SECONDS: Final = 60.0
 """The pipeline is given up on when the log has been published and nothing came out of it for so long."""
 
@@ -40,7 +46,10 @@ class Demo:
 
     def __init__(self, folder: Path, speed: float | None, console: Console) -> None:
         catalogue = load_catalogue()
-        self._run = Run(catalogue, load_scenario(SCENARIO, catalogue))
+        today = to_local(int(time.time() * 1000)).date()
+        self._run = Run(catalogue, moved(load_scenario(SCENARIO, catalogue), today))
+        self._prometheus: PrometheusApi | None = None
+        self.folder = folder
         self._folder, self._speed, self._console = folder, speed, console
         self._stages: dict[str, LeashedProcess] = {}
         self._exit = ExitStack()
@@ -74,7 +83,8 @@ class Demo:
             options += ["--key", str(self._folder / "ledger-key.pem")]
         if stage == "serve":
             page = free_port(8080)
-            options += ["--port", str(page), "--anonymous", "viewer"]
+            options += ["--port", str(page), "--anonymous", "auditor"]
+            options += ["--public-key", str(self._public_key())]
             self.board.addresses["page"] = f"http://127.0.0.1:{page}/"
         process = LeashedProcess(
             [sys.executable, "-m", "streams", "run", stage, *options],
@@ -85,6 +95,13 @@ class Demo:
         self._stages[stage] = process
         self.board.addresses[f"{stage} metrics"] = f"http://127.0.0.1:{port}/metrics"
         return port
+
+    def _public_key(self) -> Path:
+        """Make the ledger's key, and return the file of its public half, by which a page checks heads."""
+        key = load_or_make_key(self._folder / "ledger-key.pem")
+        path = self._folder / "ledger-key.public.pem"
+        path.write_text(public_pem(key.public_key()))
+        return path
 
     def _watch(self, ports: dict[str, int]) -> None:
         """Start Prometheus and Alertmanager where they can be had."""
@@ -97,7 +114,10 @@ class Demo:
         except PartError as error:
             self._console.print(f"Prometheus did not start: {error}", style="yellow")
         else:
-            self.board.addresses["Prometheus"] = watch.prometheus_url
+            self._prometheus = watch.prometheus
+            self.board.alerts = []
+            # Debian's Prometheus comes without its pages; what it answers is the interface.
+            self.board.addresses["Prometheus"] = f"{watch.prometheus_url}{PROMETHEUS_PATH}"
             self.board.addresses["Alertmanager"] = watch.alertmanager_url
 
     def play(self, refresh: Callable[[], None]) -> list[Outage]:
@@ -117,7 +137,7 @@ class Demo:
         )
         await consumer.start()
         try:
-            heard_at = time.monotonic()
+            heard_at = asked_at = time.monotonic()
             reached_ms = 0
             while not (simulating.done() and reached_ms >= last_minute_ms and _settled(self.board)):
                 batches = await consumer.getmany(timeout_ms=250)
@@ -131,6 +151,9 @@ class Demo:
                             outage = msgspec.json.decode(record.value, type=Outage)
                             self.board.add_outage(outage)
                             revisions.append(outage)
+                if time.monotonic() - asked_at >= ALERTS_EVERY_SECONDS:
+                    asked_at = time.monotonic()
+                    await asyncio.to_thread(self._ask_alerts)
                 refresh()
                 if batches or not simulating.done():
                     heard_at = time.monotonic()
@@ -149,6 +172,17 @@ class Demo:
         self.truth = await publish_log(
             self._run, {"bootstrap_servers": self._servers}, speed=self._speed, progress=reached
         )
+
+    def _ask_alerts(self) -> None:
+        """Take in which alerts fire; a Prometheus that is slow to answer is asked again later."""
+        if self._prometheus is None:
+            return
+        with suppress(WatchApiError):
+            self.board.alerts = sorted(
+                (one["labels"]["alertname"], one["labels"].get("link", ""))
+                for one in self._prometheus.alerts()
+                if one["state"] == "firing"
+            )
 
     def _check(self, quiet_seconds: float) -> None:
         for stage, process in self._stages.items():

@@ -1,6 +1,7 @@
 """The demo as a newcomer meets it: every process up, the outages found, every address answering."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from streams.demo.board import comparison
+from streams.demo.board import comparison, try_next
 from streams.demo.match import match_up
 from streams.demo.shell import Demo
 from streams.servers.debian import Program
@@ -45,7 +46,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path, asked: sig
 @pytest.mark.kafka
 @pytest.mark.timeout(420)
 def test_the_demo_finds_the_outages_and_every_address_answers(tmp_path: Path, promtool: Program):
-    """The demo finds each true outage and no other; promtool has nothing to say of any process."""
+    """The demo finds each true outage and no other; each address answers, and what it says to try works."""
     refreshed = []
     with Demo(tmp_path, None, Console(quiet=True)) as demo:
         outages = demo.play(lambda: refreshed.append(True))
@@ -55,7 +56,28 @@ def test_the_demo_finds_the_outages_and_every_address_answers(tmp_path: Path, pr
             if what.endswith("metrics")
         }
         page = httpx.get(demo.board.addresses["page"])
+        answered = {
+            what: httpx.get(address, follow_redirects=True).status_code
+            for what, address in demo.board.addresses.items()
+            if address.startswith("http")
+        }
+        told = try_next(str(demo.folder), demo.board.addresses["Kafka"], demo.board.addresses["page"]).plain
+        settings = dict(re.findall(r"export (\w+)=(\S+)", told))
+        tried = {
+            words: subprocess.run(
+                [sys.executable, "-m", "streams", *words.split()],
+                env=os.environ | settings,
+                cwd=tmp_path,
+                check=False,
+                capture_output=True,
+            )
+            for words in re.findall(r"^  portallink (.*)$", told, re.MULTILINE)
+        }
     assert refreshed
+    assert set(answered.values()) == {httpx.codes.OK}, answered
+    assert len(tried) == 3
+    assert {words: done.stderr for words, done in tried.items() if done.returncode} == {}
+    assert demo.board.alerts is not None
     assert demo.truth is not None
     matches = match_up(demo.truth.faults, outages, demo.truth.end_ms)
     assert all(match.fault is not None and match.outage is not None for match in matches)
