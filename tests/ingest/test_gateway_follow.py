@@ -211,6 +211,29 @@ def test_a_followed_log_gives_the_outages_of_the_finished_one(followed, tmp_path
         assert sorted(sent) == ids
 
 
+@pytest.mark.parametrize("hold_ms", [60_000, 0])
+def test_an_outage_of_time_outs_is_the_same_held_back_or_not(followed, tmp_path, hold_ms):
+    """Not held back, requests of slow calls come late and correct: the outage is the finished log's."""
+    calls = [
+        LoggedCall(
+            T0 + 2_000 * n, 20_000 if 400 <= n < 490 else 120, "timeout" if 400 <= n < 490 else "ok", n
+        )
+        for n in range(700)
+    ]
+    calls.sort(key=lambda call: call.start_ms + call.took_ms)
+    lines = [WRITERS["nginx-json"](call) + "\n" for call in calls]
+    expected, _ = finished(tmp_path, "nginx-json", "".join(lines))
+    follower = followed(tmp_path / "access.log", lambda: load_mapper("nginx-json"), hold_ms=hold_ms)
+    for at in range(0, len(lines), 5):
+        with follower.path.open("a") as file:
+            file.writelines(lines[at : at + 5])
+        follower.step(calls[at + 4].start_ms + calls[at + 4].took_ms)
+    follower.finish()
+    assert len(expected) == 1
+    assert told(analyze(follower.log, outages_only=True).final()) == expected
+    assert bool(late_lookups(follower)) is (hold_ms == 0)
+
+
 def json_mapper(timeout_ms=2_000):
     """Return the mapper of a small map."""
     text = "format: json\nend: {field: t, format: epoch_ms}\nlink: npd\nstatus: s\nid: '{id}'\n"
