@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 import zipfile
 from collections import Counter
 from itertools import pairwise
@@ -370,6 +371,17 @@ def test_garbage_is_rejected_and_never_raises(garbage, form):
     except CutOffError:
         found = []
     assert all(entry[0] >= 1 for entry in found)
+
+
+@pytest.mark.parametrize("token", ['"a b" ', "[a b] ", '"a b', "a, ", "a : ", '\\" "', "[[a ] "])
+def test_no_line_takes_long_to_be_refused(token):
+    """A line made to be read in many ways is read in one, and refused at once."""
+    columns = {"format": "columns", "columns": ["t", *["-"] * 60, "took", "status", "up"]}
+    mapper = mapper_of(Located(yaml.safe_dump(JSON_MAP | columns), "map.yaml"))
+    form = Format(mapper.said, mapper.fields)
+    begun = time.process_time()
+    list(form.read([(token * 40 + "\n").encode(), (token * 20_000 + "\n").encode()]))
+    assert time.process_time() - begun < 5
 
 
 def test_a_map_for_spans_reads_no_lines():

@@ -32,7 +32,8 @@ CONTAINERS: Final = (("records",), ("hits", "hits"), ("data",), ("results",), ("
 NO_COLUMN: Final = "-"
 _AROUND: Final = ('""', "[]")
 TOO_FEW: Final = "fewer columns than the map names"
-_COLUMN: Final = r'(?:"(?:[^"\\]|\\.)*+"|\[[^\]]*+\]|\S++(?:(?<=,)\x20\S++|\x20:\x20\S++)*+)'
+_COLUMN: Final = r'(?>"(?:[^"\\]|\\.)*+"(?=\s|$)|\[[^\]]*+\](?=\s|$)|\S++(?:(?<=,)\x20\S++|\x20:\x20\S++)*+)'
+"""One column, taken in one way only, so that no line makes the search go through all ways to read it."""
 
 Found = tuple[int, int, Sequence[Any]]
 """The line, which of the records that begin on it, and its values."""
