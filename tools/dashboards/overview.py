@@ -172,14 +172,14 @@ def held_up_by_link(*, width: int = 12) -> Panel:
     return Panel(
         title=Words("Held up, by link", "Bị hoãn, theo kết nối"),
         description=Words(
-            "Submissions deferred or failed a minute, by the link that blocked them.",
-            "Hồ sơ bị hoãn hoặc thất bại mỗi phút, theo kết nối gây ra.",
+            "Submissions deferred or failed a minute, by the link that blocked them: the eight worst.",
+            "Hồ sơ bị hoãn hoặc thất bại mỗi phút, theo kết nối gây ra: tám kết nối xấu nhất.",
         ),
         shape="timeseries",
         axis=SUBMISSIONS_A_MINUTE,
         decimals=1,
         minimum=0,
-        queries=q.events(q.BLOCKED, "link", q.LINK),
+        queries=(Query(q.worst_held_up(8), "{{link}}"),),
         stacked=True,
         quiet=True,
         width=width,

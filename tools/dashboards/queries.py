@@ -109,32 +109,26 @@ BLIND: Final = (
 """The links that nobody observes and that are not retired."""
 
 
-def states_worst_first() -> tuple[Query, ...]:
-    """Return the states of links in groups: down now, degraded, blind, in trouble within the range, the rest.
+def states_worst_first() -> str:
+    """Return the states of links by ``group``: 1 down now, 2 degraded, 3 blind, 4 in trouble before, 5 well.
 
-    Grafana draws series in the order of the queries, so the worst stand on top.
+    Prometheus orders series by their labels and Grafana draws them in that order, so the worst stand on top.
     """
-
-    def at_end(selector: str) -> str:
-        return f"{selector} @ end()"
-
-    down, degraded = (
-        f"(max by (link) ({at_end(scraped(_ACTIVE, LINK, match))}) > 0)"
-        for match in ('kind="down"', 'kind="degraded"')
-    )
-    blind = f"(max by (link) ({at_end(scraped('portallink_link_observed', LINK))}) == 0)"
-    now = f"(max by (link) ({at_end(scraped(_ACTIVE, LINK))}) > 0)"
-    ever = f"(max by (link) (max_over_time({scraped(_ACTIVE, LINK)}[$__range] @ end())) > 0)"
-    blind_alone = f"({blind} unless on (link) {now})"
+    active, observed = scraped(_ACTIVE, LINK), scraped("portallink_link_observed", LINK)
+    down, degraded = (scraped(_ACTIVE, LINK, match) for match in ('kind="down"', 'kind="degraded"'))
+    told = scraped("portallink_link_state", LINK)
     groups = (
-        f"and on (link) {down}",
-        f"and on (link) {degraded}",
-        f"and on (link) {blind_alone}",
-        f"and on (link) ({ever} unless on (link) {now} unless on (link) {blind})",
-        f"unless on (link) {ever} unless on (link) {blind}",
+        f"{down} @ end() == 1",
+        f"{degraded} @ end() == 1",
+        f"{observed} @ end() == 0",
+        f"max_over_time({active}[$__range] @ end()) == 1",
+        f"max_over_time({told}[$__range] @ end())",
     )
-    rest = groups[-1]
-    return tuple(Query(f"{state()} {group}", "{{link}}", rare=group != rest) for group in groups)
+    named = (
+        f'label_replace(group by (link) ({links}), "group", "{number}", "", "")'
+        for number, links in enumerate(groups, 1)
+    )
+    return f"{state()} * on (link) group_left (group) ({' or on (link) '.join(named)})"
 
 
 _DETECT_LAG: Final = scraped("portallink_watermark_lag_seconds", 'stage="detect"')
@@ -158,6 +152,12 @@ def failed_share(label: str = "link") -> str:
         f"sum by ({label}) ({rate(LOOKUPS, LINK, match)})" for match in (FAILURE_MATCH, ATTEMPT_MATCH)
     )
     return f"{failed} / ({tried} > 0)"
+
+
+def worst_held_up(links: int) -> str:
+    """Return submissions held up a minute by each of the links that held up most within the range."""
+    most = f"topk({links}, sum by (link) ({in_range(BLOCKED, LINK)}) > 0)"
+    return f"60 * sum by (link) ({rate(BLOCKED, LINK)}) and on (link) {most}"
 
 
 def worst_failed_shares(links: int) -> str:

@@ -194,7 +194,7 @@ MAIN_PANELS: Final = {
         "Failed share of lookups, the worst eight links",
     ),
     "portallink-link": ("Outcomes", "Failed share of lookups", "Latency of answered lookups"),
-    "portallink-submissions": ("Submissions by type", "Acceptance time quantiles"),
+    "portallink-submissions": ("Submissions by type", "Held up share"),
     "portallink-slo": ("Burn rate, 1h and 5m",),
     "portallink-pipeline": ("Records read",),
 }

@@ -106,7 +106,7 @@ TIMELINE: Final = Panel(
         " ít lượt tra cứu để xác định. Bấm vào kết nối để mở bảng riêng.",
     ),
     shape="statetimeline",
-    queries=q.states_worst_first(),
+    queries=(Query(q.states_worst_first(), "{{link}}"),),
     width=24,
     height=10,
     link_to=LINK_BOARD + "${__field.labels.link:percentencode}",
