@@ -109,10 +109,8 @@ def http(
                 run.to_file(calls, out, partitions or DEFAULT_PARTITIONS)
             else:
                 run.to_kafka(calls, partitions, suffix)
-    except (ImportFileError, LogNameError) as error:
-        refuse(error)
-    except OSError as error:
-        refuse(error)
+    except (ImportFileError, LogNameError, OSError) as error:
+        refuse(f"{error}; {run.sent:,} events before it were sent to Kafka" if run.sent else error)
     summary = run.summary(rejected, with_rejects=rejects is None)
     target = "nothing was written" if check else f"written to {out or 'Kafka'}"
     if as_json:
@@ -141,6 +139,8 @@ class Import:
         longest_ms = max(*timeouts_ms, mapper.said.lookup_timeout_ms)
         self._order = TimeOrder(longest_ms + DISORDER_MS)
         self.first: list[Event] = []
+        self.sent = 0
+        """Events handed to Kafka."""
 
     def calls(self, files: list[str], rejected: Rejects, stack: ExitStack) -> Iterator[list[Event]]:
         """Yield the events of all calls, counting them behind a progress line."""
@@ -202,7 +202,9 @@ class Import:
 
     def _records(self, calls: Iterable[list[Event]], log: Log) -> Iterator[Record]:
         for entries in self._in_order(calls):
-            yield from log.records(entries)
+            for record in log.records(entries):
+                self.sent += 1
+                yield record
         yield from self._closing(log)
 
     def _in_order(self, calls: Iterable[list[Event]]) -> Iterator[Iterable[Entry]]:

@@ -572,6 +572,11 @@ def test_a_finished_log_goes_to_kafka_as_it_goes_to_a_file(kafka, suffix, tmp_pa
     assert (ended.exit_code, "can be used: not a JSON object" in ended.stderr) == (2, True)
     assert len(asyncio.run(read_all({"bootstrap_servers": kafka}, topics.lookups))) == len(records)
     assert len(ids) + PARTITIONS == len(records)
+    bad.write_text(text * 9 + "garbage\n" * 19_000)
+    ended = CliRunner().invoke(
+        app, [*words[:4], str(bad), "--suffix", suffix], env={"KAFKA_BOOTSTRAP_SERVERS": kafka}
+    )
+    assert (ended.exit_code, "events before it were sent to Kafka" in ended.stderr) == (2, True)
 
 
 def test_what_following_needs_is_said(tmp_path):
