@@ -2,8 +2,8 @@
 
 Lookups. A ratio is always a sum of failures over a sum of attempts, never a mean of ratios: a quiet night
 must not weigh as much as a morning. Rates over five minutes are taken from the counters; windows of hours are
-their mean at a fixed step (a subquery), and windows of days the mean of the rates of an hour, read once an
-hour, so that at 1,000 links no evaluation reads days of raw samples. Numerator and denominator are averaged
+their mean at a fixed step (a subquery), and windows of days the mean of the rates of an hour or six, read as
+often, so that at 1,000 links no evaluation reads days of raw samples. Numerator and denominator are averaged
 apart and divided last. Steps without a rate count as zero in both, so that a link that is an hour old is not
 taken to have failed all day.
 
@@ -34,11 +34,18 @@ TIMES = {
 }
 """What is summed of the time by state: numerators and denominators of availability and coverage."""
 
-# Windows of lookups: the step in seconds at which the rates are read.
-STEP_SECONDS = {"30m": 60, "1h": 300, "2h": 300, "6h": 300}
-DAYS = ("1d", "3d", "30d")
+# Windows of lookups: which rates are read, and at which step in seconds.
+LOOKUP_STEPS = {
+    "30m": ("5m", 60),
+    "1h": ("5m", 300),
+    "2h": ("5m", 300),
+    "6h": ("5m", 300),
+    "1d": ("1h", 3_600),
+    "3d": ("1h", 3_600),
+    "30d": ("6h", 21_600),
+}
 # Windows of time: the step at which the least total is looked for, where there is none at its beginning.
-TIME_STEP_SECONDS = {"1h": 60, "2h": 120, "6h": 300, "1d": 900, "3d": 1_800, "30d": 3_600}
+TIME_STEP_SECONDS = {"1h": 60, "2h": 120, "6h": 300, "1d": 900, "3d": 1_800, "30d": 21_600}
 COVERED = ("1h", "30d")
 """Windows over which coverage is recorded as well."""
 
@@ -106,15 +113,14 @@ def _lookup_rules(settings: WatchSettings, span: Span) -> list[Rule]:
         for what, match in SUMS.items()
     ]
     rules += [_ratio("5m"), *_budgets(settings)]
-    steps = STEP_SECONDS | dict.fromkeys(DAYS, WINDOWS["1h"])
-    for window, step_seconds in steps.items():
-        read, number = rate_name, WINDOWS[window] // step_seconds
+    for window, (source, step_seconds) in LOOKUP_STEPS.items():
+        number = WINDOWS[window] // step_seconds
         every = f"[{span(WINDOWS[window])}:{span(step_seconds)}]"
-        from_window = "1h" if window in DAYS else "5m"
-        rules += [
-            record(read(what, window), f"sum_over_time({read(what, from_window)}{every}) / {number}")
-            for what in SUMS
-        ]
+        for what in SUMS:
+            mean = f"sum_over_time({rate_name(what, source)}{every}) / {number}"
+            if window == "30d":  # until the first six hours are full
+                mean += f" or {rate_name(what, '3d')} / 10"
+            rules.append(record(rate_name(what, window), mean))
         rules.append(_ratio(window))
     return rules
 
