@@ -75,19 +75,23 @@ def _day(counted: Counted, language: Language, _: str) -> str:
         return "<td class=up>"
     if kind == "off":
         return "<td class=off>"
-    said, sign = text(kind, language), SIGNS.get(kind, "")
+    # What stands in a cell says it all beside the legend; a thousand links have no room for more.
+    title = ""
+    sign = SIGNS.get(kind, "")
     if kind == "down":
         minutes = max(1, figures.down_ms // MINUTE_MS)
         kind, sign = f"down-{bisect_right(SHADES_MINUTES, minutes)}", str(minutes)
-        said += f" {written_length(figures.down_ms, language)}"
     elif kind == "degraded":
-        said += f" {written_length(figures.degraded_ms, language)}"
-    if figures.excluded_ms:
-        said += f"; {text('excluded', language)} {written_length(figures.excluded_ms, language)}"
-    return (
-        f'<td class="{kind}{judged}" title="{said}"><span aria-hidden=true>{sign}</span>'
-        f"<span class=hidden>{said}</span>"
-    )
+        title = f"{text(kind, language)} {_minutes(figures.degraded_ms, language)}"
+    if judged:
+        told = f"{text('excluded', language)} {_minutes(figures.excluded_ms, language)}"
+        title = f"{title}; {told}" if title else told
+    titled = f' title="{title}"' if title else ""
+    return f'<td class="{kind}{judged}"{titled}>{sign}' if judged else f"<td class={kind}{titled}>{sign}"
+
+
+def _minutes(length_ms: int, language: Language) -> str:
+    return written_length(max(MINUTE_MS, length_ms // MINUTE_MS * MINUTE_MS), language)
 
 
 def _longer(counted: Counted, language: Language, title: str) -> str:
