@@ -10,6 +10,7 @@ from typing import Final
 import yaml
 
 from streams import __version__
+from streams.kafka.acls import GROUPS
 from streams.kafka.topics import declared_topics
 from tools.kubernetes_operators import (
     APP,
@@ -41,7 +42,9 @@ def kubernetes_files(rules: dict[str, str]) -> dict[str, str]:
         **{f"base/{stage}.yaml": _stage(stage) for stage in REPLICAS},
         "base/topics-job.yaml": [_topics_job()],
         "base/network.yaml": _network(),
-        "components/strimzi/kustomization.yaml": [_component(["topics.yaml", "users.yaml"])],
+        "components/strimzi/kustomization.yaml": [
+            _component(["topics.yaml", "users.yaml"]) | {"patches": _logins()}
+        ],
         "components/strimzi/topics.yaml": [topic(one) for one in declared_topics().values()],
         "components/strimzi/users.yaml": [user(name) for name in (*REPLICAS, *PRINCIPALS)],
         "components/monitoring/kustomization.yaml": [_component(["scrape.yaml", "rules.yaml"])],
@@ -73,6 +76,35 @@ def _component(resources: list[str]) -> Document:
         "apiVersion": "kustomize.config.k8s.io/v1alpha1",
         "kind": "Component",
         "resources": resources,
+    }
+
+
+def _logins() -> list[Document]:
+    """Return patches by which each stage logs in as its Strimzi user, and by which the topics' job goes.
+
+    Strimzi writes a user's password into a secret of the user's name, and makes the topics itself.
+    """
+    gone = {"$patch": "delete", "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "topics"}}
+    return [{"patch": _yaml([_login(stage)])} for stage in REPLICAS if stage in GROUPS] + [
+        {"patch": _yaml([gone])}
+    ]
+
+
+def _login(stage: str) -> Document:
+    account = f"{APP}-{stage}"
+    password = {"secretKeyRef": {"name": account, "key": "password"}}
+    environment = [
+        {"name": "KAFKA_SECURITY_PROTOCOL", "value": "SASL_PLAINTEXT"},
+        {"name": "KAFKA_SASL_MECHANISM", "value": "SCRAM-SHA-512"},
+        {"name": "KAFKA_SASL_USERNAME", "value": account},
+        {"name": "KAFKA_SASL_PASSWORD", "valueFrom": password},
+    ]
+    pod = {"containers": [{"name": stage, "env": environment}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": stage},
+        "spec": {"template": {"spec": pod}},
     }
 
 

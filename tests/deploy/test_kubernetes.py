@@ -8,7 +8,7 @@ import pytest
 import yaml
 from command_lines import parse
 
-from streams.kafka.acls import grants
+from streams.kafka.acls import GROUPS, grants
 from streams.kafka.topics import declared_topics
 from streams.measure.stage import GROUP
 from streams.watch.rules import rule_files
@@ -100,6 +100,27 @@ def test_every_user_has_exactly_the_rights_of_its_principals():
             given |= {(name, op, resource["type"], resource["name"], pattern) for op in acl["operations"]}
     user_of = {principal: user for user, own in PRINCIPALS.items() for principal in own}
     assert given == {(user_of.get(one.principal, one.principal), *one[1:]) for one in grants()}
+
+
+def test_each_stage_on_the_broker_logs_in_as_its_user():
+    """Strimzi's component gives every stage that has a group its own user's name and password."""
+    component = DOCUMENTS["components/strimzi/kustomization.yaml-0"]
+    patches = [yaml.safe_load(one["patch"]) for one in component["patches"]]
+    users = {d["metadata"]["name"] for d in DOCUMENTS.values() if d["kind"] == "KafkaUser"}
+    code = (ROOT.parents[1] / "streams" / "kafka" / "connection.py").read_text("utf-8")
+    logged_in = {}
+    for patch in (one for one in patches if one["kind"] == "Deployment"):
+        (one,) = patch["spec"]["template"]["spec"]["containers"]
+        assert one["name"] == patch["metadata"]["name"] == container(WORKLOADS[one["name"]])["name"]
+        assert all(f'"{variable["name"]}"' in code for variable in one["env"])
+        values = {variable["name"]: variable for variable in one["env"]}
+        logged_in[one["name"]] = values["KAFKA_SASL_USERNAME"]["value"]
+        secret = values["KAFKA_SASL_PASSWORD"]["valueFrom"]["secretKeyRef"]
+        assert secret == {"name": logged_in[one["name"]], "key": "password"}
+    assert logged_in == {stage: f"portallink-{stage}" for stage in GROUPS if stage in WORKLOADS}
+    assert set(logged_in.values()) <= users
+    deleted = [one for one in patches if one.get("$patch") == "delete"]
+    assert [one["metadata"]["name"] for one in deleted] == ["topics"]
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

@@ -42,7 +42,7 @@ KINDS: Final[Mapping[str, Meaning]] = {
     "degraded": Meaning(Words("Degraded", "Suy giảm"), AMBER),
 }
 DOMAINS: Final[Mapping[str, Meaning]] = {
-    "link": Meaning(Words("Line or gateway", "Đường truyền hoặc cổng kết nối"), RED),
+    "link": Meaning(Words("Line or gateway", "Đường truyền"), RED),
     "provider": Meaning(Words("Provider", "Bên cung cấp"), VIOLET),
     "client": Meaning(Words("Our own side", "Phía chúng ta"), BLUE),
 }
