@@ -144,7 +144,7 @@ def test_interface_and_page_refuse_a_misspelt_name(address: str) -> None:
     serving = create_app(engine, Access([], "operator"), limit=RateLimit(10_000, 10_000), exclude=exclude)
     with running(serving) as client:
         paths = [f"/api/v1/{name}" for name in ("summary", "coverage", "outages", "incidents", "exclusions")]
-        for path in [*paths, "/", "/report", "/report.csv", "/report.pdf"]:
+        for path in [*paths, "/history", "/report", "/report.csv", "/report.pdf"]:
             for scope, name in MISSPELT.items():
                 answer = client.get(path, params={"month": month.MONTH, scope: name})
                 assert answer.status_code == 404, (path, scope)
