@@ -26,12 +26,10 @@ from streams.detect.link.placing import (
     settled_edge_ms,
     trouble_before,
 )
-from streams.detect.rule.cusum import QUIET, Counts, Normal, RuleState, Verdict, after_silence, step
-from streams.detect.rule.expected import SILENCE
+from streams.detect.rule.cusum import QUIET, Counts, Normal, RuleState, Verdict, step
 from streams.detect.rule.normal import BLOCK_MS
 from streams.detect.rule.rules import LinkRules
 from streams.detect.rule.slowness import slow_answers
-from streams.model.intervals import length_ms
 from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
 
@@ -43,9 +41,6 @@ class History(Minutes):
         super().__init__(rules, settings)
         self.past: list[Decided] = []
         """The last of the verdicts whose minutes are forgotten: those to come are judged beside them."""
-        self.final_ms = -(1 << 62)
-        """No fact before this comes any more: verdicts that have settled by then are final."""
-        self.state = QUIET
         self.habits = Habits(rules, settings.slot_ms)
         self._deciding: list[int] = []
         self._blocks = Blocks()
@@ -113,18 +108,6 @@ class History(Minutes):
                     touched.add(at)
                     break
         self._judge_again(touched)
-
-    def settles_ms(self, decided_ms: int) -> int:
-        """Return when all outcomes of requests asked before a verdict are known, as the end of a slot."""
-        slot_ms = self.settings.slot_ms
-        return -(-(decided_ms + self.settings.timeout_at_ms(decided_ms) + slot_ms) // slot_ms) * slot_ms
-
-    def is_final(self, decided_ms: int) -> bool:
-        """Say whether no fact to come can change what was decided at a time."""
-        return self.settles_ms(decided_ms) <= self.final_ms
-
-    def _is_final(self, decided: Decided) -> bool:
-        return self.is_final(decided.decided_ms)
 
     def settle(self, now_ms: int) -> list[int]:
         """Place the edges again that can be placed for good by now; return when others can be."""
@@ -275,33 +258,6 @@ class History(Minutes):
         if at:
             return self.minutes[self._deciding[at - 1]].verdicts[-1]
         return self.past[-1] if self.past else None
-
-    def resumed(self, state: RuleState, start_ms: int) -> RuleState:
-        """Return a state as it is when a slot begins: what was seen before too long a silence is left out."""
-        if state.heard_ms and self._is_cut_off(state.heard_ms, start_ms):
-            return after_silence(state)
-        return state
-
-    def lost_ms(self, now_ms: int) -> int | None:
-        """Return since when nothing is known of a link in trouble, if that is too long ago."""
-        heard_ms = self.state.heard_ms
-        return heard_ms if heard_ms and self._is_cut_off(heard_ms, now_ms) else None
-
-    def loses_ms(self, now_ms: int) -> int:
-        """Return when that may be too long ago at the earliest, if nothing becomes known until then."""
-        heard_ms, slot_ms, least_ms = (
-            self.state.heard_ms,
-            self.settings.slot_ms,
-            self._least_silence_ms(now_ms),
-        )
-        may_ms = heard_ms + least_ms + slot_ms
-        if may_ms <= now_ms:
-            unwatched_ms = now_ms - heard_ms - length_ms(self.sight.within(heard_ms, now_ms))
-            may_ms = max(now_ms + slot_ms, now_ms + least_ms - unwatched_ms)
-            usual_ms = self._usual_gap_ms(heard_ms)
-            if usual_ms is not None:
-                may_ms = min(may_ms, max(now_ms, heard_ms + round(SILENCE * usual_ms)) + slot_ms)
-        return -(-may_ms // slot_ms) * slot_ms
 
     def _slots_for(self, state: RuleState, verdict: Verdict, end_ms: int) -> SlotsOf:
         """Return the slots that a verdict may read: none from before a silence that is too long."""

@@ -1,13 +1,18 @@
-"""The minutes of one link, in order, and what may be read of them: nothing from before too long a silence."""
+"""The minutes of one link, in order, and what may be read of them: nothing from before too long a silence.
+
+What is known for good, and since when nothing is known, is told from the minutes as well.
+"""
 
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from streams.detect.link.minute import MINUTE_MS, Minute
+from streams.detect.link.minute import MINUTE_MS, Decided, Minute
 from streams.detect.link.sight import Sight
 from streams.detect.link.silence import PACE_MINUTES, is_too_long, usual_gap_ms
+from streams.detect.rule.cusum import QUIET, RuleState, after_silence
+from streams.detect.rule.expected import SILENCE
 from streams.detect.rule.rules import LinkRules
 from streams.model.events import NO_RESPONSE
 from streams.model.intervals import length_ms
@@ -28,6 +33,10 @@ class Minutes:
         self.minutes: dict[int, Minute] = {}
         self.sight = Sight()
         """When an observer was alive."""
+        self.state = QUIET
+        """The rule's state after the last slot."""
+        self.final_ms = -(1 << 62)
+        """No fact before this comes any more: verdicts that have settled by then are final."""
         self.pack_after_ms = PACK_AFTER_MS
         """How old minutes are packed, which changes nothing but what they take in memory and in time."""
         self._order: list[int] = []
@@ -83,6 +92,42 @@ class Minutes:
         while self._unpacked and self._unpacked[0] < before_ms:
             self._unpacked.popleft()
         return dropped
+
+    def settles_ms(self, decided_ms: int) -> int:
+        """Return when all outcomes of requests asked before a verdict are known, as the end of a slot."""
+        slot_ms = self.settings.slot_ms
+        return -(-(decided_ms + self.settings.timeout_at_ms(decided_ms) + slot_ms) // slot_ms) * slot_ms
+
+    def is_final(self, decided_ms: int) -> bool:
+        """Say whether no fact to come can change what was decided at a time."""
+        return self.settles_ms(decided_ms) <= self.final_ms
+
+    def _is_final(self, decided: Decided) -> bool:
+        return self.is_final(decided.decided_ms)
+
+    def resumed(self, state: RuleState, start_ms: int) -> RuleState:
+        """Return a state as it is when a slot begins: what was seen before too long a silence is left out."""
+        if state.heard_ms and self._is_cut_off(state.heard_ms, start_ms):
+            return after_silence(state)
+        return state
+
+    def lost_ms(self, now_ms: int) -> int | None:
+        """Return since when nothing is known of a link in trouble, if that is too long ago."""
+        heard_ms = self.state.heard_ms
+        return heard_ms if heard_ms and self._is_cut_off(heard_ms, now_ms) else None
+
+    def loses_ms(self, now_ms: int) -> int:
+        """Return when that may be too long ago at the earliest, if nothing becomes known until then."""
+        heard_ms, slot_ms = self.state.heard_ms, self.settings.slot_ms
+        least_ms = self._least_silence_ms(now_ms)
+        may_ms = heard_ms + least_ms + slot_ms
+        if may_ms <= now_ms:
+            unwatched_ms = now_ms - heard_ms - length_ms(self.sight.within(heard_ms, now_ms))
+            may_ms = max(now_ms + slot_ms, now_ms + least_ms - unwatched_ms)
+            usual_ms = self._usual_gap_ms(heard_ms)
+            if usual_ms is not None:
+                may_ms = min(may_ms, max(now_ms, heard_ms + round(SILENCE * usual_ms)) + slot_ms)
+        return -(-may_ms // slot_ms) * slot_ms
 
     def _is_cut_off(self, heard_ms: int, start_ms: int) -> bool:
         """Say whether so long nothing was known that what was seen before says nothing about what follows."""
