@@ -157,14 +157,24 @@ class Publisher:
         topics, and sending all of them again is the way to go on.
         """
         outgoing = _Outgoing()
+        filling, names = outgoing.open, self._topic_names
         for record in records:
-            await self._put(outgoing, record)
+            batch = filling.get((names.get(record.topic, record.topic), record.partition))
+            headers = self._headers(record)
+            if (
+                batch is None
+                or batch.append(timestamp=None, key=record.key, value=record.value, headers=headers) is None
+            ):
+                await self._put(outgoing, record)
         await self._finish(outgoing)
+
+    def _headers(self, record: Record) -> list[tuple[str, bytes]]:
+        return [(LOGGED_AT_HEADER, b"%d" % record.logged_at_ms)] if self._original_times else []
 
     async def _put(self, outgoing: _Outgoing, record: Record) -> None:
         topic = self._topic_names.get(record.topic, record.topic)
         target = topic, record.partition
-        headers = [(LOGGED_AT_HEADER, b"%d" % record.logged_at_ms)] if self._original_times else []
+        headers = self._headers(record)
         batch = outgoing.open.get(target)
         if batch is None:
             await self._check(target)

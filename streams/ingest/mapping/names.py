@@ -101,12 +101,32 @@ def name_reader(said: Name, places: Places, key: str) -> ReadName:
     parts = _FIELD.split(whole.template)
     only = places.of(parts[1]) if parts[::2] == ["", ""] and "|" not in parts[1] else None
 
+    several = None if "|" in "".join(parts[1::2]) else [places.of(name) for name in parts[1::2]]
+    if several is not None and len(several) > 1:
+        return _of_several(several, lambda values: work_out(fill(values)))
+
     def read(values: Values) -> str:
         value = fill(values) if only is None else values[only]
         name = seen.get(value)
         if name is None:
             name = work_out(fill(values))
             remember(seen, value, name)
+        return name
+
+    return read
+
+
+def _of_several(places: list[int], work_out: ReadName) -> ReadName:
+    """Return what gives a name by the values of several fields, worked out once for the same texts."""
+    seen: dict[tuple[str | None, ...], str] = {}
+
+    def read(values: Values) -> str:
+        given = tuple([values[place] for place in places])
+        name = seen.get(given)
+        if name is None:
+            name = work_out(values)
+            if all(one is None or type(one) is str for one in given):  # as keys 1, 1.0 and true are one
+                remember(seen, given, name)
         return name
 
     return read
