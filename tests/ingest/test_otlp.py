@@ -170,6 +170,7 @@ def test_rpc_statuses_by_old_number_and_by_new_name(code, outcome):
 OLD = {new: old for old, new in OF_CLIENT_SPANS.items() if old not in ("http.host", "rpc.grpc.status_code")}
 
 
+@settings(deadline=None)
 @given(
     attributes=st.fixed_dictionaries(
         {"server.address": st.sampled_from(["npd.example", "bhxh"]), "http.request.method": st.just("GET")},
@@ -259,6 +260,7 @@ def test_damaged_exports_are_refused_or_read(export, data):
     assert tally.lookups + tally.submissions + tally.passed_over + tally.rejected == tally.spans
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_walked_to_their_end(data):
     """Whatever the bytes, the walk gives places within them, in order, or says that they are no message."""
