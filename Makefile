@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := not kafka and not prometheus and not postgres and not browser and not slow
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check style bench chaos fuzz docs lock clean
+.PHONY: help install demo test check style bench chaos fuzz soak docs lock clean
 
 help:
 	@echo "make install   .venv with everything, locked"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench     the benchmark; ARGS=... is passed on"
 	@echo "make chaos     seeded runs of the stages with faults; RUNS=30 SEED=1"
 	@echo "make fuzz      mutated input for every decoder; MINUTES=5"
+	@echo "make soak      steady load with faults, memory and files; MINUTES=30 EVENTS=500 a second"
 	@echo "make docs      rewrite what is generated: rules, dashboards, documentation"
 	@echo "make lock      resolve requirements/ anew from pyproject.toml"
 	@echo "make clean     remove .venv and caches"
@@ -69,6 +70,9 @@ chaos: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz $(or $(MINUTES),5)
+
+soak: $(INSTALLED)
+	$(BIN)/python tests/soak $(or $(MINUTES),30) $(or $(EVENTS),500)
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tools.watch_files

@@ -6,6 +6,7 @@ Afterwards the event topics are read back, and everything that was published and
 
 import asyncio
 import contextlib
+import re
 import subprocess
 import sys
 import time
@@ -138,8 +139,10 @@ class Watcher:
 class ChaosRun:
     """The stages over one log; faults are done to it while it is played."""
 
-    def __init__(self, cluster: Cluster, folder: Path, seed: int) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, seed: int, seconds: int, rate: float) -> None:
         self.cluster, self.folder, self.rng = cluster, folder, Random(seed)
+        self.seconds, self.rate = seconds, rate
+        """Of event time; lookups a second of it."""
         self.suffix = f"chaos-{seed}-{time.time_ns() % 1_000_000}"
         self.topics = Topics().suffixed(self.suffix)
         self.log_seed = seed
@@ -169,7 +172,8 @@ class ChaosRun:
         )
         faults = [Fault(self.rng.randrange(200, 500), self.rng.randrange(60, 160))]
         told = sorted(
-            draw_log(self.log_seed, seconds=EVENT_TIME_SECONDS, faults=faults), key=lambda t: t.told_ms
+            draw_log(self.log_seed, seconds=self.seconds, faults=faults, rate=self.rate),
+            key=lambda t: t.told_ms,
         )
         self.log = [Record(LOOKUPS, t.partition, 0, t.told_ms, None, encode(t.event)) for t in told]
         for name in ("measure", "detect", "record"):
@@ -183,7 +187,7 @@ class ChaosRun:
         supervising = asyncio.ensure_future(self._supervise())
         try:
             playing = asyncio.ensure_future(self._publish())
-            seconds = EVENT_TIME_SECONDS / SPEED
+            seconds = self.seconds / SPEED
             injecting = [asyncio.ensure_future(self._do(share * seconds, fault)) for share, fault in faults]
             await asyncio.gather(playing, *injecting)
             await self._settle()
@@ -308,8 +312,12 @@ class ChaosRun:
         await self.watcher.read_again()
         published = self.watcher.published
         assert published.contradictions() == []
-        gaps = [line for line in self.logs().splitlines() if "source_gap" in line]
+        gaps = [span for line in self.logs().splitlines() if (span := _gap_in(line))]
         assert gaps, "nothing was told"
+        last = {(window.link, window.start_ms): window for window in published.windows}
+        for window in last.values():
+            if any(start <= window.start_ms and window.end_ms <= end for start, end in gaps):
+                assert window.state_ms.get("UNKNOWN") == window.end_ms - window.start_ms, window
         await self.check_ledger()
 
     async def check_ledger(self) -> None:
@@ -342,10 +350,21 @@ class ChaosRun:
         return "".join(stage.logs() for stage in (*self.stages.values(), *self.extra))
 
 
+def _gap_in(line: str) -> tuple[int, int] | None:
+    """Return the time that a log line says to be unknown."""
+    found = re.search(r"source_gap\b.*", line)
+    if found is None:
+        return None
+    times = {name: int(value) for name, value in re.findall(r'"?(start_ms|end_ms)"?[=:] ?(\d+)', line)}
+    return times["start_ms"], times["end_ms"]
+
+
 @contextlib.asynccontextmanager
-async def chaos(cluster: Cluster, folder: Path, seed: int) -> AsyncIterator[ChaosRun]:
+async def chaos(
+    cluster: Cluster, folder: Path, seed: int, *, seconds: int = EVENT_TIME_SECONDS, rate: float = 1.0
+) -> AsyncIterator[ChaosRun]:
     """Hold a run; its stages end with it, whichever way it comes."""
-    run = ChaosRun(cluster, folder, seed)
+    run = ChaosRun(cluster, folder, seed, seconds, rate)
     try:
         yield run
     finally:
