@@ -24,8 +24,8 @@ from streams.detect.credentials import faust_credentials
 from streams.detect.decisions import Decisions
 from streams.detect.detector import Detector
 from streams.detect.failing import BROKER_AWAY, tell
-from streams.detect.follower import Follower
-from streams.detect.idle import IdleSources
+from streams.detect.follower import Follower, logged_ms_of
+from streams.detect.idle import IdleSources, Share
 from streams.detect.link.snapshot import load, save
 from streams.detect.link.tracker import Output
 from streams.kafka.connection import kafka_connection
@@ -33,6 +33,7 @@ from streams.kafka.publish import partitions_of
 from streams.kafka.read import RereadError, open_reader, read_range
 from streams.kafka.topics import Topics
 from streams.kafka.waiting import watch_broker
+from streams.kafka.worker import StageStoppedError
 from streams.logs.settings_file import VARIABLE, read_settings
 from streams.model.border import UNREADABLE, check_bounds
 from streams.model.canonical import encode
@@ -84,6 +85,7 @@ class Detect:
         app.on_before_shutdown.connect(self._close)
         app.timer(interval=TEND_SECONDS)(self._tend)
         app.task()(self._watch)
+        self._share = Share(connection, app.conf.id, topics.measurements)
         self._idle = IdleSources(connection, topics.lookups, measure_group)
 
     async def _follow(self, stream: Any) -> None:
@@ -110,7 +112,7 @@ class Detect:
         if position > follower.next_position:
             await self._catch_up(follower, partition, position)
         follower.unacknowledged.append(event)
-        logged_ms = _logged_ms(event.message)
+        logged_ms = logged_ms_of(event.message)
         if position < follower.next_position and logged_ms > follower.logged_ms > 0:
             self._begin_again(follower, partition, position)
         if position == follower.next_position:  # else it was delivered, and applied, before
@@ -124,7 +126,7 @@ class Detect:
         """Go on in a topic that was made again, or lost its end; what it repeats is known by its ranges."""
         before = follower.next_position
         follower.next_position = follower.published_until = position
-        follower.detector.resume_at = {}
+        follower.detector.wait_for_nothing()
         telemetry.emit(telemetry.LogBeganAgain(self._topics.measurements, partition, before, position))
 
     async def _catch_up(self, follower: Follower, partition: int, position: int) -> None:
@@ -287,8 +289,12 @@ class Detect:
                     if lagging := follower.detector.lagging(IDLE_BEHIND_MS):
                         idle = await self._idle.among(lagging)
                         await self._go_on_without(follower, idle)
+            await self._share.check(self._app.consumer.assignment())
             telemetry.emit(telemetry.StageMoved())
             telemetry.emit(telemetry.StageReady(ready=True))
+        except StageStoppedError as error:
+            telemetry.emit(telemetry.StageFailed(str(error)))
+            await self._app.crash(error)
         except BROKER_AWAY:  # the next turn looks again
             telemetry.BrokerSilence.suspect()
 
@@ -335,12 +341,6 @@ class Detect:
                 telemetry.emit(telemetry.LinkReleased(link))
         for follower in self._followers.values():
             follower.unacknowledged.clear()  # all that is not committed is delivered again
-
-
-def _logged_ms(message: Any) -> int:
-    """Return the broker's time of a message, which Faust gives in seconds."""
-    logged_ms: int = round(message.timestamp * 1000)
-    return logged_ms
 
 
 def make_app(

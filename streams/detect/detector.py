@@ -81,6 +81,7 @@ class Detector:
         self.cuts: dict[int, Cuts] = {}
         self.waiting: dict[str, int] = {}
         """Sources of which a range is missing, and since when by the broker's time."""
+        self._unawaited: set[str] = set()
         self._whole: bool | None = None
         """Whether `link.measurements` is followed from its beginning, None before the first measurement."""
         self.resume_at: dict[str, int] = {}
@@ -129,6 +130,11 @@ class Detector:
         self.watermarks[partition] = watermark_ms
         return Applied(fresh=True, output=self._advance(ahead, self._step_ms), gap=gap)
 
+    def wait_for_nothing(self) -> None:
+        """Take the next range of each source as it comes: `link.measurements` is another topic now."""
+        self._unawaited = set(self.applied)
+        self.waiting, self.resume_at = {}, {}
+
     def _comes_too_early(
         self, measurement: Measurement, applied: int | None, position: int | None, logged_ms: int | None
     ) -> bool:
@@ -136,6 +142,9 @@ class Detector:
         key = source_key(measurement.source)
         if self._whole is None:  # else reading began behind a head that is gone
             self._whole = bool(self.applied) or not position
+        if key in self._unawaited:
+            self._unawaited.discard(key)
+            return False
         if logged_ms is None or not undeclared(measurement, applied if self._whole else applied or 1):
             self.waiting.pop(key, None)
             return False

@@ -28,3 +28,9 @@ class Follower:
         """Wait until the broker has acknowledged everything sent so far."""
         sent, self.sent = self.sent, []
         await asyncio.gather(*sent)
+
+
+def logged_ms_of(message: Any) -> int:
+    """Return the broker's time of a message, which Faust gives in seconds."""
+    logged_ms: int = round(message.timestamp * 1000)
+    return logged_ms

@@ -15,12 +15,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from msgspec import Struct
 
 from streams.kafka.read import open_reader
+from streams.kafka.worker import StageStoppedError
 from streams.model.border import UNREADABLE
 
 EMPTY_SECONDS: Final = 5.0
 """So long a partition without any record at all holds up the clock."""
 SILENT_SECONDS: Final = 60.0
 """So long one holds it up that has records, all of them measured."""
+
+UNSHARED_SECONDS: Final = 20.0
 
 
 class IdleSources:
@@ -70,3 +73,35 @@ def _told_until(metadata: str) -> int:
         return msgspec.json.decode(metadata, type=_Progress).told_until
     except UNREADABLE:
         return -1
+
+
+class Share:
+    """Whether a worker has been left out of its group's work, though there are partitions for every member.
+
+    Faust leaves a topic out that is not there at a rebalance, and does not look again when it is made.
+    """
+
+    def __init__(self, connection: Mapping[str, Any], group: str, topic: str) -> None:
+        self._connection, self._group, self._topic = connection, group, topic
+        self._had_at: float | None = None
+
+    async def check(self, assigned: Iterable[TopicPartition]) -> None:
+        """Raise `StageStoppedError` once it has lasted for a while; ``assigned`` is what the worker has."""
+        now = asyncio.get_running_loop().time()
+        if self._had_at is None or any(one.topic == self._topic for one in assigned):
+            self._had_at = now
+        if now - self._had_at < UNSHARED_SECONDS:
+            return
+        self._had_at = now
+        admin = AIOKafkaAdminClient(**self._connection)
+        try:
+            await admin.start()
+            (answer,) = await admin.describe_consumer_groups([self._group])
+            (described,) = await admin.describe_topics([self._topic])
+        finally:
+            await admin.close()
+        members = answer.groups[0][5]
+        if 0 < len(members) <= len(described["partitions"]):
+            raise StageStoppedError(
+                f"the group gave out no partition of {self._topic}: the worker has to begin again"
+            )

@@ -6,8 +6,12 @@ starts over from its last commit and sends the same again.
 """
 
 import asyncio
+from typing import Final
 
 from streams.kafka.ports import BrokerAwayError, BrokerRefusedError, Producer
+
+SETTLE_SECONDS: Final = 60.0
+"""Longer than the client's own time-out for one record."""
 
 
 class Outbox:
@@ -44,10 +48,19 @@ class Outbox:
             raise self._failure
 
     async def settle(self) -> None:
-        """Return once everything sent so far is acknowledged; raise the first failure otherwise."""
+        """Return once everything sent so far is acknowledged; raise the first failure otherwise.
+
+        A producer may try for ever, as where a topic was made again: its numbers do not fit there. Then
+        another one has to begin.
+        """
+        until = asyncio.get_running_loop().time() + SETTLE_SECONDS
         while self._waiting:
+            left_seconds = until - asyncio.get_running_loop().time()
+            if left_seconds <= 0:
+                self._failure = self._failure or BrokerAwayError("what was sent is not acknowledged in time")
+                break
             sent = self._waiting
-            await asyncio.wait(sent)
+            await asyncio.wait(sent, timeout=left_seconds)
             self._waiting = [one for one in self._waiting if not one.done()]
         self.check()
 

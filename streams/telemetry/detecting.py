@@ -80,7 +80,7 @@ class MeasurementEarly:
     """A measurement came before one that precedes it: it is left out, as `measure` sends both again."""
 
     name: ClassVar[str] = "measurement_early"
-    level: ClassVar[Level] = "warning"
+    level: ClassVar[Level] = "debug"
     source: Source
 
     def fields(self) -> Mapping[str, object]:

@@ -126,6 +126,18 @@ def test_a_range_that_comes_before_its_predecessor_waits_for_it():
     assert sum(result.early for result in late) == 10
 
 
+def test_behind_a_topic_that_was_made_again_nothing_is_waited_for():
+    """The next range of each source is applied though its predecessor is missing, and the gap is told."""
+    of_one = MEASUREMENTS[0]
+    detector = fresh()
+    for at, one in enumerate(of_one[:5]):
+        detector.apply(one, at, START_MS)
+    detector.wait_for_nothing()
+    results = [detector.apply(one, at, START_MS) for at, one in enumerate(of_one[8:10])]
+    assert [result.fresh for result in results] == [True, True]
+    assert [result.gap is not None for result in results] == [True, False]
+
+
 def test_what_measure_says_to_be_gone_is_not_waited_for():
     """A range that names the records gone before it is applied at once, and the gap is told."""
     of_one = MEASUREMENTS[0]
