@@ -23,7 +23,7 @@ EMPTY_SECONDS: Final = 5.0
 SILENT_SECONDS: Final = 60.0
 """So long one holds it up that has records, all of them measured."""
 
-UNSHARED_SECONDS: Final = 20.0
+UNSHARED_SECONDS: Final = 60.0
 
 
 class IdleSources:
