@@ -1,7 +1,7 @@
 """By which address a caller is counted."""
 
 import asyncio
-import threading
+import socket
 
 import httpx
 import pytest
@@ -17,22 +17,25 @@ def statuses(ledger: sa.Engine, monkeypatch, proxy: str | None) -> list[int]:
     """Return the answers to callers that name another address each time, of a server that admits three."""
     telemetry.configure("serve", level="error")
     monkeypatch.setattr("streams.serve.app.RateLimit", lambda: RateLimit(per_second=0.01, burst=3))
-    bound: list[int] = []
-    listening = threading.Event()
 
-    def started(port: int) -> None:
-        bound.append(port)
-        listening.set()
-
-    async def run() -> None:
-        task = asyncio.ensure_future(serve(ledger, Access([], None), 0, started=started, proxy=proxy))
-        await asyncio.to_thread(listening.wait)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound[0]}") as client:
+    async def ask(port: int) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             for number in range(6):
                 headers = {"X-Forwarded-For": f"192.0.2.{number}"}
                 found.append((await client.get("/api/v1/links", headers=headers)).status_code)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+
+    async def run() -> None:
+        port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            serving = asyncio.ensure_future(
+                serve(ledger, Access([], None), listening, started=port.set_result, proxy=proxy)
+            )
+            await asyncio.wait([serving, port], return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+            await ask(port.result())
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
     found: list[int] = []
     asyncio.run(run())
