@@ -200,7 +200,9 @@ def test_a_month_that_is_not_over_has_one_coverage(new_ledger, tmp_path) -> None
         answers += [client.get(f"/api/v1/summary{query}").json() for query in ("", "?month=2024-02")]
         answers.append(client.get("/report.json?month=2024-02").json())
         english = {"Accept-Language": "en"}
-        pages = [client.get(f"/{page}month=2024-02", headers=english).text for page in ("history?", "report?")]
+        pages = [
+            client.get(f"/{page}month=2024-02", headers=english).text for page in ("history?", "report?")
+        ]
         pages.append(client.get(f"/link?link={month.LINK}&month=2024-02", headers=english).text)
     for answer in answers:
         assert answer["total"]["coverage_pct"] == 100.0
