@@ -29,9 +29,10 @@ class Relay:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._call(self._close_all())
+        self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -59,6 +60,15 @@ class Relay:
         """Close all connections, and every new one."""
         self._closed = True
         self._call(self._close_all())
+
+    async def _end(self) -> None:
+        self._server.close()
+        await self._close_all()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)  # transports close at the loop's next turns
 
     async def _close_all(self) -> None:
         for writer in list(self._writers):
