@@ -88,7 +88,7 @@ class Composed(Struct, array_like=True):
             return
         opened_ms, self.alone_ms = self.alone_ms, None
         if self._is_open(self.link):
-            self._tell_own(self.link[-1], self._free_ms(), opened_ms)
+            self._tell_own(self.link[-1], self.link[-1].start_ms, opened_ms)
         else:
             self._tell_confined(opened_ms)
 
@@ -146,10 +146,10 @@ class Composed(Struct, array_like=True):
             if confined is None:
                 self._tell_confined(decided.decided_ms)
             return
-        if confined is not None and start_ms - confined.start_ms < LEAST_MS:
+        if confined is not None and self.edge_ms - confined.start_ms < LEAST_MS:  # the start may yet move
             self.told.pop()
         elif confined is not None:
-            confined.end_ms = confined.placed_ms = start_ms
+            confined.end_ms = confined.placed_ms = max(start_ms, confined.start_ms + 1)
             confined.closed_ms = decided.decided_ms
         self._tell_own(spell, start_ms, decided.decided_ms)
 
