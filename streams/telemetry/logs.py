@@ -170,4 +170,6 @@ def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
 
 def _to_json(event: object, **_: object) -> str:
     # json takes half a surrogate pair, which msgspec refuses; `visible` escapes it.
-    return visible(json.dumps(msgspec.to_builtins(event, enc_hook=str), ensure_ascii=False))
+    return visible(
+        json.dumps(msgspec.to_builtins(event, enc_hook=str), ensure_ascii=False, separators=(",", ":"))
+    )
