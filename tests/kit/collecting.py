@@ -71,7 +71,7 @@ def collecting(
 
         def addresses() -> list[str]:
             return re.findall(
-                r'"(?:otlp http|otlp grpc|metrics)", "address": "http://([^"/]+)', log.read_text()
+                r'"(?:otlp http|otlp grpc|metrics)","address":"http://([^"/]+)', log.read_text()
             )
 
         process.wait_until_ready(lambda: len(addresses()) == 3, what="collect", timeout_seconds=60)
