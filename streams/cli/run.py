@@ -114,8 +114,12 @@ def ports_in_use() -> Iterator[None]:
         fail(error)
 
 
-def announce(metrics: str, started: Mapping[str, object]) -> None:
-    """Begin the log: where the metrics are, and what the stage was started with."""
+def announce(metrics: str, started: Mapping[str, object], *, ready: bool = False) -> None:
+    """Begin the log: where the metrics are, and what the stage was started with.
+
+    A stage says itself when it is ready; until then `/readyz` answers 503, unless it is ``ready`` at once.
+    """
+    telemetry.emit(telemetry.StageReady(ready=ready))
     telemetry.emit(telemetry.AddressServed("metrics", metrics))
     telemetry.emit(telemetry.StageStarted(started))
 
@@ -258,13 +262,15 @@ def detect(
             override_logging=False,
         )
         worker.spinner = None
+        reason: BaseException | None = None
         try:
             worker.execute_from_commandline()
         except SystemExit as ended:
             if not ended.code:
                 telemetry.emit(telemetry.StageStopped("asked to stop"))
                 return
-    if not isinstance(stage.crash_reason, BROKER_AWAY):
+            reason = ended.__context__  # what ended a worker that had not started whole
+    if not isinstance(stage.crash_reason or reason, BROKER_AWAY):
         raise typer.Exit(FAILED)
     # Faust cannot go on in this process. The next one goes on from the table, as after any crash.
     run_stoppable(partitions_when_there(connection, topics.measurements), PublishError)

@@ -145,7 +145,7 @@ def serve(
     except ConnectionSettingsError:
         connection = None  # answers need no broker; only new exclusions do, and are then refused by name
     with opened(ledger, create=True) as engine, ports_in_use(), listening_on(port, host) as listening:
-        announce(begin("serve", metrics_port, metrics_host), {"port": port})
+        announce(begin("serve", metrics_port, metrics_host), {"port": port}, ready=True)
         if tokens is None and anonymous is None:
             telemetry.emit(telemetry.StageAdvised(NOBODY_MAY_ASK))
         run_until_stopped(

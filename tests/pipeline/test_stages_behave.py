@@ -16,7 +16,7 @@ import pytest
 
 from streams.kafka.topics import create_topics
 from streams.servers.kafka import EmbeddedKafka
-from streams.servers.process import free_port
+from streams.servers.process import answers_http, free_port
 
 STAGES = ("measure", "detect", "record")
 PATIENCE_SECONDS = 120
@@ -58,6 +58,13 @@ class Process:
     def wait_for(self, event: str) -> None:
         """Return when the log tells something."""
         wait_until(lambda: event in self.events(), f"{self.stage}: no {event} in {self._file}")
+
+    def wait_until_ready(self) -> None:
+        """Return when the stage says on its metrics port that it is ready."""
+        self.wait_for("address_served")
+        served = next(line for line in self.lines() if line["event"] == "address_served")
+        ready = str(served["address"]).replace("/metrics", "/readyz")
+        wait_until(lambda: answers_http(ready), f"{self.stage}: not ready at {ready}")
 
     def end(self, by: signal.Signals) -> int:
         """Ask the process to end; return its exit code."""
@@ -131,7 +138,7 @@ def test_a_stage_waits_for_a_broker_that_goes_away(tmp_path):
         processes = [Process(stage, servers, tmp_path) for stage in STAGES]
         for process in processes:
             running.callback(process.kill)
-            process.wait_for("stage_started" if process.stage == "detect" else "partitions_assigned")
+            process.wait_until_ready()
         kafka.__exit__(None, None, None)
         for process in processes:
             process.wait_for("broker_away")
