@@ -23,7 +23,7 @@ Written by `python -m tools.scenario_docs` from the types that read the files.
 
 `portallink simulate SCENARIO` plays a scenario of the package, or a YAML file of your own: `portallink
 simulate mine.yaml --out log.ndjson`. With `--catalogue DIR` the city is your own as well: `DIR/city.yaml`
-is its catalogue, and each other `.yaml` beside it a scenario that goes by its file's name. Begin with a
+is its catalogue, and each other `.yaml` beside it a scenario, named after its file. Begin with a
 copy of `streams/simulate/data`. What is wrong in a file is named by file, line and reason, with the
 values that there are.
 

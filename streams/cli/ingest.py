@@ -13,6 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from streams.cli.import_options import LogOut, Partitions
 from streams.cli.ingest_http import http, maps
 from streams.cli.ingest_otlp import otlp
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
@@ -51,15 +52,8 @@ def ingest() -> None:
 @app.command()
 def xroad(
     files: Annotated[list[str], typer.Argument(help="Files in any of the shapes; - for standard input.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Log file to write: .ndjson, .ndjson.zst, .ndjson.gz or .parquet; without it, to Kafka."
-        ),
-    ] = None,
-    partitions: Annotated[
-        int | None, typer.Option(help="Partitions of the log file [default: 4]; Kafka says its own.", min=1)
-    ] = None,
+    out: LogOut = None,
+    partitions: Partitions = None,
     suffix: Annotated[str, typer.Option(help="Suffix of the Kafka topic's name, to keep runs apart.")] = "",
     rejects: Annotated[
         Path | None, typer.Option(help="File for the rejected records' places and reasons, NDJSON.")

@@ -12,6 +12,7 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
+from streams.cli.import_options import LogOut, Partitions
 from streams.cli.ingest_follow import follow_logs, mapper_named
 from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, results, say
 from streams.cli.rejects import Rejects
@@ -47,18 +48,11 @@ def http(
     map_: Annotated[
         str, typer.Option("--map", help="A map: its YAML file, or the name of one that comes along.")
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Log file to write: .ndjson, .ndjson.zst, .ndjson.gz or .parquet; without it, to Kafka."
-        ),
-    ] = None,
+    out: LogOut = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; show the first events and what the map misses.")
     ] = False,
-    partitions: Annotated[
-        int | None, typer.Option(help="Partitions of the log file [default: 4]; Kafka says its own.", min=1)
-    ] = None,
+    partitions: Partitions = None,
     suffix: Annotated[str, typer.Option(help="Suffix of the Kafka topics' names, to keep runs apart.")] = "",
     rejects: Annotated[
         Path | None, typer.Option(help="File for the rejected lines' places and reasons, NDJSON.")

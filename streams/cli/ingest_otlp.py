@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.table import Table
 
+from streams.cli.import_options import LogOut, Partitions
 from streams.cli.ingest_http import Import
 from streams.cli.outcome import notes, print_json, refuse, results
 from streams.cli.rejects import Rejects
@@ -101,15 +102,8 @@ def otlp(
     files: Annotated[list[str], typer.Argument(help="Files of spans, packed or not; - for standard input.")],
     *,
     map_: Maps = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Log file to write: .ndjson, .ndjson.zst, .ndjson.gz or .parquet; without it, to Kafka."
-        ),
-    ] = None,
-    partitions: Annotated[
-        int | None, typer.Option(help="Partitions of the log file [default: 4]; Kafka says its own.", min=1)
-    ] = None,
+    out: LogOut = None,
+    partitions: Partitions = None,
     suffix: Annotated[str, typer.Option(help="Suffix of the Kafka topics' names, to keep runs apart.")] = "",
     settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,

@@ -38,7 +38,7 @@ def publish_head(
     """Publish the signed heads that a place elsewhere does not have yet, each once and in order.
 
     Exits 1 where a destination does not take them, and at once, whatever the schedule, where the ledger no
-    longer holds a head as it was published: then its history was written anew.
+    longer holds a head as it was published: then its history was rewritten.
     """
     telemetry.configure("ledger")
     places = {name: _destination(name) for name in destinations}
@@ -78,7 +78,7 @@ def _publish(engine: sa.Engine, name: str, place: Destination) -> bool:
             telemetry.emit(telemetry.HeadPublished(name, head.statement().number))
     except HeadsDivergeError as error:
         telemetry.emit(telemetry.HeadsDiverge(name, str(error)))
-        fail(f"{name}: {error}: its history was written anew")
+        fail(f"{name}: {error}: its history was rewritten")
     except (DestinationError, ValueError, SQLAlchemyError) as error:
         telemetry.emit(telemetry.HeadNotPublished(name, f"{type(error).__name__}: {error}"))
         notes.print(f"{name}: {error}")

@@ -47,7 +47,7 @@ class Names(Struct, frozen=True, forbid_unknown_fields=True):
     issuer: Bilingual | None = None
 
     def called(self, scope: Scope, name: str, language: Language) -> str:
-        """Return what readers call something; what has no name goes by its identifier.
+        """Return what readers call something; what has no name is shown by its identifier.
 
         A link without a name of its own goes by those of its two ends.
         """

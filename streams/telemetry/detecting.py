@@ -76,10 +76,9 @@ class MeasurementApplied:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasurementEarly:
-    """A measurement came before one that precedes it: it is left out, as `measure` sends both again."""
+class _LeftOut:
+    """A measurement that changes nothing: what it says was applied before, or comes again."""
 
-    name: ClassVar[str] = "measurement_early"
     level: ClassVar[Level] = "debug"
     source: Source
 
@@ -92,8 +91,15 @@ class MeasurementEarly:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the record among the duplicates: what it says comes again."""
+        """Count the record among the duplicates."""
         store.add(RECORDS, (stage, "duplicate"))
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementEarly(_LeftOut):
+    """A measurement came before one that precedes it: it is left out, as `measure` sends both again."""
+
+    name: ClassVar[str] = "measurement_early"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,24 +153,10 @@ class SourceGap:
 
 
 @dataclass(frozen=True, slots=True)
-class MeasurementDuplicate:
+class MeasurementDuplicate(_LeftOut):
     """A measurement that had been applied came again and was dropped."""
 
     name: ClassVar[str] = "measurement_duplicate"
-    level: ClassVar[Level] = "debug"
-    source: Source
-
-    def fields(self) -> Mapping[str, object]:
-        """Return the source range."""
-        return {
-            "source": partition_label(self.source.topic, self.source.partition),
-            "first_offset": self.source.first_offset,
-            "next_offset": self.source.next_offset,
-        }
-
-    def move(self, store: Store, stage: str, /) -> None:
-        """Count the record."""
-        store.add(RECORDS, (stage, "duplicate"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,7 +240,7 @@ class HeadNotPublished(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class HeadsDiverge(HeadNotPublished):
-    """The ledger does not hold a head as it was published: its history was written anew."""
+    """The ledger does not hold a head as it was published: its history was rewritten."""
 
     name: ClassVar[str] = "heads_diverge"
     level: ClassVar[Level] = "error"

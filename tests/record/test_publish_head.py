@@ -1,4 +1,4 @@
-"""Heads published elsewhere: each once, in order, and never over a history that was written anew."""
+"""Heads published elsewhere: each once, in order, and never over a history that was rewritten."""
 
 import asyncio
 import http.server

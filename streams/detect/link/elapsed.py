@@ -6,7 +6,7 @@ grow by over any stretch of event time is its length. The delay leaves time for 
 hang on: lookups that are given up, the evidence of a decision, an end that has to last. Corrections that
 come later show in the ledger.
 
-Counting goes by the ledger's convention: a minute's unknown part is its last. It begins with a link's first
+Counting follows the ledger's convention: a minute's unknown part is its last. It begins with a link's first
 window, and time after a link was retired is not in service.
 """
 

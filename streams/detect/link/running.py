@@ -1,6 +1,6 @@
 """How many dossiers the trouble that lasts has hit so far, kept up minute by minute.
 
-An open outage is not published again only because it grows, yet whoever is on call wants the figure of now.
+Growth alone does not publish an open outage again, but the engineer on call needs the current figure.
 Summing a day of minutes at each slot would cost too much, so those whose facts are complete are summed once.
 """
 

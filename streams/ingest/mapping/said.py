@@ -29,7 +29,7 @@ UNITS: Final = {"s": 1_000.0, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "ns": 1e-6}
 
 
 class _Said(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A part of a map; a key that is none is an error."""
+    """A part of a map; an unknown key is an error."""
 
 
 class TimeSaid(_Said, frozen=True):

@@ -31,7 +31,7 @@ ReadTime = Callable[[Any], int | None]
 
 
 class TimeSaidError(ValueError):
-    """A format or zone that is none; the message says why."""
+    """An unknown format or time zone; the message says why."""
 
 
 def time_reader(said: TimeSaid, name: str) -> ReadTime:

@@ -190,7 +190,7 @@ def _status(span: _Span) -> str:
 
 
 def _whole(value: Number) -> Number:
-    """Return a number of 64 bits, which is written as text; a text that is none stays."""
+    """Return a 64-bit number, which JSON carries as text; other text is returned unchanged."""
     digits = value.removeprefix("-") if isinstance(value, str) else ""
     return int(value) if digits.isdecimal() and len(digits) < 25 else value
 

@@ -14,7 +14,7 @@ def unpublished(last: SignedHead | None, stored: list[SignedHead]) -> list[Signe
     """Return the ledger's heads after the last one published, by number; only the newest before the first.
 
     ``stored`` are the ledger's heads from that one on. Raises `HeadsDivergeError` where the ledger does not
-    hold that head any more, or a later one does not name its predecessor: history was written anew.
+    hold that head any more, or a later one does not name its predecessor: history was rewritten.
     """
     if last is None:
         return stored[-1:]
