@@ -40,7 +40,7 @@ def demo(
     folder = Path(tempfile.mkdtemp(prefix="portallink-demo-"))
     results.print(
         "portallink demo: one city, four links, a Monday morning from 07:00 to 12:00 (Asia/Ho_Chi_Minh).\n"
-        "Một buổi sáng thứ Hai mô phỏng: liên kết nào tới CSDL dân cư bị gián đoạn, từ lúc nào đến lúc nào.",
+        "Một buổi sáng thứ Hai mô phỏng: kết nối nào tới CSDL dân cư bị gián đoạn, từ lúc nào đến lúc nào.",
     )
     try:
         with ExitStack() as stack:
