@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka import errors as kafka
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.kafka.ports import (
@@ -115,13 +115,29 @@ def _servers(connection: Mapping[str, Any]) -> list[str]:
 
 
 async def _knock(server: str, connection: Mapping[str, Any]) -> None:
-    """Connect to a server as a client would, and leave."""
+    """Connect to a server as a client would, and leave; return or raise only once the socket is closed."""
     named = {name: connection[name] for name in connection if name.startswith(("sasl_", "ss", "security_"))}
     host, _, port = server.rpartition(":")
-    made = await create_conn(
-        host, int(port), client_id="portallink", request_timeout_ms=PROBE_SECONDS * 1000, **named
+    opened = False
+
+    def note(*_: object) -> None:
+        nonlocal opened
+        opened = True
+
+    probe = AIOKafkaConnection(
+        host,
+        int(port),
+        client_id="portallink",
+        request_timeout_ms=PROBE_SECONDS * 1000,
+        on_close=note,  # called by `close` only where a connection stood
+        **named,
     )
-    made.close()
+    try:
+        await probe.connect()
+    finally:
+        closed = probe.close()
+        if opened:  # a TLS connection takes a round trip to close: without the wait the loop may end before
+            await asyncio.wait([closed], timeout=STOP_SECONDS)
 
 
 async def _stop(client: Any) -> None:

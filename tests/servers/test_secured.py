@@ -57,6 +57,20 @@ async def test_who_is_not_let_in_is_told_why(secured: Secured, kind: str):
     assert "wrong and secret" not in why
 
 
+def open_files() -> set[str]:
+    """Return the numbers of this process's open files and sockets."""
+    return set(os.listdir("/proc/self/fd"))  # noqa: PTH208  # numbers, not paths
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_asking_why_leaves_no_socket_open(secured: Secured, kind: str):
+    """When `refusal` returns, its connection is closed, although closing TLS takes a round trip."""
+    connection = kafka_connection(environment=secured.environments[kind])
+    before = open_files()
+    assert await refusal(connection) is None
+    assert open_files() <= before
+
+
 def test_a_stage_with_wrong_credentials_says_so_and_ends(secured: Secured, tmp_path):
     """`run measure` exits 1 and says that the broker refuses it; it does not wait for the broker."""
     environment = os.environ | secured.environments["SCRAM512"] | {"KAFKA_SASL_PASSWORD": "wrong"}
