@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import sqrt
 from typing import Final, NamedTuple
 
-from streams.model.calendar import to_local
+from streams.model.hours.calendar import to_local
 from streams.simulate.draw import exponential, lognormal, pick, seeded
 from streams.simulate.faults.laying import Laid
 from streams.simulate.faults.processes import by_chance

@@ -34,7 +34,9 @@ from streams.ledger.store.schema import (
     window_days,
 )
 from streams.ledger.store.settle import CALENDAR_SETTING, outage_row, scope_rows
-from streams.model.calendar import (
+from streams.model.canonical import encode
+from streams.model.exclusion import EVERY_LINK, Exclusion, approve, new_exclusion, rulings, withdraw
+from streams.model.hours.calendar import (
     CALENDARS,
     DAY_MS,
     MINUTE_MS,
@@ -44,8 +46,6 @@ from streams.model.calendar import (
     service_length_ms,
     year_of,
 )
-from streams.model.canonical import encode
-from streams.model.exclusion import EVERY_LINK, Exclusion, approve, new_exclusion, rulings, withdraw
 from streams.model.measurement import Source
 from streams.model.outage import Outage, Window
 from streams.model.record import Record

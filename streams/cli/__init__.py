@@ -30,94 +30,104 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "demo": Command(
-        "demo:demo",
+        "stages.demo:demo",
         SEE,
         "Play a simulated Monday morning with faults through the whole pipeline, on a real Kafka.",
     ),
     "kafka": Command(
-        "kafka:app",
+        "stages.kafka:app",
         RUN,
         "The embedded broker: a real Apache Kafka on this machine, without Docker or an installed Java.",
     ),
     "dead-letters": Command(
-        "dead_letters:app", RUN, "Records that could not be used: list, show, retry, forget."
+        "stages.dead_letters:app", RUN, "Records that could not be used: list, show, retry, forget."
     ),
     "topics": Command(
-        "topics:app",
+        "stages.topics:app",
         RUN,
         "The topics as declared in schemas/, on the broker of KAFKA_BOOTSTRAP_SERVERS.",
     ),
-    "run": Command("run:app", RUN, "Run one stage as a process."),
-    "rules": Command("rules:app", RUN, "Rules of detection: from when on, by whom and why."),
-    "watch": Command("watch:app", RUN, "Prometheus rules and Alertmanager routing from deploy/slo.yaml."),
+    "run": Command("stages.run:app", RUN, "Run one stage as a process."),
+    "rules": Command("stages.rules:app", RUN, "Rules of detection: from when on, by whom and why."),
+    "watch": Command(
+        "stages.watch:app",
+        RUN,
+        "Prometheus rules and Alertmanager routing from deploy/slo.yaml.",
+    ),
     "simulate": Command(
-        "simulate:simulate",
+        "events.simulate:simulate",
         RUN,
         "Simulate a city: submissions, lookups, heartbeats, and faults whose truth is known.",
     ),
-    "ingest": Command("ingest:app", RUN, "Bring in records of other systems."),
+    "ingest": Command("events.ingest:app", RUN, "Bring in records of other systems."),
     "emit": Command(
-        "emit:emit",
+        "events.emit:emit",
         RUN,
         "Send events, each checked as the pipeline will check it, with the key and partition it belongs to.",
     ),
-    "outages": Command("outages:app", ASK, "What auditors ask: outages, figures, reports, proof."),
-    "exclusions": Command("exclusions:app", ASK, "Maintenance and exclusions, with author, reason and time."),
-    "links": Command("links:app", ASK, "Links: since when they are known, and when they retire."),
-    "ledger": Command("ledger:app", ASK, "The auditors' ledger: make, rebuild, sign, verify."),
+    "outages": Command("ledger.outages:app", ASK, "What auditors ask: outages, figures, reports, proof."),
+    "exclusions": Command(
+        "ledger.exclusions:app",
+        ASK,
+        "Maintenance and exclusions, with author, reason and time.",
+    ),
+    "links": Command("ledger.links:app", ASK, "Links: since when they are known, and when they retire."),
+    "ledger": Command("ledger.ledger:app", ASK, "The auditors' ledger: make, rebuild, sign, verify."),
     "analyze": Command(
-        "analyze:analyze_log",
+        "logs.analyze:analyze_log",
         REPLAY,
         "Print the final outages of a log as NDJSON, one a line; what is said about them goes to stderr.",
     ),
     "explain": Command(
-        "explain:explain",
+        "logs.explain:explain",
         REPLAY,
         "Show slot by slot what the rule saw, and why the outage opened and closed.",
     ),
     "capture": Command(
-        "capture:capture",
+        "logs.capture:capture",
         REPLAY,
         "Write what lies on topics now into log files, with a manifest of ranges, counts and digests.",
     ),
     "replay": Command(
-        "replay:replay",
+        "logs.replay:replay",
         REPLAY,
         "Publish a log again: keys, values, partitions and order as they were, at its own pace or faster.",
     ),
     "diff": Command(
-        "diff:diff",
+        "logs.diff:diff",
         REPLAY,
         "Compare two results by meaning: outages gained, lost, moved.",
     ),
-    "query": Command("query:query", REPLAY, "Ask captured logs and results."),
+    "query": Command("logs.query:query", REPLAY, "Ask captured logs and results."),
     "doctor": Command(
-        "doctor:doctor",
+        "events.doctor:doctor",
         CHECK,
         "Say what is wrong with events, by kind and example: what is refused, and what misleads.",
     ),
     "golden": Command(
-        "golden:app",
+        "logs.golden:app",
         REPLAY,
         "Golden scenarios: a log, a rule and the outages they must give, in a folder to commit.",
     ),
     "backfill": Command(
-        "backfill:backfill",
+        "logs.backfill:backfill",
         REPLAY,
         "Write a log's metrics with event times.",
     ),
     "backtest": Command(
-        "backtest:backtest_rules",
+        "logs.backtest:backtest_rules",
         CHECK,
         "Judge logs under two rules: outages gained, lost, moved, and the scores where the truth is known.",
     ),
     "score": Command(
-        "score:score_outages",
+        "logs.score:score_outages",
         CHECK,
         "Score outages against the truth: precision and recall, edges, delay, false outages, availability.",
     ),
     "bench": Command(
-        "bench:app", CHECK, "Measure this machine's rates: of the stages, or of the audit pages (`serve`)."
+        "logs.bench:app",
+        CHECK,
+        "Measure this machine's rates: of the stages, or of the audit pages (`serve`).",
     ),
 }
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.demo.match import Match
-from streams.model.calendar import to_local
+from streams.model.hours.calendar import to_local
 from streams.model.outage import Outage, Window
 
 STYLES = {"UP": "green", "DEGRADED": "yellow", "DOWN": "bold red", "UNKNOWN": "dim"}

@@ -16,8 +16,8 @@ from rich.console import Console
 from streams.demo.board import Board
 from streams.kafka.topics import Topics, create_topics
 from streams.ledger.proof.heads import load_or_make_key, public_pem
-from streams.model.calendar import to_local
 from streams.model.canonical import final_outages
+from streams.model.hours.calendar import to_local
 from streams.model.outage import Outage, Window
 from streams.servers.errors import PartError, PartUnavailableError
 from streams.servers.kafka import EmbeddedKafka

@@ -32,7 +32,7 @@ from typing import Final, NamedTuple, Protocol
 
 from msgspec import Struct, structs
 
-from streams.model.calendar import MINUTE_MS, Calendar, service_time
+from streams.model.hours.calendar import MINUTE_MS, Calendar, service_time
 from streams.model.intervals import Interval, Intervals, difference, intersection, length_ms, union
 from streams.model.outage import Kind
 

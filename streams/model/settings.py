@@ -13,7 +13,7 @@ from typing import Annotated, Final, Self
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
-from streams.model.calendar_file import CalendarSaid, calendars_from
+from streams.model.hours.calendar_file import CalendarSaid, calendars_from
 
 SLOT_MS = 5_000
 MINUTE_MS: Final = 60_000

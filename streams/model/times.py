@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-from streams.model.calendar import HO_CHI_MINH
+from streams.model.hours.calendar import HO_CHI_MINH
 
 LOCAL_TIME: Final = HO_CHI_MINH
 """UTC+7 at all times, as calendars count; the zone had another offset until 1975."""

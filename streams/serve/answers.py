@@ -19,8 +19,8 @@ from streams.ledger.read.standing import Standing
 from streams.ledger.read.summary import Summary, summarise_links
 from streams.ledger.store.days import link_lives
 from streams.model.availability import Availability
-from streams.model.calendar import DAY_MS, MINUTE_MS, TIMEZONE, day_start_ms, to_local
 from streams.model.exclusion import Exclusion, Ruling
+from streams.model.hours.calendar import DAY_MS, MINUTE_MS, TIMEZONE, day_start_ms, to_local
 from streams.model.incidents import ends_of
 from streams.model.outage import Outage, RaisedNormal
 from streams.model.retirement import Retirement

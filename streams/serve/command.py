@@ -3,7 +3,7 @@
 import shlex
 
 from streams.ledger.read.question import Question
-from streams.model.calendar import to_local
+from streams.model.hours.calendar import to_local
 
 
 def reproducing(question: Question, *more: str) -> str:

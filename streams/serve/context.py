@@ -17,8 +17,8 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
 from streams.ledger.read.question import Question
-from streams.model.calendar import local_date
 from streams.model.exclusion import Exclusion
+from streams.model.hours.calendar import local_date
 from streams.model.times import parse_month_ms, parse_time_ms
 from streams.serve.access import Access, Caller, Role
 from streams.serve.limit import RateLimit

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import yaml
 
-from streams.model.calendar import DAY_MS, EPOCH, UTC_OFFSET_MS
+from streams.model.hours.calendar import DAY_MS, EPOCH, UTC_OFFSET_MS
 from streams.model.outage import RaisedNormal
 
 Language = Literal["vi", "en"]

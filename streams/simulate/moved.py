@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import convert, to_builtins
 
-from streams.model.calendar import CALENDARS, DAY_MS, date_ms, service_length_ms
+from streams.model.hours.calendar import CALENDARS, DAY_MS, date_ms, service_length_ms
 from streams.simulate.scenario import Scenario
 
 _DAY: Final = re.compile(r"^(\d{4}-\d{2}-\d{2})((?:T\d{2}:\d{2}(?::\d{2})?)?)$")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from streams.model.calendar import from_local
+from streams.model.hours.calendar import from_local
 from streams.simulate.city import Count, LocalDate, LocalTime, Name, Positive, Share, Strict, Text
 from streams.simulate.faults.causes import CauseName, Pattern
 

@@ -14,7 +14,7 @@ from math import floor
 from random import Random
 from typing import Final
 
-from streams.model.calendar import (
+from streams.model.hours.calendar import (
     DAY_MS,
     MINUTE_MS,
     OFFICE_HOURS,
@@ -22,7 +22,7 @@ from streams.model.calendar import (
     is_working_day,
     local_date,
 )
-from streams.model.holidays import CLOSED
+from streams.model.hours.holidays import CLOSED
 from streams.simulate.scenario import Peak
 
 BIN_MS: Final = 900_000

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from streams.model.calendar import DAY_MS, day_start_ms
+from streams.model.hours.calendar import DAY_MS, day_start_ms
 from streams.simulate.city import Catalogue, Link, Portal
 from streams.simulate.dossier import Dossier, Matter
 from streams.simulate.draw import lognormal, seeded

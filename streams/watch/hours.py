@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from itertools import groupby
 from typing import Any, Final
 
-from streams.model.calendar import TIMEZONE, is_working_day
+from streams.model.hours.calendar import TIMEZONE, is_working_day
 from streams.watch.settings import OfficeHours
 
 WORKING_HOURS: Final = "working-hours"

@@ -17,7 +17,7 @@ A total holds a second only once it is settled (`streams.detect.link.elapsed`): 
 from collections.abc import Mapping
 from typing import Any
 
-from streams.model.calendar import UTC_OFFSET_MS
+from streams.model.hours.calendar import UTC_OFFSET_MS
 from streams.watch.promql import ATTEMPT_MATCH, FAILURE_MATCH, WINDOWS, Span, any_of, quoted
 from streams.watch.settings import OfficeHours, WatchSettings
 

@@ -6,7 +6,7 @@ windows, waits and intervals. Production runs at 1; a demo or a test of a whole 
 
 from typing import Any, Final
 
-from streams.model.holidays import YEARS
+from streams.model.hours.holidays import YEARS
 from streams.telemetry.contract import METRICS_PORTS
 from streams.watch.alerts.budgets import slo_alerts
 from streams.watch.alerts.links import link_alerts

@@ -18,8 +18,15 @@ from streams.model.availability import (
     percent,
     unknown_time,
 )
-from streams.model.calendar import AROUND_THE_CLOCK, CALENDARS, DAY_MS, MINUTE_MS, OFFICE_HOURS, service_time
 from streams.model.exclusion import excluded_time, new_exclusion, rulings, withdraw
+from streams.model.hours.calendar import (
+    AROUND_THE_CLOCK,
+    CALENDARS,
+    DAY_MS,
+    MINUTE_MS,
+    OFFICE_HOURS,
+    service_time,
+)
 from streams.model.intervals import clip, difference, intersection, is_canonical, length_ms, union
 
 DOC = Path(__file__).parents[2] / "docs" / "availability.md"

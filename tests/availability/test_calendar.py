@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model import holidays
-from streams.model.calendar import (
+from streams.model.hours import holidays
+from streams.model.hours.calendar import (
     CALENDARS,
     DAY_MS,
     OFFICE_HOURS,
@@ -23,7 +23,7 @@ from streams.model.calendar import (
     service_time,
     to_local,
 )
-from streams.model.holidays import YEARS
+from streams.model.hours.holidays import YEARS
 from streams.model.intervals import is_canonical, length_ms
 
 instants = st.integers(1_400_000_000_000, 2_000_000_000_000)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model.calendar import (
+from streams.model.hours.calendar import (
     CALENDARS,
     DAY_MS,
     MINUTE_MS,
@@ -16,7 +16,7 @@ from streams.model.calendar import (
     service_length_ms,
     service_time,
 )
-from streams.model.calendar_file import WEEKDAYS, CalendarError, CalendarSaid, HoursSaid, calendars_from
+from streams.model.hours.calendar_file import WEEKDAYS, CalendarError, CalendarSaid, HoursSaid, calendars_from
 from streams.model.intervals import is_canonical, length_ms
 
 SATURDAYS = """

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from streams import telemetry
 from streams.cli import outcome
-from streams.cli.exclusions import app as exclusions_app
-from streams.cli.ledger import app as ledger_app
-from streams.cli.outages import app as outages_app
+from streams.cli.ledger.exclusions import app as exclusions_app
+from streams.cli.ledger.ledger import app as ledger_app
+from streams.cli.ledger.outages import app as outages_app
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, sqlite_url
 from streams.model.exclusion import new_exclusion

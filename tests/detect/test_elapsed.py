@@ -14,7 +14,7 @@ from streams.detect.link.snapshot import load, save
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.model.availability import LinkHistory, Minutes, OutageSpan, account
-from streams.model.calendar import AROUND_THE_CLOCK
+from streams.model.hours.calendar import AROUND_THE_CLOCK
 from streams.model.intervals import union
 from streams.model.retirement import Retirement, Service
 from streams.model.settings import DetectSettings

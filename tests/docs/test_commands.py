@@ -64,11 +64,15 @@ def test_the_list_says_what_the_command_says(name):
 
 def test_every_file_of_commands_is_in_the_list():
     """No module of the command line is one that nothing calls."""
-    called = {entry.target.partition(":")[0] for entry in COMMANDS.values()}
-    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "streams" / "cli").glob("*.py"))
-    for path in (ROOT / "streams" / "cli").glob("*.py"):
-        if path.stem not in {"__init__", "reference", *called}:
-            assert re.search(rf"streams\.cli\.{path.stem}\b", source), path.name
+    called = {f"streams.cli.{entry.target.partition(':')[0]}" for entry in COMMANDS.values()}
+    paths = sorted((ROOT / "streams" / "cli").rglob("*.py"))
+    source = "\n".join(path.read_text("utf-8") for path in paths)
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if path.stem != "__init__"
+    }
+    assert called < names
+    for name in names - called:
+        assert re.search(rf"{re.escape(name)}\b|import .*\b{name.rpartition('.')[2]}\b", source), name
 
 
 def test_every_command_says_what_it_and_its_options_do():

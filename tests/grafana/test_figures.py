@@ -15,9 +15,9 @@ import yaml
 from hand_counts import Counts
 from typer.testing import CliRunner
 
-from streams.cli.backfill import backfill
-from streams.cli.simulate import simulate
-from streams.model.calendar import from_local, to_local
+from streams.cli.events.simulate import simulate
+from streams.cli.logs.backfill import backfill
+from streams.model.hours.calendar import from_local, to_local
 from streams.replay.analyze import analyze
 from streams.servers.prometheus import Prometheus
 from streams.watch.api import PrometheusApi

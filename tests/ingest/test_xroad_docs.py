@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from xroad_samples import T0, client, network_error, parsed, producer
 
 from streams.cli import app
-from streams.cli.rejects import MAX_KEPT
+from streams.cli.events.rejects import MAX_KEPT
 from streams.ingest.xroad import calls
 from streams.ingest.xroad.events import closing_ms_after
 from streams.intake import parts, split, unpack

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from streams.ledger.read.question import Question
-from streams.model.calendar import CALENDARS, service_time
 from streams.model.exclusion import Exclusion
+from streams.model.hours.calendar import CALENDARS, service_time
 from streams.model.incidents import ends_of
 from streams.model.outage import Outage
 from streams.model.retirement import Retirement

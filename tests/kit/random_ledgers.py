@@ -6,8 +6,8 @@ import msgspec
 from oracle import MINUTE, Facts, Minute
 
 from streams.ledger.read.question import Question
-from streams.model.calendar import CALENDARS, DAY_MS
 from streams.model.exclusion import Exclusion
+from streams.model.hours.calendar import CALENDARS, DAY_MS
 from streams.model.outage import Outage, ShortFailures, Window
 from streams.model.record import Record
 from streams.model.retirement import Retirement

@@ -5,8 +5,8 @@ from datetime import datetime
 
 import msgspec
 
-from streams.model.calendar import MINUTE_MS, from_local
 from streams.model.exclusion import approve, new_exclusion, rulings, withdraw
+from streams.model.hours.calendar import MINUTE_MS, from_local
 from streams.model.measurement import Source
 from streams.model.outage import Outage, Window
 from streams.model.record import Record

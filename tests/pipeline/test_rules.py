@@ -13,7 +13,7 @@ from small_logs import START_MS, Fault
 from stages import Stage, gather, running
 from typer.testing import CliRunner
 
-from streams.cli.rules import app as rules_app
+from streams.cli.stages.rules import app as rules_app
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import GRID_MS, grid_after_ms, next_revision
 from streams.kafka.publish import publish

@@ -21,8 +21,8 @@ from streams.ledger.store.apply import apply_records
 from streams.ledger.store.calendars import calendars_of, keep_calendars
 from streams.ledger.store.database import open_ledger, reading, sqlite_url, writing
 from streams.ledger.store.settle import settle_after_upgrade
-from streams.model.calendar import date_ms, service_length_ms
-from streams.model.calendar_file import CalendarSaid, HoursSaid
+from streams.model.hours.calendar import date_ms, service_length_ms
+from streams.model.hours.calendar_file import CalendarSaid, HoursSaid
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.limit import RateLimit

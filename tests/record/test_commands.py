@@ -8,8 +8,8 @@ import worked_month as month
 from typer.testing import CliRunner, Result
 
 from streams import telemetry
-from streams.cli.exclusions import app as exclusions_app
-from streams.cli.ledger import app as ledger_app
+from streams.cli.ledger.exclusions import app as exclusions_app
+from streams.cli.ledger.ledger import app as ledger_app
 from streams.kafka.publish import publish
 from streams.kafka.topics import Topics, create_topics
 from streams.ledger.store.database import open_ledger, sqlite_url, writing

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from streams.cli.ledger import app as ledger_app
+from streams.cli.ledger.ledger import app as ledger_app
 from streams.ledger.proof.growth import check_growth, proofs_between
 from streams.ledger.proof.heads import SignedHead, public_pem, sign_head
 from streams.ledger.proof.proofs import GrowthProof

@@ -18,8 +18,8 @@ from streams.ledger.read.question import Question
 from streams.ledger.read.summary import summarise_links
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import reading
-from streams.model.calendar import MINUTE_MS
 from streams.model.exclusion import Exclusion
+from streams.model.hours.calendar import MINUTE_MS
 from streams.model.outage import Outage
 from streams.model.record import Record
 from streams.model.times import parse_time_ms

@@ -16,7 +16,7 @@ from streams.ledger.read.standing import Standing
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
 from streams.ledger.store.schema import metadata, outages
-from streams.model.calendar import CALENDARS, DAY_MS
+from streams.model.hours.calendar import CALENDARS, DAY_MS
 from streams.model.record import Record
 
 pytestmark = pytest.mark.slow

@@ -16,7 +16,7 @@ from streams.ledger.read.summary import summarise_links
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import reading
 from streams.model.availability import Availability, Figures
-from streams.model.calendar import DAY_MS, day_start_ms
+from streams.model.hours.calendar import DAY_MS, day_start_ms
 
 pytestmark = pytest.mark.slow
 

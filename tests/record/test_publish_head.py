@@ -11,7 +11,7 @@ import worked_month as month
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
-from streams.cli.ledger import app
+from streams.cli.ledger.ledger import app
 from streams.kafka.read import topic_batches
 from streams.kafka.topics import Topics, create_topics
 from streams.ledger.proof.heads import SignedHead, sign_head, stored_heads

@@ -9,7 +9,7 @@ from streams.ledger.read.summary import raised_normals, summarise_links
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import reading
 from streams.ledger.store.minutes import LAYOUT, MINUTES, DayOfMinutes
-from streams.model.calendar import DAY_MS, MINUTE_MS
+from streams.model.hours.calendar import DAY_MS, MINUTE_MS
 from streams.model.outage import RaisedNormal, ShortFailures, Window
 from streams.model.record import Record
 from streams.model.zstd import compress, decompress

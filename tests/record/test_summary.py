@@ -9,7 +9,7 @@ from streams.ledger.read.meant import Narrowing
 from streams.ledger.read.question import Question
 from streams.ledger.read.summary import exclusions_touching, summarise_links
 from streams.ledger.store.database import reading
-from streams.model.calendar import CALENDARS
+from streams.model.hours.calendar import CALENDARS
 
 
 def question(**narrowed) -> Question:

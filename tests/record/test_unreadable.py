@@ -9,7 +9,7 @@ import worked_month as month
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
-from streams.cli.ledger import app as ledger_app
+from streams.cli.ledger.ledger import app as ledger_app
 from streams.ledger.proof.heads import sign_head
 from streams.ledger.proof.verify import verify_ledger
 from streams.ledger.store.apply import apply_records

@@ -19,7 +19,7 @@ from streams.ledger.store.database import MIGRATIONS, open_ledger, reading, sqli
 from streams.ledger.store.schema import HISTORY
 from streams.ledger.store.settle import settle_after_upgrade
 from streams.model.availability import OutageFigures, OutageTime, summarise
-from streams.model.calendar import CALENDARS, DAY_MS, MINUTE_MS, calendar_pieces, year_of
+from streams.model.hours.calendar import CALENDARS, DAY_MS, MINUTE_MS, calendar_pieces, year_of
 from streams.model.outage import Outage
 from streams.model.record import Record
 from streams.model.times import parse_time_ms

@@ -13,7 +13,7 @@ from small_logs import START_MS, Fault, draw_log
 from typer.testing import CliRunner, Result
 
 from streams import telemetry
-from streams.cli.outages import app as outages_app
+from streams.cli.ledger.outages import app as outages_app
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import GRID_MS, grid_after_ms, next_revision
 from streams.kafka.publish import publish

@@ -20,8 +20,8 @@ from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, reading, sqlite_url
-from streams.model.calendar import DAY_MS, MINUTE_MS, day_start_ms
 from streams.model.exclusion import new_exclusion
+from streams.model.hours.calendar import DAY_MS, MINUTE_MS, day_start_ms
 from streams.model.outage import Outage, RaisedNormal, Window
 from streams.model.record import Record
 from streams.serve.access import Access

@@ -16,7 +16,7 @@ from running import Running, running
 
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, sqlite_url
-from streams.model.calendar import CALENDARS
+from streams.model.hours.calendar import CALENDARS
 from streams.model.outage import RaisedNormal, ShortFailures
 from streams.model.record import Record
 from streams.serve.access import Access, new_token

@@ -14,7 +14,7 @@ from small_logs import Fault, draw_log
 from typer.testing import CliRunner
 
 from streams import telemetry
-from streams.cli.outages import app as outages_app
+from streams.cli.ledger.outages import app as outages_app
 from streams.kafka.publish import publish
 from streams.kafka.topics import create_topics
 from streams.ledger.store.apply import apply_records

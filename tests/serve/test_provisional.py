@@ -15,10 +15,10 @@ from running import running
 from typer.testing import CliRunner
 
 from streams import telemetry
-from streams.cli.outages import app as outages_app
+from streams.cli.ledger.outages import app as outages_app
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, sqlite_url
-from streams.model.calendar import MINUTE_MS, from_local
+from streams.model.hours.calendar import MINUTE_MS, from_local
 from streams.model.record import Record
 from streams.serve.access import Access
 from streams.serve.app import create_app

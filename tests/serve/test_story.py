@@ -18,7 +18,7 @@ from streams.ledger.proof.spot import spot_check
 from streams.ledger.read.around import Minute
 from streams.ledger.store.apply import apply_records
 from streams.ledger.store.database import open_ledger, reading, sqlite_url, writing
-from streams.model.calendar import MINUTE_MS
+from streams.model.hours.calendar import MINUTE_MS
 from streams.serve.access import Access, new_token
 from streams.serve.app import create_app
 from streams.serve.names import city_names

@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from streams.model.calendar import to_local
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested, lookup_decoder
+from streams.model.hours.calendar import to_local
 from streams.model.topics import LOOKUPS
 from streams.simulate.faults.causes import CAUSES, CauseName, outcomes_of
 from streams.simulate.faults.processes import after, by_chance

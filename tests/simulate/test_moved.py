@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model.calendar import CALENDARS, DAY_MS, date_ms, service_length_ms
+from streams.model.hours.calendar import CALENDARS, DAY_MS, date_ms, service_length_ms
 from streams.simulate.moved import moved
 from streams.simulate.shell import load_catalogue, load_scenario, scenario_names
 

@@ -4,7 +4,6 @@ from collections import Counter
 
 import pytest
 
-from streams.model.calendar import to_local
 from streams.model.events import (
     Heartbeat,
     LookupCompleted,
@@ -12,6 +11,7 @@ from streams.model.events import (
     lookup_decoder,
     submission_decoder,
 )
+from streams.model.hours.calendar import to_local
 from streams.model.topics import LOOKUPS
 from streams.simulate.draw import seeded
 from streams.simulate.scenario import Peak, epoch_ms

@@ -10,8 +10,8 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from streams.cli.backfill import backfill
-from streams.cli.simulate import simulate
+from streams.cli.events.simulate import simulate
+from streams.cli.logs.backfill import backfill
 from streams.replay.analyze import analyze
 from streams.servers.prometheus import Prometheus
 from streams.watch.api import PrometheusApi

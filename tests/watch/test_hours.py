@@ -5,8 +5,8 @@ from datetime import date, datetime, timedelta
 import pytest
 from time_intervals import matches
 
-from streams.model.calendar import is_working_day
-from streams.model.holidays import YEARS
+from streams.model.hours.calendar import is_working_day
+from streams.model.hours.holidays import YEARS
 from streams.watch.hours import HOLIDAYS, WORKED_DAYS, WORKING_HOURS, time_intervals
 from streams.watch.settings import OfficeHours
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from streams.cli.watch import app
+from streams.cli.stages.watch import app
 from streams.watch.routing import alertmanager_config
 from streams.watch.rules import SLO_FILE, alertmanager_files, rule_files
 from streams.watch.settings import (

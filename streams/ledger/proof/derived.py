@@ -31,7 +31,7 @@ from streams.ledger.store.settle import (
     spans_by_link,
 )
 from streams.ledger.store.shares import apart_ids, share_rows
-from streams.model.calendar import DAY_MS, local_date, year_of
+from streams.model.hours.calendar import DAY_MS, local_date, year_of
 
 Check = Callable[[], Iterator[Finding]]
 

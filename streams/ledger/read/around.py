@@ -7,7 +7,7 @@ from streams.ledger.read.histories import spans_between
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.schema import window_days
 from streams.model.availability import OutageSpan
-from streams.model.calendar import MINUTE_MS, day_start_ms
+from streams.model.hours.calendar import MINUTE_MS, day_start_ms
 from streams.model.outage import LinkStateName
 
 

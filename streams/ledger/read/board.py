@@ -20,8 +20,8 @@ from streams.ledger.store.minutes import DayOfMinutes, MinuteDetail
 from streams.ledger.store.rows import select_in
 from streams.ledger.store.schema import links, outages, positions, window_days
 from streams.model.availability import Figures
-from streams.model.calendar import DAY_MS, MINUTE_MS, day_start_ms
 from streams.model.exclusion import Ruling
+from streams.model.hours.calendar import DAY_MS, MINUTE_MS, day_start_ms
 from streams.model.intervals import Intervals, clip, union
 from streams.model.outage import FaultDomain, Kind, RaisedNormal
 from streams.model.zstd import decompress

@@ -21,7 +21,7 @@ from streams.ledger.read.standing import Standing
 from streams.ledger.store.rollups import counted_stretch, partial_days
 from streams.ledger.store.schema import FIGURE_COLUMNS, figures
 from streams.model.availability import Figures
-from streams.model.calendar import DAY_MS, calendar_pieces, day_start_ms, service_length_ms
+from streams.model.hours.calendar import DAY_MS, calendar_pieces, day_start_ms, service_length_ms
 from streams.model.intervals import Interval, clip
 
 

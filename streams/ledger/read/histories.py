@@ -15,8 +15,8 @@ from streams.ledger.store.schema import (
     window_days,
 )
 from streams.model.availability import LinkHistory, OutageSpan, RequestCounts, Requests
-from streams.model.calendar import DAY_MS, day_start_ms
 from streams.model.exclusion import Exclusion, Ruling, rulings
+from streams.model.hours.calendar import DAY_MS, day_start_ms
 from streams.model.intervals import Intervals, clip, difference, union
 from streams.model.outage import Outage
 from streams.model.retirement import Retirement, last_retirements

@@ -13,8 +13,8 @@ from streams.ledger.store.calendars import calendars_of
 from streams.ledger.store.days import link_lives
 from streams.ledger.store.rows import exclusion_decoder, outage_decoder
 from streams.ledger.store.schema import exclusion_revisions, outage_revisions, outage_scopes, outages
-from streams.model.calendar import Calendar
 from streams.model.exclusion import EVERY_LINK
+from streams.model.hours.calendar import Calendar
 from streams.model.incidents import ends_of
 
 Scope = Literal["link", "portal", "agency", "service", "calendar"]

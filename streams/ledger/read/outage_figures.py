@@ -19,7 +19,7 @@ from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.outage_years import sums_by_link, sums_of_years
 from streams.ledger.store.schema import outages, shares
 from streams.model.availability import OutageFigures, OutageSpan, account, summarise
-from streams.model.calendar import DAY_MS, calendar_pieces, day_start_ms, year_of
+from streams.model.hours.calendar import DAY_MS, calendar_pieces, day_start_ms, year_of
 from streams.model.intervals import Interval, Intervals, clip, union
 
 

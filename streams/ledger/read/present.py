@@ -17,7 +17,7 @@ from streams.ledger.store.days import link_lives
 from streams.ledger.store.rows import outage_decoder
 from streams.ledger.store.schema import outage_revisions, outages
 from streams.model.availability import Figures
-from streams.model.calendar import DAY_MS, day_start_ms, month_of
+from streams.model.hours.calendar import DAY_MS, day_start_ms, month_of
 from streams.model.outage import Outage
 
 DAYS: Final = 30
@@ -57,7 +57,7 @@ def periods(until_ms: int) -> dict[str, int]:
     """Return when each period began that goes up to a moment; 30 days are the local day and the 29 before.
 
     >>> from datetime import datetime
-    >>> from streams.model.calendar import from_local, to_local
+    >>> from streams.model.hours.calendar import from_local, to_local
     >>> starts = periods(from_local(datetime(2025, 6, 3, 8, 0)))
     >>> {name: to_local(start).isoformat()[:16] for name, start in starts.items()}
     {'today': '2025-06-03T00:00', 'month': '2025-06-01T00:00', '30d': '2025-05-05T00:00'}

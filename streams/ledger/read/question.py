@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from streams.model.calendar import CALENDARS, Calendar
+from streams.model.hours.calendar import CALENDARS, Calendar
 from streams.model.incidents import ends_of
 
 

@@ -20,8 +20,8 @@ from streams.ledger.store.days import LinkLife, link_lives
 from streams.ledger.store.rows import select_in
 from streams.ledger.store.schema import FIGURE_COLUMNS, day_parts, outages
 from streams.model.availability import Figures, OutageSpan
-from streams.model.calendar import DAY_MS, day_start_ms
 from streams.model.exclusion import EVERY_LINK, Exclusion, Ruling, excluded_times
+from streams.model.hours.calendar import DAY_MS, day_start_ms
 from streams.model.intervals import Interval
 from streams.model.outage import Outage
 

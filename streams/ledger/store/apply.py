@@ -35,8 +35,8 @@ from streams.ledger.store.schema import (
 )
 from streams.ledger.store.settle import settle
 from streams.model.border import UNREADABLE, check_bounds
-from streams.model.calendar import day_start_ms
 from streams.model.exclusion import Exclusion
+from streams.model.hours.calendar import day_start_ms
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
 from streams.model.retirement import Retirement

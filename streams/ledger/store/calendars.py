@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from streams.ledger.store.rows import upsert
 from streams.ledger.store.schema import settings
-from streams.model.calendar import Calendar
-from streams.model.calendar_file import CalendarSaid, calendars_from
+from streams.model.hours.calendar import Calendar
+from streams.model.hours.calendar_file import CalendarSaid, calendars_from
 
 SETTING: Final = "calendars of its own"
 _decode: Final = msgspec.json.Decoder(list[CalendarSaid]).decode

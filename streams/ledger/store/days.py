@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from streams.ledger.store.schema import links
-from streams.model.calendar import DAY_MS, day_start_ms
 from streams.model.exclusion import EVERY_LINK
+from streams.model.hours.calendar import DAY_MS, day_start_ms
 from streams.model.outage import RaisedNormal
 
 _normal: Final = msgspec.json.Decoder(RaisedNormal)

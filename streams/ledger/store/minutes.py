@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, UnsetType
 
 from streams.model.availability import RequestCounts
-from streams.model.calendar import DAY_MS, MINUTE_MS
+from streams.model.hours.calendar import DAY_MS, MINUTE_MS
 from streams.model.intervals import Intervals, clip, union
 from streams.model.outage import RaisedNormal, ShortFailures, Window
 from streams.model.zstd import compress, decompress

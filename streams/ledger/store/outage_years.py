@@ -14,7 +14,7 @@ from streams.ledger.store.calendars import calendars_of
 from streams.ledger.store.rows import upsert
 from streams.ledger.store.schema import OUTAGE_COLUMNS, outage_years, shares
 from streams.model.availability import OutageFigures
-from streams.model.calendar import year_of
+from streams.model.hours.calendar import year_of
 
 
 def sum_years(connection: sa.Connection, counted: Iterable[tuple[str, int]]) -> None:

@@ -18,8 +18,8 @@ from streams.ledger.store.days import LinkLife
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.schema import FIGURE_COLUMNS, exclusion_revisions, figures
 from streams.model.availability import Figures, OutageSpan, account
-from streams.model.calendar import DAY_MS, Calendar, day_start_ms, month_of, year_of
 from streams.model.exclusion import EVERY_LINK
+from streams.model.hours.calendar import DAY_MS, Calendar, day_start_ms, month_of, year_of
 from streams.model.intervals import Interval
 
 Rows = list[dict[str, Any]]
@@ -57,7 +57,7 @@ def partial_days(start_ms: int, end_ms: int) -> tuple[Interval, ...]:
     """Return the one or two parts of ``[start_ms, end_ms)`` that are less than a local day.
 
     >>> from datetime import datetime
-    >>> from streams.model.calendar import from_local
+    >>> from streams.model.hours.calendar import from_local
     >>> at = lambda day, hour: from_local(datetime(2025, 4, day, hour))
     >>> partial_days(at(8, 22), at(10, 3)) == ((at(8, 22), at(9, 0)), (at(10, 0), at(10, 3)))
     True

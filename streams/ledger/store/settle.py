@@ -34,7 +34,7 @@ from streams.ledger.store.schema import (
 from streams.ledger.store.shares import END_OF_TIME_MS, settle_shares
 from streams.model.availability import OutageSpan
 from streams.model.border import UNREADABLE
-from streams.model.calendar import DAY_MS, day_start_ms
+from streams.model.hours.calendar import DAY_MS, day_start_ms
 from streams.model.outage import Outage
 
 CALENDAR_SETTING: Final = "calendars"

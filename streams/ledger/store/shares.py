@@ -18,7 +18,7 @@ from streams.ledger.store.rollups import Named
 from streams.ledger.store.rows import chunks
 from streams.ledger.store.schema import outages, retirement_revisions, shares
 from streams.model.availability import OutageSpan, account
-from streams.model.calendar import DAY_MS, day_start_ms
+from streams.model.hours.calendar import DAY_MS, day_start_ms
 from streams.model.intervals import Interval, Intervals, union
 
 END_OF_TIME_MS = 2**62

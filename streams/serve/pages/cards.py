@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from msgspec import Struct
 
 from streams.ledger.read.board import Board, LinkNow
-from streams.model.calendar import DAY_MS, MINUTE_MS
+from streams.model.hours.calendar import DAY_MS, MINUTE_MS
 from streams.model.incidents import ends_of
 from streams.model.intervals import Intervals, length_ms
 from streams.serve.names import Names, Scope

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
 from streams.ledger.read.board import Board
-from streams.model.calendar import MINUTE_MS
+from streams.model.hours.calendar import MINUTE_MS
 from streams.serve.answers import exclusion_answer
 from streams.serve.context import Services, Viewer, services
 from streams.serve.language import language_of

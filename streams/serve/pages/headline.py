@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from streams.ledger.read.board import Board, Brief, LinkNow
-from streams.model.calendar import DAY_MS, local_date
+from streams.model.hours.calendar import DAY_MS, local_date
 from streams.serve.names import Names
 from streams.serve.texts import Language, text, written_clock, written_count, written_length
 

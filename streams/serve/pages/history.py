@@ -14,7 +14,7 @@ from streams.ledger.read.standing import Standing
 from streams.ledger.read.summary import summarise_links
 from streams.ledger.store.calendars import calendars_of
 from streams.ledger.store.database import reading
-from streams.model.calendar import local_date
+from streams.model.hours.calendar import local_date
 from streams.serve.answers import exclusion_answer, listed_answer, summary_answer
 from streams.serve.api import asked_of
 from streams.serve.context import Asked, Problem, Viewer, services

@@ -14,7 +14,7 @@ from msgspec import Struct
 from streams.ledger.read.figures import Counted, cell_figures
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
-from streams.model.calendar import DAY_MS, MINUTE_MS, day_start_ms, local_date, month_of, year_of
+from streams.model.hours.calendar import DAY_MS, MINUTE_MS, day_start_ms, local_date, month_of, year_of
 from streams.model.intervals import Interval
 from streams.serve.answers import Answer
 from streams.serve.texts import Language, text, written_length, written_share

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from msgspec import Struct
 
 from streams.ledger.read.around import Minute
-from streams.model.calendar import DAY_MS, MINUTE_MS
+from streams.model.hours.calendar import DAY_MS, MINUTE_MS
 from streams.model.outage import Outage
 from streams.serve.texts import Language, text, written_clock, written_count
 

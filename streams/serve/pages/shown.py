@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from streams.ledger.read.question import Question
-from streams.model.calendar import day_start_ms, local_date, month_of, to_local
+from streams.model.hours.calendar import day_start_ms, local_date, month_of, to_local
 from streams.model.times import parse_month_ms
 from streams.serve.context import Problem, services, tagged
 from streams.serve.language import language_of

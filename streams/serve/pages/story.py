@@ -14,8 +14,8 @@ from streams.ledger.read.histories import exclusion_revisions_of
 from streams.ledger.read.lists import revisions_of
 from streams.ledger.store.database import reading
 from streams.ledger.store.days import link_lives
-from streams.model.calendar import MINUTE_MS, local_date
 from streams.model.exclusion import rulings
+from streams.model.hours.calendar import MINUTE_MS, local_date
 from streams.model.outage import Outage
 from streams.serve.answers import evidence_until_ms, exclusion_answer, iso, outage_answer, revision_answer
 from streams.serve.context import Auditor, Name, Problem, Viewer, services, tagged

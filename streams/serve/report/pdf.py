@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import typst
 
-from streams.model.calendar import to_local
+from streams.model.hours.calendar import to_local
 from streams.model.text import visible
 from streams.serve.answers import Answer
 from streams.serve.names import Names

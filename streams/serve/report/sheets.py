@@ -13,7 +13,7 @@ import xlsxwriter
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from streams.model.calendar import to_local
+from streams.model.hours.calendar import to_local
 from streams.model.text import spreadsheet_safe, visible
 from streams.serve.answers import Answer
 from streams.serve.names import Names

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Final, TypeVar
 
-from streams.model.calendar import DAY_MS, UTC_OFFSET_MS, is_working_day, local_date
+from streams.model.hours.calendar import DAY_MS, UTC_OFFSET_MS, is_working_day, local_date
 from streams.simulate.draw import exponential, lognormal, pick, seeded, weibull, weibull_scale
 from streams.simulate.faults.causes import CAUSES, CauseName
 from streams.simulate.faults.laying import Laid

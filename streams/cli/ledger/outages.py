@@ -8,8 +8,8 @@ import msgspec
 import typer
 from rich.table import Column, Table
 
-from streams.cli.evidence import archive, known_revisions, verify
-from streams.cli.ledger_options import (
+from streams.cli.ledger.evidence import archive, known_revisions, verify
+from streams.cli.ledger.ledger_options import (
     Agency,
     AsCsv,
     AsJson,

@@ -24,8 +24,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct, field
 
-from streams.model import holidays
-from streams.model.calendar import CALENDARS, MINUTES_OF_A_DAY, Calendar, Season, Spans
+from streams.model.hours import holidays
+from streams.model.hours.calendar import CALENDARS, MINUTES_OF_A_DAY, Calendar, Season, Spans
 
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SPAN: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)

@@ -47,7 +47,7 @@ def _read(address: str) -> Results:
     """Return the results at a path, or those that a ledger keeps."""
     if "://" not in address:
         return read_results(Path(address))
-    from streams.cli.ledger_results import results_of  # noqa: PLC0415 - a database is rarely compared
+    from streams.cli.ledger.ledger_results import results_of  # noqa: PLC0415 - a database is rarely compared
 
     return results_of(address)
 

@@ -10,12 +10,12 @@ import msgspec
 import typer
 from rich.table import Table
 
-from streams.cli.import_options import LogOut, Partitions
-from streams.cli.ingest_http import Import
+from streams.cli.events.import_options import LogOut, Partitions
+from streams.cli.events.ingest_http import Import
+from streams.cli.events.rejects import Rejects
 from streams.cli.outcome import notes, print_json, refuse, results
-from streams.cli.rejects import Rejects
-from streams.cli.run_collect import DEFAULT_MAP, Maps, mapper_of
 from streams.cli.settings_option import SettingsFile, settings_of
+from streams.cli.stages.run_collect import DEFAULT_MAP, Maps, mapper_of
 from streams.collect.bodies import BodyError
 from streams.collect.bodies import unpacked as unpacked_body
 from streams.ingest.mapping.mapper import Event, Mapper

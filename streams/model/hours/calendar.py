@@ -1,7 +1,7 @@
 """Service calendars: which time counts. All times are Asia/Ho_Chi_Minh, UTC+7 without daylight saving.
 
 ``24x7`` counts every millisecond. ``office-hours`` counts 07:30-11:30 and 13:00-17:00 of each working
-day: Monday to Friday less the holidays of `streams.model.holidays`, plus the Saturdays worked instead.
+day: Monday to Friday less the holidays of `streams.model.hours.holidays`, plus the Saturdays worked instead.
 The hours are those during which the city's one-stop offices receive people; they are data of the
 calendar, so another office's hours are another calendar (`calendar_file.py` reads such from settings).
 """
@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from streams.model import holidays
+from streams.model.hours import holidays
 from streams.model.intervals import Interval, Intervals, clip, length_ms, union
 
 TIMEZONE: Final = "Asia/Ho_Chi_Minh"

@@ -9,7 +9,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from streams import telemetry
-from streams.cli.ledger_options import LedgerAddress, opened
+from streams.cli.ledger.ledger_options import LedgerAddress, opened
 from streams.cli.outcome import fail, notes, refuse
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.ledger.proof.elsewhere import HeadsDivergeError, unpublished

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from rich.table import Column, Table
 
-from streams.cli.ledger_options import AsJson
+from streams.cli.ledger.ledger_options import AsJson
 from streams.cli.outcome import fail, notes, print_json, refuse, results, say
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect.rule.definition import Rule

@@ -7,10 +7,10 @@ import msgspec
 import typer
 from rich.table import Table
 
-from streams.cli.analyze import analyze_with_progress
-from streams.cli.diff import print_diff
+from streams.cli.logs.analyze import analyze_with_progress
+from streams.cli.logs.diff import print_diff
+from streams.cli.logs.score import read_truth
 from streams.cli.outcome import notes, print_json, refuse, results
-from streams.cli.score import read_truth
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError

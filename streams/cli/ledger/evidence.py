@@ -12,7 +12,7 @@ import typer
 from aiokafka.errors import KafkaError
 from rich.progress import BarColumn, Progress, TaskProgressColumn
 
-from streams.cli.ledger_options import AsJson, From, LedgerAddress, Month, To, asked, read
+from streams.cli.ledger.ledger_options import AsJson, From, LedgerAddress, Month, To, asked, read
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, say, styled
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect.rule.definition import Rule

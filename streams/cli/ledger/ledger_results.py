@@ -6,8 +6,8 @@ from streams.ledger.store.database import open_ledger, reading
 from streams.ledger.store.minutes import DayOfMinutes
 from streams.ledger.store.rows import outage_decoder
 from streams.ledger.store.schema import outage_revisions, window_days
-from streams.model.calendar import MINUTE_MS
 from streams.model.canonical import ordered_outages, ordered_windows
+from streams.model.hours.calendar import MINUTE_MS
 from streams.model.outage import LinkStateName, Outage, Window
 from streams.replay.results import Results, Table
 

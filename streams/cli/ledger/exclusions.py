@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from msgspec import ValidationError
 from rich.table import Column, Table
 
-from streams.cli.ledger_options import AsJson, LedgerAddress, SecondPerson, read
+from streams.cli.ledger.ledger_options import AsJson, LedgerAddress, SecondPerson, read
 from streams.cli.outcome import fail, notes, print_json, refuse, results, say
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.topics import Topics

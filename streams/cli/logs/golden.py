@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from streams.cli.diff import print_diff
+from streams.cli.logs.diff import print_diff
 from streams.cli.outcome import FAILED, fail, notes, print_json, refuse, say
 from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError

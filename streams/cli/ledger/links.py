@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 from msgspec import ValidationError
 from rich.table import Table
 
-from streams.cli.exclusions import Author, Reason, Servers, Suffix
-from streams.cli.ledger_options import AsJson, LedgerAddress, read
+from streams.cli.ledger.exclusions import Author, Reason, Servers, Suffix
+from streams.cli.ledger.ledger_options import AsJson, LedgerAddress, read
 from streams.cli.outcome import fail, notes, print_json, refuse, results
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.topics import Topics

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-from streams.cli.analyze import analyze_with_progress
+from streams.cli.logs.analyze import analyze_with_progress
 from streams.cli.outcome import Words, fail, notes, print_json, refuse
 from streams.logs.file import LogFileError
-from streams.model.calendar import to_local
+from streams.model.hours.calendar import to_local
 from streams.replay.rulefile import RuleFileError, read_rule
 from streams.servers.errors import PartError
 from streams.watch.backfill import STEP_SECONDS, Backfilled, make_blocks, write_openmetrics

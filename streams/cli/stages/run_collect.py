@@ -7,7 +7,8 @@ import typer
 
 from streams import telemetry
 from streams.cli.outcome import refuse
-from streams.cli.run import (
+from streams.cli.settings_option import SettingsFile, settings_of
+from streams.cli.stages.run import (
     MetricsHost,
     MetricsPort,
     Suffix,
@@ -18,7 +19,6 @@ from streams.cli.run import (
     run_until_stopped,
     topics_for,
 )
-from streams.cli.settings_option import SettingsFile, settings_of
 from streams.collect.shell import GRPC_PORT, HTTP_PORT
 from streams.collect.shell import collect as receive
 from streams.collect.topic import GROUP

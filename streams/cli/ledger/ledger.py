@@ -13,7 +13,16 @@ from aiokafka.errors import KafkaError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-from streams.cli.ledger_options import AsJson, KeyFile, LedgerAddress, key_path, opened, read, signing_key
+from streams.cli.ledger.ledger_options import (
+    AsJson,
+    KeyFile,
+    LedgerAddress,
+    key_path,
+    opened,
+    read,
+    signing_key,
+)
+from streams.cli.ledger.publish_head import publish_head
 from streams.cli.outcome import (
     Words,
     fail,
@@ -25,7 +34,6 @@ from streams.cli.outcome import (
     styled,
     write_whole,
 )
-from streams.cli.publish_head import publish_head
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError

@@ -12,8 +12,8 @@ from msgspec import DecodeError, to_builtins
 from msgspec.structs import replace
 from rich.table import Table
 
-from streams.cli.exclusions import Servers, Suffix
-from streams.cli.ledger_options import AsJson
+from streams.cli.ledger.exclusions import Servers, Suffix
+from streams.cli.ledger.ledger_options import AsJson
 from streams.cli.outcome import fail, notes, print_json, refuse, results
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches

@@ -12,10 +12,10 @@ import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
-from streams.cli.import_options import LogOut, Partitions
-from streams.cli.ingest_follow import follow_logs, mapper_named
+from streams.cli.events.import_options import LogOut, Partitions
+from streams.cli.events.ingest_follow import follow_logs, mapper_named
+from streams.cli.events.rejects import Rejects
 from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, results, say
-from streams.cli.rejects import Rejects
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.ingest.gateway.files import PROBED_LINES, Counts, LogFile, side_by_side
 from streams.ingest.gateway.order import DISORDER_MS, Entry, Log, TimeOrder

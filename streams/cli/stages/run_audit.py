@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from streams import telemetry
-from streams.cli.ledger_options import (
+from streams.cli.ledger.ledger_options import (
     KeyFile,
     LedgerAddress,
     NamesFile,
@@ -18,7 +18,8 @@ from streams.cli.ledger_options import (
     signing_key,
 )
 from streams.cli.outcome import refuse
-from streams.cli.run import (
+from streams.cli.settings_option import SettingsFile, settings_of
+from streams.cli.stages.run import (
     MetricsHost,
     MetricsPort,
     Suffix,
@@ -31,7 +32,6 @@ from streams.cli.run import (
     topics_for,
     watching,
 )
-from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.ledger.proof.heads import KeyFileError, load_public_key
 from streams.ledger.store.calendars import keep_calendars

@@ -18,7 +18,7 @@ from streams.cli.outcome import FAILED, Words, fail, notes, print_json, refuse, 
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError
 from streams.logs.write import LogNameError
-from streams.model.calendar import to_local
+from streams.model.hours.calendar import to_local
 from streams.model.located import LocatedError
 from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run

@@ -13,11 +13,11 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from streams.cli.import_options import LogOut, Partitions
-from streams.cli.ingest_http import http, maps
-from streams.cli.ingest_otlp import otlp
+from streams.cli.events.import_options import LogOut, Partitions
+from streams.cli.events.ingest_http import http, maps
+from streams.cli.events.ingest_otlp import otlp
+from streams.cli.events.rejects import Rejects
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
-from streams.cli.rejects import Rejects
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.ingest.tally import ImportFileError
 from streams.ingest.xroad.calls import Call, pair_records

@@ -32,9 +32,9 @@ from streams.telemetry.ports import PortError, listening_on
 T = TypeVar("T")
 
 APART = {
-    "record": "streams.cli.run_audit",
-    "serve": "streams.cli.run_audit",
-    "collect": "streams.cli.run_collect",
+    "record": "streams.cli.stages.run_audit",
+    "serve": "streams.cli.stages.run_audit",
+    "collect": "streams.cli.stages.run_collect",
 }
 """Stages whose module is imported when they are called, for what they need takes long to import."""
 

@@ -1,0 +1,1 @@
+"""Commands that ask the ledger, and that record judgements in it."""

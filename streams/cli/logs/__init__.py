@@ -1,0 +1,1 @@
+"""Commands over captured logs: analyze, explain, replay, compare, score, measure speed."""

@@ -1,0 +1,1 @@
+"""Commands that run the pipeline: the demo, stages, the broker, topics, rules, alerts."""

@@ -1,0 +1,1 @@
+"""Calendars: service hours, holidays, worked days, and files of one's own."""
