@@ -19,7 +19,7 @@ from streams.kafka.ports import Batches, Bounds, Commit
 from streams.kafka.session import Session
 from streams.kafka.worker import Place, RetryLaterError
 from streams.measure.letters import encode_letter, letter_key
-from streams.measure.meter import DeadLetter
+from streams.measure.refused import DeadLetter
 from streams.model.wire import Event
 
 GROUP: Final = "portallink-collect"

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from streams.measure.meter import DeadLetter
+from streams.measure.refused import DeadLetter
 from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
 

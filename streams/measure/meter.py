@@ -17,22 +17,21 @@ point, is the `Checkpoint` that goes into the offset commit.
 from collections import deque
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from streams.measure.decode import DECODERS, control_in, reason_for
 from streams.measure.lookups import LookupSums
+from streams.measure.refused import DeadLetter, implausible
 from streams.measure.submissions import SubmissionSums, Unsummed
 from streams.model.digest import BLOCK_RECORDS, Entry, RangeDigest, digest_of_block
-from streams.model.events import FAILURES, Heartbeat, LookupCompleted, LookupEvent, SubmissionEvent
+from streams.model.events import FAILURES, Heartbeat, LookupCompleted
 from streams.model.measurement import Measurement, RecordCounts, Source
 from streams.model.settings import MeasureSettings
 from streams.model.topics import LOOKUPS, SUBMISSIONS
 
 NOTHING_SEEN_MS: Final = -(1 << 62)
-ABSURD_AHEAD_MS: Final = 366 * 86_400_000
-"""A clock may be wrong by hours; a time more than a year ahead is no clock's."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -40,17 +39,6 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     rebuild_offset: int
     max_event_ms: int = NOTHING_SEEN_MS
-
-
-class DeadLetter(NamedTuple):
-    """A record that was refused: where it stands, why, and its bytes."""
-
-    offset: int
-    logged_at_ms: int
-    reason: str
-    detail: str
-    key: bytes | None
-    value: bytes
 
 
 class Meter:
@@ -166,7 +154,7 @@ class Meter:
                 or not (is_beat or key is None or key == event.dossier_id.encode())
                 or ((b"\\" in value or b"\xc2" in value) and control_in(event))
             ):
-                self._refuse(entry, *self._implausible(event, entry))
+                self._refuse(entry, *implausible(event, entry, settings, skew_ms))
                 continue
             if event_id is not None:
                 outcome = event.outcome if type(event) is LookupCompleted else None
@@ -338,22 +326,6 @@ class Meter:
         offset, logged_at_ms, key, value = entry
         self._counts.dead_letter += 1
         self.dead_letters.append(DeadLetter(offset, logged_at_ms, reason, detail, key, value))
-
-    def _implausible(self, event: LookupEvent | SubmissionEvent, entry: Entry) -> tuple[str, str]:
-        """Return reason and detail for a record that decodes and yet cannot be taken in."""
-        _, logged_at_ms, _, value = entry
-        if len(value) > self.settings.max_value_bytes:
-            return reason_for(value, None, self.settings.max_value_bytes)
-        if logged_at_ms < self.settings.earliest_event_ms <= event.occurred_at_ms:
-            return "absurd_time", f"logged_at_ms, the broker's time, is {logged_at_ms}"
-        ahead_ms = event.occurred_at_ms - logged_at_ms
-        if event.occurred_at_ms < self.settings.earliest_event_ms or ahead_ms > ABSURD_AHEAD_MS:
-            return "absurd_time", f"occurred_at_ms is {event.occurred_at_ms}"
-        if ahead_ms > self._now.max_clock_skew_ms:
-            return "clock_skew", f"occurred_at_ms is {ahead_ms} ms ahead of the broker's time"
-        if name := control_in(event):
-            return "control_character", f"`{name}` holds a control character"
-        return "key_mismatch", "the record's key is not the event's dossier_id"
 
 
 def _first_change_ms(settings: MeasureSettings, after_ms: int) -> int:

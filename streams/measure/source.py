@@ -12,7 +12,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from streams.measure.meter import NOTHING_SEEN_MS, Checkpoint, DeadLetter, Meter
+from streams.measure.meter import NOTHING_SEEN_MS, Checkpoint, Meter
+from streams.measure.refused import DeadLetter
 from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
 from streams.model.digest import Entry, digest_of

@@ -17,7 +17,7 @@ from streams.detect.rule.rules import decode as decode_rule
 from streams.logs.file import chunked, seldom_collected
 from streams.logs.folder import read_manifest
 from streams.logs.read import read_partitions
-from streams.measure.meter import DeadLetter
+from streams.measure.refused import DeadLetter
 from streams.model.border import UNREADABLE
 from streams.model.canonical import encode, final_outages
 from streams.model.digest import Entry

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct, field
 
 from streams.measure.decode import DECODERS
-from streams.measure.meter import DeadLetter, Meter, SubmissionCounter
+from streams.measure.meter import Meter, SubmissionCounter
+from streams.measure.refused import DeadLetter
 from streams.model.digest import Entry
 from streams.model.measurement import RecordCounts
 from streams.model.record import ByPartition

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from streams.kafka.read import open_reader, partitions_on, read_range
 from streams.kafka.topics import Topics, create_topics
 from streams.measure.letters import encode_letter, letter_key
-from streams.measure.meter import DeadLetter
+from streams.measure.refused import DeadLetter
 from streams.model.record import LOGGED_AT_HEADER
 
 VALUES = {3: b'{"type":"lookup.forgotten"}', 5: b"\x00\xff\x1b[31m", 9: b""}
