@@ -12,6 +12,7 @@ Scalar = str | int | float | bool | None
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
 LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
 NOTHING: Final = frozenset({"", "none", "null", "nil", "nan", "nat", "na", "n/a", "undefined", "\\n", "-"})
+LONGEST_NOTHING: Final = max(map(len, NOTHING))
 UNKNOWN: Final = "unknown"
 
 
@@ -27,6 +28,8 @@ def text_of(value: Scalar) -> str:
     """
     if value is None or isinstance(value, bool):
         return ""
+    if isinstance(value, str) and len(value) > LONGEST_NOTHING and value.isalnum():
+        return value  # nothing to change, as with most ids
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = value if isinstance(value, str) else str(value)

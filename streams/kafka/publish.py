@@ -121,7 +121,7 @@ class Publisher:
         progress: Callable[[int], None] | None = None,
         original_times: bool = True,
     ) -> None:
-        options = {"max_batch_size": BATCH_BYTES, "compression_type": "lz4", **connection}
+        options = {"max_batch_size": BATCH_BYTES, "compression_type": "zstd", **connection}
         self._producer = AIOKafkaProducer(enable_idempotence=True, **options)
         self._topic_names = topic_names or {}
         self._progress = progress

@@ -238,6 +238,26 @@ def test_both_forms_say_the_same_and_each_span_is_accounted_for(spans):
     assert meter.dead_letters == []
 
 
+@settings(max_examples=50, deadline=None)
+@given(before=st.lists(some_spans, max_size=4), spans=st.lists(some_spans, min_size=1, max_size=4))
+def test_what_was_read_before_changes_nothing(before, spans):
+    """A reader that remembers attributes of other spans gives the same events as a new one."""
+    used = SpanMapper([load_mapper("opentelemetry")])
+    events_of(before, used)
+    assert events_of(spans, used) == events_of(spans, SpanMapper([load_mapper("opentelemetry")]))
+
+
+def test_an_attribute_is_known_by_its_key_wherever_it_stands():
+    """A key behind its value, a long one, and one that begins as another are read as what they are."""
+    export = as_protobuf([span(1, {"server.port": 8443, **CLIENT})])
+    expected = DEFAULT.events(export, "protobuf", Tally())
+    key, value = b"\x0a\x0eserver.address", b"\x12\x0d\x0a\x0bnpd.example"
+    assert DEFAULT.events(export.replace(key + value, value + key), "protobuf", Tally()) == expected
+    for other in ("server.addresses", "server.addres", "", "s" * 127, "s" * 128, "s" * 300):
+        events, tally = events_of([span(1, CLIENT | {other: "elsewhere.example"})] * 2)
+        assert (events[:2], tally.lookups) == (expected, 2)
+
+
 EXPORTS = [
     (form, make([span(n) for n in range(3)])) for form, make in (("protobuf", as_protobuf), ("json", as_json))
 ]

@@ -4,14 +4,15 @@ Of start, end and duration two say all. A gateway that tries several upstreams m
 statuses as lists; then they are one call, or one for each attempt, one after the other.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
 
 from streams.ingest.mapping.places import MapError, Places, Values, at, remember
 from streams.ingest.mapping.rules import spelt
-from streams.ingest.mapping.said import Map
-from streams.ingest.mapping.times import durations_reader, split_attempts, time_reader
+from streams.ingest.mapping.said import Map, TimeSaid
+from streams.ingest.mapping.times import ReadDurations, durations_reader, split_attempts, time_reader
 from streams.ingest.values import NOTHING, RejectedRecordError
 
 MOST_RESENDS: Final = 1_000
@@ -41,11 +42,9 @@ class CallReader:
             raise MapError("neither `start` nor `end` says when a call was")
         if said.start is not None and said.end is not None and said.duration is not None:
             raise MapError("of `start`, `end` and `duration` two say it all", "duration")
-        times = []
-        for key, time in (("start", said.start), ("end", said.end)):
-            with at(key):
-                times.append(None if time is None else (time_reader(time, key), _all_of(time.field, places)))
-        self._start, self._end = times
+        self._start, self._end = (
+            _time(said_time, key, places) for key, said_time in (("start", said.start), ("end", said.end))
+        )
         self._durations = None
         if said.duration is not None:
             read = durations_reader(said.duration.unit)
@@ -57,14 +56,17 @@ class CallReader:
 
     def read(self, values: Values) -> list[Call]:
         """Return the call, or each of its attempts."""
-        start_ms = _time(self._start, values)
-        end_ms = _time(self._end, values)
+        start_ms = None if self._start is None else self._start(values)
+        end_ms = None if self._end is None else self._end(values)
         statuses = self._read_status(values)
-        durations = self._read_durations(values)
-        first = 1 if self._resends is None else 1 + _resends(values[self._resends])
-        if self._each and len(durations) > 1:
-            return _attempts(start_ms, end_ms, durations, statuses, first)
-        took_ms = self._took(durations)
+        resends = None if self._resends is None else values[self._resends]
+        first = 1 if resends is None else 1 + _resends(resends)
+        took_ms = None
+        if self._durations is not None:
+            durations = self._read_durations(values, *self._durations)
+            if self._each and len(durations) > 1:
+                return _attempts(start_ms, end_ms, durations, statuses, first)
+            took_ms = self._took(durations)
         if start_ms is None or end_ms is None:
             if took_ms is None:
                 self.without_duration += self._durations is not None
@@ -77,16 +79,18 @@ class CallReader:
                 raise RejectedRecordError(f"`{'end' if self._start is None else 'start'}` has no value")
         elif end_ms < start_ms:
             raise RejectedRecordError("`end` is before `start`")
-        return [Call(start_ms, end_ms, next((s for s in reversed(statuses) if s is not None), None), first)]
+        status = statuses[-1]
+        if status is None and len(statuses) > 1:
+            status = next((one for one in reversed(statuses) if one is not None), None)
+        return [Call(start_ms, end_ms, status, first)]
 
-    def _read_durations(self, values: Values) -> list[float | None]:
+    @staticmethod
+    def _read_durations(values: Values, read: ReadDurations, places: list[int]) -> list[float | None]:
         durations: list[float | None] = [None]
-        if self._durations is not None:
-            read, places = self._durations
-            for place in places:
-                durations = read(values[place])
-                if durations[-1] is not None or len(durations) > 1:
-                    break
+        for place in places:
+            durations = read(values[place])
+            if durations[-1] is not None or len(durations) > 1:
+                break
         return durations
 
     def _took(self, durations: list[float | None]) -> float | None:
@@ -114,15 +118,16 @@ def _all_of(fields: str | list[str], places: Places) -> list[int]:
     return [places.of(name) for name in ([fields] if isinstance(fields, str) else fields)]
 
 
-def _time(time: Any, values: Values) -> int | None:
-    if time is None:
+def _time(said: TimeSaid | None, key: str, places: Places) -> Callable[[Values], int | None] | None:
+    """Return what reads a time of a call out of the first of its fields that has a value."""
+    if said is None:
         return None
-    read, places = time
-    for place in places:
-        at_ms: int | None = read(values[place])
-        if at_ms is not None:
-            return at_ms
-    return None
+    with at(key):
+        read, all_of = time_reader(said, key), _all_of(said.field, places)
+    if len(all_of) == 1:
+        (only,) = all_of
+        return lambda values: read(values[only])
+    return lambda values: next((found for one in all_of if (found := read(values[one])) is not None), None)
 
 
 def _attempts(

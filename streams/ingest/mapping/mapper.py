@@ -29,6 +29,7 @@ from streams.model.wire import Lookup, Submission
 MOST_UNMATCHED: Final = 1_000
 TIMED_OUT_SHARE: Final = 0.99
 """A call that took this much of the time-out ran into it: gateways measure a little less than they wait."""
+_NO_OWN: Final[dict[str, Any]] = {}
 _PLAIN_ID: Final = pattern(r"[\w.:@/+=-]{1,120}", ASCII)
 
 Event = Lookup | Submission
@@ -134,11 +135,12 @@ class Mapper:
         }
 
     def _outcome(self, values: Values, call: Call) -> Any:
-        found = self._outcomes.of(values, self.own_of(call))
+        rules = self._outcomes
+        found = rules.of(values, self.own_of(call) if rules.own else _NO_OWN)
         if found is not None:
             return found
         status = call.status
-        if self._outcomes.said:
+        if rules.said:
             self._note_unmatched(values, call)
         if status is None:
             raise RejectedRecordError("no rule says what the call came to, and it has no status")

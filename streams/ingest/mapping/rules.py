@@ -107,13 +107,14 @@ class Rules:
                 self._rules.append((Condition(rule.when, places), rule.outcome))
         needed = [place for condition, _ in self._rules for place, _ in condition.needs]
         self.places = list(dict.fromkeys(place for place in needed if isinstance(place, int)))
-        self._own = [name for name in OWN_FIELDS if name in needed]
+        self.own = [name for name in OWN_FIELDS if name in needed]
+        """What the rules ask of the call itself."""
         self._names = places.names
         self._known: dict[Any, str | None] = {}
 
     def of(self, values: Values, own: dict[str, Any]) -> str | None:
         """Return what the first rule says that holds, None where none does."""
-        key = (*[values[place] for place in self.places], *[own[name] for name in self._own])
+        key = (*[values[place] for place in self.places], *[own[name] for name in self.own])
         if key in self._known:
             return self._known[key]
         found = next((outcome for condition, outcome in self._rules if condition.holds(values, own)), None)

@@ -28,6 +28,8 @@ _BETWEEN: Final = pattern(r"\s*+[,:]\s*+|\s++")
 
 ReadTime = Callable[[Any], int | None]
 """Gives epoch milliseconds, None where there is no time; raises `RejectedRecordError`."""
+ReadDurations = Callable[[Any], list[float | None]]
+"""Gives milliseconds, of each attempt where there are several; raises `RejectedRecordError`."""
 
 
 class TimeSaidError(ValueError):
@@ -113,9 +115,13 @@ def _strptime(format_: str) -> Callable[[str], datetime]:
 
 
 def _epoch_reader(factor: float, name: str) -> ReadTime:
+    divisor = round(1 / factor) if factor < 1 else 1
+
     def read(value: Any) -> int | None:
         if type(value) is int:
-            at_ms = value * factor if factor >= 1 else value // round(1 / factor)
+            at_ms = value // divisor if divisor > 1 else value * factor
+            if EARLIEST_MS <= at_ms < LATEST_MS:
+                return int(at_ms)
         elif _is_nothing(value):
             return None
         else:
@@ -123,7 +129,7 @@ def _epoch_reader(factor: float, name: str) -> ReadTime:
                 text = value.strip() if isinstance(value, str) else value
                 whole = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 25
                 at_ms = int(text) if whole else float(text)
-                at_ms = at_ms // round(1 / factor) if whole and factor < 1 else at_ms * factor
+                at_ms = at_ms // divisor if whole and divisor > 1 else at_ms * factor
             except (TypeError, ValueError):
                 raise RejectedRecordError(f"`{name}` is not a number") from None
         return _within(at_ms, name)
@@ -141,7 +147,7 @@ def _within(at_ms: float, name: str) -> int:
     raise RejectedRecordError(f"`{name}` is outside the years 2000 to 2099")
 
 
-def durations_reader(unit: str, name: str = "duration") -> Callable[[Any], list[float | None]]:
+def durations_reader(unit: str, name: str = "duration") -> ReadDurations:
     """Return what reads a duration, or those of several attempts, in milliseconds; None where one has none.
 
     >>> durations_reader("s")("0.100, - : 0.004"), durations_reader("s")(0.25), durations_reader("ms")("12ms")

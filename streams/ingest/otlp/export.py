@@ -12,19 +12,16 @@ from typing import Any, Final, Literal, NamedTuple
 from msgspec import Struct, field
 
 from streams.ingest.mapping.mapper import Event, Mapper
-from streams.ingest.otlp import jsonform, protobuf
+from streams.ingest.otlp import jsonform
 from streams.ingest.otlp.fields import Wanted
 from streams.ingest.otlp.found import Found, Source
 from streams.ingest.otlp.jsonform import NotOtlpJsonError
+from streams.ingest.otlp.protobuf import ProtobufReader
 from streams.ingest.otlp.wire import NotProtobufError
 from streams.ingest.values import RejectedRecordError
 from streams.model.wire import Lookup
 
 Form = Literal["protobuf", "json"]
-READERS: Final[dict[Form, Callable[[bytes, Wanted], Iterator[Found]]]] = {
-    "protobuf": protobuf.spans,
-    "json": jsonform.spans,
-}
 MOST_REASONS: Final = 50
 MOST_SPANS: Final = 100_000
 """Spans of one export; exporters send some hundreds, a Collector some thousands."""
@@ -81,7 +78,11 @@ class SpanMapper:
 
     def __init__(self, mappers: Sequence[Mapper]) -> None:
         self.mappers = mappers
-        self._wanted = Wanted(mappers)
+        self._wanted = wanted = Wanted(mappers)
+        self._readers: dict[Form, Callable[[bytes], Iterator[Found]]] = {
+            "protobuf": ProtobufReader(wanted).spans,
+            "json": lambda data: jsonform.spans(data, wanted),
+        }
 
     def events(self, data: bytes, form: Form, tally: Tally) -> list[Event]:
         """Return the events of an export, and add up in ``tally`` what became of its spans.
@@ -92,7 +93,7 @@ class SpanMapper:
         calls: list[tuple[int, int, list[Event]]] = []
         most_spans = tally.spans + MOST_SPANS
         try:
-            for found in READERS[form](data, self._wanted):
+            for found in self._readers[form](data):
                 events = self._of(found, tally)
                 if tally.spans > most_spans:
                     raise TooManySpansError(f"it holds more than {MOST_SPANS:,} spans; send smaller batches")
@@ -121,7 +122,8 @@ class SpanMapper:
                 first = events[0]
                 if isinstance(first, Lookup):
                     tally.lookups += 1
-                    watched.add(Watched(first.observer, first.link))
+                    if (first.observer, first.link) not in watched:
+                        watched.add(Watched(first.observer, first.link))
                 else:
                     tally.submissions += 1
                 return events

@@ -35,7 +35,7 @@ class Wanted:
 
     def __init__(self, mappers: Iterable[Mapper]) -> None:
         names: dict[str, int] = {}
-        self._places = [[names.setdefault(name, len(names)) for name in mapper.fields] for mapper in mappers]
+        of_maps = [[names.setdefault(name, len(names)) for name in mapper.fields] for mapper in mappers]
         self.count = len(names)
         self.own = {name: names[name] for name in OWN if name in names}
         """Places of the span's own values that are asked for."""
@@ -50,7 +50,9 @@ class Wanted:
         """Where the name of the host goes; a span that does not name it may have it in its address."""
         self.error = self.attributes.get("error.type")
         """Where the kind of error goes; a span that does not name it may have noted an exception."""
-        self._all = list(range(self.count))
+        every = list(range(self.count))
+        self._places: list[list[int] | None] = [None if places == every else places for places in of_maps]
+        """The places of a map's values, None where they are all of them in order."""
 
     def base(self, attributes: Mapping[str, Any]) -> list[Any]:
         """Return the values that all spans of a resource have from its attributes."""
@@ -66,7 +68,7 @@ class Wanted:
     def of(self, number: int, values: list[Any]) -> list[Any]:
         """Return the values of a map, by its number, out of all that are asked for."""
         places = self._places[number]
-        return values if places == self._all else [values[place] for place in places]
+        return values if places is None else [values[place] for place in places]
 
 
 def kind_of(number: int) -> str:

@@ -1,13 +1,24 @@
-"""The spans of an export in protobuf, each decoded alone."""
+"""The spans of an export in protobuf, each decoded alone, and no further than maps ask.
 
-from collections.abc import Callable, Iterator
+`Span` is declared once more with the fields that are read; its attributes, events and status are bytes in it.
+Most spans of a portal share most of their attributes to the byte, so what some bytes stand for is remembered.
+Attributes that no map asks for are told by their key and passed over.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import Any, Final
 
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from google.protobuf.message_factory import GetMessageClass
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from streams.ingest.mapping.places import remember
 from streams.ingest.otlp.fields import (
     EXCEPTION,
     EXCEPTION_TYPE,
@@ -29,72 +40,173 @@ SCOPE_SPANS: Final = 2
 SPANS: Final = 2
 NO_TRACE: Final = bytes(16)
 NO_SPAN: Final = bytes(8)
+LONGEST_REMEMBERED_BYTES: Final = 2_048
+"""Longer attributes and resources are decoded each time."""
+MOST_PASSED_OVER: Final = 4_096
+KEY_TAG: Final = b"\x0a"
+URL_HEADS: Final = tuple(KEY_TAG + bytes([len(name)]) + name.encode() for name in URLS)
+"""How attributes begin that hold an address."""
+OLD: Final = -1
+"""In place of a place: the attribute has an old name, of which the span's kind says what it means."""
+READ: Final = (
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "name",
+    "kind",
+    "start_time_unix_nano",
+    "end_time_unix_nano",
+    "attributes",
+    "events",
+    "status",
+)
+"""Fields of `Span` that are read."""
 
 
-def spans(data: bytes, wanted: Wanted) -> Iterator[Found]:
-    """Yield the spans of an `ExportTraceServiceRequest`; what cannot be used is an error in its place.
-
-    Raises:
-        NotProtobufError: the bytes are no such message.
-    """
-    for start, end in parts(data, 0, len(data), RESOURCE_SPANS):
-        source, base = _resource(data, start, end, wanted)
-        for scope_start, scope_end in parts(data, start, end, SCOPE_SPANS):
-            for span_start, span_end in parts(data, scope_start, scope_end, SPANS):
-                try:
-                    if span_end - span_start > MOST_SPAN_BYTES:
-                        raise RejectedRecordError(f"the span is longer than {MOST_SPAN_BYTES:,} bytes")  # noqa: TRY301 - told as what else is wrong with it
-                    span = Span.FromString(data[span_start:span_end])
-                    yield Found(source, *_values(span, base, wanted))
-                except DecodeError:
-                    yield Found(source, error=RejectedRecordError("the span is no protobuf message"))
-                except RejectedRecordError as error:
-                    yield Found(source, error=error)
+def _reduced_span() -> Any:
+    """Return a class of messages with those fields of `Span` that are read, the messages in it as bytes."""
+    file = FileDescriptorProto(name="portallink/span.proto", package="portallink", syntax="proto3")
+    reduced = file.message_type.add(name="Span")
+    for name in READ:
+        field = Span.DESCRIPTOR.fields_by_name[name]
+        kind = field.type
+        if kind == FieldDescriptor.TYPE_MESSAGE:
+            kind = FieldDescriptorProto.TYPE_BYTES
+        elif kind == FieldDescriptor.TYPE_ENUM:
+            kind = FieldDescriptorProto.TYPE_INT32
+        repeated = FieldDescriptorProto.LABEL_REPEATED if field.is_repeated else None
+        reduced.field.add(name=name, number=field.number, type=kind, label=repeated)
+    pool = DescriptorPool()
+    pool.Add(file)
+    return GetMessageClass(pool.FindMessageTypeByName("portallink.Span"))
 
 
-def _resource(data: bytes, start: int, end: int, wanted: Wanted) -> tuple[Source, list[Any]]:
-    """Return who sent the spans, and the values that all of them have from there."""
-    attributes: dict[str, Any] = {}
-    for resource_start, resource_end in parts(data, start, end, RESOURCE):
-        try:
-            resource = Resource.FromString(
-                data[resource_start : min(resource_end, resource_start + MOST_SPAN_BYTES)]
-            )
-        except DecodeError:
-            continue
-        attributes |= {one.key: _plain(one.value) for one in resource.attributes}
-    return source_of(attributes), wanted.base(attributes)
+_Span: Final = _reduced_span()
 
 
-def _values(span: Span, base: list[Any], wanted: Wanted) -> tuple[str, list[Any]]:
-    """Return a span's identity, and its values in their places."""
-    values = base.copy()
-    kind = span.kind
-    attributes, old_ones = wanted.attributes, wanted.old[kind if 0 <= kind < len(wanted.old) else 0]
-    for one in span.attributes:
-        key = one.key
-        place = attributes.get(key)
-        if place is not None:
-            values[place] = _plain(one.value)
-        elif key in old_ones:
-            place = old_ones[key]
-            if values[place] is base[place]:  # the new name, where it has come, goes before
-                values[place] = renewed(key, _plain(one.value))
-    if wanted.host is not None and values[wanted.host] is None:
-        addresses = (_plain(one.value) for one in span.attributes if one.key in URLS)
-        values[wanted.host] = next(filter(None, map(host_in, addresses)), None)
-    if wanted.error is not None and values[wanted.error] is None and span.events:
-        values[wanted.error] = _exception(span)
-    trace_id, span_id = span.trace_id, span.span_id
-    if len(trace_id) != 16 or len(span_id) != 8 or trace_id == NO_TRACE or span_id == NO_SPAN:
-        raise RejectedRecordError("the span has no valid trace id and span id")
-    for name, place in wanted.own.items():
-        values[place] = _OWN[name](span)
-    return f"{trace_id.hex()}-{span_id.hex()}", values
+class ProtobufReader:
+    """Reads exports, and remembers what the bytes of attributes and resources stand for."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._known: dict[bytes, tuple[int, str, Any]] = {}
+        """The place of an attribute, its key and its value, by its bytes."""
+        self._passed_over: set[bytes] = set()
+        """How attributes begin, up to the end of their keys, that no map asks for."""
+        self._old = frozenset[str]().union(*wanted.old)
+        self._resources: dict[bytes, tuple[Source, list[Any]]] = {}
+        self._own = [(place, _OWN[name]) for name, place in wanted.own.items()]
+
+    def spans(self, data: bytes) -> Iterator[Found]:
+        """Yield the spans of an `ExportTraceServiceRequest`; what cannot be used is an error in its place.
+
+        Raises:
+            NotProtobufError: the bytes are no such message.
+        """
+        for start, end in parts(data, 0, len(data), RESOURCE_SPANS):
+            source, base = self._resource(data, start, end)
+            for scope_start, scope_end in parts(data, start, end, SCOPE_SPANS):
+                for span_start, span_end in parts(data, scope_start, scope_end, SPANS):
+                    try:
+                        if span_end - span_start > MOST_SPAN_BYTES:
+                            raise RejectedRecordError(f"the span is longer than {MOST_SPAN_BYTES:,} bytes")  # noqa: TRY301 - told as what else is wrong with it
+                        identity, values = self._values(_Span.FromString(data[span_start:span_end]), base)
+                        yield Found(source, identity, values)
+                    except DecodeError:
+                        yield Found(source, error=RejectedRecordError("the span is no protobuf message"))
+                    except RejectedRecordError as error:
+                        yield Found(source, error=error)
+
+    def _resource(self, data: bytes, start: int, end: int) -> tuple[Source, list[Any]]:
+        """Return who sent the spans, and the values that all of them have from there."""
+        pieces = [data[at : min(to, at + MOST_SPAN_BYTES)] for at, to in parts(data, start, end, RESOURCE)]
+        whole = b"".join(pieces)
+        known = self._resources.get(whole)
+        if known is not None:
+            return known
+        attributes: dict[str, Any] = {}
+        for piece in pieces:
+            try:
+                resource = Resource.FromString(piece)
+            except DecodeError:
+                continue
+            attributes |= {one.key: _plain(one.value) for one in resource.attributes}
+        found = source_of(attributes), self._wanted.base(attributes)
+        if len(whole) <= LONGEST_REMEMBERED_BYTES:
+            remember(self._resources, whole, found)
+        return found
+
+    def _values(self, span: Any, base: list[Any]) -> tuple[str, list[Any]]:
+        """Return a span's identity, and its values in their places."""
+        trace_id, span_id = span.trace_id, span.span_id
+        if len(trace_id) != 16 or len(span_id) != 8 or trace_id == NO_TRACE or span_id == NO_SPAN:
+            raise RejectedRecordError("the span has no valid trace id and span id")
+        values = base.copy()
+        known, passed_over = self._known, self._passed_over
+        old: list[tuple[int, str, Any]] = []
+        attributes = span.attributes
+        for packed in attributes:
+            one = known.get(packed)
+            if one is None:
+                if packed and packed[: 2 + packed[1]] in passed_over:
+                    continue
+                one = self._attribute(packed)
+                if one is None:
+                    continue
+            if one[0] >= 0:
+                values[one[0]] = one[2]
+            else:
+                old.append(one)
+        if old:
+            self._put_old(old, span.kind, values, base)
+        wanted = self._wanted
+        if wanted.host is not None and values[wanted.host] is None:
+            values[wanted.host] = _host(attributes)
+        if wanted.error is not None and values[wanted.error] is None and span.events:
+            values[wanted.error] = _exception(span.events)
+        for place, own in self._own:
+            values[place] = own(span)
+        return f"{trace_id.hex()}-{span_id.hex()}", values
+
+    def _attribute(self, packed: bytes) -> tuple[int, str, Any] | None:
+        """Return the place of an attribute, its key and its value, None where no map asks for it."""
+        read = KeyValue.FromString(packed)
+        key = read.key
+        place = self._wanted.attributes.get(key, OLD)
+        if place == OLD and key not in self._old:
+            head = packed[: 2 + packed[1]] if len(packed) > 1 else packed
+            if (
+                head == KEY_TAG + bytes([len(head) - 2]) + key.encode()
+                and len(self._passed_over) < MOST_PASSED_OVER
+            ):
+                self._passed_over.add(head)
+            return None
+        one = place, key, _plain(read.value)
+        if len(packed) <= LONGEST_REMEMBERED_BYTES:
+            remember(self._known, packed, one)
+        return one
+
+    def _put_old(
+        self, old: Iterable[tuple[int, str, Any]], kind: int, values: list[Any], base: list[Any]
+    ) -> None:
+        """Put attributes with old names in their places, unless there is one with the new name."""
+        places = self._wanted.old[kind if 0 <= kind < len(self._wanted.old) else 0]
+        for _, key, value in old:
+            place = places.get(key)
+            if place is not None and values[place] is base[place]:
+                values[place] = renewed(key, value)
 
 
-def _exception(span: Span) -> Any:
-    for event in reversed(span.events):
+def _host(attributes: Iterable[bytes]) -> str | None:
+    """Return the host in an attribute that holds an address."""
+    addresses = (
+        _plain(KeyValue.FromString(packed).value) for packed in attributes if packed.startswith(URL_HEADS)
+    )
+    return next(filter(None, map(host_in, addresses)), None)
+
+
+def _exception(events: Iterable[bytes]) -> Any:
+    for event in map(Span.Event.FromString, reversed(list(events))):
         if event.name == EXCEPTION:
             return next((_plain(one.value) for one in event.attributes if one.key == EXCEPTION_TYPE), None)
     return None
@@ -112,14 +224,16 @@ def _plain(value: AnyValue) -> Any:
     return None
 
 
-_OWN: Final[dict[str, Callable[[Span], Any]]] = {
+_OWN: Final[dict[str, Callable[[Any], Any]]] = {
     "trace_id": lambda span: span.trace_id.hex(),
     "span_id": lambda span: span.span_id.hex(),
     "parent_span_id": lambda span: span.parent_span_id.hex(),
     "span.name": lambda span: span.name[:LONGEST_VALUE],
     "span.kind": lambda span: kind_of(span.kind),
-    "span.status": lambda span: status_of(span.status.code),
-    "span.status_message": lambda span: span.status.message[:LONGEST_VALUE],
-    "start_time_unix_nano": lambda span: span.start_time_unix_nano,
-    "end_time_unix_nano": lambda span: span.end_time_unix_nano,
+    "span.status": lambda span: status_of(Status.FromString(span.status).code if span.status else 0),
+    "span.status_message": lambda span: (
+        Status.FromString(span.status).message[:LONGEST_VALUE] if span.status else ""
+    ),
+    "start_time_unix_nano": attrgetter("start_time_unix_nano"),
+    "end_time_unix_nano": attrgetter("end_time_unix_nano"),
 }

@@ -37,7 +37,11 @@ def parts(data: bytes, start: int, end: int, number: int) -> Iterator[tuple[int,
                 length = data[at]
                 at += 1
                 if length > 127:
-                    length, at = _varint(data, at - 1, end)
+                    more = data[at]
+                    if more < 128:  # two bytes, as nearly all spans have: half the time of a call
+                        length, at = (length & 127) | more << 7, at + 1
+                    else:
+                        length, at = _varint(data, at - 1, end)
                 if at + length > end:
                     raise NotProtobufError(
                         f"a field of {length:,} bytes at byte {at:,} ends beyond its message"
