@@ -63,6 +63,7 @@ def ledger() -> tuple[Panel, ...]:
             ),
             (Query(behind, Words("behind", "chậm")),),
             unit="s",
+            decimals=1,
         ),
         lines(
             Words("Auditors' waiting time", "Thời gian chờ của kiểm toán viên"),

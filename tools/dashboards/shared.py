@@ -117,8 +117,13 @@ WHOLE_LINK: Final = Words("whole link", "toàn kết nối")
 _LINK_COLUMN: Final = Column(
     of="link", title=Words("Link", "Kết nối"), link_to=LINK_BOARD + "${__value.raw:percentencode}"
 )
-_KIND: Final = Column(of="kind", title=Words("Kind", "Loại"), meanings=KINDS, width=110)
-_DOMAIN: Final = Column(of="fault_domain", title=Words("Whose fault", "Do bên nào"), meanings=DOMAINS)
+_KIND: Final = Column(of="kind", title=Words("Kind", "Loại"), meanings=KINDS, width=90)
+_DOMAIN: Final = Column(
+    of="fault_domain",
+    title=Words("Whose fault", "Do bên nào"),
+    meanings=DOMAINS,
+    width=210,  # the longest name in Vietnamese, uncut
+)
 _CONFINED: Final = Column(
     of="confined_to",
     title=Words("Confined to", "Giới hạn trong"),
