@@ -1,7 +1,7 @@
 """What one slot collects between two cuts, and how it is summed at the cut.
 
-A slot of a link holds a handful of events on a quiet link and thousands on a busy one, so what a cell itself
-costs counts as much as each event does: empty parts are neither made nor summed.
+A slot holds a handful of events on a quiet link and thousands on a busy one, so the fixed cost of a cell
+matters as much as the cost per event: empty parts are neither created nor summed.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -14,13 +14,13 @@ from streams.model.sketch import BUCKET_OF_MS, TOP_MS, bucket_of, dossier_hash, 
 Key = TypeVar("Key", str, int)
 
 Answer = tuple[str, int, int, LookupCompleted]
-"""Outcome, when asked, latency, and the event that says which service and agency."""
+"""Outcome, request time in ms, latency in ms, and the event, which names service and agency."""
 
 Signed = tuple[int, str, LookupRequested | LookupCompleted, int, int | None]
-"""Sign, outcome, the event that says which service, agency and dossier, when asked, latency."""
+"""Sign, outcome, the event (service, agency, dossier), request time in ms, latency in ms."""
 
 _UNTOLD = FAILURES | CANCELLED
-"""Outcomes that are no answers."""
+"""Outcomes that are not answers."""
 
 
 class LinkCell:
@@ -40,13 +40,13 @@ class LinkCell:
         self.provider: list[tuple[int, str, int | None]] | None = None
 
     def add_signed(self, entry: Signed) -> None:
-        """Collect what the portal's view says beyond plain answers."""
+        """Collect an entry of the portal's view that is more than a plain answer."""
         if self.signed is None:
             self.signed = []
         self.signed.append(entry)
 
     def add_provider(self, sign: int, outcome: str, latency_ms: int | None) -> None:
-        """Collect what the provider's view says."""
+        """Collect an entry of the provider's view."""
         if self.provider is None:
             self.provider = []
         self.provider.append((sign, outcome, latency_ms))
@@ -74,7 +74,7 @@ class LinkCell:
         return slot
 
     def tell_answers(self, slot: LinkSlot, services: Container[str], agencies: Container[str]) -> bool:
-        """Add the answers of some services and agencies to the slot's sums; say whether there are any."""
+        """Add the answers of some services and agencies to the slot's sums; return whether there were any."""
         told: list[tuple[int, int, LookupRequested | LookupCompleted]] = [
             (1, asked_ms, done)
             for _, asked_ms, _, done in self.answers
@@ -154,7 +154,7 @@ def by_second(asked_ok_ms: Sequence[int]) -> list[Asked]:
 
 
 def counted(items: Iterable[Key]) -> dict[Key, int]:
-    """Return how often each item comes, in key order. Of the few items of a slot a `Counter` costs more."""
+    """Count items, in key order. For the few items of a slot this is faster than a `Counter`."""
     counts: dict[Key, int] = {}
     for item in items:
         counts[item] = counts.get(item, 0) + 1
@@ -195,7 +195,7 @@ def _add_answered_part(parts: dict[str, Part], name: str, since_ms: int, sign: i
 
 
 def _tidy_parts(parts: dict[str, Part]) -> dict[str, Part]:
-    """Return the parts that say something, by name."""
+    """Return the parts that are not empty, by name."""
     told = sorted(parts.items()) if len(parts) > 1 else parts.items()
     return {name: part for name, part in told if part.failed or part.ok or part.removed}
 

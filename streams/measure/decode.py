@@ -1,4 +1,4 @@
-"""From bytes to events, or to the reason why not. Every reason is one of a closed set."""
+"""Decode bytes into events, or say why that fails. Every reason is one of a closed set."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Dead letters: a record that could not be used, byte for byte, with its reason and where it lies."""
+"""Dead letters: a record that could not be used, byte for byte, with its reason and its source position."""
 
 from base64 import b64encode
 from typing import Final
@@ -11,7 +11,7 @@ from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
 
 MOST_VALUE_BYTES: Final = 4 * 1024 * 1024
-"""Of a longer value only so much travels: the whole would not fit into a record. The source still has it."""
+"""A longer value is cut off here, so that it fits into a record. The source still has the whole."""
 MOST_KEY_BYTES: Final = 64 * 1024
 
 
@@ -24,9 +24,9 @@ class LetterSource(Struct, frozen=True):
 
 
 class Letter(Struct, frozen=True, omit_defaults=True):
-    """A dead letter as it stands on the topic; ``value_bytes`` is set where the value is cut off.
+    """A dead letter as published; ``value_bytes`` is the original length if the value is cut off.
 
-    ``settled`` marks a copy without value by which an operator has retried or forgotten the record.
+    ``settled`` marks a copy without value, published when an operator retries or forgets the record.
     """
 
     source: LetterSource
@@ -64,9 +64,9 @@ def encode_letter(topic: str, partition: int, letter: DeadLetter) -> bytes:
 
 
 def told_records(topic: str, partition: int, values: list[bytes]) -> frozenset[tuple[int, int]]:
-    """Return offset and ``logged_at_ms`` of the records of a source partition that letters tell of.
+    """Return ``(offset, logged_at_ms)`` of the records of a source partition that have a dead letter.
 
-    Both, for at an offset there may be another record now: the end of the log was cut off, and it grew again.
+    The offset alone is not enough: if the end of the log was cut off, another record may stand there now.
     """
     told = set()
     for value in values:

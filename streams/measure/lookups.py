@@ -2,7 +2,7 @@
 
 Between two cuts a cell only collects, mostly plain values in lists; the sums are made once, at the cut.
 A cell belongs to the slot in which an outcome became known: the completion's, or the deadline's for
-`no_response`. What turns out otherwise later is taken back by an entry with a negative sign.
+`no_response`. An entry with a negative sign takes back what a later record corrects.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,12 +26,12 @@ from streams.model.settings import MeasureSettings
 _CARRIED: Final = ANSWERED | CLIENT_FAULTS
 """Outcomes that show the link carried the question and an answer."""
 LINK_SETS: Final = 16
-"""How many different sets of links from heartbeats are kept sorted; there are hardly ever more."""
+"""How many distinct sets of links from heartbeats are cached in sorted form; there are rarely more."""
 MOST_NAME_BYTES: Final = 2 * 1024 * 1024
 """Bytes of link names that the heartbeats of one range may list: a measurement has to fit into a record."""
 
 Drained = tuple[list[LinkCells], list[PortalCells], list[Alive]]
-"""What a measurement says of links, of portals, and of observers."""
+"""The links, portals and observers of a measurement."""
 
 
 class LookupSums:
@@ -46,7 +46,7 @@ class LookupSums:
         ]
         self._least_timeout_ms = min(timeouts_ms)
         self.max_links = settings.max_links
-        """The bound on links; the meter moves it when another one comes into force."""
+        """The bound on links; the meter updates it when settings change."""
         self._pairings = {
             observer: Pairing(settings.slot_ms) for observer in ("portal", "gateway", "provider")
         }
@@ -54,17 +54,17 @@ class LookupSums:
         self._cells: dict[tuple[str, int], LinkCell] = {}
         self._links: Remembered[bool] = Remembered()
         self._listed: set[tuple[str, ...]] = set()
-        """Sets of links that are admitted in this generation."""
+        """Sets of links admitted in this generation."""
         self._owed = Owed()
         self._watching = Watching(settings.slot_ms)
 
     @property
     def known(self) -> Mapping[str, bool]:
-        """The links of this generation: their events need not be admitted."""
+        """The links already admitted in this generation; their events need no further check."""
         return self._links.young
 
     def admits(self, link: str) -> bool:
-        """Take up a link, or return False if it is beyond the bound on links."""
+        """Admit a link, or return False if that would exceed the bound on links."""
         links = self._links
         if link not in links.old and len(links.young.keys() | links.old.keys()) >= self.max_links:
             return False
@@ -72,7 +72,7 @@ class LookupSums:
         return True
 
     def admits_all(self, listed: list[str]) -> bool:
-        """Take up the links that a heartbeat lists, or return False if they are beyond a bound."""
+        """Admit the links that a heartbeat lists, or return False if that would exceed a bound."""
         named = tuple(listed)
         if named in self._listed:
             return self._watching.has_room
@@ -87,9 +87,9 @@ class LookupSums:
         return True
 
     def apply(self, accepted: Iterable[LookupEvent]) -> None:
-        """Take in events of admitted links, none a duplicate. The hot path's other half.
+        """Apply events of admitted links, without duplicates. The second half of the hot path.
 
-        The common cases are spelt out here: the portal asks, and the portal gets an answer, in either order.
+        The common cases are inlined: the portal's request and the portal's answer, in either order.
         """
         slot_ms, cells, portal = self._slot_ms, self._cells, self._portal
         opened, by_slot, waiting, unpaired = portal.open, portal.by_slot, portal.waiting, portal.unpaired
@@ -141,7 +141,7 @@ class LookupSums:
             self._cell(event.link, event.occurred_at_ms // self._slot_ms).late += 1
 
     def close(self, closed_ms: int) -> None:
-        """Count what the watermark's arrival at ``closed_ms`` makes known: expired and lone records."""
+        """Count the requests that have expired by ``closed_ms``, and the completions left unpaired."""
         before_slot = (closed_ms - self._least_timeout_ms) // self._slot_ms
         for pairing in self._all:
             if pairing.first_slot < before_slot:
@@ -152,7 +152,7 @@ class LookupSums:
                     self._settle(done, None, 1)
 
     def _is_over(self, slot: int, closed_ms: int) -> bool:
-        """Say whether the requests asked in a slot are given up by a time, by the time-out of that slot."""
+        """Return whether requests sent in a slot have timed out, by the time-out in force in that slot."""
         asked_ms = slot * self._slot_ms
         timeout_ms = self._settings.at(asked_ms).lookup_timeout_ms
         return slot < (closed_ms - timeout_ms) // self._slot_ms
@@ -166,7 +166,7 @@ class LookupSums:
         self._owed.rotate()
 
     def drain(self, closed_before_ms: int) -> Drained:
-        """Return and forget all that was collected; slots ended by ``closed_before_ms`` are late."""
+        """Return and forget everything collected; slots that ended by ``closed_before_ms`` are late."""
         slot_ms, cells = self._slot_ms, self._cells
         links: list[LinkCells] = []
         link = None
@@ -182,7 +182,7 @@ class LookupSums:
         return links, [], self._watching.drain()
 
     def _summed(self, link: str, cell: LinkCell, start_ms: int) -> LinkSlot:
-        """Return a cell's sums, with those by service and agency that can tell anything."""
+        """Return a cell's sums, with the answers by service and agency that are still owed."""
         slot, owed = cell.summed(start_ms), self._owed
         if slot.services:
             owed.add_failures(link, slot)
@@ -241,7 +241,7 @@ class LookupSums:
         """Count (or take back) a completion in its slot; ``asked_ms`` is None for a lone one."""
         observer = done.observer
         if observer == "gateway":
-            return  # the gateway's view is checked and paired, but neither decides nor splits
+            return  # the gateway's view is checked and paired, but affects neither states nor latency
         known_ms, outcome = done.occurred_at_ms, done.outcome
         cell = self._cell(done.link, known_ms // self._slot_ms)
         if observer == "provider":
@@ -255,7 +255,7 @@ class LookupSums:
 
 
 class Watching:
-    """When which observer was alive and watched which links, one entry an observer, link set and slot."""
+    """When which observer was alive and watched which links, one entry per observer, link set and slot."""
 
     def __init__(self, slot_ms: int) -> None:
         self._slot_ms = slot_ms
@@ -265,11 +265,11 @@ class Watching:
 
     @property
     def has_room(self) -> bool:
-        """Whether this range can hold more names of links; how many it can hold bounds a measurement."""
+        """Whether this range can take more link names; their number bounds the size of a measurement."""
         return self._room > 0
 
     def beat(self, beat: Heartbeat) -> None:
-        """Take in a heartbeat: it vouches for the time until the next one is due."""
+        """Apply a heartbeat, which covers the time until the next one is due."""
         listed = tuple(beat.links)
         known = self._sorted.get(listed)
         if known is None:

@@ -44,14 +44,14 @@ class Checkpoint(msgspec.Struct, frozen=True):
 class Meter:
     """Turns the records of one partition, in offset order, into measurements and dead letters.
 
-    ``topic`` is the declared name, whatever the broker's is, so that results do not depend on it. Raise
-    `KeyError` for a topic that carries no events. Feed records with `feed`; collect what it
-    appended to `measurements` and `dead_letters` and clear those lists. `checkpoint` belongs to the last
-    measurement emitted, and `next_offset` is where that measurement's range ended.
+    ``topic`` is the declared name, not the broker's, so that results do not depend on the latter; a topic
+    without events raises `KeyError`. Call `feed` with records, then collect what it appended to
+    `measurements` and `dead_letters` and clear those lists. `checkpoint` belongs to the last measurement
+    emitted, and `next_offset` is where that measurement's range ended.
 
     Each range begins where the one before it ended, whatever offsets the log leaves out (those of
-    transactions or compaction). So a range that does not follow its predecessor tells that records are
-    missing. ``incarnation`` counts how often the log began again under the same name.
+    transactions or compaction). So a range that does not begin where its predecessor ended shows that records
+    are missing. ``incarnation`` counts how often the log began again under the same name.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Meter:
         self._sums: LookupSums | SubmissionSums
         self._sums = LookupSums(settings) if topic == LOOKUPS else SubmissionSums(settings)
         self._now, self._change_ms = settings, _first_change_ms(settings, NOTHING_SEEN_MS)
-        """The settings in force, and the watermark at which others come into force."""
+        """The settings in force, and the watermark at which the next ones apply."""
         start = checkpoint or Checkpoint(0)
         self._max_event_ms = start.max_event_ms
         self._next_cut_ms = NOTHING_SEEN_MS
@@ -81,27 +81,27 @@ class Meter:
         self._schedule()
         self._young: dict[str, str | None] = {}
         self._old: dict[str, str | None] = {}
-        """Event ids with the outcome that came under them, None where it was no completion."""
+        """Event ids with their outcome, None if the event was not a completion."""
         self._position = 0
         self._generation_ends_ms = self._end_of_generation()
         self._generation_starts = [start, start, start]
         self._range_starts = deque([(self._closed_ms, start)])
-        """Where the recent ranges began; the first of them before every request that is still open."""
+        """Where the recent ranges began; the first one precedes every request that is still open."""
         self._open_ms = settings.lookup_timeout_ms + settings.out_of_orderness_ms + 2 * settings.slot_ms
         self.next_offset: int | None = None
         self.gone_from: int | None = 0 if start.rebuild_offset else None
-        """From where on records are gone that stood before the range which has begun."""
+        """The first of the missing records just before the current range; None if none are missing."""
         self._range_begins = start.rebuild_offset or None
-        """Where the range begins; None at the beginning of a log, where the first record says it."""
+        """Where the current range begins; None at the beginning of a log, until its first record."""
         self.conflicts = 0
-        """Failures that came under an event id that had stood for something else before. Such a failure is
-        taken in: an answer sent early under a stolen id must not hide it."""
+        """Failures whose event id was used before for something else. Such a failure still counts: an answer
+        sent earlier under a stolen id must not hide it."""
         self._done = RecordCounts()
         self._empty_range()
 
     @property
     def watermark_ms(self) -> int:
-        """The claim that no older event is still to come, in epoch milliseconds."""
+        """The watermark in epoch milliseconds: older events are late."""
         return self._max_event_ms - self.settings.out_of_orderness_ms
 
     @property
@@ -126,10 +126,10 @@ class Meter:
         return self._flushed + len(self._block)
 
     def feed(self, entries: Sequence[Entry]) -> None:
-        """Take in records in offset order. The hot path: one turn of this loop for each record.
+        """Process records in offset order. The hot path: one iteration per record.
 
-        Here a record is decoded, judged and put in time; what it says is summed by range, in a loop of its
-        own (`LookupSums.apply`), which is faster than a call for each record.
+        Here a record is decoded, checked and placed in event time. A separate loop (`LookupSums.apply`) sums
+        the accepted events of a range, which is faster than a call per record.
         """
         settings, sums = self.settings, self._sums
         decode: Callable[[bytes], Any] = self._decode  # decoder and sums belong to the same topic
@@ -191,16 +191,16 @@ class Meter:
         self._hold(entries[start:] if start else entries)
 
     def _overrules(self, event_id: str, outcome: str | None) -> bool:
-        """Say whether an outcome counts although its event id is known: a failure under an id of another."""
+        """Return whether an event with a known id counts anyway: a failure under another event's id."""
         known = self._young.get(event_id) or self._old.get(event_id)
-        self._young[event_id] = known  # so that what is known depends on the last two generations alone
+        self._young[event_id] = known  # so that the state depends on the last two generations alone
         if outcome not in FAILURES or known in FAILURES:
             return False
         self.conflicts += 1
         return True
 
     def end_range(self, next_offset: int) -> None:
-        """Cut now, before a stretch of records that are gone; the next range begins behind it.
+        """Cut now, before a gap of missing records; the next range begins after it.
 
         ``next_offset`` is the first offset that is still there. Call it between two calls of `feed`.
         """
@@ -213,10 +213,10 @@ class Meter:
         self.gone_from = gone_from
 
     def restart_range(self, next_offset: int, reached_ms: int) -> None:
-        """Begin a range here, without what has been read since the last cut: others have said it before.
+        """Begin a range here and drop what was read since the last cut, which was published before.
 
-        ``reached_ms`` is the greatest event time that they had seen. For a state that could be rebuilt in
-        part only.
+        ``reached_ms`` is the greatest event time published. Needed when the state could be rebuilt only in
+        part.
         """
         self._max_event_ms = max(self._max_event_ms, reached_ms)
         self._schedule()
@@ -261,12 +261,12 @@ class Meter:
         self._generation_starts = [*self._generation_starts[1:], self._range_starts[0][1]]
 
     def _end_of_generation(self) -> int:
-        """Return from which closed slot on the watermark is in the next generation."""
+        """Return the closed time, in ms, at which the next generation begins."""
         generation_ms = self.settings.generation_ms
         return (self._closed_ms // generation_ms + 1) * generation_ms
 
     def _begin_range(self, offset: int) -> None:
-        """Begin the range from an offset on, in the next generation if that has begun."""
+        """Begin a range at an offset; turn to the next generation if the watermark has entered it."""
         self.next_offset = self._range_begins = offset
         self.gone_from = None
         self._empty_range()
@@ -312,7 +312,7 @@ class Meter:
         return Source(self._topic, self._partition, first_offset, next_offset, digest, self._incarnation)
 
     def _hold(self, entries: Sequence[Entry]) -> None:
-        """Add records to the range; its digest goes over blocks of a fixed size, whatever comes at once."""
+        """Add records to the range. Its digest uses blocks of fixed size, however many come at once."""
         self._block += entries
         while len(self._block) >= BLOCK_RECORDS:
             if self._digest is None:
@@ -334,7 +334,7 @@ def _first_change_ms(settings: MeasureSettings, after_ms: int) -> int:
 
 
 class SubmissionCounter(Meter):
-    """A meter of submissions that counts how each record ended, and makes no measurements of them."""
+    """A meter of submissions that counts how each record ended and makes no measurements."""
 
     def __init__(self, partition: int, settings: MeasureSettings) -> None:
         super().__init__(SUBMISSIONS, partition, settings)

@@ -1,14 +1,15 @@
-"""Which services and agencies of a link failed a short while ago, so that the answers after that are told.
+"""Which services and agencies of a link failed recently, so that the answers that follow are reported.
 
-To tell a service that fails wholly from one that fails now and then, its failures must be weighed against its
-answers. To tell every answer by service and agency would make measurements a quarter longer. But only answers
-that follow a failure change the judgement: CUSUM sums begin at a failure, and answers before it leave them at
-zero. So each failure puts a name `ANSWERS_A_FAILURE` answers in debt, and while it owes some its answers are
-told. Where one attempt in three or more fails every answer is told, and attempts by name are exact. With a
-lesser share the answers told are twice the failures, which is enough for any sum to fall back to zero.
+To distinguish a service that always fails from one that fails now and then, its failures must be weighed
+against its answers. Reporting every answer by service and agency would make measurements a quarter larger.
+But only answers that follow a failure change the judgement: CUSUM sums begin at a failure, and answers before
+it leave them at zero. So each failure makes a name owe `ANSWERS_A_FAILURE` answers, and while it owes any,
+its answers are reported. If at least one attempt in three fails, every answer is reported and the attempts by
+name are exact. With a smaller share, twice as many answers as failures are reported, enough for any sum to
+fall back to zero.
 
-What is owed is kept by generation, like all that a meter remembers. Each generation counts for itself: what
-it knows depends only on what came since it began. So a meter that is rebuilt tells the same answers.
+Debts are kept by generation, like everything a meter remembers. Each generation counts separately and depends
+only on what came since it began, so a rebuilt meter reports the same answers.
 """
 
 from collections.abc import Mapping
@@ -19,12 +20,12 @@ from streams.model.measurement import LinkSlot, Part
 ANSWERS_A_FAILURE: Final = 2
 """A failure raises a sum by at most 3.5 nats, an answer lowers it by 2.8 or more."""
 MOST_OWED: Final = 16
-"""So many answers bring any sum back to zero: the rule keeps none above 40 nats."""
+"""This many answers bring any sum back to zero: the rule keeps none above 40 nats."""
 
 Debt = tuple[int, int]
-"""Answers still to be told, by the failures of this generation and by those of the last."""
+"""Answers still to be reported, for failures of this generation and of the previous one."""
 Debts = dict[str, Debt]
-"""By name. What owes nothing is not in it."""
+"""By name; a name that owes nothing is absent."""
 
 
 class Owed:
@@ -48,7 +49,7 @@ class Owed:
             self._links[link] = debts
 
     def pay(self, link: str, slot: LinkSlot) -> None:
-        """Lower the debts by the answers that a slot tells."""
+        """Lower the debts by the answers that a slot reports."""
         services, agencies = self._links[link]
         _lower(services, slot.services)
         _lower(agencies, slot.agencies)
@@ -56,7 +57,7 @@ class Owed:
             del self._links[link]
 
     def rotate(self) -> None:
-        """Begin a new generation, and forget the debts of the last but one."""
+        """Begin a new generation, and drop the debts of the one before the previous."""
         for link, (services, agencies) in list(self._links.items()):
             left = _aged(services), _aged(agencies)
             if any(left):

@@ -50,7 +50,7 @@ class Pairing:
         self.open: dict[str, LookupRequested] = {}
         self.by_slot: dict[int, list[str]] = {}
         self.first_slot = NO_SLOT
-        """The least slot of `by_slot`, so that a cut before which nothing expires need not look for it."""
+        """The least slot of `by_slot`, so that a cut at which nothing expires need not search for it."""
         self.waiting: dict[str, LookupCompleted] = {}
         self.expired: Remembered[LookupRequested] = Remembered()
         self.unpaired: Remembered[LookupCompleted] = Remembered()
@@ -74,7 +74,7 @@ class Pairing:
         self.first_slot = min(self.first_slot, slot)
 
     def take_expired(self, before_slot: int, over: Callable[[int], bool]) -> list[LookupRequested]:
-        """Take out, and remember, the requests of the slots before one whose deadlines are ``over``."""
+        """Remove and remember the requests of slots before ``before_slot`` for which ``over`` is true."""
         taken = []
         for slot in sorted(slot for slot in self.by_slot if slot < before_slot and over(slot)):
             for key in self.by_slot.pop(slot):
@@ -88,7 +88,7 @@ class Pairing:
         return taken
 
     def take_unpaired(self, closed_ms: int) -> list[LookupCompleted]:
-        """Take out the completions before ``closed_ms`` whose request never came; remember them."""
+        """Remove and remember the completions before ``closed_ms`` whose request never came."""
         taken = [done for done in self.waiting.values() if done.occurred_at_ms < closed_ms]
         for done in taken:
             del self.waiting[done.lookup_id]

@@ -1,4 +1,4 @@
-"""Records that a meter refuses: why, and what is kept of them."""
+"""Records that a meter refuses, and the reasons."""
 
 from typing import Final, NamedTuple
 
@@ -8,7 +8,7 @@ from streams.model.events import LookupEvent, SubmissionEvent
 from streams.model.settings import MeasureSettings
 
 ABSURD_AHEAD_MS: Final = 366 * 86_400_000
-"""A clock may be wrong by hours; a time more than a year ahead is no clock's."""
+"""A clock may be wrong by hours; a time more than a year ahead is not a clock error."""
 
 
 class DeadLetter(NamedTuple):
@@ -25,9 +25,9 @@ class DeadLetter(NamedTuple):
 def implausible(
     event: LookupEvent | SubmissionEvent, entry: Entry, settings: MeasureSettings, skew_ms: int
 ) -> tuple[str, str]:
-    """Return reason and detail for a record that decodes and yet cannot be taken in.
+    """Return reason and detail for a record that decodes but is not plausible.
 
-    ``skew_ms`` is how far an event may be ahead of the broker's time now.
+    ``skew_ms`` is how far an event may currently be ahead of the broker's time.
     """
     _, logged_at_ms, _, value = entry
     if len(value) > settings.max_value_bytes:

@@ -1,8 +1,8 @@
-"""One source partition of `measure`: its meter, and how much of what the meter says is published.
+"""One source partition of `measure`: its meter, and how much of the meter's output is published.
 
-What was read before lies in three stretches of offsets. Up to ``quiet_until`` everything was published and
-committed: those records only rebuild the meter's state. Up to ``told_until`` their dead letters were
-published and their counts were added as well, though no measurement covers them yet. What follows is new.
+Its records fall into three ranges of offsets. Those before ``quiet_until`` are published and committed; they
+only rebuild the meter's state. For those before ``told_until``, dead letters are published and counts added,
+but no measurement covers them yet. The rest are new.
 """
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ from streams.model.settings import MeasureSettings
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
-    """What a commit of a source partition carries beside its offset.
+    """What a commit of a source partition carries besides its offset.
 
-    ``rebuild_offset`` is from where the state has to be rebuilt, and ``max_event_ms`` the greatest event time
-    before it. ``reached_ms`` is the greatest event time that had been measured; ``digest`` and
-    ``range_begins`` describe the last range. ``logged_ms`` is the greatest of the broker's times read (-1
-    where the broker sets none). Dead letters of records before ``told_until`` are published; those after it
-    can only stand in the dead-letter partition from ``letters_from`` on.
-    ``partitions`` is over how many partitions of `link.measurements` the links are spread. ``gone_from`` is
-    set where the records from there up to the commit are gone, and no measurement has said so yet.
+    ``rebuild_offset`` is where rebuilding the state must begin, and ``max_event_ms`` the greatest event time
+    before it. ``reached_ms`` is the greatest event time measured; ``digest`` and ``range_begins`` describe
+    the last range. ``logged_ms`` is the greatest of the broker's times read (-1 where the broker sets none).
+    Dead letters of records before ``told_until`` are published; those after it can only stand in the
+    dead-letter partition from ``letters_from`` on. ``partitions`` is the number of partitions of
+    `link.measurements` over which links are spread. ``gone_from`` is set if the records from there up to the
+    commit are gone and no measurement has reported that yet.
     """
 
     rebuild_offset: int
@@ -58,14 +58,14 @@ def progress_in(metadata: str) -> Progress:
 
 
 class SourceChangedError(Exception):
-    """The records before the commit are not those that were read then: the log has begun again."""
+    """The records before the commit differ from those read then: the log has begun again."""
 
 
 class SourcePartition:
     """One assigned partition. Feed it, publish what `take` returns, then call `published`.
 
-    ``committed`` is the group's commit, None without one; ``beginning`` the first offset that is still there;
-    ``told`` offset and ``logged_at_ms`` of the records after the commit whose dead letters stand already.
+    ``committed`` is the group's commit, None without one; ``beginning`` is the first offset still available;
+    ``told`` holds ``(offset, logged_at_ms)`` of the records after the commit that already have a dead letter.
     """
 
     def __init__(
@@ -102,9 +102,9 @@ class SourcePartition:
         self._counted = RecordCounts()
         self._last: Source | None = None
         self._tail: list[Entry] = []
-        """The records of the last range committed, as they are now."""
+        """The records of the last committed range, as read again now."""
         self._read_from = first
-        """From where on nothing was missing while the state was rebuilt."""
+        """The offset from which nothing was missing while the state was rebuilt."""
         self._rebuilding = first < self.quiet_until
         self.commit_offset = committed if committed is not None else beginning
         self.committed: tuple[int, Progress] | None = None
@@ -124,9 +124,9 @@ class SourcePartition:
             self.meter.gone_from = self.progress.gone_from
 
     def begin_again(self, first: int) -> None:
-        """Go on in a log that began again under the same name, from an offset on.
+        """Continue at offset ``first`` of a log that began again under the same name.
 
-        Commit that before anything of the new log is published: a successor must not decide differently.
+        Commit this before publishing anything from the new log, so that a successor decides the same way.
         """
         reached_ms, incarnation = self.progress.reached_ms, self.progress.incarnation + 1
         self.progress = replace(
@@ -148,7 +148,7 @@ class SourcePartition:
         self._counted, self._rebuilding = RecordCounts(), False
 
     def skip_to(self, first: int) -> None:
-        """Go on at an offset, as the records before it are gone: what was read so far becomes a range."""
+        """Continue at ``first`` because the records before it are gone; what was read becomes a range."""
         if self._rebuilding:
             self._read_from = first
             if first < self.quiet_until:
@@ -160,7 +160,7 @@ class SourcePartition:
         self.told_until = max(self.told_until, first)
 
     def feed(self, entries: Sequence[Entry]) -> None:
-        """Take in records in offset order. Raises `SourceChangedError` when the rebuilt state is another."""
+        """Process records in offset order; raise `SourceChangedError` if the log was replaced."""
         if self._rebuilding:
             old = [entry for entry in entries if entry[0] < self.quiet_until]
             self._rebuild(old)
@@ -193,7 +193,7 @@ class SourcePartition:
         self.next_offset = entries[-1][0] + 1
 
     def _finish_rebuilding(self, until: int) -> None:
-        """Hold the state that was rebuilt against the commit, and go on from it."""
+        """Check the rebuilt state against the commit, and continue from there."""
         if not self._rebuilding:
             return
         self._rebuilding = False
@@ -202,7 +202,7 @@ class SourcePartition:
         if known.digest and known.range_begins >= self._read_from and digest_of(tail) != known.digest:
             raise SourceChangedError
         if last is None or last.next_offset != self.quiet_until:
-            # Rebuilt in part, or by another version that cuts elsewhere: the range in between was published.
+            # Rebuilt only in part, or committed by a version that cuts elsewhere: the rest was published.
             meter.restart_range(until, known.reached_ms)
             meter.measurements.clear()
             meter.dead_letters.clear()
@@ -221,9 +221,9 @@ class SourcePartition:
         return measurements, letters, fresh
 
     def published(self, last: Measurement | None, logged_ms: int, letters_from: int, partitions: int) -> None:
-        """Note that everything taken is on its way; ``last`` is the last measurement, if there was any.
+        """Record that everything taken has been sent; ``last`` is the last measurement, if any.
 
-        ``logged_ms`` is the greatest of the broker's times that was read.
+        ``logged_ms`` is the latest broker time read.
         """
         told_until = max(self.told_until, self.next_offset)
         changed: dict[str, int | str | None] = {
@@ -253,12 +253,12 @@ class SourcePartition:
 
     @property
     def past_told(self) -> bool:
-        """Whether the progress is past all records that had a dead letter when the partition was assigned."""
+        """Whether progress has passed every record that had a dead letter when the partition was assigned."""
         return self.progress.told_until > max((offset for offset, _ in self._told), default=-1)
 
     @property
     def to_commit(self) -> tuple[int, str] | None:
-        """Offset and metadata of the progress so far, None where they are committed already."""
+        """Offset and metadata of the progress so far, None if they are committed already."""
         if self.committed == (self.commit_offset, self.progress):
             return None
         return self.commit_offset, encode(self.progress).decode()

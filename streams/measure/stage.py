@@ -1,12 +1,12 @@
 """`measure` as a process: raw batches from Kafka through the meters, measurements back to Kafka.
 
 The loop (`streams.kafka.loop`) keeps the order of effects: measurements are acknowledged by the broker before
-the offsets they cover are committed. A crash in between sends them again, the same to the byte, and `detect`
-drops them by their offsets. On assignment a partition is read again, quietly, from the rebuild offset that
-travels in the commit's metadata: there is no changelog and no local store.
+the offsets they cover are committed. After a crash in between they are sent again, identical to the byte, and
+`detect` drops them by their offsets. On assignment a partition is read again, quietly, from the rebuild
+offset that travels in the commit's metadata: there is no changelog and no local store.
 
-Records that are gone from a source are told: by a log line, by a metric, and by a range that does not follow
-the one before it, from which `detect` knows which time is unknown.
+Records that are gone from a source are reported by a log line, by a metric, and by a range that does not
+begin where the previous one ended, which tells `detect` what time is unknown.
 """
 
 import gc
@@ -40,17 +40,17 @@ GROUP: Final = "portallink-measure"
 ALIGN_MS: Final = 300_000
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 MOST_MEASUREMENT_BYTES: Final = MAX_REQUEST_BYTES - 64 * 1024
-"""Of a greater measurement only its range and its counts are sent: see `Measurement.incomplete`."""
+"""A larger measurement is reduced to its range and its counts: see `Measurement.incomplete`."""
 BATCH_BYTES: Final = 256 * 1024
-"""Sent at once: with a full batch on its way the next measurement waits, and reading with it."""
+"""The producer's batch size. While a full batch is in flight, the next measurement and reading wait."""
 FETCH_BYTES: Final = 1024 * 1024
-"""Bytes fetched of each partition at once. A larger record still arrives, alone."""
+"""Bytes fetched per partition and request. A larger record still arrives, alone."""
 GC_THRESHOLDS: Final = (50_000, 20, 20)
-"""Records make many objects and no cycles; by default the collector would look for some twice a poll."""
+"""Records create many objects and no cycles; by default the collector would run twice per poll."""
 
 
 class MeasureWorker:
-    """What `measure` does with records, one `SourcePartition` for each partition assigned."""
+    """How `measure` handles records, with one `SourcePartition` per assigned partition."""
 
     def __init__(
         self,
@@ -81,17 +81,17 @@ class MeasureWorker:
             await self._begin(partition, place)
 
     async def _spread(self, commits: Mapping[TopicPartition, Commit]) -> int:
-        """Return over how many partitions of `link.measurements` the links are spread.
+        """Return the number of partitions of `link.measurements` over which links are spread.
 
-        It stays what it was when the group began: where partitions were added, a link's measurements must
-        not move away from the state that `detect` keeps for it.
+        It stays as it was when the group began, even if partitions are added: a link's measurements must not
+        move away from the state that `detect` keeps for it.
         """
         present = await self._producer.partitions_of(self._names.measurements)
         known = max((progress_in(commit.metadata).partitions for commit in commits.values()), default=0)
         if known > present:
             raise StageStoppedError(
                 f"{self._names.measurements} has {present} partitions, and links are spread over {known}: "
-                "the topic was made again with fewer. Make it with as many as before, or give `--group` a "
+                "the topic was recreated with fewer. Recreate it with as many as before, or give `--group` a "
                 "new name to measure everything again"
             )
         if 0 < known < present and not self._partitions:
@@ -106,7 +106,7 @@ class MeasureWorker:
         if progress is not None:
             if progress.logged_ms >= 0:
                 first = await first_new(self._consumer, partition, progress.logged_ms, bounds)
-            # What was logged since is new, even where an offset was told before: the end was cut off there.
+            # What was logged since is new, even at an offset seen before: the log's end was cut off there.
             progress = replace(progress, told_until=min(progress.told_until, first))
         source = SourcePartition(
             self._declared[partition.topic],
@@ -133,9 +133,10 @@ class MeasureWorker:
             telemetry.emit(telemetry.PartitionRebuilt(*rebuilt))
 
     async def _told(self, partition: TopicPartition, progress: Progress | None) -> frozenset[tuple[int, int]]:
-        """Return which records have a dead letter since the commit: a process may have died in between.
+        """Return the records that have a dead letter although the commit does not cover them.
 
-        Not only how far they reach, for of two letters sent the first may have been refused.
+        A process may have died before it committed. The last offset alone is not enough, because the first of
+        two letters sent may have been refused.
         """
         key = letter_key(partition.topic, partition.partition)
         at = TopicPartition(self._names.dead_letters, crc32(key) % self._letter_partitions)
@@ -147,9 +148,9 @@ class MeasureWorker:
         return told_records(partition.topic, partition.partition, values)
 
     async def began_again(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Go on in a log that is not the one that was read: made again, or with its end cut off.
+        """Continue in a log that was recreated, or whose end was cut off.
 
-        What is new in it is what the broker logged after all that was read.
+        Its new records are those that the broker logged after everything read before.
         """
         source = self._sources[partition]
         before, logged_ms = source.next_offset, source.progress.logged_ms
@@ -179,7 +180,7 @@ class MeasureWorker:
             await self._publish(partition, source, records)
 
     async def head_gone(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Go on behind records that were deleted before they were read."""
+        """Skip past records that were deleted before they could be read."""
         source = self._sources[partition]
         gone = source.next_offset, bounds.beginning
         source.skip_to(bounds.beginning)
@@ -187,20 +188,20 @@ class MeasureWorker:
         await self._publish(partition, source, ())
 
     async def rest(self) -> None:
-        """Nothing is due by time alone."""
+        """Do nothing: no work of this stage is due by time alone."""
 
     def next_offset(self, partition: TopicPartition) -> int:
         """Return the next offset to meter."""
         return self._sources[partition].next_offset
 
     def logged_ms(self, partition: TopicPartition) -> int:
-        """Return by when all that was read had been logged."""
+        """Return the latest broker time read."""
         return self._sources[partition].progress.logged_ms
 
     def held(self) -> set[TopicPartition]:
-        """Return the partitions that have run ahead in event time of others that have records to read.
+        """Return the partitions to pause: those ahead in event time of others with records left to read.
 
-        In catch-up partitions drain unevenly, and all that runs ahead has to wait, in memory, in `detect`.
+        During catch-up partitions drain unevenly, and `detect` must keep in memory whatever runs ahead.
         """
         behind = [
             source.meter.watermark_ms
@@ -221,7 +222,7 @@ class MeasureWorker:
         for partition, commit in offsets.items():
             source = self._sources[partition]
             source.note_committed()
-            if source.past_told:  # then what stood there at the assignment need not be looked at again
+            if source.past_told:  # then the letters found at the assignment need not be read again
                 end = self._letters_end[partition]
                 self._letters_from[partition] = max(self._letters_from[partition], end)
             rebuild_offset = source.progress.rebuild_offset
@@ -232,7 +233,7 @@ class MeasureWorker:
     async def _publish(
         self, partition: TopicPartition, source: SourcePartition, records: Sequence[Any]
     ) -> None:
-        """Send what a source has to say, and note that it is on its way."""
+        """Send a source's measurements and dead letters, and record that they were sent."""
         conflicts = source.meter.conflicts
         measurements, letters, counts = source.take()
         for measurement in measurements:
@@ -246,7 +247,7 @@ class MeasureWorker:
             sent.add_done_callback(lambda done: self._note_letter(partition, done))
             telemetry.emit(telemetry.DeadLettered(letter.reason, topic, number, letter.offset))
         last = measurements[-1] if measurements else None
-        logged_ms = latest_ms(records, source.progress.logged_ms)  # those read before do not raise it
+        logged_ms = latest_ms(records, source.progress.logged_ms)  # records read again do not raise it
         source.published(last, logged_ms, self._letters_from[partition], self._partitions)
         if conflicts:
             source.meter.conflicts = 0
@@ -282,8 +283,8 @@ class MeasureWorker:
             raise StageStoppedError(
                 f"{limit.dead_letters} of the last minute's {limit.records} records of {topic}-{number} "
                 "could not be used: this looks like a wrong deploy. Their reasons are in "
-                f"{self._names.dead_letters}, see `portallink dead-letters list`. A restart goes on behind "
-                "them; with `--dead-letter-limit 1` nothing stops the stage"
+                f"{self._names.dead_letters}, see `portallink dead-letters list`. A restart continues after "
+                "them; with `--dead-letter-limit 1` the stage never stops for them"
             )
 
 
@@ -329,7 +330,7 @@ class Measure:
 
 
 def _check_times(source: SourcePartition, records: Sequence[Any]) -> None:
-    """Raise `SourceChangedError` where a record read again was logged later than all that was read."""
+    """Raise `SourceChangedError` if a record read again has a later broker time than any read before."""
     known_ms, told_until = source.progress.logged_ms, source.told_until
     if known_ms < 0 or records[0].offset >= told_until:
         return

@@ -40,7 +40,7 @@ class SubmissionSums:
         self._received: Remembered[int] = Remembered()
         self._watching = Watching(settings.slot_ms)
         self.max_links = settings.max_links
-        """The bound on links; the meter moves it when another one comes into force."""
+        """The bound on links; the meter updates it when settings change."""
 
     def admits(self, _link: str) -> bool:
         """Submissions name no link that needs admission."""
@@ -86,7 +86,7 @@ class SubmissionSums:
         self._received.rotate()
 
     def drain(self, closed_before_ms: int) -> Drained:
-        """Return and forget all that was collected; late slots are slots like others here."""
+        """Return and forget everything collected; late slots are treated like any other."""
         del closed_before_ms
         by_portal: dict[str, PortalCells] = {}
         for portal, slot in sorted(self._cells):
@@ -105,7 +105,7 @@ class SubmissionSums:
 
 
 class Unsummed(SubmissionSums):
-    """In place of the sums, where only the records are counted."""
+    """Replaces the sums where only records are counted."""
 
     def apply(self, accepted: Iterable[SubmissionEvent]) -> None:
-        """Take in events, and keep nothing of them."""
+        """Ignore the events."""

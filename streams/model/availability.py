@@ -2,7 +2,7 @@
 
 For one link, a period ``[start, end)`` and a calendar, with every symbol a length of time:
 
-    service   what the calendar counts of the period
+    service   the part of the period that the calendar counts
     excluded  service time under an active exclusion, overlapping ones counted once
     agreed    service - excluded
     unknown   agreed time during which nobody could tell (blind, or too little traffic)
@@ -13,11 +13,10 @@ For one link, a period ``[start, end)`` and a calendar, with every symbol a leng
     availability = (observed - down) / observed
     coverage     = observed / agreed
 
-UNKNOWN time is neither up nor down, and where an outage spans it, it is still unknown. Degraded time is
-available, and stated beside, as full failures too short to be an outage are. All lengths are whole
-milliseconds and add up over any division of the period, so rollups by day and month lose nothing.
-Percentages are rounded down to four decimals: a figure never looks better than it is, and 100 means no
-downtime at all.
+UNKNOWN time is neither up nor down, even inside an outage. Degraded time counts as available and is reported
+separately, as are full failures too short to be an outage. All lengths are whole milliseconds and add up over
+any division of the period, so rollups by day and month lose nothing. Percentages are rounded down to four
+decimals: a figure never looks better than it is, and 100 means no downtime at all.
 
 An outage counts in a period if some of its time is counted there. With n such down outages
 
@@ -51,7 +50,7 @@ class OutageSpan(Struct, frozen=True, gc=False):
 
 
 class RequestCounts(NamedTuple):
-    """What was asked in some minutes: attempts, failures, and the full failures too short to be an outage."""
+    """Counts over a set of minutes: attempts, failures, and full failures too short to be an outage."""
 
     attempts: int = 0
     failures: int = 0
@@ -61,7 +60,7 @@ class RequestCounts(NamedTuple):
 
 
 class Requests(Protocol):
-    """The attempts of a link, for the request-weighted figure, and its short failures."""
+    """A link's attempts and failures, for the request-weighted figure, and its short failures."""
 
     def within(self, counted: Intervals) -> RequestCounts:
         """Return the counts of the minutes that begin in counted time."""
@@ -146,10 +145,10 @@ class Figures(Struct, frozen=True, gc=False):
         return cls(service_ms, 0, unknown_ms, down_ms, degraded_ms, *requests)
 
     def outside(self, excluded: "Figures") -> "Figures":
-        """Return what is left of the facts of a period when those of its excluded time are taken away.
+        """Return the figures of a period less those of its excluded time.
 
-        It is what `account` gives with that time excluded: excluded time is a part of the period, and every
-        figure but service and excluded time is a length or a count of what lies outside it.
+        The result equals `account` with that time excluded, because excluded time is part of the period and
+        every figure except service and excluded time is a length or a count of what lies outside it.
         """
         return structs.replace(self - excluded, service_ms=self.service_ms, excluded_ms=excluded.service_ms)
 
@@ -252,8 +251,10 @@ def account(
 ) -> tuple[Figures, list[OutageTime]]:
     """Return the figures of one link over ``[start_ms, end_ms)``, and each outage's share of them.
 
-    An open outage lasts until the end of the period; what was not observed of it is unknown. Raise
-    ValueError if the period is empty.
+    An open outage lasts until the end of the period; its unobserved part is unknown.
+
+    Raises:
+        ValueError: the period is empty.
     """
     if end_ms <= start_ms:
         raise ValueError(f"the period is empty: it ends at {end_ms}, not after {start_ms}")
@@ -305,9 +306,9 @@ def unknown_time(unknown_ms: dict[int, int], start_ms: int, end_ms: int) -> Inte
     """Return the unknown time of ``[start_ms, end_ms)`` from what each minute's window says.
 
     ``unknown_ms`` maps the start of every minute that has a window to how much of it was UNKNOWN; a
-    minute without window is unknown as a whole. A window says how much, not which part: of a minute
-    known in part, its last part is taken to be the unknown one, so at most that part is misplaced and
-    its length is exact.
+    minute without window is unknown as a whole. A window says how much of its minute is unknown but not which
+    part, so the end of the minute is taken: the length is exact, and only the place within the minute is a
+    guess.
     """
     known: Intervals = []
     for minute_ms in sorted(unknown_ms):

@@ -1,7 +1,7 @@
 """Bounds on decoded records, checked once, where a record enters.
 
-Types are the decoders' business. Here are the bounds that they do not know: numbers that fit into a database
-and a double, times that a calendar can count, and text that a database takes and a terminal survives.
+Decoders check types. Here are the bounds that they cannot check: numbers must fit into a database and a
+double, times into a calendar, and text must be safe for a database and a terminal.
 """
 
 import re
@@ -15,9 +15,9 @@ UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What a decoder raises for bytes that it cannot read: wrong in shape, no UTF-8, or nested too deep."""
 MOST_NUMBER: Final = 1 << 53
 _SUSPECT: Final = re.compile(rb"\\|\xc2[\x80-\x9f]|\x7f|[0-9]{14}|[0-9][eE]")
-"""Bytes without which a JSON text can hold nothing that is refused here: most records are done with this."""
+"""A JSON text that contains none of these passes every check here, which settles most records."""
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters but tab, line feed and carriage return, which a reason in several lines may hold."""
+"""Control characters except tab, line feed and carriage return, which a reason of several lines may hold."""
 _INSTANTS: Final = re.compile(r"^(start|end|[a-z_]+_at|watermark|effective_from|[a-z_]*published)_ms$")
 
 
@@ -26,7 +26,7 @@ class OutOfBoundsError(ValueError):
 
 
 def check_bounds(raw: bytes, decoded: Any) -> None:
-    """Raise `OutOfBoundsError` where a decoded record holds what cannot be kept or shown."""
+    """Raise `OutOfBoundsError` if a decoded record holds a value that cannot be stored or displayed."""
     if _SUSPECT.search(raw):
         _check("", msgspec.to_builtins(decoded))
 

@@ -1,8 +1,8 @@
-"""The one way to write results down, so that equal results are equal bytes.
+"""The one way to serialise results, so that equal results are equal bytes.
 
 A measurement of one cut may travel in several pieces, one for each partition of `link.measurements` that
-its links belong to; here the pieces are put together again. A topic may hold a result more than once
-(after a crash it is sent again, the same); here it stands once.
+its links belong to; `join` puts the pieces together again. A topic may hold a result more than once, because
+it is sent again, unchanged, after a crash; the functions here return it once.
 """
 
 from collections.abc import Iterable
@@ -27,8 +27,8 @@ def link_partition(link: str, partitions: int) -> int:
 def split(measurement: Measurement, partitions: int) -> dict[int, Measurement]:
     """Return the pieces of a measurement by partition of `link.measurements`.
 
-    A cut of `npd.lookups` goes to every partition, for each needs its watermark. Of other topics only the
-    pieces that hold something travel, and the first partition's always, so that no range goes missing.
+    A cut of `npd.lookups` goes to every partition, because each needs its watermark. For other topics empty
+    pieces are dropped, except that of partition 0, so that no range goes missing.
     """
     pieces = {
         partition: replace(measurement, links=[], portals=[], alive=[]) for partition in range(partitions)

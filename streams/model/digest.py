@@ -17,7 +17,7 @@ BLOCK_RECORDS: Final = 4096
 
 
 _INDICES: Final = tuple(f">{3 * records + 1}q" for records in range(32))
-"""The formats of the integers of short blocks, which most are."""
+"""Formats for the integers of short blocks, the common case."""
 
 
 class RangeDigest:
@@ -51,7 +51,7 @@ def _framed(entries: Sequence[Entry]) -> bytes:
 
 
 def digest_of_block(entries: Sequence[Entry]) -> str:
-    """Return the digest of a range of one block or less, which most are."""
+    """Return the digest of a range of at most one block, the common case."""
     return sha256(_framed(entries)).hexdigest()
 
 

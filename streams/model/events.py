@@ -57,7 +57,7 @@ OUTCOMES: Final = (
 
 
 class LookupRequested(Struct, tag_field=type_tag, tag="lookup.requested", gc=False):
-    """A question put to a link, as its observer saw it go out."""
+    """A lookup's request, as its observer saw it leave."""
 
     event_id: Identifier
     occurred_at_ms: int
@@ -89,7 +89,7 @@ class LookupCompleted(Struct, tag_field=type_tag, tag="lookup.completed", gc=Fal
 
 
 class Heartbeat(Struct, tag_field=type_tag, tag="observer.heartbeat", gc=False):
-    """An observer says it lives and watches ``links``; the next beat follows within ``interval_ms``."""
+    """An observer is alive and watches ``links``; the next beat follows within ``interval_ms``."""
 
     occurred_at_ms: int
     observer: Observer
@@ -126,7 +126,7 @@ class SubmissionRejected(_Submission, tag="submission.rejected"):
 
 
 class SubmissionFailed(_Submission, tag="submission.failed"):
-    """The dossier was given up; ``blocked_by`` names the link to blame, if one is."""
+    """The dossier was given up; ``blocked_by`` names the link to blame, if any."""
 
 
 class SubmissionCompleted(_Submission, tag="submission.completed"):

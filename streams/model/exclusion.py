@@ -6,7 +6,7 @@ was proposed, or withdraws it. The last revision holds:
     announced        recorded before its time began: it counts at once
     after the fact   recorded later: by default it counts once a second person has approved it
 
-`rulings` makes of all revisions what held at a moment; nothing else decides what an exclusion takes.
+`rulings` derives from the revisions what was in force at a moment; nothing else decides what is excluded.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ class Exclusion(Struct, frozen=True):
 
 
 class Ruling(Struct, frozen=True):
-    """What held of an exclusion at a moment.
+    """The state of an exclusion at a moment.
 
     ``last`` is its last revision by then, ``proposed`` the revision that set the time, ``approved_by`` the
     second person who approved that time, None without one.
@@ -94,14 +94,14 @@ def new_exclusion(
     reason: str,
     recorded_at_ms: int,
 ) -> Exclusion:
-    """Return revision 1 of an exclusion; its id is a digest of what it says, so saying it twice is once."""
+    """Return revision 1 of an exclusion; its id is a digest of its content, so a repeated one is the same."""
     said = "\0".join((link, str(start_ms), str(end_ms), kind, author, reason, str(recorded_at_ms)))
     exclusion_id = "x-" + hashlib.sha256(said.encode()).hexdigest()[:16]
     return Exclusion(exclusion_id, 1, link, start_ms, end_ms, kind, author, reason, recorded_at_ms, False)
 
 
 def withdraw(ruling: Ruling, author: str, reason: str, recorded_at_ms: int) -> Exclusion:
-    """Return the revision that takes an exclusion back; raise ValueError if that was done already."""
+    """Return the revision that withdraws an exclusion; raise ValueError if it is already withdrawn."""
     if ruling.last.withdrawn:
         raise ValueError(
             f"exclusion {ruling.last.exclusion_id} is withdrawn already, by {ruling.last.author}"
@@ -147,7 +147,7 @@ def _next(
 
 
 def rulings(revisions: Iterable[Exclusion], as_of_ms: int | None = None) -> list[Ruling]:
-    """Return what held of each exclusion at ``as_of_ms`` (None: now), by start and id."""
+    """Return the state of each exclusion at ``as_of_ms`` (None: now), by start and id."""
     by_id: dict[str, list[Exclusion]] = {}
     for revision in revisions:
         if as_of_ms is None or revision.recorded_at_ms <= as_of_ms:
@@ -170,14 +170,14 @@ def _ruling(told: list[Exclusion]) -> Ruling:
 
 
 def excluded_time(found: Iterable[Ruling], link: str, *, second_person: bool) -> Intervals:
-    """Return the time that exclusions take from a link; overlapping ones take it once."""
+    """Return the time that active exclusions remove from a link; overlaps count once."""
     return excluded_times(found, [link], second_person=second_person)[link]
 
 
 def excluded_times(
     found: Iterable[Ruling], links: Iterable[str], *, second_person: bool
 ) -> Mapping[str, Intervals]:
-    """Return the time that exclusions take from each link; overlapping ones take it once."""
+    """Return the time that active exclusions remove from each link; overlaps count once."""
     by_link: dict[str, list[Interval]] = {}
     for ruling in found:
         if ruling.status(second_person=second_person) == "active":
@@ -191,5 +191,5 @@ def excluded_times(
 
 
 def checked(exclusion: Exclusion) -> Exclusion:
-    """Return an exclusion made by a person's input; raise ValidationError naming the field that is wrong."""
+    """Validate an exclusion made from a person's input; raise ValidationError naming the wrong field."""
     return convert(structs.asdict(exclusion), Exclusion)

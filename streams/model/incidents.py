@@ -2,14 +2,14 @@
 
 Two outages belong to one incident if they are of one link and the later begins within ``flapping_gap_ms``
 of the earlier's end (flapping), or of different links and begin within ``shared_start_ms`` of one another
-(a shared fault); and so on from outage to outage. Markopoulou et al. (2004) find about 30 % of a
-backbone's unplanned failures shared by several links; their causes show in which links fail together:
+(a shared fault). The relation is transitive. Markopoulou et al. (2004) find about 30 % of a backbone's
+unplanned failures shared by several links; their causes show in which links fail together:
 
     all blame the provider, or all lead to one provider       provider
-    all come from one consumer, and all it has fail            access line
+    all come from one consumer, and all of its links fail      access line
     otherwise                                                  exchange platform
 
-One function of a set of outages: no state, and the order in which they come does not matter.
+`group` is a pure function of a set of outages; their order does not matter.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ Pattern = Literal["single", "flapping", "shared"]
 CommonCause = Literal["provider", "exchange platform", "access line"]
 
 SEPARATOR: Final = " > "
-"""Between consumer and provider in the names of links that say both."""
+"""Separates consumer and provider in a link's name."""
 
 
 class IncidentSettings(Struct, frozen=True):
@@ -47,7 +47,7 @@ class OutageEdge(Struct, frozen=True, gc=False):
 
 
 class Incident(Struct, frozen=True):
-    """Outages told as one; ``incident_id`` derives from the first of them, ``changes`` counts changes.
+    """Outages reported as one; ``incident_id`` derives from the first, ``changes`` counts state changes.
 
     ``common_cause`` is given where several links fail together, else None.
     """
@@ -68,7 +68,7 @@ def group(
 ) -> list[Incident]:
     """Return the incidents that a set of outages makes up, by start.
 
-    ``known_links`` are all links there are, from which a fault of everything a consumer has is told.
+    ``known_links`` are all links, needed to recognise that all links of one consumer failed.
     """
     settings = settings or IncidentSettings()
     ordered = sorted(outages, key=lambda outage: (outage.start_ms, outage.outage_id))
@@ -85,10 +85,10 @@ def group(
 
 
 def ends_of(link: str) -> tuple[str, str]:
-    """Return consumer (the portal) and provider, as a link's name says them.
+    """Return consumer (the portal) and provider from a link's name.
 
     Names are ``consumer > provider`` (imported from X-Road) or ``consumer-provider`` (the catalogue's); a
-    name that says only one is taken for the provider.
+    name with only one part is taken as the provider.
 
     >>> ends_of("city/portal > ministry/population"), ends_of("binh-tan-npd"), ends_of("npd")
     (('city/portal', 'ministry/population'), ('binh-tan', 'npd'), ('', 'npd'))

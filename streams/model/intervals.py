@@ -1,7 +1,7 @@
 """Sets of time as sorted, disjoint, half-open intervals ``[start_ms, end_ms)``.
 
-Every figure of availability is a length of such a set, so they are exact in integer milliseconds and
-their order of computation cannot change them.
+Every availability figure is the length of such a set, so figures are exact in integer milliseconds and do not
+depend on the order of computation.
 """
 
 from collections.abc import Iterable
@@ -87,5 +87,5 @@ def length_ms(intervals: Intervals) -> int:
 
 
 def is_canonical(intervals: Intervals) -> bool:
-    """Say whether a list is a set as this module means it."""
+    """Return whether a list is sorted, disjoint and free of empty or touching intervals."""
     return all(start < end for start, end in intervals) and all(a[1] < b[0] for a, b in pairwise(intervals))

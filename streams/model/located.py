@@ -1,6 +1,6 @@
-"""YAML into typed data, with file, line and reason for whatever is wrong with it.
+"""Convert YAML into typed data; errors name file, line and reason.
 
-Documents come from people, and may be hostile: what they expand to is bounded before anything is built of it.
+Documents may be hostile, so their expanded size is bounded before anything is built from them.
 """
 
 import re
@@ -14,10 +14,10 @@ import yaml
 T = TypeVar("T")
 
 MOST_NODES: Final = 300_000
-"""Parts that a document may have, those that aliases repeat counted again."""
+"""The most nodes that a document may have with its aliases expanded."""
 DEEPEST: Final = 40
 MOST_NAMED: Final = 40
-"""Values that an error names at most."""
+"""The most values that an error lists."""
 _WHERE: Final = re.compile(r" - at `(key` in `)?\$(?P<path>[^`]*)`$")
 _UNKNOWN: Final = re.compile("unknown field `([^`]+)`")
 _NO_SUCH: Final = re.compile(r"Invalid enum value '?([^']*)'?")
@@ -25,7 +25,7 @@ _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 class _Loader(yaml.CSafeLoader):
-    """The safe loader, with times left as the text they are: they are local, and YAML would say UTC."""
+    """The safe loader, except that times stay text: they are local, and YAML would read them as UTC."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -43,7 +43,7 @@ class LocatedError(ValueError):
 
 
 class Located:
-    """A parsed YAML document that still knows where each part stands."""
+    """A parsed YAML document that knows the line of each of its parts."""
 
     def __init__(self, text: str, file: str) -> None:
         self.file = file
@@ -59,7 +59,7 @@ class Located:
         except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError) as error:
             if isinstance(error, LocatedError):
                 raise
-            # A tag such as `!!int` on what is none: the library's constructors let Python's errors through.
+            # A tag such as `!!int` on a value that is not an integer: the library leaks Python errors.
             raise LocatedError(file, 1, f"not readable as YAML: {error}") from error
         if root is None:
             raise LocatedError(file, 1, "the file is empty")
@@ -115,7 +115,7 @@ class Located:
             raise self.error(reason, *path) from error
 
     def _path(self, where: str) -> list[str | int]:
-        """Return msgspec's path; ``[...]`` stands for "some value of a mapping" and ends it there."""
+        """Parse msgspec's path up to a ``[...]``, which stands for some value of a mapping."""
         path: list[str | int] = []
         for name, index in _STEP.findall(where):
             if index == "...":
@@ -124,7 +124,7 @@ class Located:
         return path
 
     def _refuse_too_much(self, text: str) -> None:
-        """Refuse what nests too deeply, or becomes too large when its aliases are written out."""
+        """Refuse a document that nests too deeply, or is too large with its aliases expanded."""
         sizes: dict[str, int] = {}
         opened: list[tuple[str | None, int]] = []
         nodes = 0
@@ -132,7 +132,9 @@ class Located:
             line = event.start_mark.line + 1 if event.start_mark else 1
             if isinstance(event, yaml.AliasEvent):
                 if any(anchor == event.anchor for anchor, _ in opened):
-                    raise LocatedError(self.file, line, f"`*{event.anchor}` stands within what it repeats")
+                    raise LocatedError(
+                        self.file, line, f"`*{event.anchor}` refers to a value that contains it"
+                    )
                 nodes += sizes.get(event.anchor or "", 0)
             elif isinstance(event, yaml.NodeEvent):
                 nodes += 1
@@ -145,7 +147,7 @@ class Located:
                 if anchor is not None:
                     sizes[anchor] = nodes - before + 1
             if nodes > MOST_NODES:
-                raise LocatedError(self.file, line, f"more than {MOST_NODES:,} values, aliases written out")
+                raise LocatedError(self.file, line, f"more than {MOST_NODES:,} values with aliases expanded")
             if len(opened) > DEEPEST:
                 raise LocatedError(self.file, line, f"nested more than {DEEPEST} deep")
 
@@ -155,11 +157,11 @@ class Located:
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):
                     raise LocatedError(
-                        self.file, key.start_mark.line + 1, "a key is a word, not a list or a mapping"
+                        self.file, key.start_mark.line + 1, "a key must be a word, not a list or a mapping"
                     )
                 if key.value in seen:
                     raise LocatedError(
-                        self.file, key.start_mark.line + 1, f"`{key.value}` stands twice in one mapping"
+                        self.file, key.start_mark.line + 1, f"`{key.value}` appears twice in one mapping"
                     )
                 seen.add(key.value)
                 self._refuse_repeated_keys(value)
@@ -169,7 +171,7 @@ class Located:
 
 
 def one_of(name: str, allowed: Iterable[str]) -> str:
-    """Return the end of a message that says which values there are, the nearest to ``name`` first.
+    """Return the end of a message that lists the allowed values, the closest to ``name`` first.
 
     >>> one_of("hcmc-ndp", ["hanoi-npd", "hcmc-npd", "police-npd"])
     'one of hcmc-npd, hanoi-npd, police-npd'

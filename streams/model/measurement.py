@@ -1,4 +1,4 @@
-"""What `measure` says of one stretch of one partition: sums by link and slot, and where they came from.
+"""What `measure` publishes for one range of one partition: sums by link and slot, and their source.
 
 A measurement covers the source offsets ``[first_offset, next_offset)`` and holds everything those
 records said. Adding measurements is commutative, so `detect` may receive them in any order; applying
@@ -19,8 +19,8 @@ class Source(Struct, frozen=True, order=True, gc=False, omit_defaults=True):
     """Where a measurement came from: records ``[first_offset, next_offset)`` of one partition.
 
     ``digest`` is the SHA-256 (hex) over offset, key and value of every record in the range. ``incarnation``
-    counts how often the partition began again: its topic was made again under the same name, or its end
-    was cut off. Offsets compare within one incarnation only.
+    counts how often the partition began again because its topic was recreated or its end was cut off. Compare
+    offsets within one incarnation only.
     """
 
     topic: str
@@ -56,7 +56,7 @@ class Part(Struct, array_like=True, gc=False):
     Failures are always reported. Answers are reported while they are needed to judge an earlier failure; see
     ``streams/measure/owed.py``. ``first_failed`` holds when the earliest failures were asked, at most
     ``EDGE_TIMES``, ascending, and ``first_ok`` when the earliest answered request was (None: none was), in
-    milliseconds after the slot's start: below zero where asked before it. ``removed`` are failures that a
+    milliseconds after the slot's start: negative if it was asked before that. ``removed`` are failures that a
     correction takes back. Probes are left out.
     """
 
@@ -157,10 +157,10 @@ class RecordCounts(Struct, omit_defaults=True, gc=False):
 class Measurement(Struct, omit_defaults=True, gc=False):
     """One deterministic cut of one source partition.
 
-    ``incomplete`` says why the records of the range are counted and nothing else of them is here: then the
-    time that the range covers is unknown. ``settings`` is the digest of the settings in force at its
-    watermark, by which a later stage notices that it runs on others. ``gone_from`` says that the records
-    from there up to the range's beginning are gone from the source: no measurement will cover them.
+    ``incomplete`` is empty, or the reason why the measurement holds nothing but record counts; the time that
+    its range covers is then unknown. ``settings`` is the digest of the settings in force at its watermark, so
+    that a later stage notices if its own differ. ``gone_from`` is set if the records from that offset up to
+    the range's beginning are gone from the source: no measurement will cover them.
     """
 
     source: Source

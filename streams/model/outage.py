@@ -14,10 +14,10 @@ LinkStateName = Literal["UNKNOWN", "UP", "DEGRADED", "DOWN"]
 
 
 class Confined(Struct, frozen=True):
-    """What an outage is confined to: services and agencies that fail wholly, others being well.
+    """What an outage is confined to: services and agencies that fail completely while others work.
 
-    ``attempts`` and ``failures`` are those of their lookups; the rest of the outage's lie outside. A lookup
-    of a service and an agency that are both named counts twice.
+    ``attempts`` and ``failures`` count only their lookups, out of all those of the outage. A lookup counts
+    twice if both its service and its agency are listed.
     """
 
     services: list[str]
@@ -30,14 +30,14 @@ class Outage(Struct, frozen=True):
     """One revision of one outage of one link, ``[start_ms, end_ms)`` in request time.
 
     ``first_published_at_ms`` is when the outage was first published, and ``end_published_at_ms`` when its end
-    was (None while open, or open again): they stay through later revisions. ``unknown_since_ms`` says of an
-    open outage since when nothing is known of the link, None where something is.
-    ``start_ms`` is the first failing request, ``end_ms`` the first request that succeeds again (None
-    while open). ``detected_at_ms`` is the event time at which the deciding slot closed; for a later
-    revision ``start_ms`` and ``end_ms`` may move, ``detected_at_ms`` says when this revision was decided.
-    ``confined_to`` is None where the link as a whole is in trouble; a confined outage is always degraded.
-    ``dossiers_affected`` is an estimate with relative standard error ``dossiers_error`` (0 where exact).
-    It says what was observed. Exclusions are no part of it: the ledger applies them when it counts.
+    was (None while open, or open again); later revisions keep both. ``unknown_since_ms`` is set if the state
+    of an open outage's link is unknown, and says since when. ``start_ms`` is the first failing request,
+    ``end_ms`` the first request that succeeds again (None while open). ``detected_at_ms`` is the event time
+    at which the deciding slot closed; for a later revision ``start_ms`` and ``end_ms`` may move,
+    ``detected_at_ms`` says when this revision was decided. ``confined_to`` is None where the link as a whole
+    is in trouble; a confined outage is always degraded. ``dossiers_affected`` is an estimate with relative
+    standard error ``dossiers_error`` (0 where exact). An outage says what was observed; the ledger applies
+    exclusions when it computes figures.
     """
 
     outage_id: str
@@ -75,7 +75,7 @@ class ShortFailures(Struct, frozen=True):
 
 
 class RaisedNormal(Struct, frozen=True, omit_defaults=True):
-    """What a link does normally that is worse than the rule's own normal, or than it did before.
+    """A link's normal, where it is worse than the rule's own normal or than the link's was before.
 
     ``failure_share`` of its lookups fail, since ``since_ms``; answers take up to ``slow_ms``, since
     ``slower_since_ms``. Either may be missing.
@@ -88,12 +88,12 @@ class RaisedNormal(Struct, frozen=True, omit_defaults=True):
 
 
 class Window(Struct, frozen=True):
-    """One minute of one link, ``[start_ms, end_ms)``; a late record makes a next revision.
+    """One minute of one link, ``[start_ms, end_ms)``; a late record leads to a new revision.
 
     ``state_ms`` says for how long the link was in each state during the minute; the four add up to it.
     ``latency_ms`` holds the quantiles p50, p95, p99 of answered lookups, None where none was answered.
-    ``short_failures`` are those that began in the minute, known a minute after its end; ``normal`` is told
-    of links whose normal is raised. Both are left out where there is nothing to say.
+    ``short_failures`` are those that began in the minute, known a minute after its end; ``normal`` is set for
+    links whose normal is raised. Both are omitted when there is nothing to report.
     """
 
     link: str

@@ -14,7 +14,7 @@ ByPartition = dict[tuple[str, int], list[Entry]]
 
 
 class Record(NamedTuple):
-    """A record as it lies in the log; ``logged_at_ms`` is the broker's time, or the original's on replay."""
+    """A record as stored in the log; ``logged_at_ms`` is the broker's time, or the original's on replay."""
 
     topic: str
     partition: int
@@ -25,10 +25,10 @@ class Record(NamedTuple):
 
 
 def original_ms(headers: Iterable[tuple[str, bytes | None]], timestamp_ms: int) -> int:
-    """Return the broker time that counts: a replayed record's original one, else the record's own.
+    """Return the broker time to use: a replayed record's original one, otherwise the record's own.
 
-    The header can only make a record older than the broker says. A later time would let its sender choose how
-    far ahead of the broker's clock an event may be.
+    The header can only make a record older. If it could set a later time, a sender could choose how far ahead
+    of the broker's clock an event may be.
 
     >>> original_ms([(LOGGED_AT_HEADER, b"17")], 99), original_ms([], 99)
     (17, 99)

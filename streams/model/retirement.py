@@ -1,8 +1,8 @@
-"""Retirements: the moment from which a link is out of service, said by somebody, with a reason.
+"""Retirements: the moment from which a link is out of service, with author and reason.
 
 A link begins with its first evidence. It ends when it is retired: time from then on is not service time, so
-nothing of it is unknown, and nobody is called for its silence. Each revision of a link's retirement stays;
-the last revision holds, and a withdrawn retirement puts the link back into service.
+it is never unknown and silence raises no alert. Each revision of a link's retirement is kept; the last one
+applies, and a withdrawn retirement puts the link back into service.
 """
 
 from collections.abc import Iterable
@@ -67,10 +67,10 @@ def last_retirements(revisions: Iterable[Retirement], as_of_ms: int | None = Non
 
 
 class Service:
-    """Until when links are in service, as far as it was known at a time; the object stays as revisions come.
+    """Until when links are in service, as known at a given time. `take` adds revisions as they come.
 
-    A revision counts from ``lead_ms`` after the broker took it, so that whoever has read the topic up to one
-    moment knows all that counts up to the lead after it.
+    A revision counts from ``lead_ms`` after the broker received it. A reader that has read the topic up to a
+    time therefore knows every revision that counts until ``lead_ms`` after that time.
     """
 
     def __init__(self, lead_ms: int = 0) -> None:
@@ -78,7 +78,7 @@ class Service:
         self._known: dict[str, list[tuple[int, Retirement]]] = {}
 
     def take(self, revision: Retirement, logged_at_ms: int) -> bool:
-        """Take in a revision, in the order of its topic; say whether it was new."""
+        """Add a revision, in topic order; return whether it was new."""
         known = self._known.setdefault(revision.link, [])
         if any(one.revision >= revision.revision for _, one in known):
             return False
@@ -86,11 +86,11 @@ class Service:
         return True
 
     def always(self, link: str) -> bool:
-        """Say whether nobody ever retired a link."""
+        """Return whether a link was never retired."""
         return link not in self._known
 
     def until_ms(self, link: str, end_ms: int, known_at_ms: int) -> int:
-        """Return until when a link is in service, ``end_ms`` at the latest, as known at a time."""
+        """Return until when a link is in service, at most ``end_ms``, as known at ``known_at_ms``."""
         until_ms = end_ms
         for counts_from_ms, revision in self._known.get(link, ()):
             if counts_from_ms <= known_at_ms:

@@ -1,9 +1,9 @@
 """The settings that shape results: one file for all stages. Equal settings give equal bytes.
 
 A stage reads the part it needs (`Settings.measure`, `Settings.detect`). Some values may change at an event
-time (`Change`): what came before stays judged by those that held then, so a log and the file give the same
-results as the stages that ran while the file was edited. Measurements carry the digest of the values in
-force, by which a stage notices that another one runs on others.
+time (`Change`): earlier events keep the values in force at their time, so replaying a log with the file gives
+the same results as the stages that ran while the file was edited. Measurements carry the digest of the values
+in force, so that a stage notices when another one runs with different settings.
 """
 
 from datetime import datetime
@@ -21,7 +21,7 @@ CHANGE_GRID_MS: Final = 600_000
 LONGEST_TIMEOUT_MS: Final = 600_000
 
 EVIDENCE_KEPT_MS = 90 * 86_400_000
-"""How long the broker keeps a lookup at least, as `schemas/npd.lookups/topic.yaml` declares it."""
+"""The broker keeps a lookup at least this long, as `schemas/npd.lookups/topic.yaml` declares it."""
 
 
 class MeasureSettings(Struct, frozen=True):
@@ -29,7 +29,8 @@ class MeasureSettings(Struct, frozen=True):
 
     ``generation_ms`` bounds memory: event ids, open and expired requests are remembered for between one
     and two generations of watermark progress, and a restart re-reads at most three. ``changes`` are later
-    values, each from a time on, ascending; ``digest`` names the values of all stages.
+    values with the event time from which each applies, ascending; ``digest`` identifies the settings of all
+    stages.
     """
 
     slot_ms: int = SLOT_MS
@@ -53,9 +54,9 @@ class MeasureSettings(Struct, frozen=True):
 class DetectSettings(Struct, frozen=True):
     """How `detect` keeps history: a record later than ``allowed_lateness_ms`` no longer corrects.
 
-    A rule takes effect no earlier than ``rule_lead_ms`` after the broker took it, so that every worker knows
-    it by then: more than events may be ahead of the broker's clock. ``changes`` and ``digest`` are as in
-    `MeasureSettings`.
+    A rule takes effect no earlier than ``rule_lead_ms`` after the broker received it, so that every worker
+    knows it by then. The lead is greater than ``max_clock_skew_ms``, by which events may be ahead of the
+    broker's clock. ``changes`` and ``digest`` are as in `MeasureSettings`.
     """
 
     slot_ms: int = SLOT_MS
@@ -90,13 +91,14 @@ class DetectSettings(Struct, frozen=True):
         return self.longest_timeout_ms + 2 * self.slot_ms
 
     def lookback_ms(self, at_ms: int) -> int:
-        """Return how long before a time requests may have been asked whose outcomes become known at it."""
+        """Return how long before ``at_ms`` a request may have been sent whose outcome becomes known then."""
         return self.timeout_at_ms(at_ms) + 2 * self.slot_ms
 
     def timeout_at_ms(self, at_ms: int) -> int:
-        """Return the longest time-out by which a request may be given up at a time.
+        """Return the longest time-out of any request that may time out at ``at_ms``.
 
-        A request keeps the time-out that held when it was asked, so a longer one goes on for that long.
+        A request keeps the time-out in force when it was sent, so a longer one outlives a change to a
+        shorter.
 
         >>> shorter = DetectSettings(lookup_timeout_ms=10_000)
         >>> DetectSettings(changes=((60_000, shorter),)).timeout_at_ms(95_000)
@@ -121,7 +123,7 @@ Links = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_time": "from"}):
-    """Values that hold from a time on: a full ten minutes of event time, with its offset from UTC."""
+    """Values that apply from an event time on, a multiple of ten minutes written with its UTC offset."""
 
     from_time: Annotated[datetime, Meta(tz=True)]
     lookup_timeout_ms: Timeout | UnsetType = UNSET
@@ -140,7 +142,7 @@ class Change(Struct, frozen=True, forbid_unknown_fields=True, rename={"from_time
 
 
 CHANGEABLE: Final = ("lookup_timeout_ms", "max_clock_skew_ms", "max_links")
-"""What may change at an event time; everything else is as it was when a log began."""
+"""What may change at an event time; everything else is fixed for the whole of a log."""
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,14 +158,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     dead_letter_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     changes: list[Change] = field(default_factory=list)
     calendars: list[CalendarSaid] | None = None
-    """Calendars of the ledger's own; None leaves those that it has."""
+    """The ledger's own calendars; None keeps those that it has."""
 
     def __post_init__(self) -> None:
         calendars_from(self.calendars or ())
         if MINUTE_MS % self.slot_ms:
             raise ValueError(f"`slot_ms` {self.slot_ms} does not divide a minute")
         if self.allowed_lateness_ms % MINUTE_MS:
-            raise ValueError(f"`allowed_lateness_ms` {self.allowed_lateness_ms} is no full minutes")
+            raise ValueError(
+                f"`allowed_lateness_ms` {self.allowed_lateness_ms} is not a whole number of minutes"
+            )
         before_ms = -1
         for number, change in enumerate(self.changes):
             where = f"changes[{number}]"
@@ -176,14 +180,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             before_ms = change.from_ms
         if self.lookup_timeout_ms % self.slot_ms:
             raise ValueError(
-                f"`lookup_timeout_ms` {self.lookup_timeout_ms} is no multiple of `slot_ms` {self.slot_ms}"
+                f"`lookup_timeout_ms` {self.lookup_timeout_ms} is not a multiple of `slot_ms` {self.slot_ms}"
             )
         if self.max_clock_skew_ms >= self.rule_lead_ms:
             raise ValueError(
                 f"`rule_lead_ms` {self.rule_lead_ms} must be greater than `max_clock_skew_ms` "
                 f"{self.max_clock_skew_ms}, or a rule could come after its time"
             )
-        self._later()  # what holds after each change is checked likewise
+        self._later()  # the settings after each change are checked in the same way
 
     def _later(self) -> list[tuple[int, Self]]:
         """Return the settings from each change on."""
@@ -195,7 +199,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def digest(self) -> str:
-        """A short name of these values, changes apart: equal values, equal name."""
+        """A short digest of these values, without ``changes``: equal values give an equal digest."""
         values = {name: value for name, value in structs.asdict(self).items() if name in SHAPING}
         return blake2b(msgspec.json.encode(values, order="sorted"), digest_size=6).hexdigest()
 

@@ -1,14 +1,15 @@
 """Mergeable sketches: latency in 254 logarithmic buckets, and distinct dossiers by their least hashes.
 
-Latency. Bucket bounds grow by 5 % (by 1 ms while that is more) up to two minutes, beyond which no lookup
-waits, and by a sixth up to a day, for submissions that do. They are made in integers, so that every machine
-has the same ones; a quantile is off by 2.5 % at most, or by 8 %. Adding two histograms is adding counts. The
-idea is DDSketch's (Masson, Rim, Lee, VLDB 2019), with a table instead of a logarithm on the hot path.
+Latency. Bucket bounds grow by 5 % (by 1 ms while that is more) up to two minutes, longer than any lookup
+waits, and by a sixth up to a day, for submissions. They are computed in integers, so that every machine has
+the same ones. A quantile is off by at most 2.5 % up to two minutes, and by 8 % above. Adding two histograms
+is adding counts. The idea is DDSketch's (Masson, Rim, Lee, VLDB 2019), with a table instead of a logarithm on
+the hot path.
 
 Distinct dossiers. A dossier is hashed to 52 bits; a sketch keeps the ``SKETCH_SIZE`` least hashes (KMV:
-Bar-Yossef et al., RANDOM 2002; Beyer et al., SIGMOD 2007). Fewer are an exact count; beyond that the
-relative standard error is 1/sqrt(k - 2). A hash keeps how often it was added, so that a failure taken
-back by a correction also leaves the sketch.
+Bar-Yossef et al., RANDOM 2002; Beyer et al., SIGMOD 2007). With fewer dossiers the count is exact; beyond
+that the relative standard error is 1/sqrt(k - 2). A hash keeps how often it was added, so that a failure
+taken back by a correction also leaves the sketch.
 """
 
 from bisect import bisect_right
@@ -19,7 +20,7 @@ from math import sqrt
 from typing import Final
 
 TOP_MS: Final = 120_000
-"""Up to here buckets are fine."""
+"""Up to here buckets grow by 5 %."""
 LONGEST_MS: Final = 86_400_000
 """Latencies at or above this share the last bucket."""
 
@@ -86,8 +87,8 @@ def trim(sketch: dict[int, int], size: int = SKETCH_SIZE) -> dict[int, int]:
 def distinct_of_union(hashes: Iterable[int], limits: Iterable[int]) -> tuple[int, float]:
     """Return the distinct count over several sketches, from all their hashes.
 
-    ``limits`` holds the greatest hash of each sketch that was full: below the least of them nothing was
-    left out, so the hashes there are a fair sample. Without a limit the count is exact.
+    ``limits`` holds the greatest hash of each sketch that was full: below the least of these no sketch has
+    dropped anything, so the hashes there are a fair sample. Without a limit the count is exact.
 
     >>> distinct_of_union((dossier_hash(str(n)) for n in range(200)), ())
     (200, 0.0)

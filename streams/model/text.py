@@ -4,10 +4,10 @@ import re
 from typing import Final
 
 _UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and line feed, line separators, bidirectional controls, halves of surrogates."""
+"""Control characters except tab and line feed, line separators, bidirectional controls, lone surrogates."""
 
 FORMULA_SIGNS: Final = "=+-@⁺⁼₊₌﬩﹢﹣﹦﹫＋－＝＠"
-"""Every character that is, or that compatibility folding (NFKC) turns into, the first of a formula."""
+"""Every character that starts a formula, or that compatibility folding (NFKC) turns into one that does."""
 
 _FORMULA: Final = re.compile(
     rf"(^|[;\t\r\n])(?=[\s\"'\x00-\x1f\u200b-\u200f\ufeff]*[{re.escape(FORMULA_SIGNS)}])"
@@ -15,7 +15,7 @@ _FORMULA: Final = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""Return a text with everything a terminal would obey, or not show, written as an escape.
+    r"""Return a text with every character that a terminal would obey or hide written as an escape.
 
     Line feeds and tabs stay. The escapes are JSON's, so a JSON document keeps its meaning.
 

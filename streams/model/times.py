@@ -10,7 +10,7 @@ LOCAL_TIME: Final = HO_CHI_MINH
 """UTC+7 at all times, as calendars count; the zone had another offset until 1975."""
 EARLIEST_MS: Final = -25_200_000
 LATEST_MS: Final = 4_102_419_600_000
-"""What can be asked about: from the start of 1970 to that of 2100 in Asia/Ho_Chi_Minh, both included."""
+"""The times that are accepted: the start of 1970 to that of 2100 in Asia/Ho_Chi_Minh, both included."""
 
 
 class TimeTextError(ValueError):
@@ -70,7 +70,7 @@ def _within_reach(time_ms: int, text: str) -> int:
 
 
 def local_time(epoch_ms: int | None, *, date: bool = True) -> str:
-    """Return a time for reading, to the millisecond where it has any, in Asia/Ho_Chi_Minh.
+    """Format a time in Asia/Ho_Chi_Minh for reading, with milliseconds unless they are zero.
 
     >>> local_time(1686531600000), local_time(1686531600250, date=False), local_time(None)
     ('2023-06-12 08:00:00', '08:00:00.250', '-')

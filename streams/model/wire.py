@@ -40,7 +40,7 @@ class Submission(Struct, omit_defaults=True, gc=False):
 
 
 class Heartbeat(Struct, omit_defaults=True, gc=False):
-    """``observer.heartbeat``: the links watched now, the interval where it is not a second, perhaps an id."""
+    """``observer.heartbeat``: the links watched, the interval if not one second, an optional id."""
 
     type: str
     occurred_at_ms: int

@@ -42,7 +42,7 @@ def decompress(frame: bytes) -> bytes:
 
 
 def plain(data: bytes) -> bytes:
-    """Return a frame's content, or the data itself where it is no frame: short data is never compressed.
+    """Return a frame's content, or the data itself if it is not a frame: short data is never compressed.
 
     >>> plain(compress(b"a link", level=1)), plain(b"a link")
     (b'a link', b'a link')

@@ -35,7 +35,7 @@ def changed(**values):
     [
         ("slot_ms = 7_000", "`slot_ms` 7000 does not divide a minute"),
         ("slot_ms = '5 s'", "$.slot_ms"),
-        ("lookup_timeout_ms = 32_000", "`lookup_timeout_ms` 32000 is no multiple of `slot_ms` 5000"),
+        ("lookup_timeout_ms = 32_000", "`lookup_timeout_ms` 32000 is not a multiple of `slot_ms` 5000"),
         ("lookup_timeout_s = 30", "lookup_timeout_s"),
         ("max_links = 0", "$.max_links"),
         ("dead_letter_share = 1.5", "$.dead_letter_share"),
@@ -44,7 +44,7 @@ def changed(**values):
         ("[[changes]]\nfrom = 2026-12-01T00:00:00+07:00", "`changes[0]` changes nothing"),
         ("[[changes]]\nfrom = 2026-12-01T00:05:00+07:00\nmax_links = 5", "not a full ten minutes"),
         ("[[changes]]\nfrom = 2026-12-01T00:00:00+07:00\nslot_ms = 1_000", "slot_ms"),
-        ("[[changes]]\nfrom = 2026-12-01T00:00:00+07:00\nlookup_timeout_ms = 31_000", "no multiple"),
+        ("[[changes]]\nfrom = 2026-12-01T00:00:00+07:00\nlookup_timeout_ms = 31_000", "not a multiple"),
         ("max_links =", "max_links ="),
     ],
 )

@@ -379,7 +379,7 @@ WRONG = [
     ),
     ("end: {field: t}\nlink: npd\noutcome:\n  - when: {a: b}\n    is: down", 5, "Invalid enum value 'down'"),
     ("end: {field: t}\nlink: npd\nid: fixed", 3, "holds no field"),
-    ("end: {field: t}\nlink: npd\nlink: npd", 3, "stands twice"),
+    ("end: {field: t}\nlink: npd\nlink: npd", 3, "appears twice"),
     ("end: {field: t}\nlink: '{uri}'", 2, "may hold a path"),
     ("", 1, "the file is empty"),
 ]

@@ -111,7 +111,7 @@ WRONG = {
         "start: 2024-03-11T07:00",
         "name: again\nstart: 2024-03-11T07:00",
         3,
-        "`name` stands twice",
+        "`name` appears twice",
     ),
     "empty file": (GOOD, "", 1, "empty"),
     "not a mapping": (GOOD, "- a\n- b\n", 1, "Expected `object`"),
@@ -199,7 +199,7 @@ def test_every_service_says_where_its_name_comes_from(catalogue):
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("name: &a [*a]\n", 1, "stands within what it repeats"),
+        ("name: &a [*a]\n", 1, "refers to a value that contains it"),
         ("name: " + "[" * 100 + "]" * 100, 1, "nested more than"),
         (
             "".join(f"{n}: &{n} [{f'*{chr(ord(n) - 1)},' * 9}]\n" for n in "bcdefgh").replace("*a", "x"),

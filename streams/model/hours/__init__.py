@@ -1,1 +1,1 @@
-"""Calendars: service hours, holidays, worked days, and files of one's own."""
+"""Calendars: service hours, holidays, worked days, and calendars defined in settings."""

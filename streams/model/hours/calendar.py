@@ -2,8 +2,8 @@
 
 ``24x7`` counts every millisecond. ``office-hours`` counts 07:30-11:30 and 13:00-17:00 of each working
 day: Monday to Friday less the holidays of `streams.model.hours.holidays`, plus the Saturdays worked instead.
-The hours are those during which the city's one-stop offices receive people; they are data of the
-calendar, so another office's hours are another calendar (`calendar_file.py` reads such from settings).
+These are the hours at which the city's one-stop offices receive people. An office with other hours needs a
+calendar of its own, which `calendar_file.py` reads from settings.
 """
 
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -29,22 +29,23 @@ Spans = tuple[tuple[int, int], ...]
 
 
 class Season(Struct, frozen=True):
-    """The hours of each weekday, Monday first, on the days from ``first`` to before ``end``; None: ever."""
+    """The hours of each weekday, Monday first, for days in ``[first, end)``; None leaves a side open."""
 
     weekdays: tuple[Spans, ...]
     first: date | None = None
     end: date | None = None
 
     def holds(self, day: date) -> bool:
-        """Say whether a day has these hours."""
+        """Return whether these hours apply on a day."""
         return (self.first is None or self.first <= day) and (self.end is None or day < self.end)
 
 
 class Calendar(Struct, frozen=True):
     """A named service calendar, versioned by its content.
 
-    ``seasons`` None counts all time; a day that no season holds counts nothing. ``closed`` and ``worked`` are
-    days of its own beside the nation's (unless not ``national``); a worked day has Monday's hours.
+    With ``seasons`` None all time counts; a day outside every season counts nothing. ``closed`` and
+    ``worked`` are the calendar's own days, in addition to the national ones if ``national``; a worked day has
+    Monday's hours.
     """
 
     name: str
@@ -78,7 +79,7 @@ class Calendar(Struct, frozen=True):
         return season.weekdays[day.weekday()]
 
     def provisional_years(self, start_ms: int, end_ms: int) -> list[int]:
-        """Return the years of a period whose holidays count here and are not decreed in full."""
+        """Return the years of a period whose holidays matter here and are not yet fully decreed."""
         return provisional_years(start_ms, end_ms) if self.seasons is not None and self.national else []
 
 
@@ -165,7 +166,7 @@ def year_of(time_ms: int) -> tuple[int, int]:
 def calendar_pieces(start_ms: int, end_ms: int) -> list[tuple[str, int, int]]:
     """Cut whole local days into whole years, whole months and days: ``(grain, start, end)``, in order.
 
-    Pieces of one grain that follow each other are one.
+    Adjacent pieces of one grain are merged.
 
     >>> edges = [from_local(datetime(*day)) for day in ((2023, 11, 30), (2025, 2, 1))]
     >>> [(grain, str(local_date(low)), str(local_date(high))) for grain, low, high in calendar_pieces(*edges)]
@@ -215,7 +216,7 @@ def _service_until(calendar: Calendar, first: date, days: int) -> list[int]:
 
 
 def service_length_ms(calendar: Calendar, start_ms: int, end_ms: int) -> int:
-    """Return how much of ``[start_ms, end_ms)`` a calendar counts, in time that does not grow with it.
+    """Return how much of ``[start_ms, end_ms)`` a calendar counts, from cached sums by day.
 
     >>> service_length_ms(OFFICE_HOURS, from_local(datetime(2025, 4, 1)), from_local(datetime(2025, 5, 1)))
     604800000

@@ -1,8 +1,8 @@
-"""Calendars of one's own, as settings say them: hours by weekday, from when until when, days off and on.
+"""Calendars defined in settings: hours by weekday, the dates between which they apply, extra days off or on.
 
     [[calendars]]
     name = "saturday-mornings"
-    holidays = [2026-12-31]          # days off beside the nation's
+    holidays = [2026-12-31]          # days off besides the national ones
     worked = [2026-12-26]            # days with Monday's hours
     [[calendars.hours]]
     from = 2026-07-01                # inclusive; default: no beginning
@@ -10,8 +10,8 @@
     weekdays = ["07:30-11:30", "13:00-17:00"]
     saturday = ["07:30-11:30"]
 
-The nation's holidays and worked Saturdays hold unless ``national_holidays = false``. A calendar's version is
-a digest of what it says, so equal words are an equal version, and figures name it.
+The national holidays and worked Saturdays apply unless ``national_holidays = false``. A calendar's version is
+a digest of its content, and figures name it.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ Day = list[Span] | None
 
 
 class HoursSaid(Struct, frozen=True, forbid_unknown_fields=True):
-    """The hours of a season; ``weekdays`` are those of Monday to Friday where the day's own are left out."""
+    """The hours of a season; ``weekdays`` applies to Monday to Friday unless a day has its own hours."""
 
     first: date | None = field(default=None, name="from")
     end: date | None = field(default=None, name="until")
@@ -51,7 +51,7 @@ class HoursSaid(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CalendarSaid(Struct, frozen=True, forbid_unknown_fields=True):
-    """A calendar as settings say it."""
+    """A calendar as written in the settings."""
 
     name: Name
     hours: Annotated[list[HoursSaid], Meta(min_length=1, max_length=100)]
@@ -61,11 +61,11 @@ class CalendarSaid(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CalendarError(ValueError):
-    """A calendar that cannot be; the message names it and what is wrong."""
+    """An invalid calendar; the message names it and says what is wrong."""
 
 
 def calendars_from(said: Iterable[CalendarSaid]) -> dict[str, Calendar]:
-    """Return the built-in calendars and those that settings say, by name.
+    """Return the built-in calendars and those of the settings, by name.
 
     Raises:
         CalendarError: two have one name, hours overlap or end before they begin, or a day is off and worked.
@@ -73,7 +73,7 @@ def calendars_from(said: Iterable[CalendarSaid]) -> dict[str, Calendar]:
     calendars = dict(CALENDARS)
     for one in said:
         if one.name in calendars:
-            raise CalendarError(f"calendar {one.name!r} is there already: each needs a name of its own")
+            raise CalendarError(f"calendar {one.name!r} already exists: each needs its own name")
         calendars[one.name] = _calendar(one)
     return calendars
 
@@ -86,7 +86,7 @@ def _calendar(said: CalendarSaid) -> Calendar:
     for number, season in enumerate(seasons):
         for other in seasons[:number]:
             if _overlap(season, other):
-                raise CalendarError(f"calendar {said.name!r}: two sets of hours hold at one time")
+                raise CalendarError(f"calendar {said.name!r}: two sets of hours apply at the same time")
     if both := set(said.holidays) & set(said.worked):
         raise CalendarError(f"calendar {said.name!r}: {min(both)} is a holiday and a worked day")
     digest = hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:12]
@@ -110,7 +110,7 @@ def _spans(where: str, said: list[str]) -> Spans:
     for text in said:
         found = _SPAN.fullmatch(text)
         if found is None:
-            raise CalendarError(f"{where}: {text!r} is no span of a day, like 07:30-11:30")
+            raise CalendarError(f"{where}: {text!r} is not a span of a day like 07:30-11:30")
         first, last = (int(found[at]) * 60 + int(found[at + 1]) for at in (1, 3))
         if not first < last <= MINUTES_OF_A_DAY:
             raise CalendarError(f"{where}: {text!r} does not end after it begins, on the same day")

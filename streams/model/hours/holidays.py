@@ -1,4 +1,4 @@
-"""Days on which Vietnamese public offices were closed, or open against the week's habit, as dated data.
+"""Weekdays on which Vietnamese public offices were closed, and Saturdays on which they were open, by date.
 
 What closes an office: the holidays of the Labour Code (No. 45/2019/QH14, art. 112, before 2021 No.
 10/2012/QH13, art. 115), with a working day off after a holiday that falls on a weekend (art. 111), the
@@ -8,13 +8,13 @@ with a Saturday for officials by the Government Office. ``WORKED`` holds those S
 Sources: the two codes; yearly notices to officials, among them Government Office dispatches
 6519/VPCP-KGVX (2018, for 2018 and 2019) and 2450/VPCP-KGVX (2024), Ministry of Labour announcement
 6150/TB-BLĐTBXH (2024, for 2025), Ministry of the Interior for 2026 as reported by the press (Công an
-TP.HCM on Tết 2026); Resolution 80-NQ/TW of 7 January 2026 for the Culture Day of 24 November. All days
-but the swap of 2 with 10 January 2026 (announced in December 2025) agree with the open data of the
-python-holidays project, release 0.109.
+TP.HCM on Tết 2026); Resolution 80-NQ/TW of 7 January 2026 for the Culture Day of 24 November. All days except
+the swap of 2 for 10 January 2026 (announced in December 2025) agree with the open data of the python-holidays
+project, release 0.109.
 
-A year outside ``YEARS`` is provisional: its days are what that project foresees, together with those that
-the law fixes already, and no swap is known. Whoever shows figures of such a year says so. A change of this
-file is a new version, and so is another release of the library: figures name both.
+A year outside ``YEARS`` is provisional: its days are those that project predicts plus those that the law
+already fixes, and swaps are not known. Output with figures of such a year must say so. A change to this file
+is a new version, and so is another release of the library: figures name both.
 """
 
 from datetime import date, timedelta
@@ -26,7 +26,7 @@ VERSION: Final = f"vn-2026.3+holidays-{version('holidays')}"
 YEARS: Final = range(2017, 2027)
 """The years whose days are decreed in full; all others are provisional."""
 FORESEEN: Final = range(1970, 2100)
-"""The years for which the library has the moon's calendar."""
+"""The years for which the library has the lunar calendar."""
 
 _CLOSED: Final = {
     2017: "01-02 01-26..02-01 04-06 05-01..05-02 09-04",
@@ -41,9 +41,9 @@ _CLOSED: Final = {
     2026: "01-01..01-02 02-16..02-20 04-27 04-30..05-01 08-31..09-02 11-24",
     2027: "01-01 04-16 04-30 05-03 09-02 11-24",
 }
-"""Per year, days or spans of days (both ends meant) that were no working days; weekends may lie within.
+"""Per year, days or inclusive spans of days on which offices were closed; spans may contain weekends.
 
-Of 2027 the law fixes these; the span of Tết and the second day of the National Day are still to be decreed.
+For 2027 the law fixes these; the span of Tết and the second day of the National Day are still to be decreed.
 """
 
 _WORKED: Final = {
@@ -52,7 +52,7 @@ _WORKED: Final = {
     2025: "04-26",
     2026: "01-10 08-22",
 }
-"""Per year, the Saturdays on which officials worked for a day off elsewhere."""
+"""Per year, the Saturdays on which officials worked in exchange for another day off."""
 
 
 def _days(table: dict[int, str]) -> frozenset[date]:
@@ -72,7 +72,7 @@ WORKED: Final = _days(_WORKED)
 
 
 def is_closed(day: date) -> bool:
-    """Say whether a day is no working day whatever its weekday.
+    """Return whether offices are closed on a day for a reason other than its weekday.
 
     >>> is_closed(date(2025, 5, 2)), is_closed(date(2027, 2, 8)), is_closed(date(2027, 2, 11))
     (True, True, False)
@@ -82,9 +82,9 @@ def is_closed(day: date) -> bool:
 
 @cache
 def _foreseen(year: int) -> frozenset[date]:
-    """Return the holidays of a year as the library has them, days off in place of a weekend's included."""
+    """Return a year's holidays from the library, including the days off that replace weekend holidays."""
     if year not in FORESEEN:
         return frozenset()
-    import holidays  # noqa: PLC0415 - it takes half a second, and few ask about years to come
+    import holidays  # noqa: PLC0415 - the import takes half a second, and few runs need future years
 
     return frozenset(holidays.country_holidays("VN", years=year))
