@@ -1,4 +1,4 @@
-"""Archives to their members: tar as a stream, zip from a file that can be read at any place."""
+"""Read the members of archives: tar from a stream, zip from a seekable file."""
 
 import tarfile
 import zipfile
@@ -22,7 +22,7 @@ Member = tuple[str, Iterator[bytes]]
 
 
 class Readable(RawIOBase):
-    """Pieces of bytes as a file that is read from beginning to end."""
+    """Presents chunks of bytes as a file that is read from beginning to end."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -34,7 +34,7 @@ class Readable(RawIOBase):
         return True
 
     def readinto(self, buffer: "Buffer", /) -> int:
-        """Fill a buffer with what comes next; return how many bytes, 0 at the end."""
+        """Fill a buffer with the next bytes; return their number, 0 at the end."""
         target = memoryview(buffer).cast("B")
         while not self._ready:
             chunk = next(self._chunks, None)
@@ -49,9 +49,9 @@ class Readable(RawIOBase):
 
 
 def tar_members(chunks: Iterable[bytes]) -> Iterator[Member]:
-    """Yield each file of a tar archive, its content to be read before the next.
+    """Yield each file of a tar archive; read its content before taking the next.
 
-    Raise `CutOffError` where the archive does not end as one does, `IntakeError` where it is damaged.
+    Raises `CutOffError` if the archive's end mark is missing, `IntakeError` if it is damaged.
     """
     source = Readable(chunks)
     try:
@@ -63,16 +63,16 @@ def tar_members(chunks: Iterable[bytes]) -> Iterator[Member]:
                     yield member.name, _content(file)
     except tarfile.TarError as error:
         raise _why(error) from error
-    while source.read(OUTPUT_BYTES):  # what it is packed in may be cut off behind the archive's end mark
+    while source.read(OUTPUT_BYTES):  # the compression around it may be cut off after the archive's end mark
         pass
     if source.last_block.strip(b"\0"):
         raise CutOffError("a tar archive that is cut off: its end mark is missing")
 
 
 def zip_members(file: BinaryIO, budget: Budget) -> Iterator[Member]:
-    """Yield each file of a zip archive, its content to be read before the next.
+    """Yield each file of a zip archive; read its content before taking the next.
 
-    Raise `IntakeError` where it cannot be read.
+    Raises `IntakeError` if it cannot be read.
     """
     try:
         with zipfile.ZipFile(file) as archive:

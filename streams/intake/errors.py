@@ -4,7 +4,7 @@
 class IntakeError(ValueError):
     """Input that cannot be read further; the message says what it is, and what to do about it.
 
-    ``line`` is where, None where lines mean nothing.
+    ``line`` is the line of the fault, None if lines do not apply.
     """
 
     def __init__(self, reason: str, line: int | None = None) -> None:
@@ -13,4 +13,4 @@ class IntakeError(ValueError):
 
 
 class CutOffError(IntakeError):
-    """Input that ends before what it holds is complete."""
+    """Input that ends before its content is complete."""

@@ -1,4 +1,4 @@
-"""What some bytes are, by their beginning: magic numbers where a format has one, else the shape of its text.
+"""Recognise input by its first bytes: by magic number if the format has one, otherwise by its text.
 
 Magic numbers are those of the formats' specifications: RFC 1952 (gzip), RFC 8878 (Zstandard), the xz and
 bzip2 file formats, APPNOTE.TXT (zip), POSIX ustar (tar).
@@ -10,11 +10,11 @@ from re import compile as pattern
 from typing import Final
 
 HEAD_BYTES: Final = 1024
-"""How much of the beginning `kind_of` looks at; tar has its mark at byte 257."""
+"""How many bytes `kind_of` looks at; tar has its mark at byte 257."""
 
 
 class Kind(Enum):
-    """What is read, by way of which it becomes text."""
+    """The supported kinds of input."""
 
     GZIP = "gzip"
     ZSTD = "Zstandard"
@@ -40,7 +40,7 @@ _MAGIC: Final = (
     (b"\xfd7zXZ\x00", Kind.XZ),
     (b"BZh", Kind.BZIP2),
     (b"PK\x03\x04", Kind.ZIP),
-    (b"PK\x05\x06", Kind.ZIP),  # one without members
+    (b"PK\x05\x06", Kind.ZIP),  # an empty archive
     (b"\xff\xfe\x00\x00", Kind.UTF_32_LE),
     (b"\x00\x00\xfe\xff", Kind.UTF_32_BE),
     (b"\xff\xfe", Kind.UTF_16_LE),
@@ -52,7 +52,7 @@ _WITHOUT_MARK: Final = (
     (pattern(rb"(?:[\t\n\r\x1e-\x7e]\0){2}"), Kind.UTF_16_LE),
     (pattern(rb"(?:\0[\t\n\r\x1e-\x7e]){2}"), Kind.UTF_16_BE),
 )
-"""Text of JSON and of tables begins with letters of ASCII, which fill half of a unit, or a quarter."""
+"""JSON and CSV begin with ASCII, whose code units have one zero byte (UTF-16) or three (UTF-32)."""
 _SKIPPABLE_ZSTD: Final = pattern(rb"[\x50-\x5f]\x2a\x4d\x18")
 _TAR_MARK: Final = slice(257, 262)
 _MIME: Final = pattern(
@@ -90,11 +90,11 @@ UNREAD: Final = (
     (b"Obj\x01", "an Avro file; write it as lines of JSON first: avro-tools tojson FILE"),
     (b"ARROW1", "an Arrow file; write it as lines of JSON first"),
 )
-"""First bytes of formats that are known and not read, with the command that mends it."""
+"""First bytes of formats that are recognised but not read, with the command that converts them."""
 
 
 def kind_of(head: bytes) -> Kind:
-    r"""Return what the input is that begins so; what has no mark of anything else is text.
+    r"""Return the kind of an input from its first bytes; text if nothing else matches.
 
     >>> kind_of(b"\x1f\x8b\x08"), kind_of(b'{"a": 1}'), kind_of("{\n".encode("utf-16-le"))
     (<Kind.GZIP: 'gzip'>, <Kind.TEXT: 'text'>, <Kind.UTF_16_LE: 'utf-16-le'>)
@@ -116,7 +116,7 @@ def kind_of(head: bytes) -> Kind:
 
 
 def is_cut_off(head: bytes) -> bool:
-    r"""Say whether a whole input is but the beginning of a mark of something packed.
+    r"""Return whether an input ends within the magic number of a packed format.
 
     >>> is_cut_off(b"\x1f"), is_cut_off(b""), is_cut_off(b"\x1f\x8b")
     (True, False, False)
@@ -125,7 +125,7 @@ def is_cut_off(head: bytes) -> bool:
 
 
 def why_unread(head: bytes) -> str | None:
-    """Return what the input is and the command that mends it, where it is known and not read.
+    """Return what an input is and the command that converts it, if it is recognised but not read.
 
     >>> why_unread(b"%PDF-1.7")
     'a PDF; export the records as JSON or CSV'

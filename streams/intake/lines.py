@@ -1,4 +1,4 @@
-"""Text to blocks of whole lines, each block with the number of its first line; memory is bounded."""
+"""Split text into blocks of whole lines, numbered by their first line, in bounded memory."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -7,11 +7,11 @@ from streams.intake.split import MAX_DOCUMENT_BYTES, TOO_LONG, Damage
 
 BLOCK_BYTES: Final = 1 << 18
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-NO_BREAK: Final = "cut off: no line break stands behind the last line"
+NO_BREAK: Final = "cut off: the last line has no line break"
 
 
 class Block(NamedTuple):
-    """Whole lines, their bytes and the number of the first from 1; ``whole`` if a break ends them."""
+    """Whole lines: the number of the first (from 1), and the bytes; ``whole`` if they end with a break."""
 
     line: int
     data: bytes
@@ -19,9 +19,9 @@ class Block(NamedTuple):
 
 
 def blocks(chunks: Iterable[bytes], first: int = 1) -> Iterator[Block | Damage]:
-    r"""Yield the lines of a text, some hundred at once, and each line that is too long, which is dropped.
+    r"""Yield the lines of a text in blocks of some hundred, and a `Damage` for each line that is too long.
 
-    A byte order mark at the beginning is left out. A last line without a break comes as a block of its own.
+    A byte order mark at the beginning is dropped. A last line without a break is a separate block.
 
     >>> [block.data for block in blocks([b"a\nb", b"c\nd"])]
     [b'a\n', b'bc\n', b'd']
@@ -60,7 +60,7 @@ def blocks(chunks: Iterable[bytes], first: int = 1) -> Iterator[Block | Damage]:
 
 
 def _without_long(block: Block) -> Iterator[Block | Damage]:
-    """Yield a block, and each of its lines that is too long apart."""
+    """Yield a block without its lines that are too long, and a `Damage` for each of those."""
     if len(block.data) <= MAX_DOCUMENT_BYTES:
         yield block
         return

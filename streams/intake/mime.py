@@ -1,4 +1,4 @@
-"""A multipart message (RFC 2046) to its parts: a security server answers SOAP, then the records as gzip."""
+"""Split a multipart message (RFC 2046): a security server sends SOAP, then the records as gzip."""
 
 from collections.abc import Iterable, Iterator
 from re import IGNORECASE, MULTILINE
@@ -20,14 +20,14 @@ _TRANSFER: Final = pattern(
 
 
 class _Source:
-    """Pieces of bytes in which a mark is looked for."""
+    """Chunks of bytes that can be searched for a mark."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self.held = b""
 
     def more(self) -> bool:
-        """Hold one piece more; return whether there was one."""
+        """Read one more chunk; return whether there was one."""
         chunk = next(self._chunks, b"")
         self.held += chunk
         return bool(chunk)
@@ -39,7 +39,7 @@ class _Source:
             self.held = b""
 
     def until(self, mark: bytes) -> Iterator[bytes]:
-        """Yield everything before a mark, and stop behind it; raise `CutOffError` if it never comes."""
+        """Yield everything before a mark, and stop after it; raise `CutOffError` if it never comes."""
         while (at := self.held.find(mark)) < 0:
             safe = len(self.held) - len(mark) + 1
             if safe > 0:
@@ -52,10 +52,10 @@ class _Source:
             yield rest
 
     def headers(self) -> bytes:
-        """Return the lines up to the next empty one, and leave off behind it."""
+        """Return the lines up to the next empty one, and stop after it."""
         while (blank := _BLANK_LINE.search(self.held)) is None:
             if len(self.held) > MAX_HEADER_BYTES:
-                raise IntakeError("no multipart answer: its headers do not end")
+                raise IntakeError("not a multipart answer: its headers do not end")
             if not self.more():
                 raise CutOffError("a multipart answer that is cut off within its headers")
         headers, self.held = self.held[: blank.start()], self.held[blank.end() :]
@@ -63,11 +63,11 @@ class _Source:
 
 
 def mime_parts(chunks: Iterable[bytes]) -> Iterator[Part]:
-    """Yield the headers and the content of each part, the content to be read before the next.
+    """Yield the headers and the content of each part; read the content before taking the next.
 
-    Headers of the whole (as `curl -i` leaves them) may stand before; without a boundary in them all that
-    follows is one part. Raise `CutOffError` where the closing boundary is missing, `IntakeError` where a
-    part is encoded for mail.
+    Headers of the whole message (as `curl -i` prints them) may come first; if they name no boundary, the rest
+    is one part. Raises `CutOffError` if the closing boundary is missing, `IntakeError` if a part is encoded
+    for mail.
     """
     source = _Source(chunks)
     source.more()
@@ -79,7 +79,7 @@ def mime_parts(chunks: Iterable[bytes]) -> Iterator[Part]:
     end = b"\n--" + boundary
     source.held = b"\n" + source.held
     for _ in source.until(end):
-        pass  # the preamble says nothing
+        pass  # skip the preamble
     while True:
         while len(source.held) < 2 and source.more():
             pass
@@ -95,7 +95,7 @@ def mime_parts(chunks: Iterable[bytes]) -> Iterator[Part]:
 
 
 def _head(source: _Source) -> bytes:
-    """Return the headers of the whole message, or nothing; of several answers the last counts."""
+    """Return the headers of the whole message, if any; of several responses, those of the last."""
     head = b""
     while True:
         while len(source.held.lstrip()) < len(b"HTTP/") and source.more():
@@ -117,7 +117,7 @@ def _boundary(source: _Source, head: bytes) -> bytes | None:
 
 
 def _without_last_break(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave out the carriage return that belongs to the boundary's line."""
+    """Drop a final carriage return, which belongs to the boundary's line."""
     held = b""
     for chunk in chunks:
         held += chunk

@@ -1,4 +1,4 @@
-"""Any nesting of what is read, to named parts of UTF-8 text."""
+"""Unpack any nesting of supported kinds into named parts of UTF-8 text."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,18 +14,18 @@ from streams.intake.text import to_utf_8
 from streams.intake.unpack import Budget, unpacked
 
 MAX_LAYERS: Final = 5
-"""How deep packed things may lie in packed things: gzip in tar in gzip in a multipart answer is four."""
+"""The deepest nesting of packed kinds; gzip in tar in gzip in a multipart answer is four."""
 MAX_MARKUP_BYTES: Final = 1 << 16
 
 _FAULT: Final = pattern(rb"<(?:[\w-]+:)?(?:faultcode|Value)>\s*([\w:.-]{1,200})\s*<", IGNORECASE)
 _IS_FAULT: Final = pattern(rb"<(?:[\w-]+:)?Fault[\s>]")
 
 Spool = Callable[[Iterator[bytes]], BinaryIO]
-"""Keeps a stream where it can be read at any place; zip has its directory at the end."""
+"""Copies a stream into a seekable file, which zip needs because its directory is at the end."""
 
 
 class Part(NamedTuple):
-    """Text of the input: its name (`archive!member` within an archive), and the content, to be read once."""
+    """A text of the input: its name (`archive!member` in an archive), and its content, readable once."""
 
     name: str
     chunks: Iterator[bytes]
@@ -34,11 +34,11 @@ class Part(NamedTuple):
 def parts_of(
     name: str, chunks: Iterable[bytes], budget: Budget, spool: Spool, file: BinaryIO | None = None
 ) -> Iterator[Part]:
-    """Yield each text that an input holds, each to be read to its end before the next.
+    """Yield each text in an input; read each to its end before taking the next.
 
-    ``chunks`` are the input's bytes, ``file`` the same where it can be read at any place. Raise
-    `IntakeError` where a layer is damaged, out of proportion or not read, its message beginning with the
-    part's name if it is not the whole.
+    ``chunks`` are the input's bytes, ``file`` the same input if it is seekable. Raises `IntakeError` if a
+    layer is damaged, too large when unpacked or not supported; the message begins with the part's name unless
+    that is the whole input.
     """
     yield from _unfolded(name, chunks, 0, _Means(name, budget, spool), file)
 
@@ -52,7 +52,7 @@ class _Means(NamedTuple):
 def _unfolded(
     name: str, chunks: Iterable[bytes], layers: int, means: _Means, file: BinaryIO | None = None
 ) -> Iterator[Part]:
-    """Yield the texts of one layer, its name put before whatever is wrong with it."""
+    """Yield the texts of one layer, with its name put before the messages of its errors."""
     with _named(name, means):
         for part in _layer(name, chunks, layers, means, file):
             yield Part(part.name, _read(part.chunks, name, means)) if part.name == name else part
@@ -65,7 +65,7 @@ def _read(chunks: Iterator[bytes], name: str, means: _Means) -> Iterator[bytes]:
 
 @contextmanager
 def _named(name: str, means: _Means) -> Iterator[None]:
-    """Put a part's name before what is wrong with it, once, and not that of the whole."""
+    """Put a part's name before the message of its error, once, unless the part is the whole input."""
     try:
         yield
     except IntakeError as error:
@@ -110,7 +110,7 @@ def _members(name: str, members: Iterator[Member], layers: int, means: _Means) -
 
 
 def _attachments(name: str, content: Iterator[bytes], layers: int, means: _Means) -> Iterator[Part]:
-    """Yield the texts of a multipart answer; the SOAP message in it is looked at for a fault alone."""
+    """Yield the texts of a multipart answer; its SOAP message is only checked for a fault."""
     found = False
     for number, (_, part) in enumerate(mime_parts(content), start=1):
         head, chunks = _peeked(part)
@@ -130,16 +130,14 @@ def _why_markup(markup: bytes) -> str:
     if _IS_FAULT.search(markup):
         code = _FAULT.search(markup)
         said = f": {code[1].decode('ascii', 'replace')}" if code else ""
-        return f"a SOAP fault instead of records{said}; the security server refused the question"
+        return f"a SOAP fault instead of records{said}; the security server refused the request"
     if pattern(rb"<(!doctype )?html", IGNORECASE).search(markup):
-        return (
-            "an HTML page, such as a log-in or error page, and no records; ask again and look at the answer"
-        )
-    return "XML, and no records"
+        return "an HTML page, such as a log-in or error page, instead of records; look at it in a browser"
+    return "XML instead of records"
 
 
 def _peeked(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return the beginning, and everything."""
+    """Return the first bytes, and an iterator over everything including them."""
     source = iter(chunks)
     head = b""
     while len(head) < HEAD_BYTES and (chunk := next(source, b"")):
@@ -154,7 +152,7 @@ def _peeked(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _at_most(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Yield as many pieces as have the size, and read the rest."""
+    """Yield chunks up to a size, then read and drop the rest."""
     for chunk in chunks:
         if size > 0:
             yield chunk

@@ -1,4 +1,4 @@
-"""Opens what someone hands over: a path, or `-` for standard input."""
+"""Open an input: a path, or `-` for standard input."""
 
 import sys
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ READ_BYTES: Final = 1 << 18
 
 @contextmanager
 def opened(name: str) -> Iterator[Iterator[Part]]:
-    """Open an input and give its parts, each to be read to its end before the next.
+    """Open an input and give its parts; read each to its end before taking the next.
 
-    Reading raises `IntakeError` where the content cannot be read, `OSError` where the file cannot.
+    Reading raises `IntakeError` if the content cannot be read, `OSError` if the file cannot.
     """
     if name == STDIN:
         budget = Budget()
@@ -29,7 +29,7 @@ def opened(name: str) -> Iterator[Iterator[Part]]:
         if file.seekable():
             budget.taken_bytes = Path(name).stat().st_size
             yield parts_of(name, _chunks(file), budget, _spooled, file)
-        else:  # a pipe under a name
+        else:  # a named pipe
             yield parts_of(name, budget.counted(_chunks(file)), budget, _spooled)
 
 
@@ -38,7 +38,7 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _spooled(chunks: Iterator[bytes]) -> BinaryIO:
-    """Keep a stream in a file without a name, which goes when it is closed."""
+    """Copy a stream into an anonymous temporary file, which is deleted when closed."""
     file = TemporaryFile()  # noqa: SIM115 - it is closed with its last reader
     for chunk in chunks:
         file.write(chunk)

@@ -1,17 +1,17 @@
-"""JSON in any arrangement to its objects, one at a time, each with its line; what is damaged is named.
+"""Split JSON in any arrangement into objects, one at a time, each with its line; damage is reported.
 
-Read are objects one a line, objects printed over several lines, objects in arrays (of one line or many, one
-array or many), objects in the array of an answer (`{"records": [...]}`, Elasticsearch's `hits`), and any of
-these one after the other, with byte order marks, commas and record separators (RFC 7464) between. Only one
-object is held.
+It reads one object per line, objects printed over several lines, objects in arrays (on one line or many, one
+array or several), objects in the array of an answer (`{"records": [...]}`, Elasticsearch's `hits`), and any
+sequence of these, with byte order marks, commas and record separators (RFC 7464) between. It holds one object
+at a time.
 
-Theory. Objects are told apart by their brackets, which is all the grammar a splitter needs: whether what is
-between them is JSON is for the decoder to say, so a record with `NaN` in it is one bad record and no end of
-its array. Where the brackets do not fit, a record is *damaged*, and reading goes on at the next place where
-a record surely begins or an array ends: behind `},{` or before `}]` on the same line, else on the next line,
-and behind a damaged record over several lines on the next line that opens a bracket no deeper than that
-record began. So one fault costs one record, or those on its line. Input that ends with a bracket open is cut
-off, and refused.
+Theory. Objects are found by their brackets, the only grammar a splitter needs. Whether the text between them
+is JSON is for the decoder to decide, so a record with `NaN` in it is one bad record and does not end its
+array. If the brackets do not match, a record is *damaged*. Reading then continues at the next place where a
+record surely begins or an array ends: after `},{` or before `}]` on the same line, otherwise on the next
+line; after a damaged record of several lines, on the next line that opens a bracket at no greater indentation
+than that record. So one fault costs one record, or those on its line. Input that ends with an open bracket is
+cut off, and refused.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -32,15 +32,15 @@ LOOK_AHEAD_BYTES: Final = 1 << 12
 """The longest separator between two records, and the longest value that is skipped as one piece."""
 NO_OBJECT: Final = "not a JSON object"
 TOO_LONG: Final = f"longer than {MAX_DOCUMENT_BYTES >> 20} MiB"
-UNFIT: Final = "not a JSON object: its brackets, commas and colons do not fit"
-UNCLOSED_TEXT: Final = "not a JSON object: a text in it is not closed on its line"
+UNFIT: Final = "not a JSON object: its brackets, commas and colons do not match"
+UNCLOSED_TEXT: Final = "not a JSON object: a string in it is not closed on its line"
 
 CONTAINERS: Final = (("records",), ("hits", "hits"))
-"""Where an object holds an array of records, by the names that lead to it."""
+"""Where an object may hold an array of records, as the path of names that leads to it."""
 
 
 class Document(NamedTuple):
-    """One JSON object, its line counted from 1."""
+    """One JSON object, and its line, counted from 1."""
 
     line: int
     data: bytes
@@ -74,9 +74,10 @@ class _Frame(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """How far the brackets of an object fit: ``end`` behind it, or behind the bracket of an array of records.
+    """How far an object's brackets match: ``end`` is after it, or after the `[` of an array of records.
 
-    Neither and no ``fault``: more is needed. ``from_`` is where looking for the next record may begin.
+    Without ``end`` and without ``fault``, more input is needed. ``from_`` is where to start looking for the
+    next record.
     """
 
     end: int = -1
@@ -92,12 +93,12 @@ def documents(
 ) -> Iterator[Document | Damage]:
     r"""Yield every object of a JSON text, and everything that is not an object, in order.
 
-    Raise `CutOffError` where the text ends before a bracket is closed.
+    Raises `CutOffError` if the text ends before every bracket is closed.
 
     >>> [entry.data for entry in documents([b'[{"a": 1},\n{"b', b'": {}}] {"records": [{}]}'])]
     [b'{"a": 1}', b'{"b": {}}', b'{}']
     >>> list(documents([b'{"a": 1}\n{"a" 2}\n{"a": 3}\n']))[1]
-    Damage(line=2, reason='not a JSON object: its brackets, commas and colons do not fit')
+    Damage(line=2, reason='not a JSON object: its brackets, commas and colons do not match')
     """
     return _Splitter(chunks, containers).run()
 
@@ -135,13 +136,13 @@ class _Splitter:
             raise CutOffError("cut off: an array is not closed at its end", self._here())
 
     def _here(self) -> int:
-        """Return the line of the place that was reached."""
+        """Return the line of the current position."""
         self._line += self._buffer.count(b"\n", self._counted, self._at)
         self._counted = self._at
         return self._line
 
     def _refill(self, wanted: int = REFILL_BYTES) -> bool:
-        """Read so many bytes more, forgetting what was passed; return whether anything came."""
+        """Read ``wanted`` more bytes and drop those already passed; return whether any came."""
         if self._ended:
             return False
         self._here()
@@ -177,7 +178,7 @@ class _Splitter:
         self._at = walk.end
 
     def _walked(self, containers: Collection[tuple[bytes, ...]], around: tuple[bytes, ...]) -> _Walk:
-        """Follow the brackets from here on, reading as much as they need and no more than is allowed."""
+        """Follow the brackets from here, reading as much as needed, up to the allowed size."""
         while True:
             end = -1
             if not around:
@@ -194,7 +195,7 @@ class _Splitter:
                 raise CutOffError("cut off in the middle of a record", self._here())
 
     def _closed(self) -> Iterator[Damage]:
-        """Close the array that is being read, and what is around it."""
+        """Close the current array, and the answer around it."""
         bracket = self._buffer[self._at : self._at + 1]
         line = self._here()
         self._at += 1
@@ -206,13 +207,13 @@ class _Splitter:
                     self._find_next(walk)
                 else:
                     self._at = walk.end
-        elif self._lost_frames:  # opened on the line of something damaged
+        elif self._lost_frames:  # opened on the line of a damaged record
             self._lost_frames -= bracket == b"]"
         else:
             yield Damage(line, "a bracket is closed that was never opened")
 
     def _something_else(self) -> Iterator[Damage]:
-        """Yield what is neither an object nor an array: a value of an array, or a whole line."""
+        """Yield damage for text that is no object or array: a value in an array, or a whole line."""
         while (
             ((scalar := _SCALAR.match(self._buffer, self._at)) is None or scalar.end() == len(self._buffer))
             and len(self._buffer) - self._at < LOOK_AHEAD_BYTES
@@ -226,7 +227,7 @@ class _Splitter:
             self._find_next(_Walk(at=self._at, from_=self._at))
 
     def _find_next(self, walk: _Walk) -> None:
-        """Go on where the next record begins, reading and forgetting as long as it takes."""
+        """Continue where the next record begins, reading and dropping input until one is found."""
         begun_on = self._here()
         indent = self._at - (self._buffer.rfind(b"\n", 0, self._at) + 1)
         over_lines = self._buffer.find(b"\n", self._at, max(walk.at, self._at)) >= 0
@@ -236,7 +237,7 @@ class _Splitter:
         if not over_lines:
             self._at = max(walk.from_, self._at)
         while (found := self._next_place(over_lines=over_lines, indent=indent)) < 0:
-            # Only what may be the beginning of a place is kept.
+            # Keep only what may be the beginning of a match.
             self._at = max(self._at, len(self._buffer) - LOOK_AHEAD_BYTES)
             if not self._refill():
                 self._at = len(self._buffer)
@@ -248,7 +249,7 @@ class _Splitter:
             self._frames = kept
 
     def _next_place(self, *, over_lines: bool, indent: int) -> int:
-        """Return where reading may go on, -1 where that is not in the buffer."""
+        """Return where reading can continue, -1 if that is not in the buffer."""
         if over_lines:
             for opening in _OPENING_LINE.finditer(self._buffer, self._at):
                 if len(opening[1]) <= indent:
@@ -262,9 +263,9 @@ class _Splitter:
 
 
 def _whole_line(buffer: bytes, at: int) -> int:
-    """Return where an object ends that fills the rest of its line and holds no array, -1 where none does.
+    """Return the end of an object without arrays that fills the rest of its line, -1 if there is none.
 
-    The common case, at a fraction of the cost of the others.
+    This is the common case, at a fraction of the cost of the others.
     """
     end = buffer.find(b"\n", at)
     if end < 0 or end - at > MAX_DOCUMENT_BYTES or buffer.find(b"[", at, end) >= 0:
@@ -282,7 +283,7 @@ def _whole_line(buffer: bytes, at: int) -> int:
 def _walk(
     buffer: bytes, at: int, containers: Collection[tuple[bytes, ...]], around: tuple[bytes, ...] = ()
 ) -> _Walk:
-    """Follow the brackets of an object, or of what is left of an answer once its array is closed."""
+    """Follow the brackets of an object, or of the rest of an answer after its array was closed."""
     stack: list[bytes] = list(around)
     names: list[bytes] = [b""] * len(stack)
     need = "next" if around else "value"
@@ -323,6 +324,6 @@ def _walk(
 
 
 def _closes(stack: list[bytes], mark: bytes, need: str) -> bool:
-    """Say whether a bracket closes the last one; a comma too many before it is for the decoder to refuse."""
+    """Return whether a bracket closes the last one; a trailing comma is left for the decoder to refuse."""
     opened = b"{" if mark == b"}" else b"["
     return stack[-1] == opened and need in ("next", "name" if opened == b"{" else "value")

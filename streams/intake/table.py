@@ -1,8 +1,8 @@
-"""CSV with a header to its rows, each with its line; a damaged row costs itself alone.
+"""Split CSV with a header into rows, each with its line; a damaged row does not affect the others.
 
-The separator is the one of comma, semicolon, tab and bar that the header has most of. A value in quotes may
-hold line breaks, up to `MAX_ROW_LINES`; a quote that is never closed would swallow the rest, so beyond that
-the row is damaged and reading goes on with the line after its first.
+The separator is whichever of comma, semicolon, tab and bar is most frequent in the header. A quoted value may
+contain line breaks, up to `MAX_ROW_LINES`. An unclosed quote would swallow the rest of the file, so beyond
+that limit the row is damaged and reading continues at the line after its first.
 """
 
 import csv
@@ -14,21 +14,21 @@ from streams.intake.split import MAX_DOCUMENT_BYTES, TOO_LONG, Damage
 
 MAX_ROW_LINES: Final = 50
 NO_BREAK: Final = (
-    "cut off in the middle of a row, as no line break stands behind the last; if it is whole: echo >> FILE"
+    "cut off in the middle of a row: the last one has no line break; if it is whole: echo >> FILE"
 )
 SEPARATORS: Final = ",;\t|"
 _MARK: Final = b"\xef\xbb\xbf"
 
 
 class Row(NamedTuple):
-    """One row by the names of the header, its line counted from 1."""
+    """One row as values by header name, and its line, counted from 1."""
 
     line: int
     values: dict[str, str]
 
 
 def header_of(head: bytes) -> list[str] | None:
-    r"""Return the names of a header where the text begins with what may be one, else None.
+    r"""Return the column names if a text begins with what may be a header, otherwise None.
 
     >>> header_of(b'request_in_ts;"service code"\r\n1;2')
     ['request_in_ts', 'service code']
@@ -46,9 +46,9 @@ def header_of(head: bytes) -> list[str] | None:
 
 
 def rows(chunks: Iterable[bytes]) -> Iterator[Row | Damage]:
-    """Yield the rows behind a header.
+    """Yield the rows after a header.
 
-    Raise `CutOffError` where no line break stands behind the last row: its last value may be cut off.
+    Raises `CutOffError` if the last row has no line break, because its last value may be cut off.
     """
     lines = _Lines(chunks)
     names: list[str] | None = None
@@ -64,7 +64,7 @@ def rows(chunks: Iterable[bytes]) -> Iterator[Row | Damage]:
 
 
 def _row(lines: "_Lines", line: "_Line", names: list[str]) -> Iterator[Row | Damage]:
-    """Yield what a line, and those that belong to it, make of a row; nothing for a header come again."""
+    """Yield the row that a line begins, perhaps over several lines; nothing for a repeated header."""
     cells, whole = lines.cells(line.text), line.whole
     if cells is None:
         cells, whole = lines.over_lines(line)
@@ -84,7 +84,7 @@ _OVERLONG: Final = b"(a line that is too long)"
 
 
 class _Line(NamedTuple):
-    """A line without its break, and whether there was one."""
+    """A line without its line break, and whether it had one."""
 
     number: int
     text: bytes
@@ -92,7 +92,7 @@ class _Line(NamedTuple):
 
 
 class _Lines:
-    """Numbered lines; lines that did not match are yielded again."""
+    """Numbered lines; lines that turned out not to belong to a row are yielded again."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._lines = _split_lines(chunks)
@@ -108,7 +108,7 @@ class _Lines:
         return self._again.pop(0) if self._again else next(self._lines, None)
 
     def cells(self, text: bytes) -> list[str] | None:
-        """Return the values of a row, None where its quotes are not closed."""
+        """Return the values of a row, None if a quote is not closed."""
         try:
             return next(
                 csv.reader([text.decode("utf-8", "replace")], delimiter=self.separator, strict=True), []
@@ -117,10 +117,10 @@ class _Lines:
             return None
 
     def over_lines(self, first: _Line) -> tuple[list[str] | None, bool]:
-        """Return the values of a row over several lines, and whether a break stands behind the last.
+        """Return the values of a row of several lines, and whether the last line has a line break.
 
-        If they do not make a row the lines are yielded again; `ended_within` says if there were no
-        others.
+        If they do not form a row, the lines are yielded again, and `ended_within` says whether the input
+        ended.
         """
         seen: list[_Line] = []
         text = first.text

@@ -1,4 +1,4 @@
-"""Text of other encodings to UTF-8, piece by piece."""
+"""Convert text in UTF-16 and UTF-32 to UTF-8, chunk by chunk."""
 
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator
@@ -16,9 +16,9 @@ _HALF_A_PAIR: Final = pattern(
 
 
 def to_utf_8(chunks: Iterable[bytes], kind: Kind) -> Iterator[bytes]:
-    r"""Yield text of one of the wide encodings as UTF-8; half a character is replaced, not the whole refused.
+    r"""Yield text of a wide encoding as UTF-8; a lone surrogate is replaced rather than refused.
 
-    Raise `CutOffError` where the text ends within a character.
+    Raises `CutOffError` if the text ends within a character.
 
     >>> b"".join(to_utf_8([b"\xff\xfe{\x00", b"}\x00"], Kind.UTF_16_LE))
     b'{}'
@@ -29,7 +29,7 @@ def to_utf_8(chunks: Iterable[bytes], kind: Kind) -> Iterator[bytes]:
     try:
         for chunk in chunks:
             said = before + decoder.decode(chunk)
-            # Half of a pair may be completed by the next piece.
+            # The next chunk may complete a surrogate pair.
             before = said[-1:] if "\ud800" <= said[-1:] <= "\udbff" else ""
             said = said[: len(said) - len(before)]
             if first and said:
@@ -48,6 +48,6 @@ def _encoded(said: str) -> bytes:
 
 
 def mended(document: bytes) -> bytes:
-    """Return a JSON text with invalid UTF-8 and halves of surrogate pairs replaced; cut-off texts end so."""
+    """Return a JSON text with invalid UTF-8 and lone surrogates replaced, as truncated texts have them."""
     valid = document.decode("utf-8", "replace").encode()
     return _HALF_A_PAIR.sub(lambda found: found[1] + (found[2] or b"\\ufffd"), valid)

@@ -1,9 +1,9 @@
-"""Compressed streams to their content, with bounded memory, and a refusal where the content has no measure.
+"""Unpack compressed streams in bounded memory, and refuse decompression bombs.
 
-A stream may stand behind another (as `cat a.gz b.gz` leaves it), padded with zeros (as tapes do). Bytes
-that are neither are a fault: what is damaged must not be taken for the end. A *bomb* is input of which more
-than `BOMB_RATIO` times its size came out, beyond `BOMB_FLOOR_BYTES`; DEFLATE reaches 1,032, Zstandard far
-more, and repetitive logs some hundreds at the most.
+One stream may follow another (as in `cat a.gz b.gz`), with zeros between them as padding (as on tapes). Any
+other bytes are an error: damage must not be mistaken for the end. A *bomb* is input that unpacks to more than
+`BOMB_RATIO` times its size and more than `BOMB_FLOOR_BYTES`. DEFLATE reaches a ratio of 1,032, Zstandard far
+more, and repetitive logs a few hundred at most.
 """
 
 import bz2
@@ -18,32 +18,32 @@ from streams.intake.errors import CutOffError, IntakeError
 from streams.intake.kinds import Kind
 
 OUTPUT_BYTES: Final = 1 << 18
-"""How much is taken out of a stream at once."""
+"""The most bytes taken out of a stream at once."""
 ZSTD_INPUT_BYTES: Final = 1 << 10
-"""How much is put into a Zstandard stream at once: its library has no bound on what comes out, and 4 bytes
-can stand for 128 KiB, so this bounds memory at 100 MiB in the worst case."""
+"""The most bytes put into a Zstandard stream at once. Its library does not bound the output, and 4 bytes can
+unpack to 128 KiB, so this limits memory to about 100 MiB in the worst case."""
 MAX_WINDOW_BYTES: Final = 1 << 28
-"""The largest Zstandard window that is read, that of `zstd --long=28`."""
+"""The largest supported Zstandard window, that of `zstd --long=28`."""
 XZ_MEMORY_BYTES: Final = 1 << 28
 BOMB_FLOOR_BYTES: Final = 1 << 26
 BOMB_RATIO: Final = 500
 
 
 class Budget:
-    """How much came in and how much came out, over all layers of one input."""
+    """Counts the bytes read and the bytes unpacked, over all layers of one input."""
 
     def __init__(self) -> None:
         self.taken_bytes = 0
         self.given_bytes = 0
 
     def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the pieces of the input itself, counting them."""
+        """Yield the chunks of the input itself, counting their bytes."""
         for chunk in chunks:
             self.taken_bytes += len(chunk)
             yield chunk
 
     def give(self, count: int) -> None:
-        """Count what was unpacked; raise `IntakeError` where it is out of all proportion."""
+        """Count unpacked bytes; raise `IntakeError` if they make the input a bomb."""
         self.given_bytes += count
         if self.given_bytes > max(BOMB_FLOOR_BYTES, BOMB_RATIO * self.taken_bytes):
             raise IntakeError(
@@ -61,7 +61,7 @@ class Stream(Protocol):
 
     @property
     def unused_data(self) -> bytes:
-        """What stands behind the end."""
+        """The bytes after the end."""
 
 
 class _Gzip:
@@ -77,13 +77,13 @@ class _Gzip:
         return self._stream.unused_data
 
     def outputs(self, chunk: bytes) -> Iterator[bytes]:
-        while chunk and not self._stream.eof:  # what stands behind the end is `unused_data`
+        while chunk and not self._stream.eof:  # bytes after the end are `unused_data`
             yield self._stream.decompress(chunk, OUTPUT_BYTES)
             chunk = self._stream.unconsumed_tail
 
 
 class _Held:
-    """bzip2 and xz: what is not yet wanted is held by the library."""
+    """bzip2 and xz, whose libraries hold output that was not asked for yet."""
 
     def __init__(self, stream: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
         self._stream = stream
@@ -128,10 +128,10 @@ _STREAMS: Final[dict[Kind, tuple[bytes, Callable[[], _Gzip | _Held | _Zstd]]]] =
 
 
 def unpacked(chunks: Iterable[bytes], kind: Kind, budget: Budget) -> Iterator[bytes]:
-    """Yield the content of one compressed stream after the other.
+    """Yield the content of one or more consecutive compressed streams.
 
-    Raise `CutOffError` where the last does not end, `IntakeError` where one is damaged, wants too much
-    memory or gives too much.
+    Raises `CutOffError` if the last one does not end, `IntakeError` if one is damaged, needs too much memory
+    or unpacks to too much.
     """
     magic, begin = _STREAMS[kind]
     stream, within = begin(), False
@@ -142,9 +142,9 @@ def unpacked(chunks: Iterable[bytes], kind: Kind, budget: Budget) -> Iterator[by
                 rest = rest.lstrip(b"\0")
                 if not rest:
                     break
-                # The mark may be cut in two by the pieces; the stream itself then says what is wrong.
+                # A chunk may end within the magic number; the stream itself then reports what is wrong.
                 if not rest.startswith(magic[: len(rest)]):
-                    raise IntakeError(f"something else stands behind its {kind.value} stream: it is damaged")
+                    raise IntakeError(f"other bytes follow its {kind.value} stream: it is damaged")
                 stream, within = begin(), True
             try:
                 for output in stream.outputs(rest):

@@ -1,7 +1,7 @@
-"""Topics into a captured log: what lies on the broker now, partition by partition, in whole segments.
+"""Capture topics into a log: what is on the broker now, partition by partition, in whole segments.
 
-The ranges are fixed at the start and written down; a capture that was stopped, killed or ran out of disk
-goes on after its last whole segment when it is run again. A record that was itself replayed carries its
+The ranges are fixed at the start and stored; a capture that was stopped, killed or ran out of disk space
+resumes after its last whole segment when it is run again. A record that was itself replayed carries its
 original broker time in a header, and that is what is captured. A value of null is captured as an empty one.
 """
 
@@ -35,11 +35,11 @@ SEGMENT_BYTES: Final = 64 * 1024 * 1024
 
 
 class CaptureError(RuntimeError):
-    """A capture that cannot begin or go on; the message says why and what to do."""
+    """A capture that cannot start or resume; the message says why and what to do."""
 
 
 class Wish(NamedTuple):
-    """What to capture of a topic; `partition` None for all of them, offsets None for all there are."""
+    """What to capture of a topic; `partition` None means all, and offsets None mean no bound."""
 
     topic: str
     partition: int | None = None
@@ -48,7 +48,7 @@ class Wish(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a capture is, in offsets of all ranges together."""
+    """The progress of a capture, in offsets over all ranges."""
 
     done: int
     total: int
@@ -72,8 +72,12 @@ async def capture(
 
     Topics are named, here and in the log, by the keys of ``topic_names``, whose values are the names on
     the broker; a topic without one has the same name there. ``[since_ms, until_ms)`` selects by the broker's
-    time; rules are captured whole, as they judge what comes after them. Raises CaptureError, OSError from
-    writing (all whole segments are kept), LogFileError if the folder holds something else.
+    time; rules are always captured in full, because they judge later records.
+
+    Raises:
+        CaptureError: the capture cannot start or resume.
+        OSError: writing failed; all whole segments are kept.
+        LogFileError: the folder holds something else.
     """
     names = topic_names or {}
     consumer = AIOKafkaConsumer(
@@ -102,19 +106,19 @@ async def capture(
         for wanted in manifest.ranges:
             await _capture_range(consumer, folder, manifest, wanted, pseudonymiser, progress, names)
     except KafkaError as error:
-        raise CaptureError(f"the broker does not give the records: {error!r}") from error
+        raise CaptureError(f"the records cannot be read from the broker: {error!r}") from error
     finally:
         await consumer.stop()
     return manifest
 
 
 def _begin(folder: Path, wanted: Manifest) -> Manifest:
-    """Return the manifest to go on with: that of the folder if it has one, else a new one."""
+    """Return the manifest to continue with: that of the folder if it has one, otherwise a new one."""
     if not (folder / MANIFEST).exists():
         folder.mkdir(parents=True, exist_ok=True)
         if strangers := sorted(path.name for path in folder.iterdir() if not path.name.endswith(".partial")):
             raise CaptureError(
-                f"{folder} is not empty ({strangers[0]}) and no captured log; name another folder"
+                f"{folder} is not empty ({strangers[0]}) and not a captured log; name another folder"
             )
         write_manifest(folder, wanted)
         return wanted
@@ -122,8 +126,8 @@ def _begin(folder: Path, wanted: Manifest) -> Manifest:
     for name in ("file_format", "since_ms", "until_ms", "pseudonym_key"):
         if getattr(begun, name) != getattr(wanted, name):
             raise CaptureError(
-                f"{folder} was begun with {name} {getattr(begun, name)}, not {getattr(wanted, name)}; "
-                "go on as it was begun, or name another folder"
+                f"{folder} was started with {name} {getattr(begun, name)}, not {getattr(wanted, name)}; "
+                "resume with the same options, or name another folder"
             )
     begun.settings = wanted.settings
     known = {(part.topic, part.partition): part for part in begun.ranges}
@@ -135,7 +139,7 @@ def _begin(folder: Path, wanted: Manifest) -> Manifest:
         if part.first_offset > old.next_offset:
             raise CaptureError(
                 f"{part.topic}/{part.partition}: offsets {old.next_offset} to {part.first_offset - 1} are "
-                "gone from the broker, or not asked for: that would leave a gap; name another folder"
+                "gone from the broker, or not requested: that would leave a gap; name another folder"
             )
         old.end_offset = max(old.end_offset, part.end_offset)
     begun.ranges.sort(key=lambda part: (part.topic, part.partition))
@@ -186,7 +190,7 @@ async def _range(
     first = begin if wish.first_offset is None else min(wish.first_offset, end)
     end = end if wish.next_offset is None else min(wish.next_offset, end)
     if since_ms is not None and wish.topic != RULES:
-        # No record is logged after it was appended, so nothing before this offset can be in time.
+        # A record's broker time is never after it was appended, so no earlier offset can be in the period.
         found = (await consumer.offsets_for_times({source: since_ms}))[source]
         first = max(first, end if found is None else min(found.offset, end))
     return Range(wish.topic, source.partition, first, max(first, end), first)
@@ -225,7 +229,7 @@ async def _capture_range(
 async def _segments(
     consumer: AIOKafkaConsumer, wanted: Range, source: TopicPartition
 ) -> AsyncIterator[tuple[list[Record], int]]:
-    """Yield a range's records a segment at a time, each with the offset to go on from."""
+    """Yield a range's records one segment at a time, each with the offset at which to resume."""
     if wanted.next_offset >= wanted.end_offset:
         return
     records: list[Record] = []

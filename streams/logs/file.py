@@ -1,8 +1,8 @@
 """Reading log files: NDJSON, compressed or not.
 
-What a file is shows in its content: `streams.intake` unpacks it. A file whose first line is not
-a record of ours is read as JSON in any arrangement, of our records or of kcat's envelopes. A folder is a
-captured log, see `folder`.
+The content decides how a file is read, not its name; `streams.intake` unpacks it. A file whose first line is
+not a record in our format is read as JSON in any arrangement, of our records or of kcat's envelopes. A folder
+is a captured log, see `folder`.
 """
 
 import gc
@@ -35,12 +35,12 @@ Chunk = TypeVar("Chunk")
 
 CHUNK_RECORDS = 2048
 BLOCK_BYTES = 1 << 18
-"""Lines decoded at once: a thousand records, so that their objects stay in the processor's cache."""
+"""Bytes decoded at once: about a thousand records, so that their objects stay in the CPU's cache."""
 MAX_LINE_BYTES: Final = 1 << 26
 """A line of a log is a record; Kafka's own bound on one is a tenth of this."""
 Form = Literal["plain", "zst", "gz", "parquet"]
 FORMS: Final[dict[str, Form]] = {".zst": "zst", ".gz": "gz", ".parquet": "parquet"}
-"""The forms of a log file, by the end of their names."""
+"""The forms of a log file, by file extension."""
 PARQUET_MAGIC: Final = b"PAR1"
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -56,15 +56,16 @@ class LogFileError(Exception):
 def read_file(path: Path) -> Iterator[Record]:
     """Yield the records of a log file in file order.
 
-    Raise `LogFileError` naming the line where a line is not a record, a partition's offsets do not ascend,
-    or the file ends in the middle of a line or of a compressed frame.
+    Raises:
+        LogFileError: a line is not a record, a partition's offsets do not ascend, or the file ends in the
+            middle of a line or of a compressed frame; the message names the line.
     """
     for records in _read(path, decode_lines, by_partition, list):
         yield from records
 
 
 def file_partitions(path: Path) -> Iterator[ByPartition]:
-    """Yield what `read_file` does, by the thousand and by partition; where it raises, so does this."""
+    """Like `read_file`, but yield chunks of about a thousand records, by partition; same errors."""
     return _read(path, decode_partitions, dict, by_partition)
 
 
@@ -74,7 +75,7 @@ def _read(
     sorted_out: Callable[[Chunk], ByPartition],
     gathered: Callable[[list[Record]], Chunk],
 ) -> Iterator[Chunk]:
-    """Yield some thousand records at once, as ``decode`` makes them of lines and ``gathered`` of records."""
+    """Yield chunks of about a thousand records, from lines by ``decode`` or from records by ``gathered``."""
     next_offsets: dict[tuple[str, int], int] = {}
     here = _Place(path)
     try:
@@ -88,7 +89,7 @@ def _read(
 
 @dataclass
 class _Place:
-    """Which text is being read, and how many lines of it have been."""
+    """The text being read, and the number of its lines read so far."""
 
     path: Path
     lines: int = 0
@@ -102,7 +103,7 @@ def _part(
     sorted_out: Callable[[Chunk], ByPartition],
     gathered: Callable[[list[Record]], Chunk],
 ) -> Iterator[Chunk]:
-    """Yield the records of one text; ``here`` is kept at its name and the number of lines read."""
+    """Yield the records of one text; update ``here`` with its name and the number of lines read."""
     blocks = _blocks(part.chunks)
     first = next(blocks, b"")
     if not _is_ours(first):
@@ -125,7 +126,7 @@ def _part(
 
 
 def form_in(path: Path) -> Form:
-    """Return the form of a file by its first bytes; `plain` where they are of no other that is written."""
+    """Return the form of a file from its first bytes; `plain` unless it is one of the others we write."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith(PARQUET_MAGIC):
@@ -135,7 +136,7 @@ def form_in(path: Path) -> Form:
 
 
 def first_line(path: Path) -> bytes:
-    """Return the first line of a file that is not empty; raise `LogFileError` where it cannot be unpacked."""
+    """Return a file's first non-empty line; raise `LogFileError` if the file cannot be unpacked."""
     try:
         with opened(str(path)) as parts:
             for part in parts:
@@ -147,7 +148,7 @@ def first_line(path: Path) -> bytes:
 
 
 def _is_ours(block: bytes) -> bool:
-    """Say whether a text is read line by line: its first line is a record of ours, or it is empty."""
+    """Return whether to read a text line by line: its first line is a record in our format, or empty."""
     line = block.removeprefix(BYTE_ORDER_MARK).lstrip().split(b"\n", 1)[0]
     if not line:
         return True
@@ -174,7 +175,7 @@ def _any_records(
 
 
 def chunked(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Yield records by the thousand; those before a fault as well, and then the fault."""
+    """Yield records in chunks; on an error, yield the records before it and then raise."""
     chunk: list[Record] = []
     try:
         for record in records:
@@ -189,9 +190,9 @@ def chunked(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield blocks of whole lines, only the last perhaps without its line break.
+    """Yield blocks of whole lines; only the last may lack its line break.
 
-    Those before a fault come as well, and then the fault.
+    On an error, the lines before it are yielded first.
     """
     parts: list[bytes] = []
     size = 0
@@ -217,11 +218,11 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _refuse_line(parts: list[bytes]) -> None:
     parts.clear()
-    raise IntakeError(f"a line longer than {MAX_LINE_BYTES >> 20} MiB: no log of records")
+    raise IntakeError(f"a line longer than {MAX_LINE_BYTES >> 20} MiB: not a log of records")
 
 
 def _ascend(partitions: ByPartition, count: int, next_offsets: dict[tuple[str, int], int]) -> bool:
-    """Say whether there are so many records, each partition's ascending; if so, note where each goes on."""
+    """Return whether there are ``count`` records, ascending in each partition; if so, note the offsets."""
     ahead = dict(next_offsets)
     for source, entries in partitions.items():
         count -= len(entries)
@@ -238,7 +239,7 @@ def _ascend(partitions: ByPartition, count: int, next_offsets: dict[tuple[str, i
 def _line_by_line(
     path: Path, block: bytes, before: int, next_offsets: dict[tuple[str, int], int]
 ) -> Iterator[Record]:
-    """Yield the records of a block, `before` lines standing before it, up to the first wrong line."""
+    """Yield the records of a block up to the first invalid line; `before` lines precede the block."""
     for number, line in enumerate(block.split(b"\n"), start=before + 1):
         said = line.removeprefix(BYTE_ORDER_MARK)
         if not said or said.isspace():
@@ -254,7 +255,7 @@ def _line_by_line(
 
 
 def _is_whole(line: bytes) -> bool:
-    """Say whether a line is JSON from beginning to end."""
+    """Return whether a line is complete JSON."""
     try:
         msgspec.json.decode(line, type=msgspec.Raw)
     except UNREADABLE:
@@ -263,11 +264,11 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _in_order(path: Path, line: int, record: Record, next_offsets: dict[tuple[str, int], int]) -> None:
-    """Note where a record's partition goes on; raise `LogFileError` where it does not."""
+    """Note the next offset of a record's partition; raise `LogFileError` if its offset is not in order."""
     source = record[:2]
     if record.offset < next_offsets.get(source, 0):
         reason = (
-            f"offset {record.offset} of {record.topic}/{record.partition} stands after "
+            f"offset {record.offset} of {record.topic}/{record.partition} comes after "
             f"offset {next_offsets[source] - 1}: the records are out of order or repeated"
         )
         raise LogFileError(path, line, reason)
@@ -276,7 +277,7 @@ def _in_order(path: Path, line: int, record: Record, next_offsets: dict[tuple[st
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """Collect garbage seldom: records and measurements are many objects and form no cycles."""
+    """Collect garbage rarely: records and measurements are many objects but form no cycles."""
     before = gc.get_threshold()
     gc.set_threshold(200_000, 20, 100)
     try:

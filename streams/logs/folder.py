@@ -1,10 +1,10 @@
 """A captured log: a folder of segments, each of one partition, and a manifest that vouches for them.
 
-A segment holds consecutive records of one partition as NDJSON (`.ndjson.zst`) or Parquet. It appears under
-its name when it is complete and is entered into the manifest, which is replaced in one step: whatever
-interrupts a capture, the folder is a valid log of what had been written, and the capture goes on from there.
-The manifest keeps a digest of every `CHECK_RECORDS` records, so that a change is found and placed. A
-Parquet file has the columns topic, partition, offset, logged_at_ms, key and value, the last two as bytes.
+A segment holds consecutive records of one partition as NDJSON (`.ndjson.zst`) or Parquet. It gets its final
+name when it is complete, and is then added to the manifest, which is replaced atomically. So after any
+interruption the folder is a valid log of what was written, and the capture resumes from there. The manifest
+keeps a digest of every `CHECK_RECORDS` records, so that a change is detected and located. A Parquet file has
+the columns topic, partition, offset, logged_at_ms, key and value, the last two as bytes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,7 +65,7 @@ class Segment(Struct, frozen=True):
 
 
 class Range(Struct):
-    """The offsets ``[first_offset, end_offset)`` asked of a partition; done up to ``next_offset``."""
+    """The offsets ``[first_offset, end_offset)`` requested of a partition; done up to ``next_offset``."""
 
     topic: str
     partition: int
@@ -77,8 +77,8 @@ class Range(Struct):
 class Manifest(Struct):
     """What a captured log holds; times in epoch milliseconds, None where unbounded.
 
-    ``pseudonym_key`` names the key by which identifiers were replaced, without giving it away; ``settings``
-    are those of the stages that read the topics, as the command was told.
+    ``pseudonym_key`` identifies the key by which identifiers were replaced, without revealing it;
+    ``settings`` are those of the stages that read the topics, as given to the command.
     """
 
     format: str
@@ -97,17 +97,17 @@ class Manifest(Struct):
         return sum(segment.records for segment in self.segments)
 
     def held(self) -> list[Source]:
-        """Return the ranges of offsets that the folder holds whole, without a digest."""
+        """Return the offset ranges that the folder holds in full, without digests."""
         return [Source(r.topic, r.partition, r.first_offset, r.next_offset, "") for r in self.ranges]
 
     @property
     def complete(self) -> bool:
-        """Whether all that was asked for is there."""
+        """Whether everything requested was captured."""
         return all(wanted.next_offset >= wanted.end_offset for wanted in self.ranges)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return a folder's manifest; raise `LogFileError` where it is missing, foreign or of another version."""
+    """Return a folder's manifest; raise `LogFileError` if missing, not ours or of another version."""
     path = folder / MANIFEST
     try:
         content = path.read_bytes()
@@ -121,13 +121,13 @@ def read_manifest(folder: Path) -> Manifest:
             )
         return msgspec.json.decode(content, type=Manifest)
     except FileNotFoundError as error:
-        raise LogFileError(path, 1, "missing: the folder is no captured log") from error
+        raise LogFileError(path, 1, "missing: the folder is not a captured log") from error
     except UNREADABLE as error:
         raise LogFileError(path, 1, str(error)) from error
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace the manifest in one step."""
+    """Replace the manifest atomically."""
     partial = folder / (MANIFEST + ".partial")
     with partial.open("wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
@@ -161,7 +161,7 @@ def write_segment(folder: Path, file_format: FileFormat, records: Sequence[Recor
 
 @contextmanager
 def _without_remains(partial: Path) -> Iterator[None]:
-    """Remove an unfinished file, whose space a full disk needs."""
+    """Remove an unfinished file on any error, so that a full disk gets its space back."""
     try:
         yield
     except BaseException:
@@ -170,7 +170,7 @@ def _without_remains(partial: Path) -> Iterator[None]:
 
 
 def checks_of(records: Sequence[Record]) -> list[str]:
-    """Return a short digest of every `CHECK_RECORDS` records, of all that they say."""
+    """Return a short digest of every `CHECK_RECORDS` records, over offset, time, key and value."""
     checks = []
     for start in range(0, len(records), CHECK_RECORDS):
         digest = blake2b(digest_size=8)
@@ -182,7 +182,7 @@ def checks_of(records: Sequence[Record]) -> list[str]:
 
 
 def read_segment(folder: Path, segment: Segment) -> list[Record]:
-    """Return a segment's records, all of them checked against the manifest.
+    """Return a segment's records, checked against the manifest.
 
     Raise `LogFileError` naming the file, the line (for Parquet the row) and what is wrong.
     """
@@ -194,23 +194,24 @@ def read_segment(folder: Path, segment: Segment) -> list[Record]:
     for start, (found, kept) in enumerate(zip(checks_of(records), segment.checks, strict=False)):
         if found != kept and (start + 1) * CHECK_RECORDS <= len(records):
             first = start * CHECK_RECORDS + 1
-            reason = f"a record of lines {first} to {first + CHECK_RECORDS - 1} is not as it was captured"
+            last = first + CHECK_RECORDS - 1
+            reason = f"a record of lines {first} to {last} differs from what was captured"
             raise LogFileError(path, first, reason)
     if len(records) != segment.records:
         reason = f"holds {len(records)} records, the manifest says {segment.records}"
         raise LogFileError(path, len(records), reason)
     if checks_of(records) != segment.checks:
         first = (len(segment.checks) - 1) * CHECK_RECORDS + 1
-        reason = f"a record of lines {first} to {segment.records} is not as it was captured"
+        reason = f"a record of lines {first} to {segment.records} differs from what was captured"
         raise LogFileError(path, first, reason)
     return records
 
 
 def read_folder(folder: Path, manifest: Manifest | None = None) -> Iterator[Record]:
-    """Yield the records of a captured log in the order of logging; within a partition in offset order.
+    """Yield the records of a captured log by broker time, and within a partition in offset order.
 
-    Raise `LogFileError` where a segment differs from what the manifest says, and, after the last record,
-    where the capture was never finished.
+    Raises `LogFileError` if a segment differs from the manifest, or, after the last record, if the capture is
+    unfinished.
     """
     manifest = manifest or read_manifest(folder)
     ordered = sorted(manifest.segments, key=lambda part: (part.topic, part.partition, part.first_offset))
@@ -221,13 +222,11 @@ def read_folder(folder: Path, manifest: Manifest | None = None) -> Iterator[Reco
     for _, _, record in merge(*streams, key=lambda item: item[:2]):
         yield record
     if not manifest.complete:
-        raise LogFileError(
-            folder / MANIFEST, 1, "the capture was not finished; run it again and it goes on where it stopped"
-        )
+        raise LogFileError(folder / MANIFEST, 1, "the capture is unfinished; run it again to resume it")
 
 
 def _timed(folder: Path, segments: list[Segment]) -> Iterator[tuple[int, tuple[str, int], Record]]:
-    """Yield a partition's records with a time that never falls, so that merging keeps their order."""
+    """Yield a partition's records with a time that never decreases, so that merging keeps their order."""
     latest_ms = 0
     for segment in segments:
         for record in read_segment(folder, segment):
@@ -236,7 +235,7 @@ def _timed(folder: Path, segments: list[Segment]) -> Iterator[tuple[int, tuple[s
 
 
 def write_parquet(path: Path, records: Iterable[Record]) -> None:
-    """Write records to a Parquet file, which appears under its name when complete."""
+    """Write records to a Parquet file, which gets its final name when complete."""
     import polars as pl  # noqa: PLC0415 - slow to import, and needed for this format alone
 
     partial = path.with_name(path.name + ".partial")
@@ -250,7 +249,7 @@ def write_parquet(path: Path, records: Iterable[Record]) -> None:
 
 
 def read_parquet(path: Path) -> Iterator[Record]:
-    """Yield the records of a Parquet file; raise `LogFileError` where it is none."""
+    """Yield the records of a Parquet file; raise `LogFileError` if it is not one."""
     import polars as pl  # noqa: PLC0415 - as above
 
     try:
@@ -261,7 +260,9 @@ def read_parquet(path: Path) -> Iterator[Record]:
         raise LogFileError(path, 1, f"not readable as Parquet: {error}") from error
     missing = [name for name, kind in COLUMNS.items() if str(frame.schema.get(name)) != kind]
     if missing:
-        raise LogFileError(path, 1, f"no log of records: column {missing[0]} is missing or of another type")
+        raise LogFileError(
+            path, 1, f"not a log of records: column {missing[0]} is missing or of another type"
+        )
     next_offsets: dict[tuple[str, int], int] = {}
     for number, row in enumerate(frame.select(*COLUMNS).iter_rows(), start=1):
         if any(value is None for value in (*row[:4], row[5])):

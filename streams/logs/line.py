@@ -1,7 +1,7 @@
 """One line of a log file: a record of a topic, its value byte for byte.
 
-A value that is JSON stands in the line as it is (the very bytes, so that digests survive the journey
-from topic to file and back); any other value, or one that holds a line break, stands as base64.
+A JSON value is written into the line as it is (the same bytes, so that digests survive the way from topic to
+file and back); any other value, or one that contains a line break, is written as base64.
 """
 
 from base64 import b64decode, b64encode
@@ -31,7 +31,7 @@ class _Line(Struct, omit_defaults=True, gc=False):
 
 
 class _Envelope(Struct, gc=False):
-    """A record as `kcat -J` prints it; ``ts`` is -1 where the record has no time."""
+    """A record as `kcat -J` prints it; ``ts`` is -1 if the record has no time."""
 
     topic: str
     partition: int
@@ -46,11 +46,11 @@ _decoder: Final = msgspec.json.Decoder(_Line)
 _envelope: Final = msgspec.json.Decoder(_Envelope)
 _encoder: Final = msgspec.json.Encoder()
 TOMBSTONE: Final = b""
-"""The value of a record that has none, as `streams.logs.capture` writes it."""
+"""The value that `streams.logs.capture` writes for a record without one."""
 
 
 def decode_record(document: bytes) -> Record:
-    """Return the record of a JSON object, ours or an envelope of kcat; raise `LogLineError` if it is neither.
+    """Return the record in a JSON object, ours or kcat's envelope; raise `LogLineError` if it is neither.
 
     >>> decode_record(b'{"topic": "t", "partition": 0, "offset": 7, "ts": 5, "key": null, "payload": "{}"}')
     Record(topic='t', partition=0, offset=7, logged_at_ms=5, key=None, value=b'{}')
@@ -62,7 +62,7 @@ def decode_record(document: bytes) -> Record:
             envelope = _envelope.decode(document)
         except UNREADABLE:
             raise LogLineError(
-                f"no record of a log: {error}; expected are topic, partition, offset, logged_at_ms, key and "
+                f"not a record of a log: {error}; expected topic, partition, offset, logged_at_ms, key and "
                 "value, or what kcat -J prints"
             ) from error
     if envelope.partition < 0 or envelope.offset < 0:
@@ -105,7 +105,7 @@ def _record(parsed: _Line) -> Record:
 def decode_lines(block: bytes) -> list[Record]:
     r"""Return the records of a block of whole lines: `decode_line` of each, at several times its speed.
 
-    Raise `LogLineError` if any line is not a record, without saying which; `decode_line` tells.
+    Raises `LogLineError` if any line is not a record, without saying which; `decode_line` finds it.
 
     >>> decode_lines(b'{"topic":"t","partition":0,"offset":7,"logged_at_ms":1,"value":{}}\n')
     [Record(topic='t', partition=0, offset=7, logged_at_ms=1, key=None, value=b'{}')]
@@ -117,7 +117,7 @@ def decode_lines(block: bytes) -> list[Record]:
 
 
 def decode_partitions(block: bytes) -> ByPartition:
-    r"""Return the records of a block of whole lines by partition: what `decode_lines` does, made in one go.
+    r"""Return a block's records by partition: `decode_lines` and grouping in one pass.
 
     >>> decode_partitions(b'{"topic":"t","partition":0,"offset":7,"logged_at_ms":1,"value":{}}\n')
     {('t', 0): [(7, 1, None, b'{}')]}
@@ -135,7 +135,7 @@ def decode_partitions(block: bytes) -> ByPartition:
             if source in partitions:
                 partitions[source].append(entry)
             else:
-                _record(line)  # it says whether the partition is one
+                _record(line)  # validates the partition number
                 partitions[source] = [entry]
     except (*UNREADABLE, ValueError) as error:
         raise LogLineError(str(error)) from error
@@ -170,7 +170,7 @@ def encode_line(record: Record) -> bytes:
 
 
 def _is_plain_json(value: bytes) -> bool:
-    """Say whether the bytes can stand in a line and be read back to the letter."""
+    """Return whether the bytes can be written into a line and read back unchanged."""
     if not value or value[0] in b" \t\r\n" or value[-1] in b" \t\r\n" or b"\n" in value or b"\r" in value:
         return False
     try:

@@ -1,7 +1,7 @@
-"""Playing a log back: which records, in which order, how often. `streams.kafka.publish` sends them.
+"""Play a log back: which records, in which order, how often. `streams.kafka.publish` sends them.
 
-Values, keys and partitions stay as they are; the order within a partition is the log's. The broker's
-original time travels along, so that the stages judge a replay as they judged the original.
+Values, keys and partitions stay as they are; the order within a partition is the log's. A header carries the
+original broker time, so that the stages judge a replay as they judged the original.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,13 +14,13 @@ from streams.model.record import Record
 from streams.model.topics import LOOKUPS, RULES, SUBMISSIONS
 
 INPUT_TOPICS: Final = (SUBMISSIONS, LOOKUPS, RULES)
-"""What is played unless topics are named: the stages make results themselves."""
+"""The topics played by default: the stages produce the results again."""
 
 
 class Selection(Struct, frozen=True):
     """Which records of a log to play: `[since_ms, until_ms)` by broker time, then `skip`, then `limit`.
 
-    Rules are played whatever their time: they judge what comes after them.
+    Rules are always played, because they judge later records.
     """
 
     topics: tuple[str, ...] = INPUT_TOPICS
@@ -45,10 +45,10 @@ class Selection(Struct, frozen=True):
 
 
 def looped(open_log: Callable[[], Iterable[Record]], times: int) -> Iterator[Record]:
-    """Yield a log `times` over, endlessly if 0, each round from its beginning.
+    """Yield a log `times` times, endlessly if 0.
 
-    A stage that still remembers the ids of the round before counts the next one as duplicates. Broker times
-    go on from round to round, so that pacing does not jump back.
+    A stage that still remembers the ids of one round counts the next round as duplicates. Broker times
+    continue from round to round, so that pacing never jumps back.
     """
     shift_ms = 0
     for _ in count() if times == 0 else range(times):

@@ -1,8 +1,8 @@
-"""Pseudonyms for identifiers: replaced by a keyed hash, so that equal ones stay equal and joins are kept.
+"""Replace identifiers by a keyed hash, so that equal identifiers stay equal and joins still work.
 
-An identifier becomes the first 96 bits of its HMAC-SHA-256 (RFC 2104). Anyone who has the key can tell which
-pseudonym an identifier has; nobody can go back without guessing the identifier, so the key stays secret and
-a pseudonymised log is still personal data in the sense of the law.
+An identifier becomes the first 96 bits of its HMAC-SHA-256 (RFC 2104). Anyone with the key can compute an
+identifier's pseudonym, and can test guesses of an identifier against one. So the key must stay secret, and a
+pseudonymised log is still personal data in law.
 """
 
 import hmac
@@ -29,7 +29,7 @@ class PseudonymKeyError(ValueError):
 
 
 class Pseudonymiser:
-    """Replaces identifiers in records by one key; pure, and the same for equal input."""
+    """Replaces identifiers in records, using one key. Pure: equal input gives equal output."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) < SHORTEST_KEY_BYTES:
@@ -38,13 +38,13 @@ class Pseudonymiser:
 
     @property
     def key_name(self) -> str:
-        """A name for the key by which two captures can be told to join; it says nothing about the key."""
+        """A name for the key, which shows whether two captures can be joined; it does not reveal the key."""
         return self._hash(b"portallink capture key")[:8]
 
     def record(self, record: Record) -> Record:
-        """Return the record with its key and the identifiers within its value replaced.
+        """Return the record with its key and the identifiers in its value replaced.
 
-        A value that is not JSON stays not JSON and becomes its own pseudonym.
+        A value that is not JSON is replaced as a whole by a pseudonym that is not JSON either.
         """
         key = record.key
         if key is not None and not record.topic.startswith(KEYED_BY_LINK):
@@ -70,7 +70,7 @@ class Pseudonymiser:
     def _identifier(self, item: Any) -> str | None:
         if item is None:
             return None
-        # A value of a wrong type still becomes a dead letter, but must not show what it holds.
+        # An identifier of a wrong type makes a dead letter, but must still not reveal its content.
         return self._pseudonym(item.encode() if isinstance(item, str) else msgspec.json.encode(item))
 
     def _pseudonym(self, identifier: bytes) -> str:

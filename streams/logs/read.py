@@ -9,16 +9,18 @@ from streams.model.record import ByPartition, Record, by_partition
 
 
 def read_log(path: Path) -> Iterator[Record]:
-    """Yield the records of a log file in file order, or of a captured folder in the order of logging.
+    """Yield the records of a log file in file order, or of a captured folder by broker time.
 
-    Raise `LogFileError` naming the line where a line is not a record, a partition's offsets do not ascend,
-    or the file ends in the middle of a line or of a compressed frame, or differs from its manifest.
+    Raises:
+        LogFileError: a line is not a record, a partition's offsets do not ascend, the file ends in the
+            middle of a line or of a compressed frame, or it differs from its manifest; the message names
+            the line.
     """
     return _rows(path) or read_file(path)
 
 
 def read_partitions(path: Path) -> Iterator[ByPartition]:
-    """Yield what `read_log` does, by the thousand and by partition; where it raises, so does this."""
+    """Like `read_log`, but yield chunks of about a thousand records, by partition; same errors."""
     rows = _rows(path)
     return file_partitions(path) if rows is None else map(by_partition, chunked(rows))
 

@@ -1,4 +1,4 @@
-"""The settings file: TOML, by `--settings` or `PORTALLINK_SETTINGS`, the same for every stage."""
+"""The settings file: TOML, named by `--settings` or `PORTALLINK_SETTINGS`, the same for every stage."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ class SettingsFileError(ValueError):
 def read_settings(path: Path | None) -> Settings:
     """Return the settings of a file, or the built-in ones without one.
 
-    Raises `SettingsFileError` where it is unreadable, or a value is wrong.
+    Raises `SettingsFileError` if the file is unreadable or a value is wrong.
     """
     if path is None:
         return Settings()

@@ -1,4 +1,4 @@
-"""Writing log files, in the form that their name says."""
+"""Write log files, in the form that the file name implies."""
 
 import gzip
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from streams.model.record import Record
 
 
 class LogNameError(ValueError):
-    """A name under which no log is written; the message says which are."""
+    """A file name with an unsupported extension; the message lists the supported ones."""
 
 
 OTHER_FORMS: Final = frozenset(
@@ -43,9 +43,9 @@ OTHER_FORMS: Final = frozenset(
 
 
 def form_of(path: Path) -> Form:
-    """Return in which form a log of this name is written.
+    """Return the form in which a log of this name is written.
 
-    Raise `LogNameError` where the name promises another.
+    Raises `LogNameError` for a folder, or a name that implies a form we do not write.
 
     >>> form_of(Path("june.ndjson.gz")), form_of(Path("june.log"))
     ('gz', 'plain')
@@ -62,10 +62,10 @@ def form_of(path: Path) -> Form:
 
 @contextmanager
 def log_writer(path: Path) -> Iterator["LogWriter"]:
-    """Write a log file in the form its name says; it appears under its name only when complete.
+    """Open a log file for writing in the form that its name implies.
 
-    Raise `LogNameError` where the name promises what is not written. Nothing is left behind where writing
-    fails.
+    The file gets its name only when complete; if writing fails, nothing is left behind. Raises `LogNameError`
+    if the name implies a form we do not write.
     """
     form = form_of(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def log_writer(path: Path) -> Iterator["LogWriter"]:
 
 
 class Stream(Protocol):
-    """What lines are written to."""
+    """Anything that lines can be written to."""
 
     def write(self, data: bytes, /) -> int | None:
         """Append some bytes."""
@@ -106,16 +106,15 @@ class LogWriter:
         self._stream.write(b"".join([encode_line(record) + b"\n" for record in records]))
 
     def write_lines(self, lines: Iterable[bytes]) -> None:
-        """Append lines that are records already, each with its line break.
+        """Append lines that are encoded records, each with its line break.
 
-        For those who make the values and need not have each one checked: `encode_line` reads every value
-        again.
+        For callers that produce the values themselves and can skip the check that `encode_line` makes.
         """
         self._stream.write(b"".join(lines))
 
 
 class ParquetLogWriter(LogWriter):
-    """Appends records to an open Parquet file, a row group at a time; its end is written when it is left."""
+    """Appends records to an open Parquet file, one row group at a time; leaving it writes the footer."""
 
     ROWS: Final = 50_000
 
@@ -133,7 +132,7 @@ class ParquetLogWriter(LogWriter):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Write what is left, and the end of the file."""
+        """Write the remaining rows and the footer."""
         self._flush()
         self._writer.close()
 
@@ -144,7 +143,7 @@ class ParquetLogWriter(LogWriter):
             self._flush()
 
     def write_lines(self, lines: Iterable[bytes]) -> None:
-        """Append lines that are records already."""
+        """Append lines that are encoded records."""
         self.write(decode_lines(b"".join(lines)))
 
     def _flush(self) -> None:

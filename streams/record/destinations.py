@@ -1,7 +1,7 @@
-"""Where heads are published: a file, an address that takes them by HTTP, or a topic.
+"""Where signed heads are published: a file, an HTTP address, or a topic.
 
-A destination says which head it got last, so that none is left out and none goes twice. One that takes heads
-by HTTP cannot say; it gets the newest first, and then every further one.
+A destination knows which head it received last, so that none is left out or sent twice. An HTTP address
+cannot tell, so it first gets the newest head and then every later one.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ _decoder: Final = msgspec.json.Decoder(SignedHead)
 
 
 class DestinationError(Exception):
-    """A destination that cannot be read or does not take a head; the message names it."""
+    """A destination that cannot be read or does not accept a head; the message names it."""
 
 
 class Destination(Protocol):
-    """A place that the ledger's operator cannot write to, or only by adding."""
+    """A place that the ledger's operator cannot change, or can only append to."""
 
     def last(self) -> SignedHead | None:
         """Return the head that was published last, None before the first. Raises `DestinationError`."""
@@ -38,7 +38,7 @@ class Destination(Protocol):
 
 
 class HeadFile:
-    """A file of heads, one JSON object a line."""
+    """A file of heads, one JSON object per line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,7 +63,7 @@ class HeadFile:
 
 
 class HeadAddress:
-    """An address to which each head is sent by POST, as JSON; it says with 2xx that it has kept it."""
+    """An address to which each head is sent by POST, as JSON; status 2xx means that it was stored."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -91,7 +91,7 @@ class HeadAddress:
 
 
 class HeadTopic:
-    """A topic of one partition on the broker of a connection, best on a cluster of somebody else's."""
+    """A topic with one partition, ideally on a cluster that somebody else operates."""
 
     def __init__(self, connection: Mapping[str, Any], topic: str) -> None:
         self._connection, self._source = connection, TopicPartition(topic, 0)
@@ -112,7 +112,7 @@ class HeadTopic:
             return found
 
     def publish(self, head: SignedHead) -> None:
-        """Send a record, and wait for the broker's word."""
+        """Send a record and wait until the broker acknowledges it."""
         try:
             asyncio.run(self._publish(head))
         except (KafkaError, OSError) as error:

@@ -1,4 +1,4 @@
-"""The ledger as `record` needs it: transactions in threads, heads signed when due, what holds now shown."""
+"""The ledger as `record` uses it: transactions in threads, heads signed when due, metrics updated."""
 
 import asyncio
 import time
@@ -25,19 +25,19 @@ from streams.telemetry.contract import LISTED_CLOSED, LISTED_OPEN
 
 T = TypeVar("T")
 JUDGED_SECONDS: Final = 5.0
-"""How often it is looked up which links are under maintenance or retired now."""
+"""How often to look up which links are under maintenance or retired."""
 SHOWN_SECONDS: Final = 5.0
-"""How often the ledger's own figures are shown at most, while it changes."""
+"""The shortest interval between updates of the ledger's figures, while it changes."""
 SHOWN_SHARE: Final = 20
-"""It rests so many times as long as it took to count them: a large ledger spends 5 % of its time on that."""
+"""The pause after an update, as a multiple of its duration: a large ledger spends 5 % of its time on it."""
 
 
 class RecordSettings(Struct, frozen=True):
-    """How `record` works: records a batch at most, and how often heads are signed.
+    """Settings of `record`: the most records per batch, and how often heads are signed.
 
-    A head is signed once history has grown and the last one is ``head_seconds`` old, or where only windows
-    came, ``idle_head_seconds``. ``second_person`` says whether an exclusion after the fact waits for a second
-    person before it counts in the figures shown.
+    A head is signed when history has grown and the last head is ``head_seconds`` old, or
+    ``idle_head_seconds`` if only windows were added. ``second_person`` says whether an exclusion after the
+    fact needs a second person's approval before it counts in the figures shown.
     """
 
     max_records: int = 20_000
@@ -47,9 +47,9 @@ class RecordSettings(Struct, frozen=True):
 
 
 class Ledger:
-    """The ledger as the worker needs it: its calls block, so each runs in a thread.
+    """The ledger as the worker uses it. Database calls block, so each runs in a thread.
 
-    ``publish`` is called with every head signed.
+    ``publish`` is called with every signed head.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class Ledger:
         self._changed, self._show_at = True, float("-inf")
 
     async def positions(self) -> dict[tuple[str, int], int]:
-        """Return how far each partition was read, by declared topic, once an older ledger is settled."""
+        """Return each partition's next offset, by declared topic; first finish any pending upgrade."""
         if not self._settled:
             await self._call(self._settle)
         return await self._call(self._positions)
 
     async def move_position(self, topic: str, partition: int, next_offset: int) -> None:
-        """Go on elsewhere in a partition, whose records in between are gone."""
+        """Move the read position of a partition past records that are gone."""
         await self._call(lambda: move_position(self._engine, topic, partition, next_offset))
 
     async def apply(self, records: list[Record]) -> Applied:
@@ -88,7 +88,7 @@ class Ledger:
         return applied
 
     async def sign_when_due(self) -> None:
-        """Sign a head where history has grown and the last head is old enough; show what holds now."""
+        """Update the metrics, and sign a head if history has grown and the last head is old enough."""
         if time.monotonic() - self._judged_at >= JUDGED_SECONDS:
             await self._call(self._show_judgements)
         if self._changed and time.monotonic() >= self._show_at:
@@ -98,7 +98,7 @@ class Ledger:
             await self._call(self._sign)
 
     def finish(self) -> None:
-        """Sign what has grown since the last head."""
+        """Sign a last head if history has grown since the previous one."""
         if self._grown:
             self._sign()
 
@@ -122,12 +122,12 @@ class Ledger:
         self._show_incidents()
 
     def _show_incidents(self) -> None:
-        """Show which links went down together, and are still down."""
+        """Report the links that went down together and are still down."""
         with reading(self._engine) as connection:
             telemetry.emit(telemetry.SharedIncidents(open_shared_incidents(connection)))
 
     def _show_judgements(self) -> None:
-        """Show which links are under announced maintenance now, and which are retired."""
+        """Report which links are under announced maintenance now, and which are retired."""
         with reading(self._engine) as connection:
             judged = judged_at(connection, int(time.time() * 1000))
         if judged != self._judged:
@@ -135,7 +135,7 @@ class Ledger:
         self._judged, self._judged_at = judged, time.monotonic()
 
     def _show_figures(self) -> None:
-        """Show the figures of today, this month and 30 days, and the outages that are open or recent."""
+        """Report the figures of today, this month and 30 days, and the open and recent outages."""
         began, self._changed = time.monotonic(), False
         with reading(self._engine) as connection:
             found = present(

@@ -1,4 +1,4 @@
-"""Everything that the ledger reads, read again from the topics to rebuild a ledger."""
+"""Read the ledger's topics again from the beginning, to rebuild a ledger."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -14,10 +14,10 @@ async def ledger_batches(
     topics: Topics | None = None,
     until: Mapping[tuple[str, int], int] | None = None,
 ) -> AsyncIterator[list[Record]]:
-    """Yield everything on the ledger's topics, each partition's in order, under the declared names.
+    """Yield all records of the ledger's topics, in order per partition, under the declared names.
 
-    ``until`` names the offsets to stop before, by declared topic and partition; without it reading stops at
-    the present ends. Raises `RereadError` where the beginning of a topic is gone.
+    ``until`` gives the offset to stop before, by declared topic and partition; by default reading stops at
+    the current ends. Raises `RereadError` if the beginning of a topic is gone.
     """
     declared = declared_names(topics or Topics())
     async with open_reader(connection) as reader:
@@ -30,7 +30,7 @@ async def ledger_batches(
             if begins[source] > 0:
                 raise RereadError(
                     f"{source.topic}/{source.partition} begins at offset {begins[source]}: "
-                    "what came before is gone, so the ledger cannot be made from it"
+                    "earlier records are gone, so the ledger cannot be rebuilt from it"
                 )
             if end > ends[source]:
                 raise RereadError(f"{source.topic}/{source.partition} ends at {ends[source]}, before {end}")

@@ -1,4 +1,4 @@
-"""What people decide, onto its topic, where the ledger reads it: exclusions, retirements of links."""
+"""Publish people's decisions to the topics that the ledger reads: exclusions, retirements of links."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from streams.model.retirement import Retirement
 async def send_decision(
     connection: Mapping[str, Any], decision: Exclusion | Retirement, topics: Topics | None = None
 ) -> None:
-    """Publish one revision and wait for the broker's word; raise aiokafka's KafkaError if it has none."""
+    """Publish one revision and wait for the acknowledgement; raise aiokafka's KafkaError if none comes."""
     names = topics or Topics()
     topic = names.exclusions if isinstance(decision, Exclusion) else names.retirements
     producer = AIOKafkaProducer(enable_idempotence=True, **connection)

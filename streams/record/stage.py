@@ -1,8 +1,8 @@
-"""`record` as a process: the topics of results into the ledger, in batches, each one transaction.
+"""`record` as a process: writes the result topics into the ledger, one transaction per batch.
 
-The ledger itself holds how far each partition was read, in the transaction that holds what was read: on
-assignment reading goes on there, whatever Kafka's own commit says. That commit only serves those who watch
-the lag. Whenever history grew, a tree head is signed, so that what was recorded can be held against it.
+The ledger itself stores how far each partition was read, in the same transaction as the records. On
+assignment reading continues from there; Kafka's own commit only makes the lag visible. When history has grown
+a tree head is signed, against which the ledger can be verified later.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ from streams.record.ledger import Ledger, RecordSettings
 GROUP: Final = "portallink-record"
 FETCH_BYTES: Final = 8 * 1024 * 1024
 LAST_RECORDS: Final = 1_000
-"""Among so many records the latest time of all stands, unless brokers' clocks differ by more."""
+"""The last records of a partition contain its latest broker time, unless brokers' clocks differ a lot."""
 
 
 class LedgerPort(Protocol):
@@ -45,17 +45,17 @@ class LedgerPort(Protocol):
         """Return how far each partition was read, by declared topic."""
 
     async def move_position(self, topic: str, partition: int, next_offset: int) -> None:
-        """Go on elsewhere in a partition."""
+        """Move the read position of a partition."""
 
     async def apply(self, records: list[Record]) -> Applied:
         """Write records in one transaction."""
 
     async def sign_when_due(self) -> None:
-        """Sign a head where one is due."""
+        """Sign a head if one is due."""
 
 
 class RecordWorker:
-    """What `record` does with records: each poll is one transaction, which also moves the read positions."""
+    """How `record` handles records: each poll is one transaction, which also moves the read positions."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class RecordWorker:
     async def assign(
         self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
     ) -> None:
-        """Go on in each partition where the ledger's own position stands."""
+        """Continue each partition at the ledger's own position."""
         del commits
         known = await self._ledger.positions()
         for partition, (bounds, commit) in ((one, astuple(place)) for one, place in places.items()):
@@ -88,26 +88,26 @@ class RecordWorker:
     async def _is_another(
         self, partition: TopicPartition, at: int, bounds: Bounds, commit: Commit | None
     ) -> bool:
-        """Say whether something before the position was logged after all that the ledger had read."""
+        """Return whether the log was replaced: a record before the position is newer than all read before."""
         committed, logged_ms = at - LAST_RECORDS, UNKNOWN_MS
         if commit is not None and _logged_ms_in(commit.metadata) >= 0:
             committed, logged_ms = commit.offset, _logged_ms_in(commit.metadata)
             if await first_new(self._consumer, partition, logged_ms, bounds) < min(at, committed):
                 return True
-        # The ledger may have read further than the commit says: the last it read says when that was logged.
+        # The ledger may have read further than the commit says: the last records give the latest time.
         since = await self._consumer.read(partition, max(committed, bounds.beginning), at)
         self._logged_ms[partition] = latest_ms(since, logged_ms)
         return False
 
     async def revoke(self, partitions: Sequence[TopicPartition]) -> None:
-        """Forget partitions: their next reader asks the ledger where to go on."""
+        """Forget partitions; their next reader gets its position from the ledger."""
         for partition in partitions:
             self._read_until.pop(partition, None)
             self._committed.pop(partition, None)
             self._logged_ms.pop(partition, None)
 
     async def work(self, batches: Batches) -> None:
-        """Write a poll into the ledger. Raises `RetryLaterError` while the database does not answer."""
+        """Write a poll into the ledger; raise `RetryLaterError` while the database does not answer."""
         records = [
             record_of(message, self._declared[partition.topic])
             for partition, messages in sorted(batches.items())
@@ -120,15 +120,15 @@ class RecordWorker:
         self._tell(applied)
 
     async def head_gone(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Go on behind records that were deleted before they were read."""
+        """Skip past records that were deleted before they could be read."""
         gone = self._read_until[partition], bounds.beginning
         telemetry.emit(telemetry.RecordsLost(partition.topic, partition.partition, *gone))
         await self._read_on(partition, bounds.beginning)
 
     async def began_again(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Go on from the beginning of another log.
+        """Continue from the beginning of a log that replaced the one read before.
 
-        What it repeats of the ledger changes nothing there: revisions and windows are known by what they say.
+        Records that the ledger already has change nothing: it recognises revisions and windows by content.
         """
         at = self._read_until[partition], bounds.beginning
         telemetry.emit(telemetry.LogBeganAgain(partition.topic, partition.partition, *at))
@@ -147,7 +147,7 @@ class RecordWorker:
         return self._read_until[partition]
 
     def logged_ms(self, partition: TopicPartition) -> int:
-        """Return by when all that was read had been logged."""
+        """Return the latest broker time read."""
         return self._logged_ms.get(partition, UNKNOWN_MS)
 
     def held(self) -> set[TopicPartition]:
@@ -155,7 +155,7 @@ class RecordWorker:
         return set()
 
     def progress(self) -> Mapping[TopicPartition, Commit]:
-        """Return how far the ledger has read, to show the lag, and by when that had been logged."""
+        """Return the positions to commit, which make the lag visible, with the latest broker time read."""
         return {
             one: Commit(at, msgspec.json.encode(_Logged(self._logged_ms.get(one, UNKNOWN_MS))).decode())
             for one, at in self._read_until.items()
@@ -176,7 +176,7 @@ class RecordWorker:
 
 
 class _Logged(Struct):
-    """What `record` commits beside its position: the greatest broker's time before it, -1 where unknown."""
+    """Metadata of the commit: the latest broker time before the position, -1 if unknown."""
 
     logged_ms: int = UNKNOWN_MS
 
@@ -189,9 +189,9 @@ def _logged_ms_in(metadata: str) -> int:
 
 
 class RecordStage:
-    """The stage. `run` works until cancelled; what was read by then is in the ledger, or will be read again.
+    """The stage. `run` works until cancelled; records not written by then will be read again.
 
-    ``publish`` is called with every head signed.
+    ``publish`` is called with every signed head.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class RecordStage:
 
 
 def declared_names(topics: Topics) -> dict[str, str]:
-    """Map the names in use of the topics that the ledger reads to the declared ones."""
+    """Map the actual names of the ledger's topics to the declared ones."""
     return {
         topics.outages: OUTAGES,
         topics.windows: WINDOWS,
@@ -237,7 +237,7 @@ def declared_names(topics: Topics) -> dict[str, str]:
 
 
 def append_to(path: Path) -> Callable[[SignedHead], None]:
-    """Return a publisher that appends each head to a file, one JSON object a line."""
+    """Return a publisher that appends each head to a file, one JSON object per line."""
 
     def publish(head: SignedHead) -> None:
         with path.open("ab") as file:

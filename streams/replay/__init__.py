@@ -1,4 +1,4 @@
-"""Logs again: captured from topics, played back into them, analysed, compared and explained.
+"""Work on logs: analyse, compare, explain and query them, and keep golden scenarios.
 
 From a notebook::
 

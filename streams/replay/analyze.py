@@ -1,7 +1,7 @@
 """The whole pipeline over a log file, with no broker: the same pure code, the same bytes.
 
 Each source partition is metered on its own; the measurements are then applied in the order of their
-watermarks, so that little waits. What `detect` makes of them does not depend on that order.
+watermarks, so that little has to wait. The results of `detect` do not depend on that order.
 """
 
 import os
@@ -32,30 +32,30 @@ from streams.replay.metering import Batch, metered
 from streams.replay.packed import Packed
 
 JUDGE_FROM_RECORDS: Final = 20_000
-"""Records of a log by which its partitions are taken to have been seen all."""
+"""After this many records, all partitions of a log are assumed to have been seen."""
 HINTS: Final = {
     ("wrong_shape", "Expected `object`, got `str`"): (
-        ". The value is text that holds JSON; jq -c '.value |= fromjson' FILE mends it"
+        ". The value is text that holds JSON; jq -c '.value |= fromjson' FILE fixes it"
     ),
     ("clock_skew", ""): (
         ". The events are later than the broker that logged them: its clock, or theirs, is wrong, or "
         "logged_at_ms is"
     ),
 }
-"""What can be done about a reason for which all of a log was refused, by reason and detail."""
+"""Advice for a log of which every record was refused, by reason and detail."""
 WORTH_A_PROCESS_BYTES: Final = 4_000_000
-"""Size of a log from which it is metered in a process beside, as far as there is a second processor."""
+"""Logs of at least this size are metered in a second process, if there is a second processor."""
 
 
 @dataclass
 class Analysis:
     """What a log holds: every measurement, window and outage revision, in canonical order.
 
-    ``records`` counts how each record ended; ``pending`` those after the last cut of their partition, which
-    a broker run would not have measured yet either; ``ignored`` those of topics that carry no events.
-    ``pending_dead_letters`` are those of them that were refused. ``lookups`` counts the records of
-    `npd.lookups` that were applied: without any, nothing was judged, and `why_nothing_was_judged`
-    says why. ``partitions`` are those of `npd.lookups`, ``rules`` what `link.rules` says.
+    ``records`` counts how each record ended. ``pending`` counts those after the last cut of their partition,
+    which a run with a broker would not have measured yet either, and ``pending_dead_letters`` those of them
+    that were refused. ``ignored`` counts records of topics without events. ``lookups`` counts the applied
+    records of `npd.lookups`; if there are none, nothing was judged, and `why_nothing_was_judged` says why.
+    ``partitions`` lists those of `npd.lookups`, and ``rules`` holds the content of `link.rules`.
     """
 
     found_windows: Sequence[Window] = ()
@@ -80,7 +80,7 @@ class Analysis:
 
     @property
     def lookup_measurements(self) -> Sequence[Measurement]:
-        """Every measurement of `npd.lookups`: those that outages are found in."""
+        """Every measurement of `npd.lookups`, from which outages are found."""
         return self._joined(source for source in self.packed if source[0] == LOOKUPS)
 
     def _joined(self, sources: Iterable[tuple[str, int]]) -> Sequence[Measurement]:
@@ -97,7 +97,7 @@ class Analysis:
             raise ValueError("this analysis was asked for outages only")
 
     def take(self, batch: Batch) -> list[int]:
-        """Take in what some records gave; return the times of the rules that became known by it."""
+        """Add a batch; return the times, in epoch ms, at which the rules it contains take effect."""
         for block in batch.blocks:
             source = block.topic, block.partition
             self.packed.setdefault(source, Packed(Measurement)).add(block.data, block.rows)
@@ -127,11 +127,11 @@ class Analysis:
         return [effective_ms]
 
     def under(self, rule: Rule | None) -> Rules:
-        """Return what judges the log where a rule, or none, is given; see `analyze`."""
+        """Return the rules that judge the log, given a ``rule`` or None; see `analyze`."""
         return self.rules if rule is None else Rules(rule)
 
     def why_nothing_was_judged(self) -> str | None:
-        """Return why no link was judged, None where one was."""
+        """Return why no link was judged, None if one was."""
         if self.lookups:
             return None
         counts = self.records
@@ -145,7 +145,7 @@ class Analysis:
         refused = Counter(
             (letter.reason, letter.detail) for topic, _, letter in self.dead_letters if topic == LOOKUPS
         )
-        # The first event that is accepted closes a slot, so where none was, each was refused.
+        # The first accepted event closes a slot, so if no slot was closed, every event was refused.
         (reason, detail), count = refused.most_common(1)[0]
         hint = HINTS.get((reason, detail)) or HINTS.get((reason, ""), "")
         return (
@@ -182,13 +182,15 @@ def analyze(
 ) -> Analysis:
     """Run the pipeline over a log file, or over records in log order.
 
-    Without ``settings`` those hold that a captured folder names, else the built-in ones. Without a ``rule``
-    the built-in one and the log's own `link.rules` judge, as `detect` does; with one it alone.
+    ``settings`` default to those named by a captured folder, otherwise to the built-in ones. Without a
+    ``rule`` the built-in one and the log's own `link.rules` apply, as in `detect`; with a ``rule``, only that
+    one does. ``progress`` is called with the number of records read since its last call. With ``beside`` a
+    file is metered in a second process (None: if that is worth it), which changes no result. With
+    ``outages_only`` neither windows nor measurements of submissions are made, at about half the cost.
 
-    ``progress`` is called with the number of records read since its last call. A file is metered in a process
-    ``beside`` this one (None: where that is worth it), which changes no result. With ``outages_only`` windows
-    are not made, nor measurements of submissions, at about half the cost. Raise `LogFileError` where the file
-    cannot be read, `WorkerError` where that process fails.
+    Raises:
+        LogFileError: the file cannot be read.
+        WorkerError: the second process failed.
     """
     if settings is None:
         settings = captured_settings(log) if isinstance(log, Path) else Settings()
@@ -207,15 +209,15 @@ def analyze(
 
 
 def captured_settings(log: Path) -> Settings:
-    """Return the settings that a captured folder names, or the built-in ones.
+    """Return the settings of a captured folder, or the built-in ones.
 
-    Raises `LogFileError` where its manifest cannot be read.
+    Raises `LogFileError` if its manifest cannot be read.
     """
     return (read_manifest(log).settings or Settings()) if log.is_dir() else Settings()
 
 
 def judge(analysis: Analysis, rule: Rule | None) -> None:
-    """Find the windows and outages of what was measured, in place of any found before; see `analyze`."""
+    """Judge the measurements of an analysis and replace the windows and outages in it; see `analyze`."""
     judging = _begin(analysis, rule, analysis.settings.detect(), analysis.partitions)
     analysis.found_windows, analysis.outages = judging.finish()
 
@@ -227,9 +229,9 @@ def _judged(
     settings: DetectSettings,
     progress: Callable[[int], None] | None,
 ) -> Analysis:
-    """Judge what was measured while it comes.
+    """Judge measurements while they arrive.
 
-    Where something turns up too late for that (a source partition, a rule), all is judged again.
+    If a source partition or a rule turns up too late for that, everything is judged again.
     """
     judging: Judging | None = None
     in_turn, read = True, 0
@@ -254,7 +256,7 @@ def _judged(
 def _begin(
     analysis: Analysis, rule: Rule | None, settings: DetectSettings, partitions: Iterable[int]
 ) -> Judging:
-    """Return the judging of all that was measured so far."""
+    """Start judging with everything measured so far."""
     judging = Judging(analysis.under(rule), settings, partitions, outages_only=analysis.outages_only)
     judging.go_on(
         (partition, block)
@@ -265,7 +267,7 @@ def _begin(
 
 
 def _worth_a_process(log: Path) -> bool:
-    """Say whether a log is large, and there is a second processor."""
+    """Return whether a log is large and there is a second processor."""
     files = log.rglob("*") if log.is_dir() else [log]
     large = sum(file.stat().st_size for file in files if file.is_file()) >= WORTH_A_PROCESS_BYTES
     return (

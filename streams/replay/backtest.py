@@ -12,7 +12,7 @@ from streams.replay.results import Results, Table
 
 
 class Backtest(Struct, frozen=True):
-    """What a log gives under each of two rules, every revision of it, and what differs between them."""
+    """Every outage revision of a log under each of two rules, and the differences."""
 
     log: str
     before: list[Outage]
@@ -21,7 +21,7 @@ class Backtest(Struct, frozen=True):
 
 
 def backtest(log: Path, analysis: Analysis, after: Rule) -> Backtest:
-    """Judge an analysed log again under another rule, replace its findings, and compare the two."""
+    """Judge an analysed log again under another rule and compare; the new findings replace the old."""
     first = _results(analysis)
     judge(analysis, after)
     second = _results(analysis)

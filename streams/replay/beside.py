@@ -1,4 +1,4 @@
-"""Metering a log file in a process of its own, beside the one that judges what it finds.
+"""Meter a log file in a second process while this one judges the measurements.
 
 The other process runs `main` of this module. It writes frames to its standard output: the length (four
 bytes, big-endian), then a `Batch` or a `Failure` as MessagePack. A thread here reads them ahead, so that
@@ -25,14 +25,14 @@ from streams.model.settings import MeasureSettings
 from streams.replay.metering import Batch, metered
 
 AHEAD: Final = 256
-"""Frames read ahead: some ten kilobytes each, so little memory, and much more than a pipe holds."""
+"""Frames read ahead: about ten kilobytes each, so little memory, but much more than a pipe holds."""
 _HEAD: Final = 4
 _LOOKUPS_ONLY: Final = "lookups-only"
 _PROGRAM: Final = "import sys; from streams.replay.beside import main; sys.exit(main())"
 
 
 class Failure(Struct, array_like=True, tag="failure"):
-    """Why the log cannot be metered: ``line`` is None where that is not a fault of the log."""
+    """Why the log cannot be metered; ``line`` is None if the log is not at fault."""
 
     reason: str
     path: str | None = None
@@ -48,9 +48,9 @@ _decode: Final = msgspec.msgpack.Decoder(Batch | Failure).decode
 
 
 def metered_beside(path: Path, settings: MeasureSettings, *, lookups_only: bool = False) -> Iterator[Batch]:
-    """Yield the batches of a log file, metered (see `metered`) in a process beside this one.
+    """Yield the batches of a log file, metered (see `metered`) in a second process.
 
-    Raise `LogFileError` where the log cannot be read, `WorkerError` where the process fails otherwise.
+    Raises `LogFileError` if the log cannot be read, `WorkerError` if the process fails otherwise.
     """
     here = str(Path(__file__).parents[2])
     paths = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -110,7 +110,7 @@ def _read_ahead(pipe: BinaryIO, frames: "SimpleQueue[bytes | None]", room: Bound
 
 
 def work(path: Path, settings: MeasureSettings, pipe: BinaryIO, *, lookups_only: bool = False) -> bool:
-    """Meter a log file and send its frames; return False where it failed, which is sent as well."""
+    """Meter a log file and send its frames; on failure, send the reason and return False."""
     try:
         for batch in metered(read_partitions(path), settings, lookups_only=lookups_only):
             _send(pipe, batch)
@@ -118,7 +118,7 @@ def work(path: Path, settings: MeasureSettings, pipe: BinaryIO, *, lookups_only:
         _send(pipe, Failure(error.reason, str(error.path), error.line))
     except BrokenPipeError:
         return False  # the reader has gone
-    except Exception:  # noqa: BLE001 - whatever it is, it has to be told on the other side
+    except Exception:  # noqa: BLE001 - any failure must be reported to the other process
         _send(pipe, Failure(format_exc()))
     else:
         return True

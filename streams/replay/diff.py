@@ -1,8 +1,8 @@
 """Two results compared by meaning: the differences that matter to a person who acts on them.
 
 Outages are matched by link and by how much they overlap, not by their ids, which follow from their first
-start; revisions that led to the same last word are no difference. Windows are matched by link and minute,
-measurements by source range.
+start. Only final revisions count: how a result was reached makes no difference. Windows are matched by link
+and minute, measurements by source range.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ NEAR_MS: Final = 60_000
 UNCOMPARED: Final = frozenset(
     {"outage_id", "revision", "supersedes", "reason", "rule_version", "evidence", "start_ms", "end_ms"}
 )
-"""How the last word was reached and where its records lie; and the edges, which are told as moves."""
+"""Fields about how a result was reached and where its records lie, and the edges, reported as moves."""
 
 
 class Changed(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Changed(Struct, frozen=True):
 
 
 class OutagePair(Struct, frozen=True):
-    """An outage that both results have and tell differently; a move is None where one side is still open."""
+    """An outage that differs between two results; a move is None if one side is still open."""
 
     link: str
     before_id: str
@@ -87,7 +87,7 @@ class Diff(Struct, frozen=True):
 
 
 def diff(before: Results, after: Results) -> Diff:
-    """Return what differs; a kind of result that only one side holds is named in ``not_compared``."""
+    """Return the differences; a kind of result that only one side has is listed in ``not_compared``."""
     missing = [
         name
         for name in ("measurements", "windows")
@@ -129,7 +129,7 @@ def _outages(
 
 
 def _overlap_ms(one: Outage, other: Outage) -> int:
-    """Return how long two outages overlap, or, negative, how far apart they are."""
+    """Return how long two outages overlap in ms; negative: how far apart they are."""
     ends = [OPEN_END_MS if outage.end_ms is None else outage.end_ms for outage in (one, other)]
     return min(ends) - max(one.start_ms, other.start_ms)
 
@@ -163,7 +163,7 @@ def _changes(old: Outage | Window, new: Outage | Window) -> list[Changed]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a field's value for a reader; a field that is not set has none."""
+    """Return a field's value as plain data; None if it is not set."""
     return None if value is UNSET else to_builtins(value, str_keys=True)
 
 

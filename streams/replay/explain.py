@@ -1,4 +1,4 @@
-"""Why an outage opened and closed: slot by slot what the rule saw, from the log itself.
+"""Why an outage opened and closed: what the rule saw in each slot, recomputed from the log.
 
 Detection is run over the log once more with a `History` for the outage's link that notes every step of the
 rule. Nothing is estimated: the sums, thresholds and verdicts are those that decided.
@@ -40,7 +40,7 @@ from streams.replay.analyze import analyze
 from streams.replay.latecomers import LateRecord
 
 LEAD_MS: Final = 60_000
-"""How much is shown before the failing began and after the last decision."""
+"""How much is shown before the failures began and after the last decision."""
 MEANINGS: Final[dict[TestName, str]] = {
     "total": "nearly every attempt fails",
     "half": "at least half of the attempts fail",
@@ -49,16 +49,16 @@ MEANINGS: Final[dict[TestName, str]] = {
     "recovery": "attempts succeed as is normal for this link",
     "worse": "at least half of the attempts fail now",
     "better": "fewer than half of the attempts fail now",
-    "normal": "trouble has stayed at one level for so long that it is normal for this link now",
+    "normal": "the failures have stayed at one level for so long that this is now the link's normal",
 }
 
 
 class UnknownOutageError(LookupError):
-    """An outage id that the log does not give; the message names those it does give."""
+    """No outage of the log has this id; the message lists those that exist."""
 
 
 class Bar(Struct, frozen=True):
-    """One test after one slot: its sum and the sum at which it decides, in nats; since when it rises."""
+    """One test after one slot: its sum, the sum at which it decides (both in nats), since when it rises."""
 
     test: TestName
     total: float
@@ -67,10 +67,10 @@ class Bar(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """One slot ``[start_ms, end_ms)`` of the link: what became known in it, and what the rule made of it.
+    """One slot ``[start_ms, end_ms)`` of the link: what became known in it, and what the rule concluded.
 
-    ``bars`` are the tests after the slot, in the condition before it; ``condition`` holds after it. Where a
-    test decided, ``verdict`` names it and ``edge_ms`` is the edge it puts into the time of asking.
+    ``bars`` are the tests after the slot, for the condition before it; ``condition`` is the one after it. If
+    a test decided, ``verdict`` names it and ``edge_ms`` is the edge it found, in request time.
     """
 
     start_ms: int
@@ -101,10 +101,10 @@ class Explanation(Struct, frozen=True):
     rule: Rule
     steps: list[Step]
     late: list[LateRecord]
-    """The late records from which revisions followed."""
+    """The late records that led to revisions."""
 
     def reasons(self) -> list[str]:
-        """Return, a sentence each, why it opened, where its edges lie, and why it closed."""
+        """Return sentences that say why it opened, where its edges lie, and why it closed."""
         sentences = [sentence for step in self.steps for sentence in _sentences(step, self.outage)]
         return [*sentences, *_confined(self.outage, self.rule), *latecomers.sentences(self.late)]
 
@@ -112,9 +112,11 @@ class Explanation(Struct, frozen=True):
 def explain(outage: str, log: Path | str, rule: Rule | None = None) -> Explanation:
     """Return why an outage of a log opened and closed.
 
-    ``outage`` is its id, which may be shortened while it is clear, or its link where that had only one.
+    ``outage`` is its id, an unambiguous prefix of it, or its link if that had only one outage.
 
-    Raises `LogFileError` where the log cannot be read, `UnknownOutageError` where it has no such outage.
+    Raises:
+        LogFileError: the log cannot be read.
+        UnknownOutageError: the log has no such outage, or several.
     """
     analysis = analyze(Path(log), rule, outages_only=True)
     revisions = _revisions(outage, analysis.outages)
@@ -153,7 +155,7 @@ def _revisions(wanted: str, outages: Iterable[Outage]) -> list[Outage]:
 def trace(
     link: str, measurements: Iterable[Measurement], rules: Rules, settings: DetectSettings
 ) -> list[Step]:
-    """Return every step of the rule for a link; a slot judged again stands as last judged."""
+    """Return every step of the rule for a link; a slot judged more than once appears as last judged."""
     lookups = sorted(measurements, key=lambda item: (item.watermark_ms, item.source))
     partitions = sorted({item.source.partition for item in lookups})
     detector = _TracingDetector(rules, settings, partitions, link)
@@ -171,7 +173,7 @@ class _TracingDetector(Detector):
         self._traced = link
 
     def tracker(self, link: str) -> LinkTracker:
-        """Return the tracker of a link, that of the traced one with a history that notes its steps."""
+        """Return a link's tracker; that of the traced link has a history that records its steps."""
         fresh = link not in self.trackers
         tracker = super().tracker(link)
         if fresh and link == self._traced:
@@ -200,7 +202,7 @@ class _TracingHistory(History):
         return after, decided
 
     def settle(self, now_ms: int) -> list[int]:
-        """Place the final edges as usual, and note where they lie."""
+        """Place the final edges as usual, and record them in the steps."""
         pending = super().settle(now_ms)
         for decided in self.verdicts:
             slot_ms = decided.decided_ms - self.settings.slot_ms
@@ -227,7 +229,7 @@ def _step(
     history: _TracingHistory,
 ) -> Step:
     rule, names = history.rules.at(slot.start_ms), TRANSITIONS[before.condition]
-    # The sums as they stood at the verdict, which resets them.
+    # The sums as they were at the verdict, which resets them.
     tests = weigh(before, slot.start_ms, counts, rule, normal).tests
     end_ms = slot.start_ms + history.settings.slot_ms
     lasted_ms = end_ms - before.spell.since_ms if before.spell else 0
@@ -254,7 +256,7 @@ def _step(
 
 
 def _confined(outage: Outage, rule: Rule) -> list[str]:
-    """Return why an outage is confined, in words."""
+    """Return sentences that say why an outage is confined."""
     to = outage.confined_to
     if to is None:
         return []
@@ -268,7 +270,7 @@ def _confined(outage: Outage, rule: Rule) -> list[str]:
 
 
 def _sentences(step: Step, outage: Outage) -> list[str]:
-    """Return what a step decided, in words; times are left as epoch milliseconds' local time."""
+    """Return sentences that say what a step decided, with local times."""
     if step.verdict is None:
         return []
     if step.verdict == "normal":
@@ -290,7 +292,7 @@ def _sentences(step: Step, outage: Outage) -> list[str]:
 
 
 def _end_of(step: Step) -> str:
-    """Return what ends an outage, by the step that decided so."""
+    """Return what ends an outage, according to the step that decided it."""
     if step.verdict == "worse":
         return "failing request of the one that follows"
     return "answer that is not slow" if step.of_slowness else "that succeeds"

@@ -4,8 +4,8 @@
 |---|---|
 | `golden.json` | what the scenario shows |
 | `log.ndjson.zst` | the log |
-| `rule.json` | the whole rule, so that a change of the built-in one does not move it |
-| `outages.ndjson` | the outages that must come out, last revision each |
+| `rule.json` | the whole rule, so that a change of the built-in one does not affect it |
+| `outages.ndjson` | the expected outages, the last revision of each |
 """
 
 import re
@@ -38,7 +38,7 @@ class GoldenError(ValueError):
 
 
 class About(Struct, frozen=True):
-    """What a golden scenario is; ``version`` is that of the folder's layout."""
+    """The description of a golden scenario; ``version`` is that of the folder's layout."""
 
     shows: str
     records: int
@@ -47,15 +47,15 @@ class About(Struct, frozen=True):
 
 
 def add(root: Path, name: str, log: Path, rule: Rule, shows: str, *, replace: bool = False) -> list[Outage]:
-    """Keep a log, a rule and the outages they give now as a golden scenario; return the outages.
+    """Store a log, a rule and the outages they give today as a golden scenario; return the outages.
 
-    Raises `GoldenError` for a bad name or one already taken, `LogFileError` where the log cannot be read.
+    Raises `GoldenError` for an invalid or existing name, `LogFileError` if the log cannot be read.
     """
     if not NAME.fullmatch(name):
         raise GoldenError(f"{name!r}: a scenario's name is made of a-z, 0-9 and hyphens")
     folder = root / name
     if (folder / ABOUT).exists() and not replace:
-        raise GoldenError(f"{folder} is there already; --replace takes today's outages as the right ones")
+        raise GoldenError(f"{folder} already exists; --replace makes today's outages the expected ones")
     outages = analyze(log, rule, outages_only=True).final()
     folder.mkdir(parents=True, exist_ok=True)
     records = 0
@@ -84,9 +84,9 @@ def names(root: Path) -> list[str]:
 
 
 def run(folder: Path) -> tuple[About, Diff]:
-    """Return what a golden scenario shows, and how the outages found now differ from those it must give.
+    """Return a scenario's description, and how the outages found now differ from the expected ones.
 
-    Raises `GoldenError`, `LogFileError`, `ResultFileError` or `RuleFileError` where its files are wrong.
+    Raises `GoldenError`, `LogFileError`, `ResultFileError` or `RuleFileError` if its files are wrong.
     """
     about = _about(folder)
     expected = read_results(folder / OUTAGES)
@@ -103,7 +103,7 @@ def _about(folder: Path) -> About:
     try:
         about = msgspec.json.decode(path.read_bytes(), type=About)
     except FileNotFoundError as error:
-        raise GoldenError(f"{folder} is no golden scenario: it has no {ABOUT}") from error
+        raise GoldenError(f"{folder} is not a golden scenario: it has no {ABOUT}") from error
     except UNREADABLE as error:
         raise GoldenError(f"{path}: {error}") from error
     if (about.format, about.version) != (FORMAT, 1):

@@ -1,8 +1,8 @@
 """Judges measurements as they arrive, block by block, keeping the partitions close in time.
 
-Which partition's come first changes no result, as the clock is the least watermark of all; so a block of the
-partition that is furthest behind is next. A revision of a rule must be known before the clock reaches its
-time.
+The clock is the least watermark of all partitions, so the order of partitions changes no result; the next
+block is taken from the partition that is furthest behind. A revision of a rule must be known before the clock
+reaches its time.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ from streams.replay.packed import Packed, Sorter, unpacker
 
 
 class Judging:
-    """Finds the windows and outages of measurements of `npd.lookups`, as they come from each partition.
+    """Finds windows and outages in measurements of `npd.lookups`, as they arrive from each partition.
 
     All partitions must be known from the start: their least watermark is the clock.
     """
@@ -40,10 +40,10 @@ class Judging:
         return set(self._blocks)
 
     def go_on(self, blocks: Iterable[tuple[int, bytes]], changed_ms: Iterable[int] = ()) -> bool:
-        """Take in packed measurements of partitions, each partition's in order.
+        """Judge packed measurements of partitions, each partition's in order.
 
-        ``changed_ms`` are the times of rules that became known since the last call. Return False where one
-        has passed already, or a block is of a partition not known: all that is found then is worthless.
+        ``changed_ms`` are the times of rules that became known since the last call. Returns False if one of
+        them has already passed, or if a block is from an unknown partition: the findings are then invalid.
         """
         if any(at_ms < self._detector.clock_ms for at_ms in changed_ms):
             return False
@@ -63,7 +63,7 @@ class Judging:
         return Packed.joined(Window, windows), ordered_outages(self._outages)
 
     def _run(self) -> None:
-        """Apply blocks while that of the partition furthest behind is there; at the end, all there are."""
+        """Apply blocks as long as the partition furthest behind has one; at the end, apply all."""
         apply, watermark_of = self._detector.apply, self._detector.watermarks.__getitem__
         waiting = self._blocks
         while waiting:

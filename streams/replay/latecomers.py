@@ -1,4 +1,4 @@
-"""Which late records led to a revision: found in the log, in the ranges that took effect with it."""
+"""Which late records led to a revision, found in the log ranges that took effect with it."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -14,7 +14,7 @@ from streams.model.settings import DetectSettings
 from streams.model.times import local_time
 
 NAMED: Final = 5
-"""How many records a sentence names."""
+"""How many records a sentence names at most."""
 
 
 class LateRecord(Struct, frozen=True):
@@ -55,12 +55,12 @@ def late_records(
     revisions: Iterable[Outage],
     settings: DetectSettings,
 ) -> list[LateRecord]:
-    """Return the late records behind the revisions of an outage that say `late`, in the order of the log.
+    """Return the late records behind an outage's revisions with reason `late`, in log order.
 
-    ``records`` are the log's, read only where there is such a revision; ``measurements`` are those of
+    ``records`` are the log's, read only if there is such a revision; ``measurements`` are those of
     `npd.lookups`, each partition's in order. Late facts take effect when the clock reaches the watermark that
-    they came with, so a revision follows from those of its own time. Of an answer that takes back what its
-    request was given up for, the answer is the late record.
+    they arrived with, so a revision follows from the facts with its own time. If an answer corrects a request
+    that had timed out, the answer is the late record.
     """
     due = {one.detected_at_ms: one for one in revisions if one.reason == "late"}
     ranges = list(_ranges(measurements, due, settings.slot_ms)) if due else []
@@ -84,7 +84,7 @@ def late_records(
 
 
 def sentences(records: Iterable[LateRecord]) -> list[str]:
-    """Return for each revision that followed from late records a sentence that names them."""
+    """Return a sentence for each revision, naming the late records that led to it."""
     told: dict[int, list[LateRecord]] = {}
     for record in records:
         told.setdefault(record.revision, []).append(record)
@@ -121,7 +121,7 @@ def _holds(one: _Range, record: Record) -> bool:
 
 
 def _event_of(record: Record, link: str) -> _Event | None:
-    """Return the event in a record, None where it is of another link or can be none."""
+    """Return the event in a record, None if it concerns another link or is not an event."""
     try:
         event = _decode(record.value)
     except UNREADABLE:
@@ -130,7 +130,7 @@ def _event_of(record: Record, link: str) -> _Event | None:
 
 
 def _is_late(event: _Event, one: _Range, asked: dict[str, int], timeout_ms: int) -> bool:
-    """Say whether an event is of a slot that was closed, or is the answer to a request given up in one."""
+    """Return whether an event falls in a closed slot, or answers a request that had timed out."""
     if event.occurred_at_ms < one.closed_ms:
         return True
     asked_ms = asked.get(event.lookup_id) if event.type == "lookup.completed" else None

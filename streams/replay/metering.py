@@ -1,6 +1,6 @@
-"""A log metered: from its records, in log order, to blocks of measurements, one batch after the other.
+"""Meter a log: turn its records, in log order, into batches with blocks of measurements.
 
-A batch is data, so that it may come from another process; where batches end changes no result.
+A batch is plain data, so that it may come from another process; batch sizes change no result.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,13 +28,12 @@ class Block(Struct, array_like=True):
 
 
 class Batch(Struct, array_like=True, tag="batch"):
-    """What some consecutive records of a log gave.
+    """The results of some consecutive records of a log.
 
-    ``read`` counts the records, ``ignored`` those of topics that carry no events, ``records`` how those of
-    the measurements ended. ``rules`` are the records of `link.rules`, ``lookups`` counts the records of
-    `npd.lookups` that were applied, so that something can be judged by them. The last batch has in
-    ``partitions`` those of `npd.lookups`, in ``pending`` the records after the last cuts, and in
-    ``pending_dead_letters`` how many of these were refused.
+    ``read`` counts the records, ``ignored`` those of topics without events, ``records`` how the measured ones
+    ended. ``rules`` are the records of `link.rules`; ``lookups`` counts the applied records of `npd.lookups`.
+    Only the last batch sets ``partitions`` (those of `npd.lookups`), ``pending`` (the number of records after
+    the last cuts) and ``pending_dead_letters`` (how many of these were refused).
     """
 
     read: int
@@ -52,9 +51,9 @@ class Batch(Struct, array_like=True, tag="batch"):
 def metered(
     chunks: Iterable[ByPartition], settings: MeasureSettings, *, lookups_only: bool = False
 ) -> Iterator[Batch]:
-    """Yield a batch for each chunk of records, and a last one.
+    """Yield a batch for each chunk of records, and a final one.
 
-    With ``lookups_only`` other events are counted, and nothing is measured of them.
+    With ``lookups_only`` other events are counted but not measured.
     """
     meters: dict[tuple[str, int], Meter] = {}
     for chunk in chunks:
@@ -93,7 +92,7 @@ def metered(
 
 
 def _collect(batch: Batch, topic: str, partition: int, meter: Meter) -> None:
-    """Move what a meter made into the batch."""
+    """Move a meter's output into the batch."""
     if measurements := meter.measurements:
         batch.blocks.append(Block(topic, partition, len(measurements), pack(measurements)))
         measurements.clear()

@@ -26,9 +26,12 @@ def analyze(
 ) -> Results:
     """Run the pipeline over a log: a file, a captured folder, or records.
 
-    ``rule`` is a `Rule`, or the path of a rule file; None for the built-in one and those in the log. Without
-    ``settings`` those of a captured folder hold, else the built-in ones. Raises `LogFileError` naming the
-    line where the log cannot be read, `RuleFileError` for the rule.
+    ``rule`` is a `Rule`, or the path of a rule file; None for the built-in one and those in the log.
+    ``settings`` default to those of a captured folder, otherwise to the built-in ones.
+
+    Raises:
+        LogFileError: the log cannot be read; the message names the line.
+        RuleFileError: the rule file cannot be used.
     """
     source = Path(log) if isinstance(log, str) else log
     chosen = read_rule(Path(rule)) if isinstance(rule, str | Path) else rule

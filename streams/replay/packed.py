@@ -1,4 +1,4 @@
-"""Rows by the million in little memory: kept as compressed blocks, decoded each time they are read."""
+"""Millions of rows in little memory: kept as compressed blocks, decoded each time they are read."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ def pack(rows: Sequence[msgspec.Struct]) -> bytes:
 
 
 def unpacker(kind: type[Row]) -> Callable[[bytes], list[Row]]:
-    """Return a function from a block of rows of one kind to the rows."""
+    """Return a function that decodes a block of rows of one kind."""
     decode = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type] # a type made at run time
     return lambda block: decode(decompress(block))
 
@@ -30,7 +30,7 @@ def unpacker(kind: type[Row]) -> Callable[[bytes], list[Row]]:
 class Packed(Sequence[Row], Generic[Row]):
     """Rows in order; each iteration decodes them again.
 
-    Rows got twice are equal, not the same object. Going through them holds one block at a time.
+    Two reads of a row give equal but distinct objects. An iteration holds one block at a time.
     """
 
     def __init__(self, kind: type[Row]) -> None:
@@ -38,17 +38,17 @@ class Packed(Sequence[Row], Generic[Row]):
         self._unpack = unpacker(kind)
         self._blocks: list[bytes] = []
         self._ends: list[int] = []
-        """How many rows there are up to the end of each block."""
+        """The number of rows up to the end of each block."""
 
     def add(self, block: bytes, rows: int) -> None:
-        """Append a block made by `pack` of so many rows."""
+        """Append a block made by `pack` from ``rows`` rows."""
         if rows:
             self._blocks.append(block)
             self._ends.append(len(self) + rows)
 
     @classmethod
     def joined(cls, kind: type[Row], parts: "Iterable[Packed[Row]]") -> "Packed[Row]":
-        """Return the rows of several, one after the other; the blocks are shared."""
+        """Concatenate several; the blocks are shared, not copied."""
         whole = cls(kind)
         for part in parts:
             for block, rows in part.blocks():
@@ -85,7 +85,7 @@ class Packed(Sequence[Row], Generic[Row]):
         return next(self._from(at))
 
     def _from(self, start: int) -> Iterator[Row]:
-        """Yield the rows from one on."""
+        """Yield the rows from index ``start`` on."""
         first = bisect_right(self._ends, start)
         skipped = self._ends[first - 1] if first else 0
         for at in range(first, len(self._blocks)):
@@ -105,10 +105,10 @@ class Packed(Sequence[Row], Generic[Row]):
 
 
 class Sorter(Generic[Row]):
-    """Rows that come nearly in the order of their keys, packed in exactly that order.
+    """Packs rows in the exact order of their keys, given that they arrive nearly in that order.
 
-    The newest wait unpacked for those that come after their turn; what comes later still goes into the
-    block it belongs to at the end. Of two rows with one key the later stands.
+    The newest rows stay unpacked in case others arrive slightly late; rows that arrive later than that are
+    merged into their block at the end. If two rows have one key, the later one replaces the earlier.
     """
 
     def __init__(self, kind: type[Row], key: Callable[[Row], Key], wait: int = BLOCK_ROWS) -> None:
@@ -121,7 +121,7 @@ class Sorter(Generic[Row]):
         self._strays: dict[Key, Row] = {}
 
     def add(self, row: Row) -> None:
-        """Take in a row."""
+        """Add a row."""
         key, keys = self._key(row), self._keys
         if self._packed_to is not None and key <= self._packed_to:
             self._strays[key] = row
@@ -155,7 +155,7 @@ class Sorter(Generic[Row]):
         return packed
 
     def _pack(self, rows: int) -> None:
-        """Pack the least rows."""
+        """Pack the rows with the lowest keys."""
         keys, block = self._keys[:rows], self._rows[:rows]
         del self._keys[:rows], self._rows[:rows]
         self._firsts.append(keys[0])

@@ -1,4 +1,4 @@
-"""The plot of an explanation, as SVG: what became known, and the evidence against its bar."""
+"""The plot of an explanation, as SVG: attempts by slot, and the evidence relative to its threshold."""
 
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ COLOURS: Final = {
 
 def write_svg(explanation: Explanation, path: Path) -> None:
     """Draw an explanation into an SVG file; the same explanation gives the same bytes."""
-    import matplotlib as mpl  # noqa: PLC0415 - heavy, and wanted for this alone
+    import matplotlib as mpl  # noqa: PLC0415 - heavy, and needed for this alone
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     with mpl.rc_context({"svg.hashsalt": "portallink", "svg.fonttype": "none"}):
@@ -77,10 +77,10 @@ def _draw_evidence(axes: Any, explanation: Explanation) -> None:
 
 
 def _legend_above(axes: Any) -> None:
-    """Say what the colours mean where nothing is drawn; decisions may fall anywhere."""
+    """Put the legend above the plot, because decisions may be drawn anywhere inside it."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=7, frameon=False)
 
 
 def _of_day(day: float) -> datetime:
-    """Return the time of matplotlib's own count: days since the epoch, UTC."""
+    """Convert matplotlib's unit, days since the epoch in UTC, to a time."""
     return datetime.fromtimestamp(day * 86_400, LOCAL_TIME)

@@ -1,11 +1,11 @@
 """SQL over logs and results, by DuckDB.
 
 A log offers the tables `records`, `lookups`, `submissions` and `heartbeats`; results offer `measurements`,
-`windows`, `outages` and `final_outages`. Their columns are listed in `docs/replay.md`, held to by a test.
+`windows`, `outages` and `final_outages`. `docs/replay.md` lists their columns, and a test checks the list.
 
-`logged_at` and `occurred_at` are moments in Asia/Ho_Chi_Minh. A log's tables are there if a log is among
-the files (NDJSON, packed with Zstandard or gzip or not, Parquet, or a captured folder), a result's if a
-result folder or file is. Nothing is copied: the views read the files.
+`logged_at` and `occurred_at` are moments in Asia/Ho_Chi_Minh. The tables of a log exist if the files include
+a log (NDJSON, plain or compressed with Zstandard or gzip, Parquet, or a captured folder), those of results if
+they include a result folder or file. Nothing is copied: the views read the files.
 """
 
 # ruff: noqa: S608 - the statements are made of names in this file and of quoted paths
@@ -42,7 +42,7 @@ _SUBMISSION: Final = (
 
 
 class QueryError(ValueError):
-    """A statement or a file that DuckDB refuses; the message is DuckDB's or names the file."""
+    """DuckDB refused a statement or a file; the message is DuckDB's or names the file."""
 
 
 def connect(files: Sequence[Path]) -> "duckdb.DuckDBPyConnection":
@@ -87,13 +87,13 @@ def run(sql: str, files: Sequence[Path]) -> tuple[list[str], list[tuple[object, 
 
 
 def tables(database: "duckdb.DuckDBPyConnection") -> list[str]:
-    """Return the names of the tables that there are."""
+    """Return the names of the tables."""
     found = database.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1").fetchall()
     return [str(row[0]) for row in found]
 
 
 def _sort(files: Iterable[Path]) -> tuple[list[Path], dict[str, list[Path]]]:
-    """Tell logs from results, folders resolved to their files."""
+    """Separate logs from results, with folders resolved to their files."""
     logs: list[Path] = []
     results: dict[str, list[Path]] = {}
     for path in files:

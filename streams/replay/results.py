@@ -62,12 +62,12 @@ class Table(Sequence[Row], Generic[Row]):
         return f"<{len(self)} {self._kind.__name__} rows; .to_polars() gives a data frame>"
 
     def to_polars(self) -> "pl.DataFrame":
-        """Return the rows as a data frame: a column a field, times in epoch milliseconds as `_ms` says.
+        """Return the rows as a data frame with one column per field; `_ms` columns are in milliseconds.
 
-        Every time `x_ms` that is a moment (start, end, detected, watermark) also stands as `x` in
-        Asia/Ho_Chi_Minh. Counts by name (outcomes, states) become structs or lists of structs.
+        Every moment `x_ms` (start, end, detected, watermark) is also given as `x` in Asia/Ho_Chi_Minh. Counts
+        by name (outcomes, states) become structs or lists of structs.
         """
-        import polars as pl  # noqa: PLC0415 - heavy, and wanted in a notebook only
+        import polars as pl  # noqa: PLC0415 - heavy, and needed in notebooks only
 
         frame = pl.DataFrame([_flat(row) for row in self._rows], infer_schema_length=None, strict=False)
         if not self._rows:
@@ -86,7 +86,7 @@ MOMENTS: Final = ("start_ms", "end_ms", "detected_at_ms", "watermark_ms")
 
 
 def _flat(row: msgspec.Struct) -> dict[str, object]:
-    """Return a row of plain columns; nested sums of a measurement stay as JSON, its source is spread."""
+    """Return a row as plain columns; a measurement's sums become JSON, its source separate columns."""
     content: dict[str, object] = msgspec.to_builtins(row, str_keys=True)
     if isinstance(row, Measurement):
         source, records = msgspec.to_builtins(row.source), msgspec.structs.asdict(row.records)
@@ -97,7 +97,7 @@ def _flat(row: msgspec.Struct) -> dict[str, object]:
 
 @dataclass
 class Results:
-    """What the pipeline made of a log.
+    """The pipeline's results for a log.
 
     ``outages`` and ``windows`` hold every revision; `final` the outages that stand. ``records`` counts how
     each record of the log ended, and is empty for results read from files without measurements.
@@ -114,9 +114,9 @@ class Results:
 
 
 def read_results(path: Path) -> Results:
-    """Return the results in a folder (`analyze --out`) or in one of its files, told by the lines' fields.
+    """Return the results in a folder (`analyze --out`) or one of its files, recognised by their fields.
 
-    Raise `ResultFileError` naming file and line where something is not a result.
+    Raises `ResultFileError`, naming file and line, if something is not a result.
     """
     found: dict[str, list[object]] = {name: [] for name in FILES}
     if path.is_dir():
@@ -148,7 +148,7 @@ def sum_of(measurements: Iterable[Measurement]) -> RecordCounts:
 
 
 def kind_of(path: Path) -> str:
-    """Return what the first line of a file is a result of."""
+    """Return the kind of result in a file, judged by its first line."""
     try:
         with path.open("rb") as file:
             first = next((line for line in file if not line.isspace()), b"")

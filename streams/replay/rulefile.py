@@ -15,10 +15,10 @@ class RuleFileError(ValueError):
 
 
 def read_rule(path: Path, *, kept: bool = False) -> Rule:
-    """Return the rule of a file; raise `RuleFileError` where it is unreadable or a field is wrong.
+    """Return the rule in a file; raise `RuleFileError` if it is unreadable or a field is wrong.
 
-    A rule that changes anything must say so in its ``version``: results carry it. One ``kept`` whole beside
-    a result is what it was, whatever the built-in one is today.
+    A rule that differs from the built-in one needs its own ``version``, which results carry. That is not
+    required of a rule ``kept`` with a result, since the built-in one may have changed since.
     """
     decode: Any = {
         ".toml": msgspec.toml.decode,
@@ -34,12 +34,12 @@ def read_rule(path: Path, *, kept: bool = False) -> Rule:
     except (msgspec.MsgspecError, *UNREADABLE) as error:
         raise RuleFileError(f"{path}{_line(text, str(error))}: {error}") from error
     if not kept and rule != Rule() and rule.version == Rule().version:
-        raise RuleFileError(f"{path}: differs from rule {rule.version} and needs a `version` of its own")
+        raise RuleFileError(f"{path}: differs from rule {rule.version} and needs its own `version`")
     return rule
 
 
 def _line(text: bytes, message: str) -> str:
-    """Return ``:LINE`` of the field that an error names, if it names one that stands in the file."""
+    """Return ``:LINE`` of the field that an error names, if the file contains it."""
     for name in re.findall(r"`(?:\$\.)?(\w+)`", message):
         for number, line in enumerate(text.decode(errors="replace").splitlines(), start=1):
             if re.search(rf"\b{name}\b", line):

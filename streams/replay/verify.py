@@ -1,10 +1,10 @@
-"""Holding one published outage to the log it was found in: its evidence, and the finding itself.
+"""Check a published outage against the log it was found in: its evidence, and the finding itself.
 
 An outage's evidence names, for each partition, a range of offsets and a digest over the cuts in it. The log
 is metered again from its beginning, which gives the same cuts; their digests are recomputed from the
 records and combined. Then the pure pipeline judges the log again under the rule, and what it publishes
-under the same id and revision is compared field by field. The rule is the one that judged it: the log holds
-the revisions of `link.rules`, which take effect by event time as they did then, unless one is given.
+under the same id and revision is compared field by field. Unless a rule is given, the log's own revisions of
+`link.rules` apply, by event time as they did then.
 """
 
 from collections.abc import Iterable
@@ -21,9 +21,9 @@ from streams.replay.analyze import Analysis, analyze
 
 
 class RangeCheck(Struct, frozen=True):
-    """How one range of evidence compares: ``found`` is the digest recomputed, None where cuts are missing.
+    """The check of one range of evidence: ``found`` is the recomputed digest, None if cuts are missing.
 
-    ``log_from`` is the first offset of the partition that the log holds, None where it holds none.
+    ``log_from`` is the first offset of the partition in the log, None if the log has none.
     """
 
     source: Source
@@ -32,7 +32,7 @@ class RangeCheck(Struct, frozen=True):
 
     @property
     def matches(self) -> bool:
-        """Whether the records are those of which the digest was taken."""
+        """Whether the records are those that the published digest covers."""
         return self.found == self.source.digest
 
 
@@ -45,9 +45,9 @@ class Difference(Struct, frozen=True):
 
 
 class OutageCheck(Struct, frozen=True):
-    """The result; ``recomputed`` is None where the log gives no such revision.
+    """The result of a check; ``recomputed`` is None if the log gives no such revision.
 
-    ``rule_known`` says whether the log holds, or the caller gave, the rule that the outage says judged it.
+    ``rule_known`` says whether the outage's rule version is in the log or was given by the caller.
     """
 
     outage: Outage
@@ -58,7 +58,7 @@ class OutageCheck(Struct, frozen=True):
 
     @property
     def matches(self) -> bool:
-        """Whether evidence and finding are what was published."""
+        """Whether evidence and finding equal what was published."""
         evidence = bool(self.ranges) and all(check.matches for check in self.ranges)
         return evidence and self.recomputed is not None and not self.differences
 
@@ -74,7 +74,7 @@ def verify_outage(
 
 
 def held_whole(outage: Outage, held: Iterable[Source]) -> bool:
-    """Say whether ranges of a log hold all of an outage's evidence."""
+    """Return whether the ranges of a log contain all of an outage's evidence."""
     return all(
         any(
             (part.topic, part.partition) == (source.topic, source.partition)
@@ -87,7 +87,7 @@ def held_whole(outage: Outage, held: Iterable[Source]) -> bool:
 
 
 def compare(outage: Outage, analysis: Analysis, rule: Rule | None = None) -> OutageCheck:
-    """Compare a published outage with what an analysis of its log gives, under the ``rule`` it was given."""
+    """Compare a published outage with an analysis of its log, made under the same ``rule`` argument."""
     begins: dict[tuple[str, int], int] = {}
     for measurement in analysis.lookup_measurements:
         place = measurement.source.topic, measurement.source.partition

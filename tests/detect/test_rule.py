@@ -154,7 +154,7 @@ def test_every_field_of_the_rule_is_documented():
         ("version: x\n\nhalf_shre: 0.4\n", "rule.yaml:3: Object contains unknown field `half_shre`"),
         ("version: x\ntotal_share: 1.4\n", "rule.yaml:2: Expected `float` < 1.0 - at `$.total_share`"),
         ("min_duration_ms: soon\n", "rule.yaml:1: Expected `int`, got `str`"),
-        ("half_share: 0.4\n", "needs a `version` of its own"),
+        ("half_share: 0.4\n", "needs its own `version`"),
         ("version: [1\n", "rule.yaml"),
     ],
 )

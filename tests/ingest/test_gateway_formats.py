@@ -164,7 +164,7 @@ DAMAGED = {
     "no time": ('{"took": 1, "status": 200, "up": "npd"}\n', {}, "`end` has no value"),
     "no status": ('{"t": 1795741200000, "up": "npd"}\n', {}, "no status"),
     "too few columns": ("1795741200000 100\n", COLUMNS, "fewer columns"),
-    "half a last line": ("1795741200000 100 20", COLUMNS, "cut off: no line break"),
+    "half a last line": ("1795741200000 100 20", COLUMNS, "cut off: the last line"),
 }
 
 

@@ -131,7 +131,7 @@ async def test_a_capture_is_gone_on_with_and_never_mixed(kafka, suffix, tmp_path
     assert list(read_log(tmp_path / "log")) == records[:70]
     assert len(manifest.segments) == 2
     assert await capture(tmp_path / "log", connection, [Wish(topic)]) == manifest
-    with pytest.raises(CaptureError, match="was begun with file_format ndjson"):
+    with pytest.raises(CaptureError, match="was started with file_format ndjson"):
         await capture(tmp_path / "log", connection, [Wish(topic)], file_format="parquet")
     with pytest.raises(CaptureError, match="pseudonym_key None"):
         await capture(tmp_path / "log", connection, [Wish(topic)], pseudonymiser=Pseudonymiser(b"k" * 16))

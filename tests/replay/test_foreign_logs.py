@@ -116,7 +116,7 @@ NOT_JUDGED = {
     ),
     "values as text": (
         lambda c: altered(c, lambda line: line | {"value": json.dumps(line["value"])}),
-        "The value is text that holds JSON; jq -c '.value |= fromjson' FILE mends it",
+        "The value is text that holds JSON; jq -c '.value |= fromjson' FILE fixes it",
     ),
     "broker an hour behind": (
         lambda c: altered(c, lambda line: line | {"logged_at_ms": line["logged_at_ms"] - 3_600_000}),
@@ -159,7 +159,7 @@ def test_the_counts_add_up_where_dead_letters_come_last(made, tmp_path):
     ("content", "reason"),
     [
         (b"[1, 2]", "log:1: not a JSON object"),
-        (b'{"a": 1}\n', "log:1: no record of a log: Object missing required field `topic`"),
+        (b'{"a": 1}\n', "log:1: not a record of a log: Object missing required field `topic`"),
         (b'[{"topic": "t", "partition": 0, "offset": 1, "ts": 1}', "log:1: cut off"),
         (b"<html>", "log:1: an HTML page"),
         (gzip.compress(b'{"topic": "t"}', mtime=0)[:-3], "log:1: cut off in the middle of its gzip stream"),

@@ -82,7 +82,7 @@ def test_rule_files_in_three_formats(log, tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ('{"min_duration_ms": 1}', "needs a `version` of its own"),
+        ('{"min_duration_ms": 1}', "needs its own `version`"),
         ('{"version": "x", "min_duration": 1}', "min_duration"),
         ('{"version": "x", "half_share": "a"}', "half_share"),
         ("{", "r.json"),

@@ -95,8 +95,8 @@ def edited_time(lines):
 @pytest.mark.parametrize(
     ("change", "line", "reason"),
     [
-        (edited_value, 501, "lines 501 to 1000 is not as it was captured"),
-        (edited_time, 1, "lines 1 to 500 is not as it was captured"),
+        (edited_value, 501, "lines 501 to 1000 differs from what was captured"),
+        (edited_time, 1, "lines 1 to 500 differs from what was captured"),
         (lambda lines: lines.pop(), 1199, "holds 1199 records, the manifest says 1200"),
         (lambda lines: lines.pop(0), 1, "lines 1 to 500"),
         (lambda lines: lines.reverse(), 2, "order"),
@@ -137,7 +137,7 @@ def test_foreign_manifests_are_refused(folder):
     with pytest.raises(LogFileError, match=MANIFEST):
         list(read_log(folder))
     path.unlink()
-    with pytest.raises(LogFileError, match="no captured log"):
+    with pytest.raises(LogFileError, match="not a captured log"):
         list(read_log(folder))
 
 
