@@ -37,7 +37,7 @@ def topic(declared: Topic) -> Document:
     return document
 
 
-PRINCIPALS: Final = {"portal": ("simulate", "ingest", "emit", "collect"), "operator": ("cli", "replay")}
+PRINCIPALS: Final = {"portal": ("simulate", "ingest", "emit"), "operator": ("cli", "replay")}
 """Users that are no stage: who sends events, and who gives rules and exclusions and replays topics."""
 _PATTERNS: Final = {"literal": "literal", "prefixed": "prefix"}
 """Kafka's words for how a name matches, as Strimzi says them."""

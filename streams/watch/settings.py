@@ -119,6 +119,8 @@ class Pipeline(_Part, frozen=True):
     watermark_lag_seconds: Seconds | None = 120
     dead_letter_share: Share = 0.01
     consumer_lag_records: Count = 100_000
+    refused_export_share: Share = 0.05
+    collect_stalled_seconds: Seconds = 60
 
 
 class Urls(_Part, frozen=True):

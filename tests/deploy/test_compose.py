@@ -10,8 +10,11 @@ import compose_spec
 import pytest
 import yaml
 from command_lines import USAGE_ERROR, parse
+from typer.testing import CliRunner
 
 import streams
+from streams.cli import app
+from streams.collect.shell import GRPC_PORT, HTTP_PORT
 from streams.servers.debian import find_program
 from streams.servers.errors import PartUnavailableError
 from streams.servers.jars import kafka_version
@@ -56,7 +59,7 @@ def test_the_parser_refuses_what_is_wrong(spoil):
     """The parser is strict: it refuses an unknown key, a wrong value and a name that is not there."""
     spoilt = copy.deepcopy(COMPOSE)
     spoil(spoilt["services"])
-    with pytest.raises(ValueError, match=r"detect|grafana"):
+    with pytest.raises(ValueError, match=r"collect|detect|grafana"):
         compose_spec.PyCompose.from_yaml(yaml.safe_dump(spoilt)).validate()
 
 
@@ -140,13 +143,17 @@ def test_no_secret_is_written_down():
 def test_prometheus_scrapes_every_stage_at_its_port():
     """The targets are the long-running stages, at the port that each is told to listen on."""
     config = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8"))
-    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]}
-    expected = {
-        f"{name}:{one['environment']['PORTALLINK_METRICS_PORT']}"
+    (ours,) = (job for job in config["scrape_configs"] if job["job_name"] == "portallink")
+    looked_up = {f"{name}:{one['port']}" for one in ours["dns_sd_configs"] for name in one["names"]}
+    ports = {
+        name: f"{name}:{one['environment']['PORTALLINK_METRICS_PORT']}"
         for name, one in STAGES.items()
         if name not in ONCE
     }
-    assert set(jobs["portallink"]) == expected
+    assert set(ours["static_configs"][0]["targets"]) == {
+        port for name, port in ports.items() if "profiles" not in STAGES[name]
+    }
+    assert looked_up == {port for name, port in ports.items() if "profiles" in STAGES[name]}
     (manager,) = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
     assert manager.split(":")[0] in SERVICES
     for name, one in STAGES.items():
@@ -213,7 +220,19 @@ def test_the_proxy_leads_to_services_at_their_ports():
 def test_what_is_optional_is_in_a_profile():
     """The simulated city, the proxy and the backup start only when asked for; the pipeline always does."""
     profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
-    assert profiles == {"demo": ["demo"], "proxy": ["tls"], "backup": ["backup"]}
+    assert profiles == {"collect": ["otlp"], "demo": ["demo"], "proxy": ["tls"], "backup": ["backup"]}
+
+
+def test_spans_come_in_at_the_ports_of_otlp_and_only_with_a_token():
+    """`collect` publishes the ports that it listens on; without a token from outside it refuses to start."""
+    one = STAGES["collect"]
+    assert [port.split(":")[1:] for port in one["ports"]] == [
+        [str(port)] * 2 for port in (HTTP_PORT, GRPC_PORT)
+    ]
+    assert one["environment"]["PORTALLINK_COLLECT_TOKEN"] is None  # nothing is filled in
+    refused = CliRunner().invoke(app, one["command"], env={"PORTALLINK_COLLECT_TOKEN": ""})
+    assert refused.exit_code == 2
+    assert "PORTALLINK_COLLECT_TOKEN" in refused.stderr
 
 
 @pytest.mark.prometheus

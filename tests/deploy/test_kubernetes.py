@@ -67,6 +67,25 @@ def test_measure_is_scaled_by_its_lag_up_to_its_partitions():
     assert scaled["maxReplicaCount"] == max(topic.partitions for topic in read.values())
 
 
+def test_spans_reach_collect_and_nobody_without_a_token():
+    """Service, network policy and container agree on the ports of OTLP, and the token is a secret."""
+    ours = (d for name, d in DOCUMENTS.items() if name.startswith("components/otlp/"))
+    of_kind = {d["kind"]: d for d in ours}
+    one = container(WORKLOADS["collect"])
+    opened = {port["name"]: port["containerPort"] for port in one["ports"]}
+    service = of_kind["Service"]["spec"]
+    assert {port["port"]: opened[port["targetPort"]] for port in service["ports"]} == {4318: 4318, 4317: 4317}
+    (rule,) = of_kind["NetworkPolicy"]["spec"]["ingress"]
+    assert {port["port"] for port in rule["ports"]} == {4318, 4317}
+    labels = WORKLOADS["collect"]["spec"]["template"]["metadata"]["labels"]
+    for selector in (service["selector"], of_kind["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]):
+        assert selector.items() <= labels.items()
+    assert of_kind["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"] == "collect"
+    assert one["args"][-2:] == ["--host", "0.0.0.0"]  # noqa: S104 - within the pod
+    assert [variable["name"] for variable in one["env"]] == ["PORTALLINK_COLLECT_TOKEN"]
+    assert "secretKeyRef" in one["env"][0]["valueFrom"]
+
+
 def test_every_process_is_scraped_and_the_rules_are_those_of_the_checkout():
     """The monitor selects each stage and a port it opens; the rules are the generated rule files."""
     (monitor,) = (d["spec"] for d in DOCUMENTS.values() if d["kind"] == "PodMonitor")

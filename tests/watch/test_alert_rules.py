@@ -91,6 +91,9 @@ PASSED = 'portallink_submissions_total{portal="hcmc",type="accepted"}'
 HELD = 'portallink_submissions_total{portal="hcmc",type="deferred"}'
 ACCEPTED = 'portallink_submission_acceptance_seconds_count{portal="hcmc"}'
 WITHIN = 'portallink_submission_acceptance_seconds_bucket{portal="hcmc",le="60.0"}'
+EXPORTS = 'portallink_exports_total{way="http",signal="traces",status='
+SPANS = "portallink_spans_total{result="
+PROGRESS = "portallink_stage_progress_age_seconds{stage="
 LATE = 'portallink_watermark_lag_seconds{stage="measure",partition="npd.lookups-0"}'
 LAG = 'portallink_consumer_lag_records{stage="measure",partition="npd.lookups-'
 CHANGES = 'portallink_link_state_changes_total{link="npd"}'
@@ -345,6 +348,35 @@ CASES = {
     ),
     "half a per cent does not": Case(
         "PortallinkDeadLetters", {f'{RECORDS}"applied"}}': up(995), f'{RECORDS}"dead_letter"}}': up(5)}
+    ),
+    "a tenth of the exports refused is a ticket that names the status": Case(
+        "PortallinkExportsRefused",
+        {f'{EXPORTS}"200"}}': up(90), f'{EXPORTS}"401"}}': up(10)},
+        [pipeline_alert("ticket", status="401")],
+    ),
+    "one in fifty refused, and strangers who look for other paths, are not": Case(
+        "PortallinkExportsRefused",
+        {
+            f'{EXPORTS}"200"}}': up(98),
+            f'{EXPORTS}"503"}}': up(2),
+            'portallink_exports_total{way="http",signal="unknown",status="404"}': up(500),
+        },
+    ),
+    "two per cent of the spans rejected is a ticket": Case(
+        "PortallinkSpansRejected",
+        {f'{SPANS}"lookup"}}': up(980), f'{SPANS}"rejected"}}': up(20)},
+        [pipeline_alert("ticket")],
+    ),
+    "spans that are no calls are not rejected": Case(
+        "PortallinkSpansRejected", {f'{SPANS}"lookup"}}': up(10), f'{SPANS}"passed_over"}}': up(990)}
+    ),
+    "a collect whose heartbeats are not confirmed pages": Case(
+        "PortallinkCollectStalled",
+        {f'{PROGRESS}"collect",instance="a"}}': flat(120), f'{PROGRESS}"collect",instance="b"}}': flat(1)},
+        [pipeline_alert("page", instance="a")],
+    ),
+    "another stage with nothing to do does not": Case(
+        "PortallinkCollectStalled", {f'{PROGRESS}"detect",instance="a"}}': flat(600)}
     ),
     "a watermark ten minutes behind pages": Case(
         "PortallinkWatermarkLag", {LATE: flat(600)}, [pipeline_alert("page", stage="measure")]

@@ -48,6 +48,7 @@ def pipeline(settings: WatchSettings) -> Board:
             "PortallinkWatermarkLag",
             "PortallinkDeadLetters",
             "PortallinkConsumerLag",
+            "PortallinkExportsRefused",
         ),
         rows=(
             Row(Words("Is every stage well?", "Các công đoạn có tốt không?"), _stages()),

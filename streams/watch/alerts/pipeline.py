@@ -1,13 +1,17 @@
 """Alerts on the pipeline itself."""
 
+from typing import Final
+
 from streams.watch.alerts.alert import PIPELINE, Alert
 from streams.watch.promql import Span
-from streams.watch.settings import WatchSettings
+from streams.watch.settings import Pipeline, WatchSettings
+
+DASHBOARD: Final = "portallink-pipeline"
 
 
 def pipeline_alerts(settings: WatchSettings, span: Span) -> list[Alert]:
     """Return the alerts on the pipeline itself."""
-    pipeline, dashboard = settings.pipeline, "portallink-pipeline"
+    pipeline, dashboard = settings.pipeline, DASHBOARD
     window = span(600)
     records = f"sum by (stage) (rate(portallink_records_total[{window}]))"
     rejected = f'sum by (stage) (rate(portallink_records_total{{result="dead_letter"}}[{window}]))'
@@ -105,6 +109,7 @@ def pipeline_alerts(settings: WatchSettings, span: Span) -> list[Alert]:
             " từng kết nối, nhưng tỷ lệ và ngân sách thì không.",
         ),
     ]
+    alerts += _collect_alerts(pipeline, window)
     if pipeline.watermark_lag_seconds is not None:
         alerts.append(
             Alert(
@@ -124,3 +129,57 @@ def pipeline_alerts(settings: WatchSettings, span: Span) -> list[Alert]:
             )
         )
     return alerts
+
+
+def _collect_alerts(pipeline: Pipeline, window: str) -> list[Alert]:
+    """Return the alerts on what `collect` is sent; where nobody runs it they stay silent."""
+    exports = f'rate(portallink_exports_total{{signal="traces"}}[{window}])'
+    refused = f'rate(portallink_exports_total{{signal="traces",status!="200"}}[{window}])'
+    spans = f"sum(rate(portallink_spans_total[{window}]))"
+    unusable = f'sum(rate(portallink_spans_total{{result="rejected"}}[{window}]))'
+    return [
+        Alert(
+            name="PortallinkExportsRefused",
+            expr=f"sum by (status) ({refused}) / on () group_left () sum({exports})"
+            f" > {pipeline.refused_export_share}",
+            for_seconds=120,
+            severity="ticket",
+            incident=PIPELINE,
+            dashboard=DASHBOARD,
+            summary="collect refuses exports with {{ $labels.status }}",
+            summary_vi="collect từ chối dữ liệu gửi đến với mã {{ $labels.status }}",
+            description="{{ $value | humanizePercentage }} of the exports of spans are answered with"
+            " {{ $labels.status }}: their senders keep them for a while, and then drop them.",
+            description_vi="{{ $value | humanizePercentage }} số lần gửi span bị trả lời"
+            " {{ $labels.status }}: bên gửi giữ lại một thời gian rồi bỏ đi.",
+        ),
+        Alert(
+            name="PortallinkSpansRejected",
+            expr=f"{unusable} / {spans} > {pipeline.dead_letter_share}",
+            for_seconds=120,
+            severity="ticket",
+            incident=PIPELINE,
+            dashboard=DASHBOARD,
+            summary="collect cannot use some spans",
+            summary_vi="collect không dùng được một số span",
+            description="{{ $value | humanizePercentage }} of the spans cannot be used: their calls are in"
+            " no figure. Their senders were told why.",
+            description_vi="{{ $value | humanizePercentage }} số span không dùng được: các lượt gọi đó không"
+            " có trong số liệu. Bên gửi đã được báo lý do.",
+        ),
+        Alert(
+            name="PortallinkCollectStalled",
+            expr='max by (instance) (portallink_stage_progress_age_seconds{stage="collect"})'
+            f" > {pipeline.collect_stalled_seconds}",
+            for_seconds=60,
+            severity="page",
+            incident=PIPELINE,
+            dashboard=DASHBOARD,
+            summary="collect at {{ $labels.instance }} delivers nothing",
+            summary_vi="collect tại {{ $labels.instance }} không chuyển được dữ liệu",
+            description="For {{ $value | humanizeDuration }} the broker has confirmed neither a span nor a"
+            " heartbeat of collect at {{ $labels.instance }}: the links that it watches become unknown.",
+            description_vi="Trong {{ $value | humanizeDuration }}, broker không xác nhận span hay tín hiệu"
+            " nào của collect tại {{ $labels.instance }}: các kết nối liên quan sẽ không xác định.",
+        ),
+    ]
