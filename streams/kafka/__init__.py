@@ -1,1 +1,1 @@
-"""The Kafka room: connection, declared topics, publishing, and reading a range to its end."""
+"""Access to Kafka: connection, declared topics, publishing, reading ranges, and the stages' loop."""

@@ -1,8 +1,8 @@
-"""Who may do what on the broker: one principal a stage, from what the topics' declarations say.
+"""Who may do what on the broker: one principal per stage, derived from the declared topics.
 
 A stage may write where `topic.yaml` names it a producer, and read where it names it a consumer; nobody else
-may. That is what keeps a sender of events from inventing measurements, windows or outages: the stages believe
-each other's topics, and check only what can be checked.
+may. This keeps a sender of events from forging measurements, windows or outages: stages trust each other's
+topics and can verify only part of their content.
 """
 
 from typing import Final, NamedTuple
@@ -17,15 +17,15 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "collect": ("portallink-collect",),
 }
 DESCRIBES: Final[dict[str, tuple[str, ...]]] = {"detect": (LOOKUPS,)}
-"""Topics of which a stage asks the ends and the partitions, and reads nothing."""
+"""Topics whose offsets and partitions a stage queries without reading records."""
 OWN_TOPICS: Final[dict[str, str]] = {"detect": "portallink-detect-"}
-"""Prefix of the topics that Faust makes for itself: it needs all rights on them."""
+"""Prefix of the topics that Faust creates for itself; it needs all rights on them."""
 OBSERVED_GROUPS: Final[dict[str, tuple[str, ...]]] = {"detect": ("portallink-measure",)}
-"""Groups whose commits a stage looks at."""
+"""Groups whose commits a stage reads."""
 
 
 class Grant(NamedTuple):
-    """A right of a principal on one resource, as Kafka names its parts."""
+    """A right of a principal on one resource, in Kafka's terms."""
 
     principal: str
     operation: str
@@ -34,7 +34,7 @@ class Grant(NamedTuple):
     pattern: str = "literal"
 
     def command(self, prefix: str = "portallink-") -> str:
-        """Return the arguments of Kafka's own `kafka-acls` that give the right."""
+        """Return the arguments for Kafka's `kafka-acls` that grant the right."""
         return (
             f"--add --allow-principal User:{prefix}{self.principal} --operation {self.operation} "
             f"--{self.resource} {self.name} --resource-pattern-type {self.pattern}"
@@ -42,7 +42,7 @@ class Grant(NamedTuple):
 
 
 def grants() -> list[Grant]:
-    """Return every right that is needed, by principal; whatever is not among them is to be denied."""
+    """Return every right that is needed, by principal; deny everything else."""
     found = set()
     for name, topic in declared_topics().items():
         found |= {Grant(principal, "Write", "topic", name) for principal in topic.producers}

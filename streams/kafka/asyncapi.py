@@ -1,4 +1,4 @@
-"""One AsyncAPI 3 document over all topics, made from the topic data."""
+"""An AsyncAPI 3 document of all topics, generated from their declarations."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ HEADER = "# Written by `portallink topics asyncapi --out schemas/asyncapi.yaml`;
 
 
 def asyncapi_document() -> str:
-    """Return the document as YAML. Schemas and examples are referred to, relative to `schemas/`."""
+    """Return the document as YAML; references to schemas are relative to `schemas/`."""
     topics = list(declared_topics().values())
     document = {
         "asyncapi": ASYNCAPI_VERSION,
@@ -69,7 +69,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
 
 
 def _topic_configuration(topic: Topic) -> dict[str, Any]:
-    """Return the settings that the Kafka binding knows, typed as it wants them."""
+    """Return the settings that the Kafka binding defines, with its types."""
     known: dict[str, Any] = {
         "cleanup.policy": lambda text: [text],
         "retention.ms": int,

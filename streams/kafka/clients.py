@@ -1,4 +1,4 @@
-"""The ports of `streams.kafka.ports` by aiokafka, and how its many errors become three."""
+"""Implements `streams.kafka.ports` with aiokafka, and reduces its many errors to a few."""
 
 import asyncio
 import contextlib
@@ -25,9 +25,9 @@ from streams.kafka.ports import (
 from streams.kafka.read import open_reader, read_range
 
 METADATA_MAX_AGE_MS: Final = 15_000
-"""How long it takes at most until a new topic or a new partition is noticed."""
+"""The longest time until a new topic or partition is noticed."""
 STOP_SECONDS: Final = 10.0
-"""A client that cannot disconnect in order, because the broker is away, is given up after this time."""
+"""How long to wait for a client to disconnect cleanly when the broker is away."""
 PROBE_SECONDS: Final = 5.0
 REFUSALS: Final = (
     kafka.AuthenticationFailedError,
@@ -47,7 +47,7 @@ REFUSALS: Final = (
     kafka.UnsupportedCodecError,
     kafka.IllegalArgumentError,
 )
-"""Errors that the same request would meet again. Of the others the broker is taken to be away for a while."""
+"""Errors that a retry would meet again. All others are treated as a broker that is temporarily away."""
 MOVED: Final = (
     kafka.CommitFailedError,
     kafka.IllegalStateError,
@@ -80,9 +80,9 @@ def describe(error: BaseException) -> str:
 
 
 async def refusal(connection: Mapping[str, Any]) -> str | None:
-    """Return why a broker that answers does not let us in; None where none answers, or one does let us in.
+    """Return why a broker that answers refuses us; None if no broker answers, or one accepts us.
 
-    aiokafka reports wrong credentials and a broker that is not there alike, as a failed bootstrap.
+    aiokafka reports wrong credentials and an absent broker in the same way, as a failed bootstrap.
     """
     for server in _servers(connection):
         try:
@@ -98,7 +98,7 @@ async def refusal(connection: Mapping[str, Any]) -> str | None:
 
 
 async def unreachable(connection: Mapping[str, Any]) -> str | None:
-    """Return what is said by the last of the servers if none of them lets us in; None where one does."""
+    """Return the last server's error if none of them accepts us; None if one does."""
     said = "no server is named"
     for server in _servers(connection):
         try:
@@ -115,7 +115,7 @@ def _servers(connection: Mapping[str, Any]) -> list[str]:
 
 
 async def _knock(server: str, connection: Mapping[str, Any]) -> None:
-    """Connect to a server as a client would, and leave; return or raise only once the socket is closed."""
+    """Connect to a server as a client would, and disconnect; return only once the socket is closed."""
     named = {name: connection[name] for name in connection if name.startswith(("sasl_", "ss", "security_"))}
     host, _, port = server.rpartition(":")
     opened = False
@@ -129,14 +129,14 @@ async def _knock(server: str, connection: Mapping[str, Any]) -> None:
         int(port),
         client_id="portallink",
         request_timeout_ms=PROBE_SECONDS * 1000,
-        on_close=note,  # called by `close` only where a connection stood
+        on_close=note,  # called by `close` only if there was a connection
         **named,
     )
     try:
         await probe.connect()
     finally:
         closed = probe.close()
-        if opened:  # a TLS connection takes a round trip to close: without the wait the loop may end before
+        if opened:  # closing TLS takes a round trip, and the event loop must not end before it
             await asyncio.wait([closed], timeout=STOP_SECONDS)
 
 
@@ -146,22 +146,22 @@ async def _stop(client: Any) -> None:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Passes rebalances on."""
+    """Forwards rebalances."""
 
     def __init__(self, to: Rebalances) -> None:
         self._to = to
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Pass it on."""
+        """Forward the call."""
         await self._to.on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Pass it on."""
+        """Forward the call."""
         await self._to.on_partitions_assigned(assigned)
 
 
 class KafkaConsumer:
-    """A `streams.kafka.ports.Consumer`; ``fetch_bytes`` is fetched of each partition at once."""
+    """A `streams.kafka.ports.Consumer`; ``fetch_bytes`` is the most fetched per partition and request."""
 
     def __init__(self, connection: Mapping[str, Any], group: str, *, fetch_bytes: int) -> None:
         self._connection, self._group = dict(connection), group
@@ -204,7 +204,7 @@ class KafkaConsumer:
             if isinstance(error.__cause__, kafka.OffsetOutOfRangeError):
                 raise OutOfRangeError(error.__cause__.args[0]) from error
             if isinstance(error.__cause__, kafka.NoOffsetForPartitionError):
-                return {}  # assigned a moment ago: the listener is about to seek
+                return {}  # just assigned: the listener will seek
             raise
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -213,7 +213,7 @@ class KafkaConsumer:
             self._client.seek(partition, offset)
 
     def hold(self, partitions: set[TopicPartition]) -> None:
-        """Read all assigned partitions but these."""
+        """Pause these partitions and read all other assigned ones."""
         assigned, paused = self._client.assignment(), set(self._client.paused())
         if begin := (partitions & assigned) - paused:
             self._client.pause(*begin)
@@ -250,7 +250,7 @@ class KafkaConsumer:
         }
 
     async def bounds(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, Bounds]:
-        """Return what partitions of any topic hold."""
+        """Return the first and end offsets of partitions of any topic."""
         wanted = list(partitions)
         if not wanted:
             return {}
@@ -290,7 +290,7 @@ async def _admin(connection: Mapping[str, Any]) -> AsyncIterator[Any]:
 
 
 class KafkaProducer:
-    """A `streams.kafka.ports.Producer`: idempotent, so that a retry neither repeats nor reorders."""
+    """A `streams.kafka.ports.Producer`, idempotent: a retry neither duplicates nor reorders records."""
 
     def __init__(self, connection: Mapping[str, Any], **options: Any) -> None:
         self._options = {"enable_idempotence": True, **options, **connection}
@@ -321,7 +321,7 @@ class KafkaProducer:
     async def send(
         self, topic: str, value: bytes, *, key: bytes | None, partition: int | None
     ) -> "asyncio.Future[int]":
-        """Hand over a record."""
+        """Send a record; the future gives its offset."""
         with plain_errors():
             sent = await self._client.send(topic, value, key=key, partition=partition)
         acknowledged: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -330,7 +330,7 @@ class KafkaProducer:
 
 
 def _pass_on(done: "asyncio.Future[Any]", to: "asyncio.Future[int]") -> None:
-    """Pass an acknowledgement, or the error in its place, on to the future that stands for it."""
+    """Copy an acknowledgement, or its error, to the caller's future."""
     if to.done():
         return
     try:

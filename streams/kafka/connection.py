@@ -31,9 +31,9 @@ def kafka_connection(
 ) -> dict[str, Any]:
     """Return the keyword arguments by which any aiokafka client connects.
 
-    An explicit `bootstrap_servers` (a command's option) goes before the variable; without either the
-    embedded broker is meant. Raises ConnectionSettingsError naming the variable that is wrong, or when
-    no broker is named and none is running.
+    An explicit `bootstrap_servers` (a command's option) overrides the variable; without either, the embedded
+    broker is used. Raises ConnectionSettingsError if a variable is wrong, which the message names, or if no
+    broker is named and none is running.
     """
     settings = os.environ if environment is None else environment
     protocol = _one_of(settings, "KAFKA_SECURITY_PROTOCOL", PROTOCOLS)
@@ -87,7 +87,7 @@ def _ssl_context(settings: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def _embedded_broker() -> str:
-    # Only here is the embedded broker needed: clients of another one never load it.
+    # Imported only here, so that clients of another broker never load it.
     from streams.servers.kafka import EmbeddedKafka  # noqa: PLC0415
 
     address = EmbeddedKafka().status().bootstrap_servers

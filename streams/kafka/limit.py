@@ -1,7 +1,7 @@
-"""The dead-letter limit: when too many records of one source partition cannot be used, a stage stops.
+"""The dead-letter limit: a stage stops when too many records of one source partition are unusable.
 
-A wrong deploy sends nothing but records that cannot be read. Going on would only fill the dead-letter topic,
-so an operator has to decide.
+A faulty deploy may send nothing but unreadable records. Continuing would only fill the dead-letter topic, so
+an operator has to decide.
 """
 
 from collections import deque
@@ -9,13 +9,13 @@ from typing import Final
 
 WINDOW_SECONDS: Final = 60.0
 LEAST_RECORDS: Final = 1_000
-"""Fewer records than this in the window stop nothing: a few bad ones among few are no wrong deploy."""
+"""With fewer records in the window the limit does not apply: a few bad ones are not a faulty deploy."""
 
 
 class DeadLetterLimit:
     """The share of dead letters among a source partition's records of the last minute.
 
-    ``share`` is the greatest share that is allowed; 1 allows everything.
+    ``share`` is the greatest share allowed; 1 allows everything.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class DeadLetterLimit:
         self.records = self.dead_letters = 0
 
     def add(self, now_seconds: float, records: int, dead_letters: int) -> bool:
-        """Take in what one poll brought; return True when the stage has to stop."""
+        """Add the counts of one poll; return True if the stage has to stop."""
         self._polls.append((now_seconds, records, dead_letters))
         self.records += records
         self.dead_letters += dead_letters

@@ -1,15 +1,13 @@
 """The loop that `measure` and `record` share: connect, poll, work, publish, commit, and start over.
 
-Order of effects. A worker turns a poll into records for the outbox and says how far a restart may skip
-(`Worker.progress`). The loop then waits until the broker has acknowledged all that was sent, and only then
-commits. If any record was not acknowledged, nothing more is committed: the session ends, and the next one
-goes on from the last commit. So a crash, a refused record or a broker that goes away never loses anything;
-they only repeat work.
+Order of effects. A worker turns a poll into records for the outbox and says where a restart may resume
+(`Worker.progress`). The loop waits until the broker has acknowledged everything sent, and only then commits.
+If a record is not acknowledged, nothing more is committed: the session ends, and the next one continues from
+the last commit. So a crash, a refused record or a lost broker never loses data; it only repeats work.
 
-A session (`streams.kafka.session`) is a consumer, a producer and a worker that are thrown away together.
-
-Everything outside comes in by the ports and by the event loop's clock, so the simulation in
-`tests/simulation` runs this file as it stands.
+A session (`streams.kafka.session`) is a consumer, a producer and a worker that are discarded together. The
+outside world is reached only through the ports and the event loop's clock, so the simulation in
+`tests/simulation` runs this file unchanged.
 """
 
 import asyncio
@@ -26,7 +24,7 @@ LONGEST_WAIT_SECONDS: Final = 10.0
 
 
 def refused(why: str) -> StageStoppedError:
-    """Return how a stage ends that the broker does not let in."""
+    """Return the error with which a stage ends when the broker refuses it."""
     return StageStoppedError(
         f"the broker refuses this client: {why}. Check the KAFKA_ settings and the broker's access control"
     )
@@ -35,8 +33,8 @@ def refused(why: str) -> StageStoppedError:
 class StageLoop:
     """Runs a worker until cancelled, or until it raises `StageStoppedError`.
 
-    ``connect`` makes the clients of one session; ``begin`` gives the worker that session. ``refusal`` asks
-    why a broker that cannot be reached does not let us in.
+    ``connect`` makes the clients of one session, and ``begin`` creates the worker for it. ``refusal`` returns
+    why a broker refuses us, None if it is just unreachable.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class StageLoop:
         self._away = self._blocked = False
 
     async def run(self) -> None:
-        """Work; wait for a broker that is away; start over after a failure that time may mend."""
+        """Work; wait while the broker is away; start a new session after a temporary failure."""
         wait_seconds = FIRST_WAIT_SECONDS
         while True:
             running = Running(self._connect(), self._begin, self._settings, self._back, self._going_on)
@@ -74,13 +72,13 @@ class StageLoop:
             wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
 
     def _back(self) -> None:
-        """Note that the broker answers."""
+        """Report that the broker answers again."""
         if self._away:
             telemetry.emit(telemetry.BrokerBack())
             self._away = False
 
     def _going_on(self) -> None:
-        """Note that the worker could begin with its partitions."""
+        """Report that the worker could start on its partitions."""
         if self._blocked:
             telemetry.emit(telemetry.StageUnblocked())
             self._blocked = False

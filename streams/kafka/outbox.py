@@ -1,8 +1,8 @@
-"""What a stage has sent and the broker has not acknowledged yet.
+"""The records that a stage has sent and the broker has not acknowledged yet.
 
-A record whose sending failed is gone from the producer. So the first failure closes the outbox for good:
-every later call raises it again, and nothing that came after the failure can be committed. The stage then
-starts over from its last commit and sends the same again.
+A record that failed to send is gone from the producer. So the first failure closes the outbox for good: every
+later call raises it again, and nothing after the failure can be committed. The stage then restarts from its
+last commit and sends the same records again.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Outbox:
     ) -> "asyncio.Future[int]":
         """Hand a record to the producer; return the future of its offset.
 
-        Raises the first failure of this outbox, whether of this record or of an earlier one.
+        Raises the first failure of this outbox, of this record or an earlier one.
         """
         self.check()
         try:
@@ -50,14 +50,14 @@ class Outbox:
     async def settle(self) -> None:
         """Return once everything sent so far is acknowledged; raise the first failure otherwise.
 
-        A producer may try for ever, as where a topic was made again: its numbers do not fit there. Then
-        another one has to begin.
+        A producer may retry for ever, for example if a topic was recreated and its sequence numbers no longer
+        match. After `SETTLE_SECONDS` that counts as a failure, so that a new session begins.
         """
         until = asyncio.get_running_loop().time() + SETTLE_SECONDS
         while self._waiting:
             left_seconds = until - asyncio.get_running_loop().time()
             if left_seconds <= 0:
-                self._failure = self._failure or BrokerAwayError("what was sent is not acknowledged in time")
+                self._failure = self._failure or BrokerAwayError("the broker did not acknowledge in time")
                 break
             sent = self._waiting
             await asyncio.wait(sent, timeout=left_seconds)

@@ -1,8 +1,8 @@
-"""Records into Kafka: partition, key and value untouched, the order within each partition kept.
+"""Publish records to Kafka: partition, key and value unchanged, the order within each partition kept.
 
 The original broker time travels in a header (`LOGGED_AT_HEADER`), not as the record's own timestamp:
 with an old timestamp Kafka's retention would delete the record within minutes. The producer is
-idempotent, so a retry neither repeats nor reorders. Whole batches are handed to it, which costs a third of
+idempotent, so a retry neither duplicates nor reorders. It is given whole batches, which costs a third of
 sending record by record.
 """
 
@@ -21,7 +21,7 @@ from streams.model.topics import RULES
 BATCH_BYTES: Final = 256 * 1024
 METADATA_TIMEOUT_SECONDS: Final = 15.0
 BREATH_RECORDS: Final = 2_000
-"""The sender shares the event loop: it gets a turn at least once in so many records."""
+"""Yield to the event loop at least once per this many records, so that the sender can run."""
 SHORTEST_SLEEP_SECONDS: Final = 0.01
 
 
@@ -30,7 +30,7 @@ class PublishError(RuntimeError):
 
 
 class NoBrokerError(PublishError):
-    """No broker answers, or none that lets us in."""
+    """No broker answers, or those that do refuse us."""
 
 
 class Pace:
@@ -53,34 +53,34 @@ class Pace:
 
     @property
     def stopped(self) -> bool:
-        """Whether publishing was ended before its time."""
+        """Whether publishing was stopped early."""
         return self._stopped
 
     def stop(self) -> None:
-        """End publishing with the record before; what went out is confirmed first."""
+        """Stop publishing after the current record; records already sent are still confirmed."""
         self._stopped = True
         self.resume()
 
     @property
     def paused(self) -> bool:
-        """Whether publishing stands still."""
+        """Whether publishing is paused."""
         return not self._running.is_set()
 
     def pause(self) -> None:
-        """Let no further record out."""
+        """Send no further records until `resume`."""
         if self._running.is_set():
             self._running.clear()
             self._paused_at = time.monotonic()
 
     def resume(self) -> None:
-        """Go on where it was paused."""
+        """Continue after a pause."""
         if self._paused_at is not None:
             self._started += time.monotonic() - self._paused_at
             self._paused_at = None
         self._running.set()
 
     def wait_seconds(self, logged_at_ms: int) -> float:
-        """Return how long the record logged at that time is to be held back still."""
+        """Return how long to wait before sending the record logged at that time; negative if overdue."""
         if self.speed is None:
             return 0.0
         if self._first_ms is None:
@@ -99,7 +99,7 @@ class Pace:
 
 
 class _Outgoing:
-    """Batches that are being filled, one a partition, and those that were sent and not confirmed yet."""
+    """Batches being filled, one per partition, and batches sent but not yet confirmed."""
 
     def __init__(self) -> None:
         self.open: dict[tuple[str, int], Any] = {}
@@ -107,10 +107,10 @@ class _Outgoing:
 
 
 class Publisher:
-    """An open producer that takes records one by one and sends them in whole batches.
+    """An open producer that accepts records one by one and sends them in whole batches.
 
     `acknowledged` counts the records that the broker has confirmed, in order within each partition.
-    Without ``original_times`` records carry no header: the broker's time is when they happen to arrive.
+    Without ``original_times`` records carry no header, so their broker time is their time of arrival.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Publisher:
         try:
             await self._producer.start()
         except KafkaError as error:
-            # The producer holds sockets even when it could not start.
+            # The producer holds sockets even if it could not start.
             await self._producer.stop()
             raise NoBrokerError(f"no connection to the broker: {error}") from error
         return self
@@ -147,14 +147,14 @@ class Publisher:
         await self._put(self._outgoing, record)
 
     async def flush(self) -> None:
-        """Send all that is held; return when the broker has confirmed it."""
+        """Send everything held; return when the broker has confirmed it."""
         await self._finish(self._outgoing)
 
     async def deliver(self, records: Iterable[Record]) -> None:
-        """Send records in batches of their own; return when the broker has confirmed all of them.
+        """Send records in separate batches; return when the broker has confirmed all of them.
 
-        May be called while other calls wait. Raises PublishError: some of the records may then be on the
-        topics, and sending all of them again is the way to go on.
+        May be called while other calls wait. If it raises PublishError, some of the records may be on the
+        topics already; send all of them again.
         """
         outgoing = _Outgoing()
         filling, names = outgoing.open, self._topic_names
@@ -254,10 +254,10 @@ async def publish(
 
     `connection` holds the client options of aiokafka (`bootstrap_servers` and the rest). `topic_names`
     renames topics. At `speed` the records leave that many times faster than they were logged
-    (`logged_at_ms`), flat out if it is None; `pace` brings its own speed and can pause and stop it. Rules
-    leave at once: they may be months older than what they judge.
-    `progress` is called with the count confirmed so far. Raises PublishError, and what `records` raises:
-    everything before the failing record is then confirmed.
+    (`logged_at_ms`), without a limit if it is None; `pace` has its own speed and can pause and stop
+    publishing. Rules are sent at once, because they may be months older than the events they judge.
+    `progress` is called with the count confirmed so far. Raises PublishError, and whatever `records` raises;
+    in that case everything before the failing record is confirmed first.
     """
     pace = pace or Pace(speed)
     async with Publisher(connection, topic_names=topic_names, progress=progress) as publisher:

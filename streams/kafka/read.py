@@ -1,4 +1,4 @@
-"""Reading a stretch of a partition, from one offset to another, without joining a group."""
+"""Read a range of a partition, from one offset to another, without joining a group."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -12,7 +12,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from streams.model.record import Record, original_ms
 
 SILENCE_SECONDS: Final = 30.0
-"""A broker that gives nothing for so long, though there is something to read, is given up."""
+"""How long to wait for a broker that delivers nothing although there are records to read."""
 POLL_RECORDS: Final = 20_000
 FETCH_BYTES: Final = 8 * 1024 * 1024
 
@@ -23,7 +23,7 @@ class RereadError(RuntimeError):
 
 @asynccontextmanager
 async def open_reader(connection: Mapping[str, Any], **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """Hold a started consumer of no group."""
+    """Yield a started consumer that belongs to no group."""
     consumer = AIOKafkaConsumer(
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -35,7 +35,7 @@ async def open_reader(connection: Mapping[str, Any], **options: Any) -> AsyncIte
         await consumer.start()
         await asyncio.sleep(
             0
-        )  # stopped before its tasks have begun, aiokafka's consumer raises CancelledError
+        )  # let its tasks begin: stopped before that, aiokafka's consumer raises CancelledError
         yield consumer
     finally:
         await consumer.stop()
@@ -51,9 +51,8 @@ async def read_range(
 ) -> AsyncIterator[list[Any]]:
     """Yield the records at the offsets ``[first, end)`` of one partition, in order, poll by poll.
 
-    Offsets that hold no record (of transactions, or compacted away) are passed over. Raises `RereadError`
-    where the stretch is gone or nothing comes for ``silence_seconds``, aiokafka's `KafkaError` where the
-    broker refuses.
+    Offsets without a record (transaction markers, or compacted away) are skipped. Raises `RereadError` if the
+    range is gone or nothing arrives for ``silence_seconds``, aiokafka's `KafkaError` if the broker refuses.
     """
     if first >= end:
         return
@@ -66,7 +65,7 @@ async def read_range(
         try:
             got = await reader.getmany(source, timeout_ms=500, max_records=POLL_RECORDS)
         except OffsetOutOfRangeError as error:
-            raise RereadError(f"{name}: offset {position} is not there any more") from error
+            raise RereadError(f"{name}: offset {position} is no longer available") from error
         reached = await reader.position(source)
         if reached > position:
             position, deadline = reached, now() + silence_seconds
@@ -79,7 +78,7 @@ async def read_range(
 
 
 async def partitions_on(connection: Mapping[str, Any], topics: list[str]) -> list[TopicPartition]:
-    """Return the partitions of topics; raise `RereadError` naming those that the broker lacks."""
+    """Return the partitions of topics; raise `RereadError` naming missing topics."""
     admin = AIOKafkaAdminClient(**connection)
     try:
         await admin.start()
@@ -97,9 +96,9 @@ async def partitions_on(connection: Mapping[str, Any], topics: list[str]) -> lis
 
 
 async def topics_present(connection: Mapping[str, Any], topics: list[str]) -> list[str]:
-    """Return those of some topics that are on the broker, the first of which must be.
+    """Return those of the topics that are on the broker; the first one must be.
 
-    Raises `RereadError` where it is not.
+    Raises `RereadError` if it is not.
     """
     admin = AIOKafkaAdminClient(**connection)
     try:
@@ -113,7 +112,7 @@ async def topics_present(connection: Mapping[str, Any], topics: list[str]) -> li
 
 
 async def topic_batches(connection: Mapping[str, Any], topics: list[str]) -> AsyncIterator[list[Record]]:
-    """Yield all records of topics from their first offset to their present ends, partition by partition."""
+    """Yield all records of topics from their first offset to their current ends, partition by partition."""
     async with open_reader(connection) as reader:
         sources = await partitions_on(connection, topics)
         ends = await reader.end_offsets(sources)

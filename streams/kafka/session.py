@@ -1,7 +1,7 @@
-"""One session of a stage at work: its clients, its worker and what it sent, thrown away together.
+"""One session of a stage: its clients, its worker and its outbox, which are discarded together.
 
-The consumer takes partitions away while a poll is being worked on. One lock (``_hands``) keeps the two apart,
-and a poll that straddles a change of assignment is thrown away and fetched again.
+The consumer may revoke partitions while a poll is being processed. One lock (``_hands``) keeps the two apart,
+and a poll during which the assignment changed is discarded and fetched again.
 """
 
 import asyncio
@@ -30,10 +30,10 @@ RETRY_SECONDS: Final = 1.0
 
 
 class LoopSettings(Struct, frozen=True):
-    """How a loop polls, commits and gives up.
+    """When a loop polls, commits and gives up.
 
-    A stage that has made no progress for ``stall_seconds``, though there is something to read, ends so that
-    its supervisor starts it again.
+    A stage that makes no progress for ``stall_seconds`` although there are records to read ends, so that its
+    supervisor restarts it.
     """
 
     max_records: int = 500
@@ -44,7 +44,7 @@ class LoopSettings(Struct, frozen=True):
 
 
 class Session:
-    """A consumer, a producer and what was sent by it: thrown away together when anything fails."""
+    """A consumer, a producer and its outbox, which are discarded together when anything fails."""
 
     def __init__(self, consumer: Consumer, producer: Producer) -> None:
         self.consumer, self.producer = consumer, producer
@@ -52,7 +52,7 @@ class Session:
 
 
 class Running:
-    """One session at work."""
+    """A running session."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Running:
         self._assignments = 0
         self._failure: BaseException | None = None
         self._retry_at = 0.0
-        """While it is later than now, the worker waits for something else than Kafka."""
+        """Until this time the worker waits for something other than Kafka."""
         self._blocked = False
         self._moved_at = 0.0
         self._read = 0
@@ -89,7 +89,7 @@ class Running:
             try:
                 await asyncio.wait({watching, working}, return_when=asyncio.FIRST_COMPLETED)
                 for task in (working, watching):
-                    if task.cancelled():  # by something within the client: nobody has asked us to stop
+                    if task.cancelled():  # cancelled by the client itself: nobody asked us to stop
                         raise BrokerAwayError("the client gave up")
                     if task.done():
                         task.result()
@@ -102,12 +102,12 @@ class Running:
             raise
         finally:
             telemetry.emit(telemetry.StageReady(ready=False))
-            await self._producer.stop()  # before others get the partitions: nothing may be sent after that
+            await self._producer.stop()  # before the partitions move on: nothing may be sent after that
             await self._consumer.stop()
             await self._worker.revoke(sorted(self._assigned))
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Commit what is done and forget the partitions: their next reader goes on from the commit."""
+        """Commit progress and forget the partitions; their next reader continues from the commit."""
         async with self._hands:
             gone = sorted(set(revoked) & self._assigned)
             try:
@@ -121,10 +121,10 @@ class Running:
         telemetry.emit(telemetry.PartitionsRevoked(tuple(map(tuple, gone)), len(self._assigned)))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Begin with new partitions where their commits stand.
+        """Start with new partitions at their commits.
 
-        Each is sought by offset, even to where it stands already: the consumer may fetch while the commits
-        are being asked for, and what such a poll brought has to come again.
+        Seek in each, even if it is already at that position: the consumer may fetch while the commits are
+        being requested, and the records of such a poll have to come again.
         """
         new = sorted(set(assigned) - self._assigned)
         try:
@@ -137,7 +137,7 @@ class Running:
                 self._assignments += 1
                 for partition in new:
                     self._consumer.seek(partition, self._worker.next_offset(partition))
-        except Exception as error:  # noqa: BLE001 - the client would only log it; the loop ends with it
+        except Exception as error:  # noqa: BLE001 - the client would only log it; the loop has to end
             self._fail(error)
             return
         self._going_on()
@@ -178,10 +178,12 @@ class Running:
                 if now() >= commit_at:
                     await self._commit()
                     commit_at = now() + self._settings.commit_seconds
-            await asyncio.sleep(0)  # polls of what is fetched already never pause; the sender needs its turns
+            await asyncio.sleep(
+                0
+            )  # polls of prefetched records never yield, and the sender must get its turn
 
     async def _take(self, batches: Batches) -> None:
-        """Give a poll to the worker; where that cannot go on now, keep still for a while and try again."""
+        """Give a poll to the worker; if that asks to retry later, wait and fetch the same records again."""
         now = asyncio.get_running_loop().time()
         mine = {one: records for one, records in batches.items() if one in self._assigned}
         if now < self._retry_at:
@@ -205,7 +207,7 @@ class Running:
         self._silences.note(mine, now)
 
     async def _leave_out_other_logs(self, mine: dict[TopicPartition, Sequence[Any]], now: float) -> None:
-        """Take the records out that belong to another log than the one read so far, and go on in that."""
+        """Drop records of a log that replaced the one read so far, and continue in the new log."""
         known_ms = {one: self._worker.logged_ms(one) for one in self._silences.ended(mine, now)}
         suspects = {one: logged_ms for one, logged_ms in known_ms.items() if logged_ms >= 0}
         if not suspects:
@@ -228,7 +230,7 @@ class Running:
                 self._consumer.seek(partition, self._worker.next_offset(partition))
 
     async def _recover(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go on where the broker no longer holds the next offset."""
+        """Continue where the broker no longer has the next offset."""
         bounds = await self._consumer.bounds(positions)
         async with self._hands:
             for partition in sorted(positions):
@@ -244,7 +246,7 @@ class Running:
                 self._consumer.seek(partition, self._worker.next_offset(partition))
 
     async def _commit(self) -> None:
-        """Wait until all that was sent is acknowledged, then commit the progress that it makes."""
+        """Wait until everything sent is acknowledged, then commit the worker's progress."""
         offsets = self._worker.progress()
         await self._outbox.settle()
         lags = self._lags()
@@ -258,7 +260,7 @@ class Running:
         try:
             await self._consumer.commit(offsets)
         except PartitionsMovedError:
-            return  # their new reader goes on from the commit before, and sends the same again
+            return  # their new reader continues from the previous commit and sends the same again
         self._worker.committed(offsets)
 
     def _lags(self) -> dict[TopicPartition, int]:
@@ -268,7 +270,7 @@ class Running:
         }
 
     async def _watch(self) -> None:
-        """End the stage when it does not move any more."""
+        """End the stage when it makes no progress."""
         stall_seconds = self._settings.stall_seconds
         while True:
             await asyncio.sleep(stall_seconds / 10)
@@ -281,7 +283,7 @@ class Running:
                 )
 
     async def _farewell(self) -> None:
-        """Commit on the way out what the broker acknowledges soon enough."""
+        """Before stopping, commit whatever the broker acknowledges in time."""
         try:
             async with asyncio.timeout(self._settings.farewell_seconds), self._hands:
                 if self._failure is None:

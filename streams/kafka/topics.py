@@ -1,8 +1,8 @@
-"""The topics, as data: names, settings, value schemas and examples, read from the folder `schemas/`.
+"""The declared topics: names, settings, value schemas and examples, read from the folder `schemas/`.
 
 Each topic has a folder of its name with `topic.yaml` (who writes and reads it, how it is created), one
-`vN.schema.json` per version (JSON Schema 2020-12), `examples/` named by what they show and `examples/bad/`
-with the reason why each is refused. A topic that carries the same values as another names it in `value_of`.
+`vN.schema.json` per version (JSON Schema 2020-12), `examples/` named by what they show, and `examples/bad/`
+with the reason why each is refused. A topic whose values are those of another topic names it in `value_of`.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ class TopicDataError(ValueError):
 
 
 class TopicCreationError(RuntimeError):
-    """The broker refused to make a topic; the message names it and gives the broker's reason."""
+    """The broker refused to create a topic; the message names it and gives the broker's reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The topics' names as used on a broker: the declared ones, or suffixed so that runs stand apart."""
+    """The topics' names on a broker: the declared ones, or with a suffix that keeps runs apart."""
 
     submissions: str = names_of.SUBMISSIONS
     lookups: str = names_of.LOOKUPS
@@ -57,7 +57,7 @@ class Topics:
         return type(self)(**{field: f"{name}-{suffix}" for field, name in asdict(self).items()})
 
     def by_declared_name(self) -> dict[str, str]:
-        """Map each declared name to the name in use."""
+        """Map each declared name to the actual name."""
         return {str(field.default): getattr(self, field.name) for field in fields(self)}
 
 
@@ -65,7 +65,7 @@ class Topics:
 class Example:
     """A value that a topic accepts or refuses.
 
-    For a refused one `at` is the JSON path of the fault, `rule` the keyword of the schema that it breaks.
+    For a refused value, `at` is the JSON path of the fault and `rule` the schema keyword that it violates.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One declared topic; `config` holds the broker's settings for it as text, as the broker gives them."""
+    """One declared topic; `config` holds its broker settings as text, as the broker reports them."""
 
     name: str
     title: str
@@ -158,7 +158,7 @@ def _read_json(path: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A topic on the broker that is not as declared; `wanted` and `found` as the broker writes them."""
+    """A setting of a topic that differs from the declaration; values are written as by the broker."""
 
     topic: str
     setting: str
@@ -168,7 +168,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """What applying the declared topics did; topics that differ are left as they are."""
+    """The result of applying the declared topics; topics that differ are left unchanged."""
 
     created: tuple[str, ...]
     unchanged: tuple[str, ...]
@@ -228,16 +228,16 @@ async def _create(admin: AIOKafkaAdminClient, wanted: list[NewTopic]) -> list[st
         error = for_code(code)
         if error.errno == 0:
             created.append(name)
-        elif error.__name__ != "TopicAlreadyExistsError":  # another process was faster: as good
+        elif error.__name__ != "TopicAlreadyExistsError":  # another process was faster, which is fine
             raise TopicCreationError(f"{name}: {message or error.description}")
     return sorted(created)
 
 
 async def _wait_until_known(admin: AIOKafkaAdminClient, created: list[str]) -> None:
-    """Wait for the brokers that clients ask: they learn from the controller a moment later."""
+    """Wait until the brokers know the topics; they learn of them from the controller a moment later."""
     try:
         async with asyncio.timeout(PROPAGATION_TIMEOUT_SECONDS):
-            while not set(created) <= set(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells us
+            while not set(created) <= set(await admin.list_topics()):  # noqa: ASYNC110 - there is no notification
                 await asyncio.sleep(0.02)
     except TimeoutError as error:
         raise TopicCreationError(

@@ -1,7 +1,7 @@
-"""Waiting for a broker, as the stage loop does: one line, and another try after a while.
+"""Wait for a broker as the stage loop does: report it in one line, and retry after a while.
 
-A client whose broker goes away only writes lines while it has nothing to send. They are held back
-(`BrokerSilence`), and make the stage ask whether a broker answers.
+A client that has nothing to send only logs when its broker goes away. `BrokerSilence` holds these log lines
+back, and they make the stage check whether a broker answers.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ WATCH_SECONDS: Final = 1.0
 
 
 async def partitions_when_there(connection: Mapping[str, Any], topic: str) -> int:
-    """Return how many partitions a topic has, as soon as the broker answers.
+    """Return how many partitions a topic has; wait until the broker answers.
 
-    Raises `PublishError` where the broker lacks the topic, `StageStoppedError` where it lets nobody in.
+    Raises `PublishError` if the topic is missing, `StageStoppedError` if the broker refuses us.
     """
     wait_seconds, away = FIRST_WAIT_SECONDS, False
     while True:
@@ -40,7 +40,7 @@ async def partitions_when_there(connection: Mapping[str, Any], topic: str) -> in
 
 
 async def watch_broker(connection: Mapping[str, Any]) -> None:
-    """Tell once when no broker answers any more, and once when one does again; never return."""
+    """Report once when no broker answers any more, and once when one does again; never return."""
     wait_seconds, away = WATCH_SECONDS, False
     while True:
         await asyncio.sleep(wait_seconds)

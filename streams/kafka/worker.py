@@ -1,4 +1,4 @@
-"""What a stage is to the loop that runs it: a worker that turns records into what it has to say."""
+"""The interface between a stage and the loop that runs it: a worker that turns records into output."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -14,57 +14,57 @@ class StageStoppedError(Exception):
 
 
 class RetryLaterError(Exception):
-    """What a worker needs is away for a while; the same records have to be worked on again later."""
+    """Something a worker needs is temporarily unavailable; it must process the same records again later."""
 
 
 class Place(Struct, frozen=True):
-    """An assigned partition: what it holds, and what the group has committed for it."""
+    """An assigned partition: its offsets, and the group's commit for it."""
 
     bounds: Bounds
     commit: Commit | None
 
 
 class Worker(Protocol):
-    """What a stage does with records. The loop never calls two methods at the same time."""
+    """How a stage handles records. The loop never calls two methods at the same time."""
 
     topics: Sequence[str]
     commit_first: bool
-    """Whether `progress` has to be committed before `work` is called again."""
+    """Whether `progress` must be committed before `work` is called again."""
 
     async def assign(
         self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
     ) -> None:
-        """Begin with new partitions. ``commits`` are all those of the group."""
+        """Start with new partitions. ``commits`` holds all commits of the group."""
 
     async def revoke(self, partitions: Sequence[TopicPartition]) -> None:
-        """Forget partitions; their progress has been committed where that was possible."""
+        """Forget partitions; their progress was committed if that was possible."""
 
     async def work(self, batches: Batches) -> None:
-        """Take in the records of a poll and hand what they make known to the outbox.
+        """Process the records of a poll and put the output into the outbox.
 
-        Raises `RetryLaterError` to be given the same records again.
+        Raises `RetryLaterError` to get the same records again later.
         """
 
     async def head_gone(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Go on with a partition whose next records were deleted before they were read."""
+        """Skip past records that were deleted before they could be read."""
 
     async def began_again(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Go on with a partition that does not hold what was read of it any more: it is another log."""
+        """Continue with a partition whose log was replaced: it no longer holds the records read before."""
 
     async def rest(self) -> None:
         """Do what is due between two polls."""
 
     def next_offset(self, partition: TopicPartition) -> int:
-        """Return the offset of the next record to work on, of an assigned partition."""
+        """Return the offset of an assigned partition's next record to process."""
 
     def logged_ms(self, partition: TopicPartition) -> int:
-        """Return the greatest broker's time of the records before `next_offset`, -1 where not known."""
+        """Return the latest broker time of the records before `next_offset`, -1 if unknown."""
 
     def held(self) -> set[TopicPartition]:
-        """Return the partitions that must not be read for now."""
+        """Return the partitions to pause for now."""
 
     def progress(self) -> Mapping[TopicPartition, Commit]:
-        """Return what to commit once everything handed to the outbox so far is acknowledged."""
+        """Return what to commit once everything in the outbox is acknowledged."""
 
     def committed(self, offsets: Mapping[TopicPartition, Commit]) -> None:
         """Note what was committed."""

@@ -1,5 +1,5 @@
-"""Watching the pipeline: Prometheus rules, Alertmanager routing, dashboards and history, all generated.
+"""Monitoring of the pipeline: Prometheus rules, Alertmanager routing, dashboards and history.
 
-What an SRE may choose stands in ``deploy/slo.yaml`` (`settings.py`); the files under ``deploy/`` and
-``grafana/`` are generated from it and checked in, and tests refuse drift between the two.
+An SRE's choices are in ``deploy/slo.yaml`` (`settings.py`). The files under ``deploy/`` and ``grafana/`` are
+generated from it and checked in, and tests fail if the two drift apart.
 """

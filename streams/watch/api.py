@@ -1,4 +1,4 @@
-"""What we ask of a running Prometheus or Alertmanager over HTTP."""
+"""A client for the HTTP APIs of a running Prometheus and Alertmanager."""
 
 import json
 import urllib.error
@@ -11,7 +11,7 @@ TIMEOUT_SECONDS = 60
 
 
 class WatchApiError(RuntimeError):
-    """Prometheus or Alertmanager refused a question; the message holds the question and the answer."""
+    """Prometheus or Alertmanager refused a request; the message holds the request and the answer."""
 
 
 class PrometheusApi:
@@ -68,13 +68,13 @@ class AlertmanagerApi:
         self._url = url.rstrip("/")
 
     def groups(self) -> list[dict[str, Any]]:
-        """Return the alert groups as they would be notified, silenced and inhibited ones too."""
+        """Return the alert groups as they would be notified, including silenced and inhibited ones."""
         found: list[dict[str, Any]] = get_json(f"{self._url}/api/v2/alerts/groups", {})
         return found
 
 
 def get_json(url: str, asked: dict[str, str]) -> Any:
-    """Return the JSON answer of an address; raise WatchApiError with what the server said."""
+    """Return the JSON answer of a URL; raise WatchApiError with the server's message."""
     request = f"{url}?{urllib.parse.urlencode(asked)}" if asked else url
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - the caller's own

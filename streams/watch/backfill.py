@@ -1,8 +1,8 @@
-"""History for Prometheus: a log's metrics at their own dates.
+"""History for Prometheus: the metrics of a log, at the log's own times.
 
-The log goes through the same pure pipeline, and the same occurrences move the same metrics, on a clock that
-is the log's own: every ``step`` of event time the values are written with that time. One OpenMetrics file a
-day (UTC) keeps memory flat and is what ``promtool tsdb create-blocks-from openmetrics`` turns into blocks.
+The log goes through the same pure pipeline, and the same occurrences change the same metrics, on the log's
+clock: at every ``step`` of event time the values are written with that time. One OpenMetrics file per day
+(UTC) bounds memory; ``promtool tsdb create-blocks-from openmetrics`` turns it into blocks.
 """
 
 import platform
@@ -30,14 +30,14 @@ DAY_MS: Final = 86_400_000
 EXTRA_LABELS: Final = 'job="portallink",instance="backfill"'
 BLOCKS_TIMEOUT_SECONDS: Final = 3_600
 STEP_SECONDS: Final = 15
-"""As often as Prometheus scrapes: Grafana's rate interval is four times that, and must hold two samples."""
+"""Prometheus's scrape interval: Grafana's rate interval is four times that, and needs two samples."""
 FAR_MS: Final = 1 << 62
 STAGES: Final = ("measure", "detect", "record", "serve")
 
 
 @dataclass
 class Backfilled:
-    """What was written: OpenMetrics files by day, samples in them, and the event time they span."""
+    """The files written, one per day, the number of samples in them, and the event time they span."""
 
     files: list[Path] = field(default_factory=list)
     samples: int = 0
@@ -54,15 +54,15 @@ def write_openmetrics(
     step_seconds: int = STEP_SECONDS,
     progress: Callable[[int], None] | None = None,
 ) -> Backfilled:
-    """Write the metrics of measurements into one file a day under ``out``.
+    """Write the metrics of measurements into one file per day under ``out``.
 
-    ``progress`` is called with the number of measurements taken in since its last call.
+    ``progress`` is called with the number of measurements processed since its last call.
     """
     history = _History(out, step_seconds * 1000)
     ordered = sorted(measurements, key=lambda one: (one.watermark_ms, one.source))
     lookups = sorted({m.source.partition for m in ordered if m.source.topic == LOOKUPS})
     detector = Detector(rules, settings, lookups, service=Service())
-    for stage in STAGES:  # the dashboards' variables are filled from it
+    for stage in STAGES:  # the dashboards fill their variables from it
         history.store.set(BUILD_INFO, (stage, __version__, platform.python_version()), 1)
     with tempfile.TemporaryDirectory(prefix="backfill-") as folder:
         recorded = Recorded(Path(folder) / "ledger.db")
@@ -82,9 +82,9 @@ def write_openmetrics(
 def make_blocks(files: Iterable[Path], out: Path, *, hours_per_block: int = 24) -> list[Path]:
     """Turn OpenMetrics files into Prometheus blocks under ``out`` and return the blocks.
 
-    promtool reads a file once for each block it makes of it.
+    promtool reads a file once per block made from it.
 
-    Raises PartUnavailableError where promtool cannot be had, PartError with its words where it refuses.
+    Raises PartUnavailableError if promtool is unavailable, PartError with its message if it fails.
     """
     promtool = find_program("promtool")
     out.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def make_blocks(files: Iterable[Path], out: Path, *, hours_per_block: int = 24) 
 def _told(
     measurement: Measurement, detector: Detector, recorded: Recorded
 ) -> Iterator[tuple[str, telemetry.Occurrence]]:
-    """Yield what the stages would tell of a measurement, each with the stage that would tell it."""
+    """Yield the occurrences that the stages would emit for a measurement, each with its stage."""
     source = measurement.source
     yield "measure", telemetry.RecordsMetered(source.topic, source.partition, measurement.records)
     yield "measure", telemetry.MeasurementCut(measurement)
@@ -141,7 +141,7 @@ class _History:
         self._day: dict[Metric, dict[str, list[str]]] = {}
 
     def reach(self, watermark_ms: int) -> None:
-        """Write the steps before an event time at which the values are about to change."""
+        """Write all steps up to an event time; call it before values change at that time."""
         if self.written.first_ms is None:
             self._now_ms = watermark_ms // self._step_ms * self._step_ms
             self.written.first_ms = self._now_ms + self._step_ms
@@ -171,7 +171,7 @@ class _History:
         path = self._out / f"{day.isoformat()}.om.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8") as file:
-            # A metric's samples stand together, and within it each series' in order of time.
+            # OpenMetrics wants a metric's samples together, and each series in order of time.
             for metric, series in self._day.items():
                 file.write(head(metric, openmetrics=True))
                 for lines in series.values():

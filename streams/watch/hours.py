@@ -2,7 +2,7 @@
 
 Alertmanager knows weekdays, dates and times of day in a named time zone, and evaluates them itself, so an
 alert keeps its labels when the clock moves on. Three intervals make the working hours: the usual weekdays,
-the Saturdays that are worked for a day off, and the holidays, which mute.
+the Saturdays worked in exchange for a day off, and the holidays, which mute.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,9 +22,9 @@ _WEEKDAYS: Final = ("sunday", "monday", "tuesday", "wednesday", "thursday", "fri
 def time_intervals(
     hours: OfficeHours, years: Iterable[int], works: Callable[[date], bool] = is_working_day
 ) -> list[dict[str, Any]]:
-    """Return the three intervals; days of ``years`` on which offices do otherwise are listed by date.
+    """Return the three intervals; days of ``years`` that deviate from the week are listed by date.
 
-    An interval without any day would match always, so an empty one gets a date that never comes.
+    An interval without days would always match, so an empty one gets a date in the past.
     """
     days = [date(year, 1, 1) + timedelta(days=n) for year in years for n in range(_length(year))]
     worked = [day for day in days if works(day) and not _usual(hours, day)]

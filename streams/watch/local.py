@@ -1,8 +1,8 @@
-"""Prometheus and Alertmanager on this machine, watching processes that run here.
+"""Prometheus and Alertmanager on this machine, monitoring local processes.
 
 For the demo and for tests. ``pace`` says how much faster than the wall clock event time runs: scrapes, rule
-windows and waits are shortened alike, so that a rule over an hour of event time is evaluated over an hour of
-event time. What alerts on the wall clock itself has no meaning then and is left out.
+windows and waits are shortened by the same factor, so that a rule over an hour of event time still covers an
+hour of event time. Alerts on the wall clock itself have no meaning then and are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,15 +22,15 @@ from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import WatchSettings
 
 SCRAPE_SECONDS = 15
-# Sixteen scrapes a second and process are plenty; a faster pace sees fewer scrapes per event-time minute.
+# Four scrapes per second are enough; at a faster pace there are fewer scrapes per minute of event time.
 FASTEST_SCRAPE_SECONDS = 0.25
 
 
 class LocalWatch:
     """A running pair; ``targets`` maps each stage to the loopback ports of its processes.
 
-    Entering raises PartUnavailableError where Prometheus or Alertmanager cannot be had, PartError where one
-    does not start; leaving stops both. `retarget` adds processes that start later.
+    Entering raises PartUnavailableError if Prometheus or Alertmanager is unavailable, PartError if one does
+    not start; leaving stops both. `retarget` adds processes that start later.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""The text of a notification, as an Alertmanager template file: what, since when, whom, where to look.
+"""The text of notifications, as an Alertmanager template file: what, since when, whom, where to look.
 
-One template a language and one for both. A notification of several alerts lists the standing ones first and
-then those that are over, each with its own links.
+There is one template per language and one for both. A notification of several alerts lists the firing ones
+first and then the resolved ones, each with its own links.
 """
 
 from typing import Final

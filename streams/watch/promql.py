@@ -1,4 +1,4 @@
-"""Small pieces of PromQL shared by rules and dashboards, at the pace of the clock they run by."""
+"""Small pieces of PromQL shared by rules and dashboards, adjusted to the pace of their clock."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -9,10 +9,10 @@ FAILURE_MATCH: Final = f'outcome=~"{"|".join(sorted(FAILURES))}"'
 """Lookups that count against a link."""
 
 ATTEMPT_MATCH: Final = f'outcome!~"{"|".join(sorted(CANCELLED | CLIENT_FAULTS))}"'
-"""Lookups that count at all: a client that may not ask says nothing about the link."""
+"""Lookups that count at all: a denied or cancelled one says nothing about the link."""
 
 DECIDED_MATCH: Final = 'type=~"accepted|deferred|failed|rejected"'
-"""What may become of a submission for now. What a link blocks is among it, so a share of it is at most 1."""
+"""The possible outcomes of a submission so far. Blocked ones are included, so their share is at most 1."""
 
 WINDOWS: Final = {
     "5m": 300,
@@ -31,7 +31,7 @@ Span = Callable[[float], str]
 
 
 def span_at(pace: float) -> Span:
-    """Return how to write durations where event time runs ``pace`` times as fast as the wall clock.
+    """Return a function that formats durations when event time runs ``pace`` times the wall clock.
 
     >>> span_at(1)(5400), span_at(60)(90), span_at(1)(86400)
     ('90m', '1500ms', '1d')

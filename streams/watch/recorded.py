@@ -1,6 +1,6 @@
-"""What `record` would show of a log as its results come: the figures of a ledger that is made for it.
+"""The metrics that `record` would export for a log, from the figures of a temporary ledger.
 
-Every minute of event time what has come is written, and the figures are asked for, as `record` does it.
+Once per minute of event time the results so far are written and the figures queried, as `record` does.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ EVERY_MS: Final = 60_000
 
 
 class Recorded:
-    """A ledger in a new file; call `close` when it has told everything."""
+    """A ledger in a new file; call `close` when done."""
 
     def __init__(self, path: Path) -> None:
         self._engine = open_ledger(sqlite_url(path), create=True)
@@ -31,12 +31,12 @@ class Recorded:
         self._due_ms = 0
 
     def take(self, windows: Iterable[Window], outages: Iterable[Outage], at_ms: int) -> None:
-        """Take in what was published at an event time."""
+        """Add what was published at an event time."""
         for topic, results in ((WINDOWS, windows), (OUTAGES, outages)):
             self._add(topic, results, at_ms)
 
     def tell(self, at_ms: int) -> Iterator[telemetry.Occurrence]:
-        """Yield how the ledger stands, if some minutes have passed since it was last told."""
+        """Yield the ledger's metrics if a minute of event time has passed and something new was taken."""
         if at_ms < self._due_ms or not self._waiting:
             return
         self._due_ms = at_ms + EVERY_MS
@@ -50,7 +50,7 @@ class Recorded:
             yield telemetry.LedgerShown(found.until_ms, *ratios, found.outages)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._engine.dispose()
 
     def _add(self, topic: str, results: Iterable[Any], at_ms: int) -> None:

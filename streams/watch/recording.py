@@ -1,17 +1,17 @@
-"""Recording rules: what alerts and dashboards share, in one group and in the order in which they are read.
+"""Recording rules: what alerts and dashboards share, in one group and in order of dependency.
 
 Lookups. A ratio is always a sum of failures over a sum of attempts, never a mean of ratios: a quiet night
-must not weigh as much as a morning. Rates over five minutes are taken from the counters; windows of hours are
-their mean at a fixed step (a subquery), and windows of days the mean of the rates of an hour or six, read as
-often, so that at 1,000 links no evaluation reads days of raw samples. Numerator and denominator are averaged
-apart and divided last. Steps without a rate count as zero in both, so that a link that is an hour old is not
-taken to have failed all day.
+must not weigh as much as a morning. Rates over five minutes come from the counters. Windows of hours are
+their mean at a fixed step (a subquery), and windows of days are the mean of one-hour or six-hour rates, read
+at that interval, so that at 1,000 links no evaluation reads days of raw samples. Numerator and denominator
+are averaged separately and divided last. Steps without a rate count as zero in both, so that a failing link
+that is an hour old does not seem to have failed all day.
 
-Time. Availability and coverage are what the totals of `portallink_link_state_seconds_total` grew by over a
-window: down over known time, known over service time. The totals never restart, so one is taken away from the
-other at the window's ends; `increase` would extrapolate each state by its own measure. Where a total is
-missing at the window's beginning, or has begun again since, the least value within the window stands for it.
-A total holds a second only once it is settled (`streams.detect.link.elapsed`): a window ends that long ago.
+Time. Availability and coverage come from the growth of `portallink_link_state_seconds_total` over a window:
+down over known time, and known over service time. The totals never restart, so the value at the window's
+start is subtracted from that at its end; `increase` would extrapolate each state differently. If a total is
+missing at the window's start, or has restarted since, the least value within the window is used. A second
+enters a total only once it is settled (`streams.detect.link.elapsed`), so a window ends that long ago.
 """
 
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ TIMES = {
     "link_known": 'state=~"up|degraded|down"',
     "link_service": 'state!="not_in_service"',
 }
-"""What is summed of the time by state: numerators and denominators of availability and coverage."""
+"""Sums of time by state: the numerators and denominators of availability and coverage."""
 
-# Windows of lookups: which rates are read, and at which step in seconds.
+# Windows of lookups: the rate to read, and the step in seconds.
 LOOKUP_STEPS = {
     "30m": ("5m", 60),
     "1h": ("5m", 300),
@@ -44,10 +44,10 @@ LOOKUP_STEPS = {
     "3d": ("1h", 3_600),
     "30d": ("6h", 21_600),
 }
-# Windows of time: the step at which the least total is looked for, where there is none at its beginning.
+# Windows of time: the step in seconds of the search for the least total, if there is none at the start.
 TIME_STEP_SECONDS = {"1h": 60, "2h": 120, "6h": 300, "1d": 900, "3d": 1_800, "30d": 21_600}
 COVERED = ("1h", "30d")
-"""Windows over which coverage is recorded as well."""
+"""Windows for which coverage is recorded too."""
 
 
 def record(name: str, expr: str) -> Rule:
@@ -65,7 +65,7 @@ def rate_name(what: str, window: str) -> str:
 
 
 def total_name(what: str) -> str:
-    """Return the name of a link's total of time, in seconds.
+    """Return the name of a link's total time, in seconds.
 
     >>> total_name("link_down")
     'portallink:link_down_seconds:total'
@@ -74,7 +74,7 @@ def total_name(what: str) -> str:
 
 
 def time_name(what: str, window: str) -> str:
-    """Return the name of what a total grew by over a window, in seconds.
+    """Return the name of a total's growth over a window, in seconds.
 
     >>> time_name("link_down", "1d")
     'portallink:link_down_seconds:delta1d'
@@ -83,12 +83,12 @@ def time_name(what: str, window: str) -> str:
 
 
 def availability_name(window: str) -> str:
-    """Return the name of the share of known time in which a link was not down, over a window."""
+    """Return the name of a link's availability over a window."""
     return f"portallink:link_availability:ratio{window}"
 
 
 def coverage_name(window: str) -> str:
-    """Return the name of the share of service time in which a link was known, over a window."""
+    """Return the name of a link's coverage over a window."""
     return f"portallink:link_coverage:ratio{window}"
 
 
@@ -118,7 +118,7 @@ def _lookup_rules(settings: WatchSettings, span: Span) -> list[Rule]:
         every = f"[{span(WINDOWS[window])}:{span(step_seconds)}]"
         for what in SUMS:
             mean = f"sum_over_time({rate_name(what, source)}{every}) / {number}"
-            if window == "30d":  # until the first six hours are full
+            if window == "30d":  # until the first six hours have passed
                 mean += f" or {rate_name(what, '3d')} / 10"
             rules.append(record(rate_name(what, window), mean))
         rules.append(_ratio(window))
@@ -126,9 +126,9 @@ def _lookup_rules(settings: WatchSettings, span: Span) -> list[Rule]:
 
 
 def _time_rules(settings: WatchSettings, span: Span) -> list[Rule]:
-    """Return the totals of time, what they grew by over each window, and the ratios of that.
+    """Return rules for the totals of time, their growth over each window, and the resulting ratios.
 
-    Two processes that know of one link show the same totals, or one shows older ones.
+    Two processes that report one link show the same totals, or one shows older ones; hence the maximum.
     """
     known, totals = total_name("link_known"), "portallink_link_state_seconds_total"
     rules = [
@@ -143,13 +143,13 @@ def _time_rules(settings: WatchSettings, span: Span) -> list[Rule]:
             total = total_name(what)
             before = f"({total} offset {length} <= {total} or min_over_time({total}[{length}:{step}]))"
             grown = f"{total} - {before}"
-            if shorter:  # of a link that is younger than the step it knows more
+            if shorter:  # for a link younger than the step, the shorter window covers more
                 less = f'label_replace({time_name(what, shorter)}, "window", "{shorter}", "", "")'
                 grown = f"max by (link) ({less} or {grown})"
             rules.append(record(time_name(what, window), grown))
         shorter = window
         down, seen, served = (time_name(what, window) for what in TIMES)
-        # The bound holds where totals began again within the window, and all of them at different values.
+        # The bound matters if totals restarted within the window, each at a different value.
         rules.append(record(availability_name(window), f"1 - clamp_max({down} / ({seen} > 0), 1)"))
         if window in COVERED:
             rules.append(record(coverage_name(window), f"clamp_max({seen} / ({served} > 0), 1)"))
@@ -157,7 +157,7 @@ def _time_rules(settings: WatchSettings, span: Span) -> list[Rule]:
 
 
 def office_hours(hours: OfficeHours) -> str:
-    """Return an expression that is 1 during office hours and 0 outside, local time by a fixed offset."""
+    """Return an expression that is 1 during office hours, else 0; local time has a fixed offset."""
     local = f"vector(time() + {UTC_OFFSET_MS // 1000})"
     minute = f"(hour({local}) * 60 + minute({local}))"
     days = " or ".join(f"(day_of_week({local}) == {day})" for day in sorted(set(hours.weekdays)))
@@ -176,14 +176,14 @@ def _ratio(window: str) -> Rule:
 
 
 def _budgets(settings: WatchSettings) -> list[Rule]:
-    """Return what share of its lookups each link may fail."""
+    """Return rules for the share of lookups that each link may fail."""
     targets = {link: _budget(target) for link, target in settings.lookups.targets.items()}
     attempts = rate_name("lookup_attempts", "5m")
     return _by_link(BUDGET, attempts, _budget(settings.lookups.success_target), targets)
 
 
 def _by_link(name: str, of: str, value: float, apart: Mapping[str, float]) -> list[Rule]:
-    """Return the rules that give each link of a series a value: the default, or its own where it has one."""
+    """Return rules that give each link of a series a value: its own in ``apart``, or the default."""
     rest = ""
     if len(apart) == 1:
         rest = f"{{link!={quoted(next(iter(apart)))}}}"

@@ -1,10 +1,11 @@
-"""Alertmanager's configuration: who is told what, when, and together with what.
+"""Alertmanager's configuration: who is notified of what, when, and in which groups.
 
-- ``ticket`` gets every alert at any hour, ``page`` those that cannot wait, in its hours.
-- Links that go down together arrive in one notification that names each. A later one is told within
-  ``LINKS_INTERVAL_SECONDS``. PagerDuty keeps one incident a link, as an update of a group would not ring.
-- What a link's outage causes (burn rates, degradation, flapping, blocked submissions of that link) is muted
-  while its own alert stands; announced maintenance mutes alerts about its link. No link mutes another.
+- ``ticket`` gets every alert at any hour; ``page`` gets those that cannot wait, during its hours.
+- Links that go down together arrive in one notification that names each; a link that follows is notified
+  within ``LINKS_INTERVAL_SECONDS``. PagerDuty keeps one incident per link, since an updated group would not
+  ring again.
+- Effects of a link's outage (burn rates, degradation, flapping, blocked submissions of that link) are muted
+  while its own alert is active; announced maintenance mutes alerts about its link. No link mutes another.
 """
 
 from typing import Any, Final
@@ -44,7 +45,7 @@ def alertmanager_config(
 ) -> dict[str, Any]:
     """Return the configuration as a document; ``years`` are those whose holidays are listed.
 
-    ``pace`` shortens every wait for a clock that runs faster; ``intervals`` replaces the time intervals.
+    ``pace`` shortens every wait for a faster clock; ``intervals`` replaces the time intervals.
     """
     span = span_at(pace)
     return {
@@ -97,13 +98,13 @@ def _routes(settings: WatchSettings, span: Span) -> list[dict[str, Any]]:
             "receiver": "watchdog",
             "group_wait": span(1),
             "group_interval": span(WATCHDOG_SECONDS),
-            # Less than the interval: of two equal times the later flush would be skipped.
+            # Less than the interval: if they were equal, every second flush could be skipped.
             "repeat_interval": span(WATCHDOG_SECONDS * 4 // 5),
         },
         {"matchers": ['severity="none"'], "receiver": "nobody"},
         *paging,
         {"matchers": [of_links], "receiver": "ticket"} | together,
-        {"receiver": "ticket"},  # Alertmanager takes the root only where no child matched
+        {"receiver": "ticket"},  # Alertmanager uses the root only if no child matched
     ]
 
 
@@ -171,7 +172,7 @@ def _email(one: Email) -> dict[str, Any]:
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes what occurs twice twice: anchors are hard to read in a file that people look at."""
+    """Writes repeated values out in full: anchors are hard to read in a file meant for people."""
 
     def ignore_aliases(self, data: Any) -> bool:
         del data
@@ -179,6 +180,6 @@ class _Plain(yaml.SafeDumper):
 
 
 def as_yaml(document: dict[str, Any]) -> str:
-    """Return a document as the generated files hold it."""
+    """Return a document as YAML, in the style of the generated files."""
     text: str = yaml.dump(document, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=110)
     return text

@@ -1,7 +1,7 @@
-"""The rule files and the Alertmanager configuration, as YAML made from the settings.
+"""The rule files and the Alertmanager configuration, generated as YAML from the settings.
 
-``pace`` lets the same rules follow a clock that runs faster: at 60 an hour of event time is a minute of
-windows, waits and intervals. Production runs at 1; a demo or a test of a whole morning does not.
+``pace`` adapts the rules to a faster clock: at 60, an hour of event time becomes a minute in windows, waits
+and intervals. Production runs at 1; a demo or a test of a whole morning runs faster.
 """
 
 from typing import Any, Final
@@ -21,7 +21,7 @@ from streams.watch.settings import Pipeline, WatchSettings
 MADE_BY: Final = "# Generated from deploy/slo.yaml by `portallink watch rules`; change that file instead.\n"
 
 KNOWN_YEARS: Final = range(2026, YEARS.stop)
-"""The years whose holidays and worked Saturdays the routing lists by date."""
+"""The years for which the routing lists holidays and worked Saturdays by date."""
 
 
 LOCAL: Final = """# For stages on this machine: prometheus --config.file=deploy/prometheus/local.yml
@@ -35,8 +35,8 @@ ALERTS_FILE: Final = "alerts.yml"
 def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
     """Return the rule files by name, as text.
 
-    Groups are evaluated beside each other, and the rules of one in order. So whatever is recorded, and all
-    that reads it, is one group (`SLO_FILE`); the alerts of `ALERTS_FILE` read metrics alone.
+    Prometheus evaluates groups in parallel, and the rules of one group in order. So all recording rules, and
+    all alerts that read them, form one group (`SLO_FILE`); the alerts in `ALERTS_FILE` read only metrics.
     """
     span = span_at(pace)
 
@@ -59,7 +59,7 @@ def rule_files(settings: WatchSettings, pace: float = 1) -> dict[str, str]:
 
 
 def local_config() -> str:
-    """Return a configuration of Prometheus for stages that run on its own machine, on their usual ports."""
+    """Return a Prometheus configuration for stages on the same machine, on their default ports."""
     config = {
         "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
         "rule_files": ["rules/*.yml"],

@@ -1,7 +1,7 @@
 """What an SRE chooses: targets, thresholds, office hours and addresses, read from one YAML file.
 
-No law or published source gives a target for these links, so every number here is a starting point to be
-set by the people responsible for the service. The defaults below are what ``deploy/slo.yaml`` says.
+No law or published source gives a target for these links, so every number here is a starting point for the
+people responsible for the service. The defaults below equal those in ``deploy/slo.yaml``.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ class _Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class OfficeHours(_Part, frozen=True):
     """When the pager is called: ``[first, last)`` local time (Asia/Ho_Chi_Minh); weekday 0 is Sunday.
 
-    Which days are worked comes from the service calendar: holidays are left out, Saturdays that are worked
+    The service calendar says which days are worked: holidays are left out, and Saturdays worked in exchange
     for a day off are added. There is no lunch break: a link that is down at noon is down for everyone.
     """
 
@@ -62,8 +62,8 @@ def _check_target(name: str, target: float) -> None:
 class Lookups(_Part, frozen=True):
     """The objective of a link: the share of attempts without link or provider fault, over 30 days.
 
-    ``targets`` sets single links apart. ``minimum_failures`` keeps one failure on a quiet night from being
-    half of its hour: fewer failures within a window never page.
+    ``targets`` overrides the target of single links. Fewer failures than ``minimum_failures`` within a window
+    never page, so that one failure on a quiet night does not count as half of an hour's lookups.
     """
 
     success_target: Share = 0.99
@@ -94,12 +94,12 @@ class Submissions(_Part, frozen=True):
 
 
 class Links(_Part, frozen=True):
-    """When the state of a link is worth an alert of its own.
+    """When the state of a link triggers an alert.
 
-    ``availability_target`` is the share of known time in which a link shall not be down, over 30 days;
-    ``availability_targets`` sets single links apart.
-    Outages that the ledger groups as one incident are reported as shared, from ``shared_outage_links`` links
-    up. ``coverage_target`` colours the dashboards; no alert stands on it.
+    ``availability_target`` is the target share of known time in which a link is not down, over 30 days;
+    ``availability_targets`` overrides it for single links. Outages that the ledger groups as one incident are
+    reported as shared if they affect at least ``shared_outage_links`` links. ``coverage_target`` only colours
+    the dashboards.
     """
 
     availability_target: Share = 0.99
@@ -112,7 +112,7 @@ class Links(_Part, frozen=True):
 
 
 class Pipeline(_Part, frozen=True):
-    """When the pipeline itself is in trouble; a None switches an alert off."""
+    """Thresholds for alerts on the pipeline itself; None switches an alert off."""
 
     stages: tuple[str, ...] = ("measure", "detect", "record", "serve")
     absent_for_seconds: Seconds = 120
@@ -124,7 +124,7 @@ class Pipeline(_Part, frozen=True):
 
 
 class Urls(_Part, frozen=True):
-    """Where alerts and dashboards point to: Grafana, the page, and the runbooks that it serves."""
+    """The addresses that alerts and dashboards link to: Grafana, the page, and its runbooks."""
 
     grafana: str = "http://localhost:3000"
     page: str = "http://localhost:8080"
@@ -164,7 +164,7 @@ class PagerDuty(_Part, frozen=True):
 class Receiver(_Part, frozen=True):
     """Where notifications of one severity go; every list may be empty.
 
-    ``webhook`` also reaches Zalo, through a relay of one's own.
+    ``webhook`` can also reach Zalo, through your own relay.
     """
 
     email: tuple[Email, ...] = ()
@@ -175,7 +175,7 @@ class Receiver(_Part, frozen=True):
 
     @property
     def empty(self) -> bool:
-        """Whether nobody would be told."""
+        """Whether nobody would be notified."""
         return not (self.email or self.slack or self.telegram or self.pagerduty or self.webhook)
 
 
@@ -188,11 +188,10 @@ class Contact(_Part, frozen=True):
 
 
 class Notify(_Part, frozen=True):
-    """Who is told what, and when.
+    """Who is notified of what, and when.
 
-    ``page`` is called about what cannot wait; ``ticket`` gets everything, at any hour. ``pages`` says when
-    ``page`` is called. ``watchdog`` gets a sign of life every five minutes and should raise the alarm itself
-    when that stops coming.
+    ``page`` gets alerts that cannot wait; ``pages`` says during which hours. ``ticket`` gets everything, at
+    any hour. ``watchdog`` gets a heartbeat every five minutes and should raise an alarm when it stops.
     """
 
     language: Literal["vi", "en", "both"] = "both"
@@ -216,7 +215,7 @@ class WatchSettings(_Part, frozen=True):
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should know before relying on these settings, a sentence each."""
+        """Warnings about these settings, one sentence each."""
         return [
             f"notify.{name} has no receiver: {what}"
             for name, receiver, what in (

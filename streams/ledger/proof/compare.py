@@ -1,4 +1,4 @@
-"""Whether two ledgers hold the same: every table but heads and the trail of who asked, row by row."""
+"""Compare two ledgers row by row; heads, the audit trail and settings are not compared."""
 
 from typing import Any, Final
 

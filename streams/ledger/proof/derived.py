@@ -1,4 +1,4 @@
-"""Whether the derived tables are what history gives: outages, their shares, figures, years, incidents."""
+"""Check the derived tables against history: outages, their shares, figures, years, incidents."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -37,7 +37,7 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def derived_checks(connection: sa.Connection) -> Iterator[tuple[str, str, Check]]:
-    """Yield each check of the derived tables: its kind, what it is about, and what finds what differs."""
+    """Yield each check of the derived tables: kind, subject, and a function that finds differences."""
     yield "outage", "outages", partial(_check_outages, connection)
     for link, life in link_lives(connection).items():
         yield "figures", link, partial(_check_figures, connection, link, life)
@@ -46,7 +46,7 @@ def derived_checks(connection: sa.Connection) -> Iterator[tuple[str, str, Check]
 
 
 def _check_outages(connection: sa.Connection) -> Iterator[Finding]:
-    """Compare the last revisions, what they name and what they count with what was published."""
+    """Compare the last revisions, their scopes and their shares with what was published."""
     lives, named, published = (
         link_lives(connection),
         Named(connection),
@@ -110,7 +110,7 @@ def _check_figures(connection: sa.Connection, link: str, life: LinkLife) -> Iter
 
 
 def _check_outage_years(connection: sa.Connection) -> Iterator[Finding]:
-    """Compare what is said of outages by year with what the outages' own shares give."""
+    """Compare the outage figures by year with those computed from the outages' shares."""
     years: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for link, start_ms in connection.execute(sa.select(shares.c.link, shares.c.start_ms)):
         years[link].add(year_of(start_ms))
@@ -124,7 +124,7 @@ def _check_outage_years(connection: sa.Connection) -> Iterator[Finding]:
 
 
 def _by_place(rows: Iterable[dict[str, Any]]) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    """Return figures by calendar, start and, of a part of a day, end."""
+    """Return figures by calendar, start and, for a part of a day, end."""
     return {
         (row["calendar"], row["start_ms"], row.get("end_ms", 0)): tuple(
             int(row[name]) for name in FIGURE_COLUMNS

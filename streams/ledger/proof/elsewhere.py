@@ -1,4 +1,4 @@
-"""Which heads are still to be published elsewhere, and whether they continue what was published there."""
+"""Which heads must still be published elsewhere, and whether they continue those published there."""
 
 import hashlib
 from itertools import pairwise
@@ -11,10 +11,10 @@ class HeadsDivergeError(ValueError):
 
 
 def unpublished(last: SignedHead | None, stored: list[SignedHead]) -> list[SignedHead]:
-    """Return the ledger's heads after the last one published, by number; only the newest before the first.
+    """Return the heads to publish after ``last``, by number; only the newest if none was published yet.
 
-    ``stored`` are the ledger's heads from that one on. Raises `HeadsDivergeError` where the ledger does not
-    hold that head any more, or a later one does not name its predecessor: history was rewritten.
+    ``stored`` are the ledger's heads from ``last`` on. Raises `HeadsDivergeError` if the ledger no longer has
+    that head, or a later one does not name its predecessor: history was rewritten.
     """
     if last is None:
         return stored[-1:]

@@ -1,8 +1,8 @@
-"""Whether one signed head continues another: what an auditor can check who holds two heads and no ledger.
+"""Check that one signed head continues another. An auditor needs two heads for that, but no ledger.
 
-Both heads are signed, the later one is at least as far in every log and partition, and for each log a proof
-(RFC 6962 section 2.1.2) leads from the root that the earlier head signed to the root that the later one
-signed. So nothing that the first vouched for was changed, moved or removed by the time of the second.
+Both heads must be signed, the later one must be at least as far in every log and partition, and for each log
+a proof (RFC 6962 section 2.1.2) must lead from the root in the earlier head to the root in the later one.
+Then nothing that the first head covers was changed, moved or removed before the second was signed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,9 +27,9 @@ class Grown(Struct, frozen=True):
 
 
 def proofs_between(connection: sa.Connection, heads: Sequence[SignedHead]) -> list[GrowthProof]:
-    """Return the proofs that each head continues the one before, out of a ledger.
+    """Return the proofs that each head continues the one before, read from a ledger.
 
-    A log that the ledger lacks, or that is shorter there than a head says, is left out: checking finds it.
+    A log that the ledger lacks, or that is shorter than a head says, is omitted; `check_growth` reports it.
     """
     proofs = []
     for earlier, later in _pairs(heads):
@@ -45,7 +45,7 @@ def proofs_between(connection: sa.Connection, heads: Sequence[SignedHead]) -> li
 def check_growth(heads: Sequence[SignedHead], proofs: Iterable[GrowthProof], key: Ed25519PublicKey) -> Grown:
     """Check that each head continues the one before, by number, with the proofs given.
 
-    What a proof says of its roots is not believed: those that the heads signed are used.
+    The roots in a proof are not trusted; those signed in the heads are used.
     """
     findings = [*_unsigned(heads, key)]
     by_place = {(proof.log, proof.first, proof.second): proof for proof in proofs}

@@ -1,9 +1,9 @@
-"""Signed tree heads: what the ledger holds at a moment, in a few hundred bytes to publish elsewhere.
+"""Signed tree heads: the ledger's content at a moment, in a few hundred bytes to publish elsewhere.
 
-A head names size and root of every Merkle log and, for every partition read, position and chain; it names
-the digest of the head before it, so heads are a chain of their own. The signature is Ed25519 (RFC 8032)
-over the statement's bytes as they stand. Whoever kept one head, and the public key, can hold the ledger to
-everything up to it.
+A head holds the size and root of every Merkle log, the position and chain of every partition read, and the
+digest of the previous head, so heads themselves form a chain. The signature is Ed25519 (RFC 8032) over the
+statement's exact bytes. With one head and the public key anyone can verify everything in the ledger up to
+that head.
 """
 
 import base64
@@ -69,14 +69,14 @@ class SignedHead(Struct, frozen=True):
         return base64.b64decode(self.statement_base64)
 
     def statement(self) -> Statement:
-        """Return what the head says; raise ValueError where it is no statement of this format."""
+        """Decode the statement; raise ValueError if it is not of this format."""
         statement = msgspec.json.decode(self.statement_bytes, type=Statement)
         if statement.format != FORMAT:
             raise ValueError(f"a head of the format {statement.format!r} is not understood")
         return statement
 
     def is_signed_by(self, key: Ed25519PublicKey) -> bool:
-        """Say whether the signature is that key's, over these bytes."""
+        """Return whether the signature was made by that key over these bytes."""
         try:
             key.verify(base64.b64decode(self.signature_base64), self.statement_bytes)
         except (InvalidSignature, ValueError):
@@ -91,9 +91,9 @@ def key_id(key: Ed25519PublicKey) -> str:
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:
-    """Return the signing key in a PEM file, made there, for its owner's eyes only, if there is none.
+    """Return the signing key in a PEM file; create the file, readable by its owner only, if there is none.
 
-    Raise `KeyFileError` where the file holds something else.
+    Raises `KeyFileError` if the file holds something else.
     """
     if not path.exists():
         key = Ed25519PrivateKey.generate()
@@ -117,7 +117,7 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
 
 
 def load_public_key(path: Path) -> Ed25519PublicKey:
-    """Return the public key in a PEM file; raise `KeyFileError` where it holds none."""
+    """Return the public key in a PEM file; raise `KeyFileError` if it holds none."""
     try:
         loaded = serialization.load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -134,7 +134,7 @@ def public_pem(key: Ed25519PublicKey) -> str:
 
 
 def sign_head(connection: sa.Connection, key: Ed25519PrivateKey, now_ms: int) -> SignedHead:
-    """Sign what the ledger holds now, and keep the head."""
+    """Sign the ledger's current content, and store the head."""
     last = connection.execute(
         sa.select(tree_heads).order_by(tree_heads.c.number.desc()).limit(1)
     ).one_or_none()

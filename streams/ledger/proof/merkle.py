@@ -1,12 +1,12 @@
-"""Merkle trees as RFC 6962 section 2.1 defines them: append-only, with proofs of inclusion and of history.
+"""Merkle trees as RFC 6962 section 2.1 defines them: append-only, with inclusion and consistency proofs.
 
 A leaf's hash is SHA-256(0x00 || leaf), a node's SHA-256(0x01 || left || right); the prefixes keep a node
 from passing for a leaf. The tree over n leaves splits at the largest power of two below n, so a subtree
 once full never changes: those are what a log stores (``level``, ``index``), and every root and proof is
 read from O(log n) of them. Verification follows RFC 9162 sections 2.1.3.2 and 2.1.4.2.
 
-A tree nobody outside holds a head of can be recomputed by its keeper, and a cut tail does not show:
-heads are signed and meant to be published elsewhere.
+If nobody outside holds a head, the ledger's operator could recompute the tree or cut off its tail unnoticed.
+That is why heads are signed and meant to be published elsewhere.
 """
 
 import hashlib
@@ -68,7 +68,7 @@ def inclusion_proof(index: int, size: int, node: NodeAt) -> list[bytes]:
 
 
 def consistency_proof(first: int, second: int, node: NodeAt) -> list[bytes]:
-    """Return the proof that the tree over ``first`` leaves is a beginning of that over ``second``.
+    """Return the proof that the tree over ``second`` leaves continues the tree over ``first`` leaves.
 
     Raise ValueError unless ``0 <= first <= second``.
     """
@@ -92,7 +92,7 @@ def consistency_proof(first: int, second: int, node: NodeAt) -> list[bytes]:
 
 
 def inclusion_holds(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected_root: bytes) -> bool:
-    """Say whether a proof shows the leaf with hash ``leaf`` at ``index`` of the tree with that root."""
+    """Return whether a proof shows that the tree with that root has the leaf hash ``leaf`` at ``index``."""
     if not 0 <= index < size:
         return False
     position, last, digest = index, size - 1, leaf
@@ -112,7 +112,7 @@ def inclusion_holds(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
 def consistency_holds(
     first: int, second: int, proof: Sequence[bytes], first_root: bytes, second_root: bytes
 ) -> bool:
-    """Say whether a proof shows the tree of ``first`` leaves to be a beginning of that of ``second``."""
+    """Return whether a proof shows that the tree of ``second`` leaves continues that of ``first``."""
     if first > second or first < 0:
         return False
     if first == 0:
@@ -147,7 +147,7 @@ def _split(size: int) -> int:
 
 
 def _subtree(low: int, high: int, node: NodeAt) -> bytes:
-    """Return the root over leaves ``[low, high)``, which begins where a subtree of its height may."""
+    """Return the root over leaves ``[low, high)``; ``low`` must be aligned to a subtree of that height."""
     size = high - low
     if size & (size - 1) == 0:
         level = size.bit_length() - 1

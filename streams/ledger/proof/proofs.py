@@ -1,4 +1,4 @@
-"""Proofs out of the ledger's Merkle logs, for checking a revision or a later head."""
+"""Proofs from the ledger's Merkle logs, for checking a revision or a later head."""
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -9,7 +9,7 @@ from streams.ledger.store.schema import exclusion_revisions, outage_revisions
 
 
 class LeafProof(Struct, frozen=True):
-    """That a revision's bytes are a leaf of a log of ``size`` leaves with a root; hashes in hexadecimal."""
+    """Proves that a revision is a leaf of a log with ``size`` leaves and ``root``; hashes in hexadecimal."""
 
     log: str
     leaf: int
@@ -27,7 +27,7 @@ class LeafProof(Struct, frozen=True):
 
 
 class GrowthProof(Struct, frozen=True):
-    """That a log of ``second`` leaves continues itself at ``first``; hashes in hexadecimal."""
+    """Proves that a log of ``second`` leaves continues its first ``first``; hashes in hexadecimal."""
 
     log: str
     first: int
@@ -38,9 +38,9 @@ class GrowthProof(Struct, frozen=True):
 
 
 def proof_of(connection: sa.Connection, outage_id: str, revision: int, size: int | None = None) -> LeafProof:
-    """Return the proof that an outage's revision is in its log; raise LookupError if there is none such.
+    """Return the proof that an outage's revision is in its log; raise LookupError if there is no such one.
 
-    The leaf is hashed from the revision as it lies in the ledger, so that an edited one proves nothing.
+    The leaf is hashed from the revision as stored now, so the proof of an edited one does not hold.
     """
     return _proof(connection, outage_revisions, outage_revisions.c.outage_id == outage_id, revision, size)
 
@@ -48,7 +48,7 @@ def proof_of(connection: sa.Connection, outage_id: str, revision: int, size: int
 def exclusion_proof_of(
     connection: sa.Connection, exclusion_id: str, revision: int, size: int | None = None
 ) -> LeafProof:
-    """Return the proof that an exclusion's revision is in its log; raise LookupError for none such."""
+    """Return the proof that an exclusion's revision is in its log; raise LookupError if absent."""
     table = exclusion_revisions
     return _proof(connection, table, table.c.exclusion_id == exclusion_id, revision, size)
 

@@ -1,6 +1,6 @@
-"""Rows as they lie in the database, whatever they hold: SQLite takes any value in any column.
+"""Rows as stored in the database, with any value: SQLite accepts any type in any column.
 
-Read in the usual way, one odd value ends the reading of a whole table.
+Read in the usual way, one invalid value would end the reading of the whole table.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ KINDS: Final[dict[type[sa.types.TypeEngine[Any]], type]] = {
     sa.LargeBinary: bytes,
 }
 LARGEST: Final = 2**53
-"""No number of a ledger is greater; a program that counts up to one would not end."""
+"""The greatest number in a valid ledger; counting up to a greater one would never end."""
 
 
 class Raw(dict[str, Any]):
-    """One row by column, read as it is; `wrong` says what of it cannot be what was written."""
+    """One row by column, read without conversion; `wrong` lists values that cannot have been written."""
 
     def __init__(self, table: sa.Table, values: dict[str, Any]) -> None:
         super().__init__(values)
@@ -36,7 +36,7 @@ class Raw(dict[str, Any]):
         return f"{self.table.name} {key}"
 
     def wrong(self) -> Iterator[str]:
-        """Yield what is odd about the row: each column whose value is none of its type."""
+        """Yield a message for each column whose value has the wrong type."""
         for column in self.table.columns:
             value = self[column.name]
             if value is None and column.nullable:
@@ -58,7 +58,7 @@ def raw_rows(connection: sa.Connection, table: sa.Table) -> Iterator[Raw]:
 
 @contextmanager
 def any_text(connection: sa.Connection) -> Iterator[None]:
-    """Let SQLite give text that is no UTF-8 as text with halves of surrogates, where it would give up."""
+    """Let SQLite return invalid UTF-8 as text with lone surrogates instead of failing."""
     if connection.dialect.name != "sqlite":
         yield
         return

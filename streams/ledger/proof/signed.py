@@ -1,4 +1,4 @@
-"""What the signed heads say against what the ledger holds, and against each other."""
+"""Check the signed heads against the ledger and against each other."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from streams.model.border import UNREADABLE
 
 
 class Finding(Struct, frozen=True, order=True):
-    """Something that is not as it was signed or published; ``where`` names row, log or head."""
+    """Something that differs from what was signed or published; ``where`` names row, log or head."""
 
     kind: str
     where: str
@@ -34,7 +34,7 @@ class Rooted(Protocol):
 
 
 def read_heads(connection: sa.Connection, findings: list[Finding]) -> list[SignedHead]:
-    """Return the ledger's heads by number; one that cannot be read is a finding."""
+    """Return the ledger's heads by number; an unreadable one is added to ``findings``."""
     heads = []
     for row in raw_rows(connection, tree_heads):
         odd = [Finding("head", row.where, what) for what in row.wrong()]
@@ -54,7 +54,7 @@ def read_heads(connection: sa.Connection, findings: list[Finding]) -> list[Signe
 
 
 def read_positions(connection: sa.Connection, findings: list[Finding]) -> dict[str, Position]:
-    """Return how far each partition was read, by its log's name; a row that cannot be read is a finding."""
+    """Return each partition's position by its log's name; an unreadable row is added to ``findings``."""
     reached = {}
     for row in raw_rows(connection, positions):
         odd = [Finding("position", row.where, what) for what in row.wrong()]
@@ -79,7 +79,7 @@ def check_chain(stored: list[SignedHead]) -> Iterator[Finding]:
 
 
 def statement_of(head: SignedHead) -> Statement | None:
-    """Return what a head says, or None where it cannot be read."""
+    """Return a head's statement, None if it cannot be read."""
     try:
         return head.statement()
     except (*UNREADABLE, ValueError):
@@ -93,9 +93,9 @@ def check_head(
     reached: dict[str, Position],
     key: Ed25519PublicKey | None,
 ) -> Iterator[Finding]:
-    """Find where a head is not signed by the key, or says something else than trees and positions.
+    """Yield a finding if a head is not signed by the key, or disagrees with the trees and positions.
 
-    ``origin`` goes before the head's name in what is found.
+    ``origin`` is put before the head's name in findings.
     """
     statement = statement_of(head)
     if statement is None:

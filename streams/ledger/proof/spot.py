@@ -1,4 +1,4 @@
-"""One revision held to the newest signed head: what can be checked without reading the whole ledger."""
+"""Check one revision against the newest signed head, without reading the whole ledger."""
 
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -10,11 +10,11 @@ from streams.ledger.proof.signed import statement_of
 
 
 class SpotCheck(Struct, frozen=True):
-    """What was found of one revision.
+    """The result for one revision.
 
-    ``included``: its bytes, as they lie in the ledger, are a leaf of its log. ``covered``: the newest signed
-    head names that log's root with the revision under it; None without a head, or where the revision came
-    after it. ``signed``: that head is signed by the key; None without a head or a key.
+    ``included``: its stored bytes are a leaf of its log. ``covered``: the root of that log in the newest
+    signed head includes the revision; None without a head, or if the revision is newer. ``signed``: the head
+    is signed by the key; None without a head or a key.
     """
 
     proof: LeafProof
@@ -32,9 +32,9 @@ class SpotCheck(Struct, frozen=True):
 def spot_check(
     connection: sa.Connection, outage_id: str, revision: int, key: Ed25519PublicKey | None
 ) -> SpotCheck:
-    """Hold a revision to its Merkle log, the log to the newest head, and the head to the key.
+    """Check a revision against its Merkle log, the log against the newest head, and the head's signature.
 
-    Raises LookupError for a revision that there is not.
+    Raises LookupError if there is no such revision.
     """
     proof = proof_of(connection, outage_id, revision)
     head = latest_head(connection)

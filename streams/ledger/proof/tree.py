@@ -1,4 +1,4 @@
-"""The Merkle logs in SQL: one for each partition of a topic, full subtrees stored, see `merkle.py`."""
+"""The Merkle logs in SQL: one per partition of a topic, stored as full subtrees, see `merkle.py`."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def log_name(topic: str, partition: int) -> str:
 
 
 class StoredLog:
-    """One log as it lies in the database, on one connection."""
+    """One log in the database, read over one connection."""
 
     def __init__(self, connection: sa.Connection, name: str) -> None:
         self.name = name
@@ -36,7 +36,7 @@ class StoredLog:
         return 0 if last is None else int(last) + 1
 
     def node(self, level: int, index: int) -> bytes:
-        """Return the hash of a full subtree; raise LookupError where it is missing."""
+        """Return the hash of a full subtree; raise LookupError if it is missing."""
         known = self._read.get((level, index))
         if known is None:
             found = self._connection.scalar(
@@ -68,7 +68,7 @@ class StoredLog:
 
 def logs(connection: sa.Connection) -> list[StoredLog]:
     """Return all logs by name."""
-    # From name to name by the key: asked for distinct names, a database reads every node of the few logs.
+    # Step from name to name by index: for distinct names a database would read every node of the few logs.
     found: list[StoredLog] = []
     name = connection.scalar(sa.select(sa.func.min(log_nodes.c.log)))
     while name is not None:

@@ -1,21 +1,21 @@
-"""Holding a ledger to what was signed: every revision, leaf, node, head and figure, recomputed.
+"""Verify a ledger against its signed heads: recompute every revision, leaf, node, head and figure.
 
-What is checked, and what each check finds:
+The checks, and what each one finds:
 
     body and columns of each revision agree         an edited row, one that cannot be read
     leaves of each log are numbered without gap     a removed or inserted row
     hashes of the bodies give every stored node     an edited body, swapped rows, an edited node
-    there is a key, and there are heads             a ledger that nothing was ever signed of
+    there is a key, and there are heads             a ledger that was never signed
     every head's signature, number and predecessor  a forged, altered or removed head
     every head's root is the tree's at its size     history rewritten with all hashes recomputed
-    no head is larger than its tree                 a cut tail, by the ledger's heads or any kept elsewhere
-    positions do not lie behind a head's            a ledger set back
-    the derived tables are what history gives       edited figures, outages, incidents, windows
+    no head is larger than its tree                 a cut-off tail; heads kept elsewhere count too
+    no position is before a head's                  a ledger set back
+    the derived tables follow from history          edited figures, outages, incidents, windows
 
-A row that cannot be read is a finding, and the check goes on with the next.
+An unreadable row is a finding, and the check continues with the next row.
 
-An edit of windows together with all figures made from them shows when the ledger is compared with the
-topics (`portallink ledger rebuild --check`), whose chains the heads sign.
+If windows were edited together with all figures computed from them, only a comparison with the topics
+(`portallink ledger rebuild --check`) finds it; the heads sign the topics' chains.
 """
 
 from collections import defaultdict
@@ -55,7 +55,7 @@ Progress = Callable[[str], None]
 
 
 class Verified(Struct, frozen=True):
-    """The result: no finding means that nothing was found to differ from what was signed."""
+    """The result; without findings the ledger agrees with everything that was signed."""
 
     revisions: int
     leaves: int
@@ -71,11 +71,11 @@ def verify_ledger(
     derived: bool = True,
     progress: Progress = lambda _: None,
 ) -> Verified:
-    """Recompute a ledger from its revisions and hold it to its heads and to those kept elsewhere.
+    """Recompute a ledger from its revisions and compare it with its heads and with those kept elsewhere.
 
-    ``key`` is the public key that heads must be signed by; without one nothing is known to be genuine, which
-    is a finding, as is a ledger without a head. With ``derived`` off only history is checked, not what was
-    counted from it.
+    ``key`` is the public key by which heads must be signed. A missing key is a finding, because no head is
+    then known to be genuine; so is a ledger without heads. Without ``derived`` only history is checked, not
+    the tables derived from it.
     """
     with any_text(connection):
         return _verified(connection, key, kept_heads, derived=derived, progress=progress)
@@ -131,7 +131,7 @@ def _verified(
 
 
 class _Tree:
-    """A log's tree, recomputed from the bodies."""
+    """A log's tree, recomputed from the revisions' bodies."""
 
     def __init__(self, hashes: list[bytes]) -> None:
         self.size = len(hashes)
@@ -192,7 +192,7 @@ def _unlike_body(row: Raw, decode: Callable[[bytes], Any]) -> Iterator[str]:
 
 
 def _going_on(kind: str, where: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Return what a check finds, which is that it cannot be made where a row that it needs cannot be read."""
+    """Return a check's findings; if it fails on an unreadable row, that is the finding."""
     try:
         return list(check())
     except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, ZstdError) as error:

@@ -1,1 +1,1 @@
-"""Every question asked of the ledger."""
+"""All queries of the ledger."""

@@ -1,4 +1,4 @@
-"""What surrounds an outage: its link's minutes, and what else was down or degraded then."""
+"""The context of an outage: its link's minutes, and other outages at the time."""
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -12,7 +12,7 @@ from streams.model.outage import LinkStateName
 
 
 class Minute(Struct, frozen=True):
-    """One minute of a link; ``p95_ms`` is None where nothing was answered."""
+    """One minute of a link; ``p95_ms`` is None if nothing was answered."""
 
     start_ms: int
     state: LinkStateName

@@ -1,6 +1,6 @@
-"""What stands now, of every link: its state and since when, the last 24 hours, availability of 30 days.
+"""The current state of every link: state and since when, the last 24 hours, availability over 30 days.
 
-The moment is the end of the ledger's data, as everywhere; how old that is, the reader says.
+"Now" is the end of the ledger's data, as everywhere; the caller shows how old that is.
 """
 
 from collections import defaultdict
@@ -27,11 +27,11 @@ from streams.model.outage import FaultDomain, Kind, RaisedNormal
 from streams.model.zstd import decompress
 
 DAYS: Final = 30
-"""Availability on the board is that of so many local days, today included."""
+"""Availability on the board covers this many local days, including today."""
 SILENT_MS: Final = 5 * MINUTE_MS
-"""A link whose last window is so much older than the newest of all is unknown."""
+"""A link is unknown if its last window is this much older than the newest window of all links."""
 ANNOUNCED_MS: Final = 14 * DAY_MS
-"""Maintenance that begins so far ahead has its place on the board."""
+"""How far ahead announced maintenance is shown on the board."""
 
 State = Literal["down", "degraded", "unknown", "up"]
 Version = tuple[int, int]
@@ -53,14 +53,13 @@ class Brief(Struct, frozen=True, gc=False):
 
 
 class LinkNow(Struct, frozen=True):
-    """One link as it stands.
+    """The current state of one link.
 
-    ``first_ms`` is when it was first watched, ``since_ms`` since when the state holds: None where that is
-    longer ago than the board looks back.
-    ``unseen_since_ms`` says of a link that was last known down or degraded since when nothing is known.
-    ``down``, ``degraded``, ``unknown`` and ``excluded`` are those times of the last 24 hours. ``p95_ms`` is
-    of the last minute that had answers. ``open`` is the gravest
-    outage that is not over, ``last`` the last ended.
+    ``first_ms`` is when it was first watched. ``since_ms`` is when the state began, None if that is before
+    the 24 hours shown. ``unseen_since_ms`` is set for a link that was last known down or degraded and is now
+    unknown, and says since when. ``down``, ``degraded``, ``unknown`` and ``excluded`` are intervals of the
+    last 24 hours. ``p95_ms`` is that of the last minute with answers. ``open`` is the gravest open outage,
+    ``last`` the one that ended last.
     """
 
     link: str
@@ -82,9 +81,9 @@ class LinkNow(Struct, frozen=True):
 
 
 class Board(Struct, frozen=True):
-    """Every link in service; ``now_ms`` is the end of the data, None in an empty ledger.
+    """All links in service; ``now_ms`` is the end of the data, None in an empty ledger.
 
-    ``announced`` are exclusions that are not over and begin within two weeks, withdrawn ones left out.
+    ``announced`` are exclusions that are not over and begin within two weeks, without withdrawn ones.
     """
 
     version: Version
@@ -100,7 +99,7 @@ class _DaySays(NamedTuple):
 
 
 class Days:
-    """What the last two days' windows say, kept until they change; for one ledger."""
+    """A cache of what the board needs from the windows of the last two days, for one ledger."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], _DaySays] = {}
@@ -157,14 +156,14 @@ class Days:
 
 
 def ledger_version(connection: sa.Connection) -> Version:
-    """Return what changes whenever the ledger takes a record in: records read, and partitions."""
+    """Return a value that changes with every record written: records read, and number of partitions."""
     read = sa.select(sa.func.coalesce(sa.func.sum(positions.c.next_offset), 0), sa.func.count())
     offsets, partitions = connection.execute(read.select_from(positions)).one()
     return int(offsets), int(partitions)
 
 
 def board(connection: sa.Connection, days: Days, *, second_person: bool) -> Board:
-    """Return what stands at the end of the data; ``days`` keeps what was read before."""
+    """Return the board at the end of the data; ``days`` caches what was read before."""
     version = ledger_version(connection)
     until_ms = connection.scalar(sa.select(sa.func.max(links.c.known_until_ms)))
     if until_ms is None:
@@ -258,7 +257,7 @@ def _open(connection: sa.Connection) -> dict[str, Brief]:
 
 
 def _last(connection: sa.Connection) -> dict[str, Brief]:
-    """Return the last outage of each link that is over."""
+    """Return the last outage of each link that has ended."""
     other = outages.alias()
     latest = (
         sa.select(other.c.outage_id)
@@ -292,7 +291,7 @@ def _unknown(day: DayOfMinutes, life: LinkLife) -> Intervals:
 
 
 def _last_p95(packed: bytes) -> float | None:
-    """Return the p95 in ms of a day's last minute that had answers; None without one."""
+    """Return the p95 in ms of a day's last minute with answers, None without one."""
     minutes = _minutes.decode(decompress(packed))
     for minute in reversed(minutes):
         latency_ms = _detail.decode(minutes[minute]).latency_ms

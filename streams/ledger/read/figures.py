@@ -1,12 +1,12 @@
-"""Figures for a period out of the rollups: whole years, months, days, and the hours at its edges.
+"""Figures of a period from the rollups: whole years, months, days, and the hours at its edges.
 
-The rollups hold facts, of the last revisions. Three things make an answer of them, all by adding and taking
-away, which loses nothing because figures add up over any division of time:
+The rollups hold facts according to the last revisions. Three steps turn them into an answer, all by addition
+and subtraction, which is exact because figures add up over any division of time:
 
-- asked for an earlier moment, the days on which an outage was revised since are counted as they stood then;
-- what lies outside a link's life, or beyond the end of the data, is left out;
-- the facts of excluded time are taken away from the facts of all time (`Figures.outside`). Which time that is
-  follows from the revisions of the exclusions that stood.
+- for an earlier moment, days on which an outage was revised since are counted as of that moment;
+- time outside a link's life, or after the end of the data, is left out;
+- the facts of excluded time are subtracted from those of all time (`Figures.outside`). The revisions of
+  exclusions in force at that moment say which time that is.
 """
 
 from bisect import bisect_right
@@ -26,14 +26,14 @@ from streams.model.intervals import Interval, clip
 
 
 class Counted(Struct, frozen=True, gc=False):
-    """The facts of a stretch of time, and those of its excluded part."""
+    """The facts of a period of time, and those of its excluded part."""
 
     facts: Figures = Figures()
     excluded: Figures = Figures()
 
     @property
     def figures(self) -> Figures:
-        """What counts: the facts outside excluded time."""
+        """The facts outside excluded time, which are what counts."""
         return self.facts.outside(self.excluded)
 
     def __add__(self, other: "Counted") -> "Counted":
@@ -41,7 +41,7 @@ class Counted(Struct, frozen=True, gc=False):
 
 
 def link_figures(standing: Standing) -> dict[str, Counted]:
-    """Return the figures of each link that is meant, over the period and under the calendar asked for."""
+    """Return the figures of each requested link over the question's period, under its calendar."""
     start_ms = standing.question.start_ms
     by_until: dict[int, list[str]] = defaultdict(list)
     for link, until_ms in standing.untils.items():
@@ -56,10 +56,10 @@ def link_figures(standing: Standing) -> dict[str, Counted]:
 
 
 def day_figures(standing: Standing) -> dict[str, Counted]:
-    """Return the figures of each link that is meant, over a period of whole local days, out of the rollups.
+    """Return the figures of each requested link over whole local days, from the rollups alone.
 
-    The last day is taken as it is kept: what of it has not come yet is unknown, so that availability is that
-    of `link_figures`, while coverage is not. The question must be about what stands now.
+    The last day is taken as stored: its future part is unknown, so availability equals that of
+    `link_figures`, but coverage does not. The question must not have ``as_of_ms``.
     """
     question = standing.question
     counted = {link: Counted() for link in standing.lives}
@@ -74,8 +74,7 @@ def day_figures(standing: Standing) -> dict[str, Counted]:
 def cell_figures(standing: Standing, grain: str, parts: Sequence[Interval]) -> dict[tuple[str, int], Counted]:
     """Return the figures of each link and part of the period: whole days, months or years, in order.
 
-    A part is counted from the period's start and to its end where it reaches beyond them. The key is link
-    and start of the part.
+    A part that reaches beyond the period is cut off at its edges. The key is link and start of the part.
     """
     question = standing.question
     low, high = parts[0][0], parts[-1][1]
@@ -112,7 +111,7 @@ def cell_figures(standing: Standing, grain: str, parts: Sequence[Interval]) -> d
 
 
 def _facts(standing: Standing, links: list[str], start_ms: int, end_ms: int) -> dict[str, Figures]:
-    """Return the facts of a stretch that lies within the period, by link."""
+    """Return the facts of ``[start_ms, end_ms)``, which lies within the period, by link."""
     sums = dict.fromkeys(links, Figures())
     if end_ms <= start_ms:
         return sums
@@ -159,7 +158,7 @@ def _rolled_up(
 
 
 def _straight(standing: Standing, links: list[str], start_ms: int, end_ms: int) -> dict[str, Figures]:
-    """Count a stretch of one day straight from its windows and outages, by link."""
+    """Count a part of one day directly from its windows and outages, by link."""
     unpacked = unpacked_days(standing.connection, start_ms, end_ms, links)
     spans = standing.spans(start_ms, end_ms, links)
     calendar = standing.question.rules
@@ -172,7 +171,7 @@ def _straight(standing: Standing, links: list[str], start_ms: int, end_ms: int) 
 
 
 def _beyond(standing: Standing, link: str, start_ms: int, end_ms: int) -> Figures:
-    """Return the facts of the days after a link's last window: all of it is unknown."""
+    """Return the facts of the days after a link's last window, all of which are unknown."""
     low = max(start_ms, standing.lives[link].end_ms)
     service_ms = service_length_ms(standing.question.rules, low, end_ms)
     return Figures(service_ms=service_ms, unknown_ms=service_ms)
@@ -201,7 +200,7 @@ def _excluded_facts(standing: Standing, cuts: Iterable[int]) -> Iterator[tuple[s
 
 
 def _parts(standing: Standing, parts: dict[Interval, list[str]]) -> Iterator[tuple[str, int, Figures]]:
-    """Yield the facts of parts of days: read where they are kept, else counted."""
+    """Yield the facts of parts of days, read from the ledger if stored, otherwise counted."""
     for (low, high), links in parts.items():
         known = standing.kept_parts.get((low, high), {})
         fresh = []

@@ -1,4 +1,4 @@
-"""Incidents as they stood: those kept, and around the outages revised since, grouped again as they were."""
+"""Incidents as of a moment: the stored ones, and new groups around outages revised since then."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,10 @@ from streams.model.outage import Outage
 
 
 class Grouping:
-    """Which incident each outage was part of, where that is another than it now is.
+    """Which incident each outage belonged to as of a moment, if that differs from now.
 
-    ``fresh`` are the incidents that stood instead of those of ``gone``; ``placed`` maps their outages.
+    ``fresh`` are the incidents of that moment, which replace those in ``gone``; ``placed`` maps their outages
+    to them.
     """
 
     def __init__(self, standing: Standing) -> None:
@@ -59,7 +60,7 @@ class Grouping:
 
 
 def _reaching_beyond(standing: Standing) -> set[str]:
-    """Return the incidents that began within the period and now hold outages published after the moment."""
+    """Return incidents that began within the period and contain outages published after the moment."""
     until_ms = standing.question.until_ms
     statement = (
         sa.select(incidents.c.incident_id)

@@ -1,4 +1,4 @@
-"""A link's history out of the ledger, as availability is computed from it."""
+"""A link's history from the ledger, in the form from which availability is computed."""
 
 from collections.abc import Iterable, Mapping
 
@@ -35,7 +35,7 @@ class RequestsOfDays:
 
 
 def exclusion_revisions_of(connection: sa.Connection, exclusion_id: str | None = None) -> list[Exclusion]:
-    """Return every revision of every exclusion, or of one, the first first."""
+    """Return every revision of every exclusion, or of one, oldest first."""
     column = exclusion_revisions.c
     statement = sa.select(column.body).order_by(column.exclusion_id, column.revision)
     if exclusion_id is not None:
@@ -44,12 +44,12 @@ def exclusion_revisions_of(connection: sa.Connection, exclusion_id: str | None =
 
 
 def all_rulings(connection: sa.Connection, as_of_ms: int | None = None) -> list[Ruling]:
-    """Return what held of every exclusion at a moment, withdrawn ones too, by start."""
+    """Return the state of every exclusion at a moment, including withdrawn ones, by start."""
     return rulings(exclusion_revisions_of(connection), as_of_ms)
 
 
 def retirement_revisions_of(connection: sa.Connection, link: str | None = None) -> list[Retirement]:
-    """Return every revision of every link's retirement, or of one link's, the first first."""
+    """Return every revision of every link's retirement, or of one link's, oldest first."""
     column = retirement_revisions.c
     statement = sa.select(column.body).order_by(column.link, column.revision)
     if link is not None:
@@ -58,12 +58,12 @@ def retirement_revisions_of(connection: sa.Connection, link: str | None = None) 
 
 
 def retirements(connection: sa.Connection, as_of_ms: int | None = None) -> dict[str, Retirement]:
-    """Return the last revision of each link's retirement at a moment, withdrawn ones too."""
+    """Return the last revision of each link's retirement at a moment, including withdrawn ones."""
     return last_retirements(retirement_revisions_of(connection), as_of_ms)
 
 
 def days_of(connection: sa.Connection, link: str, days: Iterable[int]) -> dict[int, DayOfMinutes]:
-    """Return those of a link's days that have windows, for figures, by day."""
+    """Return those of a link's days that have windows, unpacked for figures, by day."""
     statement = sa.select(window_days.c.day_ms, window_days.c.columns).where(window_days.c.link == link)
     return {
         row.day_ms: DayOfMinutes.unpack(row.day_ms, row.columns)
@@ -74,7 +74,7 @@ def days_of(connection: sa.Connection, link: str, days: Iterable[int]) -> dict[i
 def days_at(
     connection: sa.Connection, places: Iterable[tuple[str, int]]
 ) -> dict[str, dict[int, DayOfMinutes]]:
-    """Return those days that have windows, for figures, by link and day."""
+    """Return those of the places that have windows, unpacked for figures, by link and day."""
     statement = sa.select(window_days.c.link, window_days.c.day_ms, window_days.c.columns)
     place = sa.tuple_(window_days.c.link, window_days.c.day_ms)
     found: dict[str, dict[int, DayOfMinutes]] = {}
@@ -86,7 +86,7 @@ def days_at(
 def unpacked_days(
     connection: sa.Connection, start_ms: int, end_ms: int, links: Iterable[str]
 ) -> dict[str, dict[int, DayOfMinutes]]:
-    """Return the days that touch ``[start_ms, end_ms)``, for figures, by link and day."""
+    """Return the days that touch ``[start_ms, end_ms)``, unpacked for figures, by link and day."""
     statement = sa.select(window_days.c.link, window_days.c.day_ms, window_days.c.columns).where(
         window_days.c.day_ms >= day_start_ms(start_ms), window_days.c.day_ms < end_ms
     )
@@ -126,7 +126,7 @@ def spans_between(
 
 
 def outages_as_of(connection: sa.Connection, as_of_ms: int, outage_ids: Iterable[str]) -> dict[str, Outage]:
-    """Return the revisions that stood at a moment of those outages that were published by then, by id."""
+    """Return the revisions current at a moment, for those of the outages published by then, by id."""
     stood: dict[str, Outage] = {}
     statement = (
         sa.select(outage_revisions.c.body)
@@ -147,7 +147,7 @@ def span_of(outage: Outage) -> OutageSpan:
 def history(
     days: Mapping[int, DayOfMinutes], spans: list[OutageSpan], excluded: Intervals, start_ms: int, end_ms: int
 ) -> LinkHistory:
-    """Return the history of ``[start_ms, end_ms)``; a day that has no windows is unknown as a whole."""
+    """Return the history of ``[start_ms, end_ms)``; a day without windows is entirely unknown."""
     day_starts = range(day_start_ms(start_ms), end_ms, DAY_MS)
     present = [days[day_ms] for day_ms in day_starts if day_ms in days]
     watched = union((day.day_ms, day.day_ms + DAY_MS) for day in present)

@@ -7,7 +7,7 @@ from streams.model.incidents import Incident
 
 
 def open_shared_incidents(connection: sa.Connection) -> list[Incident]:
-    """Return the open incidents of several links of kind down, by start; without their outages' ids."""
+    """Return the open incidents with several links down, by start; their outages' ids are left empty."""
     rows = connection.execute(
         sa.select(incidents)
         .where(incidents.c.end_ms.is_(None), incidents.c.pattern == "shared", incidents.c.kind == "down")

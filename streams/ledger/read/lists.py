@@ -1,4 +1,4 @@
-"""What auditors ask to see listed: the outages and incidents of a period, and one outage's story."""
+"""Lists for auditors: the outages and incidents of a period, and one outage's revisions."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ Cursor = tuple[int, str]
 
 
 class Listed(Struct, frozen=True):
-    """An outage as it stood, with how much of it counts in the period asked for.
+    """An outage as of the moment asked about, with how much of it counts in the period.
 
-    ``plain_ms`` is what would count without any exclusion, ``exclusions`` are those that touch it within the
+    ``plain_ms`` is what would count without exclusions; ``exclusions`` are those that touch it within the
     period and are not withdrawn.
     """
 
@@ -56,7 +56,7 @@ def list_outages(
 ) -> list[Listed]:
     """Return the outages that touch the period, by start and id, from a cursor on, at most ``limit``.
 
-    ``standing`` is what stood, where it has been read for the same question already.
+    Pass ``standing`` if it was already read for the same question.
     """
     narrowing = narrowing or Narrowing()
     standing = standing or Standing(connection, question)
@@ -77,7 +77,7 @@ def list_outages(
 
 
 def revisions_of(connection: sa.Connection, outage_id: str) -> list[Outage]:
-    """Return every revision of an outage, the first first; empty if there is no such outage."""
+    """Return every revision of an outage, oldest first; empty if there is no such outage."""
     bodies = connection.scalars(
         sa.select(outage_revisions.c.body)
         .where(outage_revisions.c.outage_id == outage_id)
@@ -89,7 +89,7 @@ def revisions_of(connection: sa.Connection, outage_id: str) -> list[Outage]:
 def list_incidents(
     connection: sa.Connection, question: Question, *, after: Cursor | None = None, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return the incidents that touch the period and a link asked for, by start and id, as they stood."""
+    """Return the incidents that touch the period and a requested link, by start and id, as of the moment."""
     standing = Standing(connection, question)
     if not standing.has_time:
         return []
@@ -127,7 +127,7 @@ def list_incidents(
 
 
 def _meant_ids(standing: Standing, grouping: Grouping) -> set[str]:
-    """Return which outages of incidents grouped again are about what is asked, as they stood."""
+    """Return which outages of the regrouped incidents match the question, as of its moment."""
     question = standing.question
     conditions = [*about(standing.connection, question), outages.c.outage_id.in_(sorted(grouping.placed))]
     kept = set(standing.connection.scalars(sa.select(outages.c.outage_id).where(*conditions)))
@@ -144,7 +144,7 @@ def _meant_ids(standing: Standing, grouping: Grouping) -> set[str]:
 def _kept(
     standing: Standing, grouping: Grouping, narrowing: Narrowing, after: Cursor | None, limit: int | None
 ) -> list[_Found]:
-    """Return the outages that stand as they now do."""
+    """Return the matching outages that were not revised since the moment asked about."""
     connection, question = standing.connection, standing.question
     conditions = [
         outages.c.start_ms >= earliest_start_ms(connection, outages, question.start_ms),
@@ -167,7 +167,7 @@ def _kept(
         )
     if standing.revised:
         conditions.append(outages.c.outage_id.not_in(list(standing.revised)))
-    # Chosen before they are joined: PostgreSQL would join all of a long period's and then take the first.
+    # Limited before the join: PostgreSQL would join all rows of a long period and then take the first.
     chosen = (
         sa.select(
             outages.c.outage_id,
@@ -199,7 +199,7 @@ def _kept(
 
 
 def _with_shares(standing: Standing, found: list[_Found]) -> list[Listed]:
-    """Give each outage its share: the stored one, or the one counted beside overlapping outages."""
+    """Give each outage its share: the stored one, or one counted together with overlapping outages."""
     question = standing.question
     fresh = [one for one in found if one.outage.status != "retracted" and not _holds(standing, one)]
     counted: dict[str, int] = {}
@@ -235,7 +235,7 @@ def _with_shares(standing: Standing, found: list[_Found]) -> list[Listed]:
 
 
 def _holds(standing: Standing, one: _Found) -> bool:
-    """Say whether the share that is kept is the whole answer."""
+    """Return whether an outage's stored share is the whole answer."""
     question, outage = standing.question, one.outage
     if one.kept_ms is None or outage.end_ms is None:
         return False

@@ -1,4 +1,4 @@
-"""Which outages a question means: as a condition for the database, and of one revision."""
+"""Which outages match a question: as SQL conditions, and as a test of one revision."""
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -9,7 +9,7 @@ from streams.model.outage import Outage
 
 
 class Narrowing(Struct, frozen=True):
-    """Which outages of a period are meant; a minimum duration lets open ones pass."""
+    """Filters for the outages of a period; open outages pass any minimum duration."""
 
     kind: str | None = None
     min_duration_ms: int = 0
@@ -20,7 +20,7 @@ class Narrowing(Struct, frozen=True):
 def about(
     connection: sa.Connection, question: Question, table: sa.Table = outages
 ) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions on outages that a question's link, portal, agency and service make.
+    """Return SQL conditions for a question's link, portal, agency and service.
 
     ``table`` has the columns ``link`` and ``outage_id``.
     """
@@ -43,7 +43,7 @@ def about(
 
 
 def narrowed(narrowing: Narrowing) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions on outages that a narrowing makes, but for the incident."""
+    """Return SQL conditions for a narrowing, except for its incident."""
     conditions: list[sa.ColumnElement[bool]] = []
     if narrowing.kind is not None:
         conditions.append(outages.c.kind == narrowing.kind)
@@ -56,7 +56,7 @@ def narrowed(narrowing: Narrowing) -> list[sa.ColumnElement[bool]]:
 
 
 def is_meant(outage: Outage, question: Question, narrowing: Narrowing) -> bool:
-    """Say of an earlier revision what those conditions say of the last, but for the incident."""
+    """Apply the same conditions to an earlier revision, except for the incident."""
     lasted_ms = None if outage.end_ms is None else outage.end_ms - outage.start_ms
     return (
         question.about(outage.link)

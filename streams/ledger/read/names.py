@@ -1,6 +1,6 @@
-"""Which links, portals, agencies and services the ledger knows: a question about any other is refused.
+"""Which links, portals, agencies and services the ledger knows; questions about others are refused.
 
-Availability of a misspelt name would be 100 %, as nothing of that name was ever down.
+Otherwise a misspelt name would have an availability of 100 %, since nothing of that name was ever down.
 """
 
 from collections.abc import Iterable
@@ -23,8 +23,8 @@ Scope = Literal["link", "portal", "agency", "service", "calendar"]
 class UnknownNameError(LookupError):
     """A name that the ledger does not know.
 
-    The message says which, and the nearest one it knows; ``detail`` is the same without the name asked for,
-    which may be anything.
+    The message gives the name and the most similar known one; ``detail`` is the same without the given name,
+    which may be arbitrary text.
     """
 
     def __init__(self, scope: Scope, name: str, known: Iterable[str]) -> None:
@@ -43,13 +43,13 @@ def require_known(
     service: str | None = None,
     as_of_ms: int | None = None,
 ) -> None:
-    """Return if the ledger knows every name given.
+    """Check that the ledger knows every name given.
 
     A link is known by its windows or outages, a portal by a link of its own, an agency and a service by an
     outage that names it, or named it at ``as_of_ms``.
 
     Raises:
-        UnknownNameError: it does not know one.
+        UnknownNameError: a name is unknown.
     """
     if link is not None and link not in link_lives(connection):
         _require("link", link, _links(connection))
@@ -68,10 +68,10 @@ def require_known(
 
 
 def require_link(connection: sa.Connection, link: str) -> None:
-    """Return if an exclusion may name the link: every link, one that is known, or one that another named.
+    """Check that an exclusion may name a link: ``*``, a known link, or one that an exclusion named before.
 
     Raises:
-        UnknownNameError: it is none of these.
+        UnknownNameError: the link is none of these.
     """
     if link == EVERY_LINK or link in link_lives(connection):
         return
@@ -80,10 +80,10 @@ def require_link(connection: sa.Connection, link: str) -> None:
 
 
 def known_calendar(connection: sa.Connection, name: str) -> Calendar:
-    """Return the calendar of a name by which the ledger counts.
+    """Return the ledger's calendar of that name.
 
     Raises:
-        UnknownNameError: it has none of that name.
+        UnknownNameError: there is none.
     """
     calendars = calendars_of(connection)
     _require("calendar", name, set(calendars))
@@ -100,7 +100,7 @@ def _links(connection: sa.Connection) -> set[str]:
 
 
 def _is_named(connection: sa.Connection, scope: str, name: str) -> bool:
-    if not name.isprintable():  # a driver may not take it; it is looked for among all names
+    if not name.isprintable():  # a driver may not accept it; the full list of names is searched instead
         return False
     statement = sa.select(outage_scopes.c.outage_id).where(
         outage_scopes.c.scope == scope, outage_scopes.c.name == name
@@ -109,7 +109,7 @@ def _is_named(connection: sa.Connection, scope: str, name: str) -> bool:
 
 
 def _named_by(connection: sa.Connection, scope: str, as_of_ms: int) -> set[str]:
-    """Return what any revision published by a moment names; read only where the last ones do not name it."""
+    """Return all names in revisions published by a moment; needed only if the last revisions lack a name."""
     bodies = connection.scalars(
         sa.select(outage_revisions.c.body).where(outage_revisions.c.detected_at_ms <= as_of_ms)
     )
@@ -118,7 +118,7 @@ def _named_by(connection: sa.Connection, scope: str, as_of_ms: int) -> set[str]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most alike, upper and lower case aside, or None where none is.
+    """Return the most similar known name, ignoring case, or None if none is similar.
 
     >>> _nearest("quan-l", ["quan-1", "thu-duc"]), _nearest("HCMC>npd", ["hcmc > npd"]), _nearest("x", ["q"])
     ('quan-1', 'hcmc > npd', None)

@@ -15,7 +15,7 @@ class Judged(Struct, frozen=True):
 
 
 def judged_at(connection: sa.Connection, now_ms: int) -> Judged:
-    """Return what holds at a moment, of the links that have windows."""
+    """Return the links under maintenance and those retired at a moment, among links with windows."""
     links = link_lives(connection)
     announced = [
         ruling.last

@@ -1,8 +1,8 @@
-"""What is said of the outages of a period: how many, the longest, the dossiers, and what each one counts.
+"""Figures of the outages of a period: their number, the longest, the dossiers, and each one's share.
 
-Outages that stand apart and lie within the period are summed where they are kept. All others are counted
-here, each link's beside one another: those that reach over the period's edges, that meet another outage, an
-exclusion or a retirement, or that stood otherwise at the moment asked about.
+Outages that stand apart and lie within the period are summed from the stored shares. All others are counted
+here, those of a link together: outages that cross the period's edges, that overlap another outage, an
+exclusion or a retirement, or that were revised since the moment asked about.
 """
 
 from collections import defaultdict
@@ -24,7 +24,7 @@ from streams.model.intervals import Interval, Intervals, clip, union
 
 
 class Met(Struct, frozen=True):
-    """What is said of some outages of a link, and their down and degraded time."""
+    """Figures of some outages of a link, and their down and degraded time."""
 
     figures: OutageFigures = OutageFigures()
     down_ms: int = 0
@@ -39,9 +39,9 @@ class Met(Struct, frozen=True):
 
 
 class Beside(Struct, frozen=True):
-    """What outages count with exclusions, and what they would count without any.
+    """The figures of outages with exclusions applied (``met``), and without any (``plain``).
 
-    ``counted_ms`` and ``plain_ms`` hold the same by outage, for those that count at all.
+    ``counted_ms`` and ``plain_ms`` give each outage's time, for those that count at all.
     """
 
     met: Met
@@ -51,7 +51,7 @@ class Beside(Struct, frozen=True):
 
 
 def outage_figures(standing: Standing) -> dict[str, tuple[Met, Met]]:
-    """Return, by link, what is said of its outages: with exclusions, and without any."""
+    """Return the outage figures by link: with exclusions, and without any."""
     question = standing.question
     members = counted_singly(standing, question.start_ms, question.until_ms)
     sums = _kept_sums(standing, members)
@@ -65,7 +65,7 @@ def outage_figures(standing: Standing) -> dict[str, tuple[Met, Met]]:
 
 
 def counted_singly(standing: Standing, low_ms: int, high_ms: int) -> dict[str, list[OutageSpan]]:
-    """Return the outages that touch ``[low_ms, high_ms)`` whose share is not kept, by link."""
+    """Return the outages that touch ``[low_ms, high_ms)`` and cannot use a stored share, by link."""
     question, connection = standing.question, standing.connection
     if high_ms <= low_ms:
         return {}
@@ -86,7 +86,7 @@ def counted_singly(standing: Standing, low_ms: int, high_ms: int) -> dict[str, l
         reach_ms = earliest_start_ms(connection, outages, edge_ms)
         queries.append([column.apart.is_(True), column.start_ms >= reach_ms, *crossing, *touching])
     for outage in standing.stood():
-        # What it meets now, or meets no more, may have been met by it then.
+        # Outages that it overlaps now, or no longer does, may have overlapped it then.
         end_ms = question.until_ms if outage.end_ms is None else outage.end_ms
         meeting = [column.link == outage.link, column.start_ms < end_ms, column.end_ms > outage.start_ms]
         queries.append([column.apart.is_(True), *meeting, *touching])
@@ -105,7 +105,7 @@ def counted_singly(standing: Standing, low_ms: int, high_ms: int) -> dict[str, l
 
 
 def count_beside(standing: Standing, members: Mapping[str, Sequence[OutageSpan]]) -> dict[str, Beside]:
-    """Count outages that meet one another, an exclusion or an edge, straight from the windows, by link."""
+    """Count outages that overlap each other, an exclusion or an edge directly from the windows, by link."""
     stretches = {link: _stretches(standing, link, spans) for link, spans in members.items()}
     days = days_at(
         standing.connection,
@@ -153,7 +153,7 @@ def _beside(
 
 
 def _kept_sums(standing: Standing, members: Mapping[str, Sequence[OutageSpan]]) -> dict[str, Met]:
-    """Return what is said of the outages whose share is kept and holds, by link."""
+    """Return the figures of the outages whose stored share applies, by link."""
     question, connection = standing.question, standing.connection
     conditions = about(connection, question, shares)
     if standing.revised:
@@ -177,9 +177,10 @@ def _kept_sums(standing: Standing, members: Mapping[str, Sequence[OutageSpan]]) 
 
 
 def _whole_years(standing: Standing, members: Mapping[str, Sequence[OutageSpan]]) -> Interval:
-    """Return ``[start, end)`` of the whole years whose kept outages all ended within the period and stand.
+    """Return ``[start, end)`` of the whole years whose stored sums apply.
 
-    Sums by year know nothing of agencies and services, or of earlier revisions.
+    All outages of such a year must have ended within the period and be unrevised since the moment asked
+    about; sums by year cannot be narrowed to agencies or services.
     """
     question = standing.question
     pieces = calendar_pieces(day_start_ms(question.start_ms + DAY_MS - 1), day_start_ms(question.until_ms))

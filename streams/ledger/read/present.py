@@ -1,7 +1,7 @@
-"""What the ledger shows of the present as metrics: figures of today, this month and 30 days, and outages.
+"""What the ledger exports as metrics: figures of today, this month and 30 days, and recent outages.
 
-The figures are those of `outages summary` over the same periods, around the clock. A period goes up to the
-end of the data, so a ledger that is fed a past day shows that day as today.
+The figures equal those of `outages summary` over the same periods, with the calendar 24x7. Periods end at the
+end of the data, so a ledger fed with a past day shows that day as today.
 """
 
 from collections.abc import Callable
@@ -26,10 +26,10 @@ Ratios = dict[tuple[str, str], float]
 
 
 class Present(Struct, frozen=True):
-    """How the ledger stands at the end of its data, ``until_ms``.
+    """The ledger's figures at the end of its data, ``until_ms``.
 
-    ``figures`` are by period (today, month, 30d) and link; ``outages`` are the open ones and the last ones
-    that closed, the latest first.
+    ``figures`` are by period (today, month, 30d) and link; ``outages`` are the open and the last closed ones,
+    latest first.
     """
 
     until_ms: int
@@ -54,7 +54,7 @@ class Present(Struct, frozen=True):
 
 
 def periods(until_ms: int) -> dict[str, int]:
-    """Return when each period began that goes up to a moment; 30 days are the local day and the 29 before.
+    """Return the start of each period that ends at a moment; 30 days are the local day and the 29 before.
 
     >>> from datetime import datetime
     >>> from streams.model.hours.calendar import from_local, to_local
@@ -73,9 +73,9 @@ def periods(until_ms: int) -> dict[str, int]:
 def present(
     connection: sa.Connection, *, second_person: bool, most_open: int, most_closed: int
 ) -> Present | None:
-    """Return how the ledger stands; None while it has no window of any link.
+    """Return the ledger's current figures, None while it has no windows.
 
-    ``second_person`` says whether an exclusion after the fact waits for a second person.
+    ``second_person`` says whether an exclusion after the fact needs a second person's approval.
     """
     lives = link_lives(connection)
     if not lives:

@@ -1,4 +1,4 @@
-"""What can be asked of the ledger."""
+"""A query of the ledger."""
 
 from msgspec import Struct
 
@@ -7,12 +7,12 @@ from streams.model.incidents import ends_of
 
 
 class Question(Struct, frozen=True):
-    """What is asked: a period ``[start_ms, end_ms)``, a calendar, and what to narrow it to.
+    """A query: a period ``[start_ms, end_ms)``, a calendar, and filters.
 
-    With ``as_of_ms`` the answer is what was published at that moment; it then ends there at the latest.
-    ``second_person`` says whether an exclusion recorded after the fact waits for a second person.
+    With ``as_of_ms`` the answer uses only what was published by that moment, and ends there at the latest.
+    ``second_person`` says whether an exclusion after the fact needs a second person's approval.
     ``data_until_ms`` is the end of the ledger's data, where every answer ends at the latest, and
-    ``counted_by`` the calendar of that name; the ledger fills them in.
+    ``counted_by`` is the calendar itself; the ledger fills in both.
     """
 
     start_ms: int
@@ -33,7 +33,7 @@ class Question(Struct, frozen=True):
 
     @property
     def until_ms(self) -> int:
-        """End of the time that is counted: of the period, of what was published, or of the data."""
+        """End of the counted time: the earliest of the period's end, ``as_of_ms`` and the end of the data."""
         ends = (self.end_ms, self.as_of_ms, self.data_until_ms)
         return max(self.start_ms, min(end_ms for end_ms in ends if end_ms is not None))
 
@@ -44,14 +44,14 @@ class Question(Struct, frozen=True):
 
     @property
     def names(self) -> dict[str, str | None]:
-        """What the question is narrowed to: the ledger must know each name that is given."""
+        """The names in the question's filters, each of which the ledger must know."""
         return {"link": self.link, "portal": self.portal, "agency": self.agency, "service": self.service}
 
     @property
     def scoped(self) -> bool:
-        """Whether only outages that name an agency or a service are meant."""
+        """Whether the question asks only for outages of an agency or a service."""
         return self.agency is not None or self.service is not None
 
     def about(self, link: str) -> bool:
-        """Say whether a link is meant."""
+        """Return whether a link matches the question."""
         return self.link in (None, link) and self.portal in (None, ends_of(link)[0])

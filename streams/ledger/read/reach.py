@@ -1,13 +1,13 @@
-"""How far back what touches a period can have begun: a list by start need not be read from its beginning."""
+"""How early something that touches a period can have begun, so that a list by start is read from there."""
 
 import sqlalchemy as sa
 
 
 def earliest_start_ms(connection: sa.Connection, table: sa.Table, from_ms: int) -> int:
-    """Return a start before which no row began that lasts beyond ``from_ms``; rows have start and end.
+    """Return a time before which no row began that lasts beyond ``from_ms``; rows have start and end.
 
-    What has ended lasted no longer than the longest ever did; what is open is asked for by itself. Both are
-    the end of an index.
+    An ended row lasted no longer than the longest one ever did; the earliest open row is queried separately.
+    Both queries read only the end of an index.
     """
     longest_ms = connection.scalar(sa.select(sa.func.max(table.c.end_ms - table.c.start_ms)))
     first_open_ms = connection.scalar(

@@ -1,4 +1,4 @@
-"""What stood at the moment asked for: links, outages, exclusions, and where that differs from the rollups."""
+"""The ledger as of a question's moment: links, outages, exclusions, and differences from the rollups."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -27,15 +27,15 @@ from streams.model.outage import Outage
 
 
 class Standing:
-    """The state a question asks about, read once.
+    """The state as of a question's moment, read once.
 
-    ``question`` ends where the data ends. ``lives`` are the links that are meant and in service within the
-    period (one asked for by name always is), ``untils`` the end of each one's counted time, ``excluded`` the
-    time taken from it. ``revised`` are the outages revised since the moment asked about, as they stood, or
-    None where they were not yet published.
+    ``question`` ends where the data ends. ``lives`` holds the matching links in service within the period (a
+    link asked for by name is always included), ``untils`` the end of each one's counted time, ``excluded``
+    its excluded time. ``revised`` holds the outages revised since the moment, as they were then, or None if
+    not yet published.
 
     Raises:
-        UnknownNameError: the question names what the ledger does not know.
+        UnknownNameError: the question names something that the ledger does not know.
     """
 
     def __init__(self, connection: sa.Connection, question: Question) -> None:
@@ -57,15 +57,15 @@ class Standing:
 
     @property
     def has_time(self) -> bool:
-        """Whether any of the period has come yet, and was published."""
+        """Whether any of the period lies before the end of the data and the moment asked about."""
         return self.question.until_ms > self.question.start_ms
 
     def exclusions(self) -> list[Ruling]:
-        """Return the exclusions that touch the period and the links asked for, whatever their status."""
+        """Return the exclusions that touch the period and the requested links, whatever their status."""
         return [ruling for ruling in self.rulings if self._touches_the_period(ruling.last)]
 
     def spans(self, start_ms: int, end_ms: int, links: Iterable[str]) -> dict[str, list[OutageSpan]]:
-        """Return the outages that touched a period, by link."""
+        """Return the outages that touch a period as of the moment, by link."""
         names = set(links)
         found = {
             link: [span for span in spans if span.outage_id not in self.revised]
@@ -78,15 +78,15 @@ class Standing:
         return found
 
     def stood(self) -> Iterable[Outage]:
-        """Return the outages that stood otherwise than they now do, as they stood."""
+        """Return the outages that were revised since the moment, as they were then."""
         return (one for one in self.revised.values() if one is not None and one.status != "retracted")
 
     def revised_starts(self) -> list[int]:
-        """Return when the outages revised since began: as they now stand, and as they stood."""
+        """Return the starts of the outages revised since: those of now, and those of then."""
         return [start_ms for _, start_ms, _ in self._revised_spans]
 
     def revised_days(self, link: str, start_ms: int, end_ms: int) -> set[int]:
-        """Return the days that touch ``[start_ms, end_ms)`` on which a link's outages stood otherwise."""
+        """Return the days touching ``[start_ms, end_ms)`` on which a link's outages were revised since."""
         days: set[int] = set()
         if not self._revised_spans:
             return days
@@ -102,9 +102,9 @@ class Standing:
 
     @cached_property
     def kept_parts(self) -> Mapping[Interval, Mapping[str, Figures]]:
-        """Figures kept for parts of the period's days that exclusions name, by part and link.
+        """Stored figures of the parts of days that exclusions name, by part and link.
 
-        A page asks for them twice, in its totals and in its calendar; reading them is a third of its time.
+        A page needs them twice, for its totals and its calendar, and reading them takes a third of its time.
         """
         columns = (day_parts.c[name] for name in FIGURE_COLUMNS)
         statement = sa.select(day_parts.c.start_ms, day_parts.c.end_ms, day_parts.c.link, *columns).where(

@@ -1,4 +1,4 @@
-"""What auditors ask for in figures: availability by link and in sum, with exclusions and without any."""
+"""Figures for auditors: availability by link and in total, with and without exclusions."""
 
 import sqlalchemy as sa
 from msgspec import Struct, structs
@@ -16,10 +16,10 @@ from streams.model.retirement import Retirement
 
 
 class LinkSummary(Struct, frozen=True):
-    """One link's availability, and what it would be without any exclusion.
+    """One link's availability, with and without exclusions.
 
-    ``known_until_ms`` is the end of its last window, ``retired`` what took it out of service, if it was,
-    ``normal`` what is raised of its normal by now.
+    ``known_until_ms`` is the end of its last window, ``retired`` its retirement if it has one, ``normal`` its
+    raised normal, if any.
     """
 
     link: str
@@ -31,10 +31,10 @@ class LinkSummary(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """The answer to a question: each link, and all together.
+    """The answer to a question: for each link, and in total.
 
-    ``question`` says until when the answer goes. ``provisional_years`` are years whose
-    holidays are not decreed in full.
+    ``question`` says where the answer ends. ``provisional_years`` are years whose holidays are not fully
+    decreed.
     """
 
     question: Question
@@ -47,9 +47,9 @@ class Summary(Struct, frozen=True):
 def summarise_links(
     connection: sa.Connection, question: Question, standing: Standing | None = None
 ) -> Summary:
-    """Return availability for every link that a question means, and over all of them.
+    """Return availability for every link that matches a question, and in total.
 
-    ``standing`` is what stood, where it has been read for the same question already.
+    Pass ``standing`` if it was already read for the same question.
     """
     standing = standing or Standing(connection, question)
     question = standing.question
@@ -69,7 +69,7 @@ def summarise_links(
 
 
 def provisional_years(connection: sa.Connection, question: Question) -> list[int]:
-    """Return the years of a question by whose holidays it counts, and which are not decreed in full."""
+    """Return the years of a question whose holidays matter to it and are not fully decreed."""
     calendar = known_calendar(connection, question.calendar)
     return calendar.provisional_years(question.start_ms, question.until_ms)
 
@@ -77,7 +77,7 @@ def provisional_years(connection: sa.Connection, question: Question) -> list[int
 def exclusions_touching(
     connection: sa.Connection, question: Question, standing: Standing | None = None
 ) -> list[Ruling]:
-    """Return the exclusions that touch the period and the links asked for, whatever their status."""
+    """Return the exclusions that touch the period and the requested links, whatever their status."""
     return (standing or Standing(connection, question)).exclusions()
 
 
@@ -95,7 +95,7 @@ def _joined(total: Availability, more: Availability) -> Availability:
 
 
 def raised_normals(connection: sa.Connection, question: Question) -> dict[str, RaisedNormal]:
-    """Return what is raised of the normal of the links asked about, as last known, by link."""
+    """Return the raised normals of the requested links, as last known, by link."""
     return {
         link: life.normal
         for link, life in link_lives(connection).items()

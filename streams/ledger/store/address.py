@@ -1,4 +1,4 @@
-"""A database's address, which may hold a password and never shows it."""
+"""A database's address, whose password is never shown."""
 
 import re
 from typing import Final
@@ -11,7 +11,7 @@ HIDDEN: Final = "***"
 
 
 class Address:
-    """An address as it was given, well-formed or not; written, it has ``***`` for its password."""
+    """An address as given, well-formed or not; as text it has ``***`` in place of the password."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -22,11 +22,11 @@ class Address:
         self._secrets = sorted(forms, key=len, reverse=True)
 
     def reveal(self) -> str:
-        """Return the address with its password, to connect with and for nothing else."""
+        """Return the address with its password; use it only to connect."""
         return self._text
 
     def redact(self, words: object) -> str:
-        """Return what somebody says of the database, with the password hidden wherever it stands."""
+        """Return a text, such as a driver's error, with the password hidden wherever it occurs."""
         text = str(words)
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)

@@ -1,9 +1,9 @@
-"""Records of the ledger's topics into the ledger, one transaction a batch, idempotent by source offset.
+"""Write records of the ledger's topics into the ledger: one transaction per batch, idempotent by offset.
 
-A record that was applied already (its offset is behind the partition's position, or the same revision
-came again at a later offset) changes nothing. What cannot be used is kept in ``refusals`` with its source
-offset and reason. Each partition's ``chain`` hashes every record read of it, in order: signed heads carry
-it, so that the windows, which have no leaves of their own, cannot be exchanged unseen.
+A record that was applied already (its offset is before the partition's position, or the same revision came
+again at a later offset) changes nothing. Unusable records are noted in ``refusals`` with source offset and
+reason. Each partition's ``chain`` hashes every record read, in order. Signed heads contain it, so that
+windows, which have no Merkle leaves, cannot be replaced unnoticed.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ CHAIN_START: Final = bytes(32)
 Revision = TypeVar("Revision", Outage, Exclusion, Retirement)
 
 _QUOTED: Final = re.compile(r"'[^']*'")
-"""What a decoder quotes of a record's content, which a refusal does not repeat."""
+"""Record content quoted in a decoder's message, which a refusal must not repeat."""
 _windows: Final = msgspec.json.Decoder(Window)
 
 
@@ -62,7 +62,7 @@ class Refusal(Struct, frozen=True):
 
 
 class Applied(Struct):
-    """What a batch did; applied, duplicate and refused records add up to those given."""
+    """The result of a batch; applied, duplicate and refused records add up to those given."""
 
     applied: int = 0
     duplicate: int = 0
@@ -71,10 +71,10 @@ class Applied(Struct):
 
 
 def apply_records(engine: sa.Engine, records: Iterable[Record]) -> Applied:
-    """Write records, each partition's in offset order, into the ledger, in one transaction.
+    """Write records into the ledger in one transaction; each partition's must be in offset order.
 
-    Where the database refuses what one of them holds, the batch is halved until that record stands alone:
-    it is refused, and the others are written.
+    If the database rejects a record's content, the batch is halved until that record is alone; it is then
+    refused, and the others are written.
     """
     batch = list(records)
     try:
@@ -106,7 +106,7 @@ def _kind(error: Exception) -> str:
 
 
 def move_position(engine: sa.Engine, topic: str, partition: int, next_offset: int) -> None:
-    """Go on elsewhere in a partition, whose records in between are gone; its chain goes on as it is."""
+    """Move a partition's position past records that are gone; its chain continues unchanged."""
     with writing(engine) as connection:
         at = (positions.c.topic == topic) & (positions.c.partition == partition)
         chain = connection.scalar(sa.select(positions.c.chain).where(at))
@@ -175,7 +175,7 @@ class _Batch:
             self._retirements.append((record, retirement))
 
     def write(self) -> None:
-        """Write everything taken, and bring the derived tables up to date."""
+        """Write everything taken, and update the derived tables."""
         connection = self._connection
         dirty = DirtyDays(connection)
         self._write_days(dirty)
@@ -316,7 +316,7 @@ class _Batch:
                 yield row | {"log": log, "body": record.value}, revision
 
     def _is_new(self, record: Record, known: dict[tuple[str, int], bytes], key: tuple[str, int]) -> bool:
-        """Say whether a revision came for the first time; one that contradicts the first is refused."""
+        """Return whether a revision is new; one that contradicts an earlier copy is refused."""
         earlier = known.get(key)
         if earlier is None:
             known[key] = record.value
@@ -324,11 +324,11 @@ class _Batch:
         if earlier == record.value:
             self.result.duplicate += 1
         else:
-            self._refuse(record, f"revision {key[1]} of {key[0]} was published before, saying something else")
+            self._refuse(record, f"revision {key[1]} of {key[0]} was published before with different content")
         return False
 
     def _append(self, table: sa.Table, rows: list[dict[str, object]]) -> None:
-        """Insert revisions with their leaves: a log's order is its partition's order."""
+        """Insert revisions with their leaves; a log has the order of its partition."""
         of_log: dict[str, list[dict[str, object]]] = defaultdict(list)
         for row in rows:
             of_log[str(row["log"])].append(row)

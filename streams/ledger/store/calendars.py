@@ -1,7 +1,7 @@
-"""The calendars by which a ledger counts: the built-in ones, and those that settings gave it.
+"""The calendars that a ledger uses: the built-in ones, and those from the settings.
 
-They are kept in the ledger, so that every reader counts by the same ones. Another version of any has
-everything counted again (`settle_after_upgrade`).
+They are stored in the ledger, so that every reader uses the same ones. If the version of any changes,
+everything is counted again (`settle_after_upgrade`).
 """
 
 from collections.abc import Iterable
@@ -21,22 +21,22 @@ _decode: Final = msgspec.json.Decoder(list[CalendarSaid]).decode
 
 
 def said_calendars(connection: sa.Connection) -> list[CalendarSaid]:
-    """Return the calendars that settings gave a ledger, as they said them."""
+    """Return a ledger's custom calendars, as written in the settings."""
     text = connection.scalar(sa.select(settings.c.value).where(settings.c.name == SETTING))
     return _decode(text or "[]")
 
 
 def calendars_of(connection: sa.Connection) -> dict[str, Calendar]:
-    """Return the calendars by which a ledger counts, by name."""
+    """Return all calendars of a ledger, by name."""
     text = connection.scalar(sa.select(settings.c.value).where(settings.c.name == SETTING))
     return dict(_calendars(text or "[]"))
 
 
 def keep_calendars(connection: sa.Connection, said: Iterable[CalendarSaid]) -> None:
-    """Make these the ledger's own calendars; what is counted by them is not brought up to date yet.
+    """Store the ledger's custom calendars; `settle_after_upgrade` then updates the figures.
 
     Raises:
-        CalendarError: they cannot be.
+        CalendarError: one of them is invalid.
     """
     listed = sorted(said, key=lambda one: one.name)
     calendars_from(listed)
@@ -45,7 +45,7 @@ def keep_calendars(connection: sa.Connection, said: Iterable[CalendarSaid]) -> N
 
 
 def versions(calendars: dict[str, Calendar]) -> str:
-    """Return what tells whether figures were counted by these calendars."""
+    """Return a text that identifies the calendars' versions, to tell whether figures are up to date."""
     return " ".join(f"{one.name}={one.version}" for one in calendars.values())
 
 

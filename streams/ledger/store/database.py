@@ -1,7 +1,7 @@
-"""Opening the ledger's database: SQLite in a file, or PostgreSQL; both by the same migrations.
+"""Open the ledger's database: SQLite in a file, or PostgreSQL; both use the same migrations.
 
-One writer at a time: SQLite by its write lock taken at the transaction's start, PostgreSQL by an advisory
-lock held until its end. Readers never wait for a writer (WAL, MVCC) and see one state per transaction.
+There is one writer at a time: SQLite takes its write lock at the start of the transaction, PostgreSQL holds
+an advisory lock until its end. Readers never wait for a writer (WAL, MVCC) and see one state per transaction.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from streams.ledger.store.address import Address
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
-WRITER_LOCK: Final = 0x706C_6564  # any constant that all writers of a ledger share
+WRITER_LOCK: Final = 0x706C_6564  # an arbitrary constant shared by all writers of a ledger
 BUSY_TIMEOUT_MS: Final = 60_000
 
 
@@ -28,15 +28,15 @@ class LedgerError(RuntimeError):
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the address of a ledger in a file."""
+    """Return the database URL of a ledger in a file."""
     return f"sqlite:///{path}"
 
 
 def open_ledger(url: str | Address, *, create: bool = False) -> sa.Engine:
-    """Open a ledger; with ``create`` bring its tables to the present version first.
+    """Open a ledger; with ``create``, create or migrate its tables first.
 
-    Raise `LedgerError` where there is none, it cannot be reached, or its version is another one. No message
-    holds the address's password.
+    Raises `LedgerError` if there is none, it cannot be reached, or its version differs. No message contains
+    the address's password.
     """
     address = url if isinstance(url, Address) else Address(url)
     try:
@@ -73,7 +73,7 @@ def open_ledger(url: str | Address, *, create: bool = False) -> sa.Engine:
 
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Read one consistent state of the ledger while others write."""
+    """Open a connection that reads one consistent state of the ledger while others write."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ")
@@ -83,9 +83,9 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def writing(engine: sa.Engine, *, wait_ms: int = BUSY_TIMEOUT_MS) -> Iterator[sa.Connection]:
-    """Write in one transaction, as the only writer; wait so long for another one to end.
+    """Open a transaction as the only writer; wait up to ``wait_ms`` for another writer to finish.
 
-    Raises `sqlalchemy.exc.OperationalError` where it does not.
+    Raises `sqlalchemy.exc.OperationalError` if it does not finish in time.
     """
     with engine.connect() as connection:
         connection.info["write"] = wait_ms
@@ -129,9 +129,9 @@ def _prepare_sqlite(engine: sa.Engine) -> None:
 def _prepare_postgresql(engine: sa.Engine) -> None:
     @sa.event.listens_for(engine, "connect")
     def _(connection: Any, _: Any) -> None:
-        # Answers read some hundred rows by index from pages that are in memory: a server set up for disks
-        # would rather read whole tables, compile what takes milliseconds, and after some questions of one
-        # kind plan them all alike, whether they mean a day or ten years.
+        # Queries read a few hundred rows by index from cached pages. With settings meant for disks, the
+        # server would scan whole tables, compile queries that take milliseconds, and reuse one plan for
+        # a query whether its period is a day or ten years.
         connection.execute("SET random_page_cost = 1.1")
         connection.execute("SET jit = off")
         connection.execute("SET plan_cache_mode = force_custom_plan")

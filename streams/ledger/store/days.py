@@ -1,4 +1,4 @@
-"""Which days of which links must be counted again, and how long each link has been watched."""
+"""Which days of which links must be counted again, and how long each link has been observed."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -16,11 +16,11 @@ _normal: Final = msgspec.json.Decoder(RaisedNormal)
 
 
 class LinkLife(Struct):
-    """When a link's evidence begins (``first_ms``, its first window) and on which day it ends.
+    """When a link's data begins (``first_ms``, its first window) and on which day it ends.
 
-    Before ``first_ms`` there is no service time; every day from there to ``last_day_ms``, both included, has
-    its figures; later time is unknown and needs no row. ``normal`` is what the last window says is raised of
-    the link's normal.
+    Before ``first_ms`` there is no service time. Every day from there to ``last_day_ms``, both included, has
+    figures; later time is unknown and needs no row. ``normal`` is the link's raised normal in its last
+    window.
     """
 
     first_ms: int
@@ -54,10 +54,10 @@ def link_lives(connection: sa.Connection) -> dict[str, LinkLife]:
 
 
 class DirtyDays:
-    """Collects the days that a batch touches; days outside a link's life are left out at the end.
+    """Collects the days that a batch touches; `days` omits those outside a link's life.
 
-    A day whose facts changed is counted again (`days`). Where only an exclusion or a retirement came, the
-    facts stay as they are, and only the outages that it meets are looked at again (`met`).
+    A day whose facts changed is counted again (`days`). An exclusion or a retirement changes no facts; only
+    the outages that it overlaps are reconsidered (`met`).
     """
 
     def __init__(self, connection: sa.Connection) -> None:
@@ -75,7 +75,7 @@ class DirtyDays:
         known_until_ms: int,
         normal: RaisedNormal | None = None,
     ) -> None:
-        """Mark a day whose windows changed; the link's life may grow, and days in between count too."""
+        """Mark a day whose windows changed. If the link's life grows, days in between are marked too."""
         life = self.lives.get(link)
         touched = self._touched.setdefault(link, set())
         if life is None:
@@ -85,7 +85,7 @@ class DirtyDays:
                 range(life.end_ms, day_ms, DAY_MS), range(day_ms + DAY_MS, life.first_day_ms, DAY_MS)
             )
             if first_ms < life.first_ms:
-                touched.add(life.first_day_ms)  # all of it is service time now
+                touched.add(life.first_day_ms)  # now service time from its beginning
                 life.first_ms = first_ms
             life.last_day_ms = max(life.last_day_ms, day_ms)
             if known_until_ms >= life.known_until_ms:
@@ -94,19 +94,19 @@ class DirtyDays:
         self._changed_links.add(link)
 
     def add_span(self, link: str, start_ms: int, end_ms: int | None) -> None:
-        """Mark the days that an outage touches, and the outages that it meets; an open one goes on."""
+        """Mark the days that an outage touches and the outages that it overlaps; an open one has no end."""
         self._spans.append((link, start_ms, end_ms))
         self._met.append((link, start_ms, end_ms))
 
     def add_exclusion(self, link: str, start_ms: int, end_ms: int) -> None:
-        """Mark the outages that an exclusion of a link, or of all links, meets, and the days of its edges."""
+        """Mark the outages that an exclusion (of one or all links) overlaps, and the days of its edges."""
         for one in list(self.lives) if link == EVERY_LINK else [link]:
             self._met.append((one, start_ms, end_ms))
             for edge_ms in (start_ms, end_ms):
                 self._spans.append((one, edge_ms, edge_ms + 1))
 
     def add_retirement(self, link: str, from_ms: int) -> None:
-        """Mark the outages of a link that are not over when it is retired."""
+        """Mark a link's outages that are not over when it is retired."""
         self._met.append((link, from_ms, None))
 
     def changed_links(self) -> list[dict[str, object]]:
@@ -134,7 +134,7 @@ class DirtyDays:
         return {link: sorted(days) for link, days in sorted(self._touched.items()) if days}
 
     def met(self) -> Iterable[tuple[str, int, int | None]]:
-        """Return the spans whose outages must be looked at again: link, start, end (None: without end)."""
+        """Return the spans whose outages must be reconsidered: link, start, end (None: without end)."""
         return self._met
 
 

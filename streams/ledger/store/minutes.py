@@ -1,8 +1,8 @@
-"""One link's windows of one local day, packed: eleven columns of 1440 minutes, and the rest beside them.
+"""One link's windows of one local day, packed: eleven columns of 1440 minutes, and the other fields.
 
-A window a minute for each link makes 50 million rows a year for a hundred links; a row for each day makes
-36,500. The columns that figures are computed from are fixed arrays (little-endian, Zstandard), the outcomes
-and latencies, which only the page of one outage reads, a MessagePack map. Revision 0 means no window.
+One row per window would be 50 million rows a year for a hundred links; one row per day is 36,500. The columns
+from which figures are computed are fixed arrays (little-endian, Zstandard); outcomes and latencies, which
+only the page of an outage reads, are a MessagePack map. Revision 0 means no window.
 """
 
 import sys
@@ -33,9 +33,9 @@ LAYOUT: Final = (
     ("short_failure_ms", "I", 4),
     ("short_failure_lookups", "I", 4),
 )
-"""Columns in the order in which they are packed: name, array type, bytes a minute.
+"""The columns in packed order: name, array type, bytes per minute.
 
-A day that was packed before a column was added ends before it: all of that column is 0.
+A day that was packed before a column was added lacks its bytes; that column is then all 0.
 """
 
 COUNTS: Final = RequestCounts._fields
@@ -45,11 +45,11 @@ FOR_FIGURES: Final = frozenset({"revision", "unknown_ms", *COUNTS})
 
 
 class WindowError(ValueError):
-    """A window that is no minute of a day; the message says what is wrong."""
+    """A window that is not a valid minute of the day; the message says what is wrong."""
 
 
 class MinuteDetail(Struct, array_like=True):
-    """What a window says beyond the columns."""
+    """The fields of a window that are not columns."""
 
     state: str
     outcomes: dict[str, int]
@@ -78,7 +78,7 @@ class DayOfMinutes:
 
     @classmethod
     def unpack(cls, day_ms: int, columns: bytes, details: bytes | None = None) -> "DayOfMinutes":
-        """Return a packed day; without ``details`` it is for figures only and must not be packed again."""
+        """Return a packed day; without ``details`` it serves figures only and must not be packed again."""
         data = memoryview(decompress(columns))
         arrays, offset = {}, 0
         for name, code, width in LAYOUT:
@@ -95,7 +95,7 @@ class DayOfMinutes:
         return cls(day_ms, arrays, _details_decoder.decode(unpacked))
 
     def pack(self) -> tuple[bytes, bytes]:
-        """Return columns and details as they are stored; equal days give equal bytes."""
+        """Return columns and details as stored; equal days give equal bytes."""
         columns = [self.columns[name] for name, _, _ in LAYOUT]
         if sys.byteorder == "big":
             columns = [array(column.typecode, column) for column in columns]
@@ -105,10 +105,10 @@ class DayOfMinutes:
         return compress(b"".join(map(bytes, columns)), level=3), compress(details, level=3)
 
     def put(self, window: Window) -> bool:
-        """Take a window in; False if a revision as new is there. Raise `WindowError` if it is no minute."""
+        """Add a window; return False if its revision is not newer. Raise `WindowError` if it is invalid."""
         minute, rest = divmod(window.start_ms - self.day_ms, MINUTE_MS)
         if rest or not 0 <= minute < MINUTES or window.end_ms - window.start_ms != MINUTE_MS:
-            raise WindowError(f"[{window.start_ms}, {window.end_ms}) is no minute")
+            raise WindowError(f"[{window.start_ms}, {window.end_ms}) is not a minute of the day")
         if sum(window.state_ms.values()) != MINUTE_MS:
             raise WindowError(f"the states of {window.start_ms} do not add up to a minute")
         if window.revision <= self.columns["revision"][minute]:
@@ -147,7 +147,9 @@ class DayOfMinutes:
         revisions, unknown = self.columns["revision"], self.columns["unknown_ms"]
         pieces = []
         minute = -1
-        with suppress(ValueError):  # the array's own search finds the few minutes that have no window
+        with suppress(
+            ValueError
+        ):  # the array's own search is the fastest way to the few minutes without a window
             while True:
                 minute = revisions.index(0, minute + 1)
                 start_ms = self.day_ms + minute * MINUTE_MS
@@ -168,7 +170,7 @@ class DayOfMinutes:
         return RequestCounts(*total)
 
     def normal(self) -> RaisedNormal | None:
-        """Return what the day's last window says is raised of the link's normal."""
+        """Return the link's raised normal in the day's last window, None if there is none."""
         return self.details[max(self.details)].normal if self.details else None
 
     def first_ms(self) -> int:

@@ -1,7 +1,7 @@
-"""What is said of outages that stand apart, summed by link, calendar and the local year in which they began.
+"""Sums over outages that stand apart, by link, calendar and the local year in which they began.
 
-What each counts is in `shares`; here are only sums over its rows, so that ten years of a hundred links are a
-thousand rows to read and not every outage there ever was.
+Each outage's share is in `shares`; these are sums over its rows, so that ten years of a hundred links take a
+thousand rows to read instead of one per outage.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from streams.model.hours.calendar import year_of
 
 
 def sum_years(connection: sa.Connection, counted: Iterable[tuple[str, int]]) -> None:
-    """Write the sums of the years in which outages began whose rows changed, given as link and start."""
+    """Write the sums of the years of changed outages, which are given as link and start."""
     years: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for link, start_ms in counted:
         years[link].add(year_of(start_ms))
@@ -32,7 +32,7 @@ def sum_years(connection: sa.Connection, counted: Iterable[tuple[str, int]]) -> 
 
 
 def year_rows(connection: sa.Connection, link: str, years: Iterable[tuple[int, int]]) -> list[dict[str, Any]]:
-    """Return the rows of a link's years ``[start, end)`` from its outages; none where nothing counts."""
+    """Return the rows of a link's years ``[start, end)`` from its shares; years without any are omitted."""
     rows = []
     calendars = calendars_of(connection)
     for start_ms, end_ms in sorted(years):

@@ -1,7 +1,7 @@
-"""Incidents kept beside the outages: when outages change, their neighbourhood is grouped again.
+"""Keeps the incidents table up to date: when outages change, their neighbourhood is grouped again.
 
-Grouping chains from outage to outage, so the neighbourhood grows until no incident that holds a changed
-outage reaches its edge; what lies beyond cannot be joined to it.
+Grouping chains from outage to outage, so the neighbourhood is widened until no incident with a changed outage
+reaches its edge; outages beyond it cannot belong to such an incident.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -17,12 +17,12 @@ from streams.model.outage import Outage
 
 SETTINGS: Final = IncidentSettings()
 Edges = Callable[[int | None, int | None], list[OutageEdge]]
-"""Returns the outages that touch a stretch of time, None being without end."""
+"""Returns the outages that touch ``[low, high]``; None leaves a side open."""
 REACH_MS: Final = max(SETTINGS.flapping_gap_ms, SETTINGS.shared_start_ms) + 1
 
 
 def regroup(connection: sa.Connection, changed: Iterable[Outage], previous: Collection[str]) -> None:
-    """Write the incidents around changed outages; ``previous`` are incidents they were part of before."""
+    """Write the incidents around changed outages; ``previous`` are the incidents they belonged to before."""
     former = select_in(connection, sa.select(outages), outages.c.incident_id, list(set(previous)))
     members = {row.outage_id: (row.start_ms, row.end_ms) for row in former}
     members |= {outage.outage_id: (outage.start_ms, outage.end_ms) for outage in changed}
@@ -54,7 +54,7 @@ def regroup(connection: sa.Connection, changed: Iterable[Outage], previous: Coll
 
 
 def incident_row(incident: Incident) -> dict[str, object]:
-    """Return an incident as its row."""
+    """Return an incident's row."""
     return {
         "incident_id": incident.incident_id,
         "pattern": incident.pattern,
@@ -76,7 +76,7 @@ def group_all(connection: sa.Connection) -> list[Incident]:
 def incidents_around(
     connection: sa.Connection, members: Mapping[str, tuple[int, int | None]], edges: Edges
 ) -> list[Incident]:
-    """Return the incidents that hold some outages, given by id as start and end."""
+    """Return the incidents that contain the given outages, which map id to start and end."""
     found = _neighbourhood(connection, members, edges)
     return [incident for incident in found if not members.keys().isdisjoint(incident.outage_ids)]
 
@@ -108,7 +108,7 @@ def _neighbourhood(
 def edges_between(
     connection: sa.Connection, low: int | None, high: int | None, *conditions: sa.ColumnElement[bool]
 ) -> list[OutageEdge]:
-    """Return the outages that touch ``[low, high]``, None being without end, and meet further conditions."""
+    """Return the outages that touch ``[low, high]`` (None: open) and meet the conditions."""
     statement = sa.select(
         outages.c.outage_id,
         outages.c.link,

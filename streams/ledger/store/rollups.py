@@ -1,8 +1,8 @@
-"""Figures kept by link, calendar and local day, by month as the sum of its days, by year of its months.
+"""Stored figures by link, calendar and local day; months are sums of days, years of months.
 
-They are facts, counted as if there were no exclusion: `streams.model.availability.account` alone computes
-them, and as they add up, nothing is lost. Beside them stand the figures of each part of a day that a revision
-of an exclusion names, so that what an exclusion takes away is read and not counted again.
+They are facts, counted without exclusions, all computed by `streams.model.availability.account`; since they
+add up, the sums are exact. Figures are also stored for each part of a day that a revision of an exclusion
+names, so that a query can read what an exclusion removes instead of counting it.
 """
 
 from collections import defaultdict
@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 
 
 class Named:
-    """The spans to count separately: those that any revision of any exclusion named, under each calendar."""
+    """The spans to count separately: those in any revision of any exclusion, under each calendar."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.calendars = calendars_of(connection)
@@ -79,7 +79,7 @@ def counted_stretch(
     start_ms: int,
     end_ms: int,
 ) -> Figures:
-    """Return the facts of ``[start_ms, end_ms)`` from windows and outages, since a link's first evidence."""
+    """Return the facts of ``[start_ms, end_ms)`` from windows and outages, from ``life.first_ms`` on."""
     start_ms = max(start_ms, life.first_ms)
     if start_ms >= end_ms:
         return Figures()
@@ -111,12 +111,12 @@ def day_rows(
 
 
 def month_sums(connection: sa.Connection, link: str, days: Iterable[int], calendars: Iterable[str]) -> Rows:
-    """Return the figures of the months that hold some days, as the sums of their days' figures."""
+    """Return the figures of the months that contain the days, as sums of daily figures."""
     return _sums(connection, link, "month", {month_of(day_ms) for day_ms in days}, "day", calendars)
 
 
 def year_sums(connection: sa.Connection, link: str, days: Iterable[int], calendars: Iterable[str]) -> Rows:
-    """Return the figures of the years that hold some days, as the sums of their months' figures."""
+    """Return the figures of the years that contain the days, as sums of monthly figures."""
     return _sums(connection, link, "year", {year_of(day_ms) for day_ms in days}, "month", calendars)
 
 
@@ -137,7 +137,7 @@ def _sums(
     calendars: Iterable[str],
 ) -> Rows:
     rows = []
-    # Naming the calendars lets the index serve: it begins with them, and a ledger holds millions of figures.
+    # The index begins with the calendar, so naming the calendars makes it usable.
     named = list(calendars)
     for start_ms, end_ms in sorted(spans):
         sums = [sa.func.sum(figures.c[name]).label(name) for name in FIGURE_COLUMNS]

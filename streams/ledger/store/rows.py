@@ -1,4 +1,4 @@
-"""Rows in and out of both databases: upserts, chunks, and rows as the model's types."""
+"""Helpers for both databases: upserts, chunks, and decoders of the model's types."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -14,7 +14,7 @@ from streams.model.retirement import Retirement
 
 T = TypeVar("T")
 CHUNK_ROWS = 500
-"""Below the number of parameters that either database takes in one statement."""
+"""Few enough for the number of parameters that either database accepts in one statement."""
 
 outage_decoder = msgspec.json.Decoder(Outage)
 exclusion_decoder = msgspec.json.Decoder(Exclusion)
@@ -29,7 +29,7 @@ def chunks(items: Iterable[T], size: int = CHUNK_ROWS) -> Iterator[list[T]]:
 
 
 def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows, or replace the columns given of those with the same primary key."""
+    """Insert rows; where the primary key exists, replace the given columns."""
     if not rows:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -47,6 +47,6 @@ def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[st
 def select_in(
     connection: sa.Connection, statement: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[Any]
 ) -> Iterator[sa.Row[Any]]:
-    """Yield the rows of a statement whose column is among the values, however many those are."""
+    """Yield the rows of a statement whose column is among the values, in chunks of any number of values."""
     for chunk in chunks(values):
         yield from connection.execute(statement.where(column.in_(chunk)))

@@ -1,11 +1,11 @@
 """The ledger's tables.
 
 ``outage_revisions``, ``exclusion_revisions`` and ``retirement_revisions`` hold history, ``window_days`` the
-windows (one row for a link and day, columns packed, see `minutes.py`). ``outages``, ``outage_scopes``,
-``figures``, ``day_parts``, ``shares``, ``outage_years``, ``incidents`` are derived from those and kept
-current in the transaction that changes them. They hold facts: no exclusion is applied in any of them.
-``log_nodes`` and ``tree_heads`` are the Merkle logs, one for each partition of a topic, so that a log's order
-is its partition's order whichever way several partitions are read.
+windows (one row per link and day, columns packed, see `minutes.py`). ``outages``, ``outage_scopes``,
+``figures``, ``day_parts``, ``shares``, ``outage_years``, ``incidents`` are derived from those and updated in
+the same transaction. They hold facts, with no exclusion applied. ``log_nodes`` and ``tree_heads`` are the
+Merkle logs, one per partition of a topic, so that a log has its partition's order however several partitions
+are read.
 """
 
 from typing import Final
@@ -40,7 +40,7 @@ FIGURE_COLUMNS: Final = (
     "short_failure_ms",
     "short_failure_lookups",
 )
-"""The figures that are kept: facts, which add up over any division of time."""
+"""The stored figures: facts, which add up over any division of time."""
 
 settings = Table(
     "settings",
@@ -110,7 +110,7 @@ outages = Table(
     Column("dossiers_error", Float, nullable=False),
     Column("changes", Integer, nullable=False),
     Column("incident_id", Name),
-    # Whether it counts the same whatever is asked: ended, met by no other outage, exclusion or retirement.
+    # Whether its share is the same for any question: ended, and overlaps no outage, exclusion or retirement.
     Column("apart", Boolean, nullable=False),
     Index("outages_by_start", "start_ms", "outage_id", "end_ms"),
     Index("outages_by_publishing", "first_detected_ms", "detected_at_ms", "start_ms", "outage_id"),
@@ -121,7 +121,7 @@ outages = Table(
 )
 
 shares = Table(
-    # What an outage that stands apart counts under a calendar; one that counts nothing has no row.
+    # The share of an outage that stands apart under a calendar; without a row it is zero.
     "shares",
     metadata,
     Column("calendar", String(20), primary_key=True),
@@ -133,7 +133,7 @@ shares = Table(
     Column("counted_ms", BigInteger, nullable=False),
     Column("dossiers_affected", BigInteger, nullable=False),
     Index(
-        # Holds all that the sums of a long period need, in the order of their groups.
+        # Covers all columns that sums over a long period need, in the order of their groups.
         "shares_counted",
         "calendar",
         "link",
@@ -216,11 +216,11 @@ figures = Table(
         for name in FIGURE_COLUMNS
     ),
     Index("figures_by_link", "calendar", "grain", "link", "start_ms"),
-    sqlite_with_rowid=False,  # a period's rows lie together
+    sqlite_with_rowid=False,  # keeps a period's rows together
 )
 
 day_parts = Table(
-    # Figures of the part of a day that an exclusion names: what it takes away is read, not counted again.
+    # Figures of the parts of days that exclusions name, so that they are read and not counted again.
     "day_parts",
     metadata,
     Column("calendar", String(20), primary_key=True),
@@ -250,7 +250,7 @@ incidents = Table(
     Index("incidents_by_end", "end_ms", "start_ms"),
 )
 
-# What reaches into a period began no longer before it than the longest lasted: found at the index's end.
+# A row that reaches into a period began at most the longest length before it: the end of this index.
 Index("outages_by_length", outages.c.end_ms - outages.c.start_ms)
 Index("incidents_by_length", incidents.c.end_ms - incidents.c.start_ms)
 

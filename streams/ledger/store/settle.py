@@ -1,8 +1,8 @@
-"""The derived tables, brought up to date inside the transaction that changes what they derive from.
+"""Update the derived tables in the transaction that changes their source.
 
-They hold facts: outages, windows and what both count. Exclusions and retirements are applied when a question
-is asked (`streams.ledger.read`); here they only say which parts of days are worth keeping beside the whole,
-and which outages no longer count the same whatever is asked.
+The tables hold facts from outages and windows. Exclusions and retirements are applied by queries
+(`streams.ledger.read`); here they only decide for which parts of days figures are stored, and which outages
+no longer stand apart.
 """
 
 from collections import defaultdict
@@ -45,7 +45,7 @@ Days = Mapping[tuple[str, int], DayOfMinutes]
 def settle(
     connection: sa.Connection, dirty: DirtyDays, changed: Mapping[str, Outage], read: Days | None = None
 ) -> None:
-    """Write changed outages and count again what they, and the dirty days, touch."""
+    """Write changed outages, and count again everything that they and the dirty days touch."""
     earlier = _write_outages(connection, changed)
     named = Named(connection)
     counted = [(row.link, row.start_ms) for row in earlier]
@@ -68,13 +68,13 @@ def settle(
 def recount(
     connection: sa.Connection, link: str, days: list[int], life: LinkLife, named: Named
 ) -> tuple[Rows, Rows]:
-    """Return the rows of a link's days and of their named parts as they should be, without writing any."""
+    """Return the correct rows of a link's days and of their named parts, without writing any."""
     spans = spans_between(connection, days[0], days[-1] + DAY_MS, [link]).get(link, [])
     return day_rows(link, days, days_of(connection, link, days), spans, life, named)
 
 
 def settle_after_upgrade(connection: sa.Connection) -> bool:
-    """Derive everything again if the ledger was counted with other calendars, or in another layout."""
+    """Rebuild all derived tables if calendars or layout changed since; return whether they did."""
     counted_with = connection.scalar(sa.select(settings.c.value).where(settings.c.name == CALENDAR_SETTING))
     count_with = versions(calendars_of(connection))
     if counted_with == count_with:
@@ -97,7 +97,7 @@ def settle_after_upgrade(connection: sa.Connection) -> bool:
 
 
 def _write_outages(connection: sa.Connection, changed: Mapping[str, Outage]) -> list[sa.Row[Any]]:
-    """Replace the last revisions; return link, start and incident of those that stood before."""
+    """Replace the last revisions; return link, start and incident of the replaced ones."""
     stood = sa.select(outages.c.link, outages.c.start_ms, outages.c.incident_id)
     earlier = list(select_in(connection, stood, outages.c.outage_id, list(changed)))
     first = first_detected(connection, changed)
@@ -121,7 +121,7 @@ def first_detected(connection: sa.Connection, outage_ids: Iterable[str]) -> dict
 
 
 def outage_row(outage: Outage, first_detected_ms: int) -> dict[str, Any]:
-    """Return the row of an outage's last revision; incident and whether it stands apart are not yet known."""
+    """Return the row of an outage's last revision; ``incident_id`` and ``apart`` are filled in later."""
     return {
         "outage_id": outage.outage_id,
         "revision": outage.revision,
@@ -161,7 +161,7 @@ def _settle_link(
     named: Named,
     read: Mapping[int, DayOfMinutes],
 ) -> Iterable[OutageSpan]:
-    """Count a link's days again, and the outages that touch them or are met; return those outages."""
+    """Count a link's days again, and the outages in them or in ``met``; return those outages."""
     touching: dict[str, OutageSpan] = {}
     if days:
         spans = spans_between(connection, days[0], days[-1] + DAY_MS, [link]).get(link, [])
@@ -188,9 +188,9 @@ def _touches(span: OutageSpan, days: set[int], life: LinkLife) -> bool:
 
 
 def last_revisions(connection: sa.Connection, *, readable: bool = False) -> dict[str, Outage]:
-    """Return the last revision of every outage, decoded from what was published.
+    """Return the last revision of every outage, decoded from the published bytes.
 
-    Raises `msgspec.DecodeError` where one cannot be read, unless only ``readable`` ones are asked for.
+    Raises `msgspec.DecodeError` if one cannot be read; with ``readable`` such revisions are skipped.
     """
     last: dict[str, Outage] = {}
     for body in connection.scalars(sa.select(outage_revisions.c.body).order_by(outage_revisions.c.revision)):

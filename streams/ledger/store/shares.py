@@ -1,8 +1,8 @@
-"""What each outage that stands apart counts, under every calendar.
+"""The share of each outage that stands apart: how much of it counts under each calendar.
 
-An outage stands apart if it has ended and no other outage of its link, no revision of an exclusion and no
-retirement meets it. Then it counts the same whatever is asked, and its share is kept. Every other outage is
-counted when the question is asked.
+An outage stands apart if it has ended and overlaps no other outage of its link, no revision of an exclusion
+and no retirement. Its share is then the same for any question, and is stored. Every other outage is counted
+by the query.
 """
 
 from bisect import bisect_right
@@ -32,7 +32,7 @@ def settle_shares(
     named: Named,
     read: Mapping[int, DayOfMinutes],
 ) -> None:
-    """Write whether outages stand apart, and what those that do count; ``read`` are days known already."""
+    """Write whether outages stand apart, and the shares of those that do; ``read`` holds days at hand."""
     listed = list(touched)
     if not listed:
         return
@@ -79,7 +79,7 @@ def share_rows(
     named: Named,
     read: Mapping[int, DayOfMinutes] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the shares of those outages that stand apart, without writing any."""
+    """Return the share rows of those outages that stand apart, without writing any."""
     apart = apart_ids(connection, link, spans, life, named)
     counted = [span for span in spans if span.outage_id in apart]
     wanted = {
@@ -111,7 +111,7 @@ def share_rows(
 
 
 def _withheld(connection: sa.Connection, link: str, named: Named) -> Intervals:
-    """Return the time about which judgements were ever made: exclusions, retirements."""
+    """Return all time that was ever in an exclusion or after a retirement of the link."""
     retired: list[Interval] = [
         (from_ms, END_OF_TIME_MS)
         for from_ms in connection.scalars(
@@ -127,7 +127,7 @@ def _meets(intervals: Intervals, start_ms: int, end_ms: int) -> bool:
 
 
 def _overlapping(spans: Iterable[OutageSpan]) -> set[str]:
-    """Return the outages that another one meets; ``spans`` come by start."""
+    """Return the outages that overlap another one; ``spans`` are sorted by start."""
     met: set[str] = set()
     latest_ms, latest_id = -1, ""
     for span in spans:

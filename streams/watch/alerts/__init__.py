@@ -1,1 +1,1 @@
-"""The alert rules, by what they are about: links, error budgets, submissions, the pipeline."""
+"""The alert rules by subject: links, error budgets, submissions, the pipeline."""

@@ -1,8 +1,8 @@
 """What an alert is: one condition, one severity, texts in English and Vietnamese, a runbook, a dashboard.
 
-Severity says what the alert means and never changes while it stands: ``page`` cannot wait, ``ticket`` can
-wait until the morning, ``none`` notifies nobody. Who is called at which hour is routing (`routing.py`), so
-no alert resolves because the clock moved on.
+Severity says what the alert means and never changes while it is active: ``page`` cannot wait, ``ticket`` can
+wait until the morning, ``none`` notifies nobody. Routing (`routing.py`) decides who is called at which hour,
+so no alert resolves just because working hours end.
 
 ``incident`` is the label by which Alertmanager groups: alerts about one link arrive together. ``LINKS_DOWN``
 marks the alerts that arrive in one notification however many links they name.

@@ -1,9 +1,9 @@
-"""Multi-window, multi-burn-rate alerts on what each link may fail (Google SRE workbook, ch. 5).
+"""Multi-window, multi-burn-rate alerts on each link's error budgets (Google SRE workbook, ch. 5).
 
-There are two budgets. That of lookups is spent while they fail, so whoever is on call hears of partial
-failure, which is no outage, as it goes on. That of availability is spent by down time, and time is settled
-only once nothing is decided about it any more: a page on it would ring when an outage is long over, and the
-outage itself paged when it began. So it is a ticket.
+There are two budgets. The lookup budget is spent while lookups fail, so the person on call hears of a partial
+failure, which is not an outage, while it lasts. The availability budget is spent by down time, which is final
+only once no decision about it is pending. A page on it would come long after the outage, which already paged
+when it began; so it is a ticket.
 """
 
 from streams.watch.alerts.alert import LINK, Alert

@@ -1,4 +1,4 @@
-"""Alerts on what `detect` found of each link.
+"""Alerts on the state of each link as found by `detect`.
 
 Texts ask Prometheus for what an engineer wants to know at once: since when (Asia/Ho_Chi_Minh), how many
 dossiers, which services. Prometheus writes times in UTC, so seven hours are added first.
@@ -17,7 +17,7 @@ _OF_LINK: Final = "{link=%q}"
 
 
 def _asked(query: str, then: str) -> str:
-    """Return template text that asks Prometheus about the alert's link and writes the first answer."""
+    """Return template text that queries Prometheus for the alert's link and prints the first result."""
     asked = f'{{{{ with printf "{query}" $labels.link | query }}}}'
     return f"{asked}{{{{ . | first | value | {then} }}}}{{{{ end }}}}"
 
@@ -103,7 +103,7 @@ _NAMES: Final = (
 
 
 def _began_together(settings: WatchSettings) -> str:
-    """Return the open incidents of the ledger that name several links; it groups outages by their start."""
+    """Return an expression for the ledger's open incidents of several links, grouped by when they began."""
     return f"count by (incident_id, common_cause) ({_TOGETHER} == 1) >= {settings.links.shared_outage_links}"
 
 

@@ -1,4 +1,4 @@
-"""Alerts on what citizens' submissions go through."""
+"""Alerts on the progress of citizens' submissions."""
 
 from streams.watch.alerts.alert import LINK, PORTAL, Alert
 from streams.watch.promql import DECIDED_MATCH, Span
@@ -6,7 +6,7 @@ from streams.watch.settings import WatchSettings
 
 
 def submission_alerts(settings: WatchSettings, span: Span) -> list[Alert]:
-    """Return the alerts on what citizens' submissions go through."""
+    """Return the alerts on the progress of citizens' submissions."""
     goal, window = settings.submissions, span(900)
     decided = f"sum by (portal) (increase(portallink_submissions_total{{{DECIDED_MATCH}}}[{window}]))"
     blocked = f"sum by (portal, link) (increase(portallink_submissions_blocked_total[{window}]))"

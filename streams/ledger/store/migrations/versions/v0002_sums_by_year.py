@@ -1,4 +1,4 @@
-"""Sums by year, and indexes that say how long the longest outage and incident lasted."""
+"""Sums by year, and indexes for the length of the longest outage and incident."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# Tables as they are in this version, whatever becomes of them later.
+# The tables as of this version, independent of later changes.
 metadata = sa.MetaData()
 COLUMNS = ("service_ms", "excluded_ms", "unknown_ms", "down_ms", "degraded_ms", "attempts", "failures")
 figures = sa.Table(

@@ -1,4 +1,4 @@
-"""Derived tables hold facts alone: exclusions are applied when a question is asked. Retirements of links.
+"""Derived tables hold facts only, since exclusions are applied by queries. Adds retirements of links.
 
 The derived tables are created again, empty; `settle_after_upgrade` fills them from history.
 """

@@ -1,4 +1,4 @@
-"""Full failures too short to be an outage, summed as the other facts are, and each link's raised normal."""
+"""Adds full failures too short to be an outage to the facts, and each link's raised normal."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the tables to this version; what was counted before tells of none."""
+    """Bring the tables to this version; existing figures get zero short failures."""
     for table in ("figures", "day_parts"):
         for name in ("short_failures", "short_failure_ms", "short_failure_lookups"):
             op.add_column(table, sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
