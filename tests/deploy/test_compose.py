@@ -1,7 +1,6 @@
 """The deployment held against the code: nothing here runs Docker, so every name in it is compared."""
 
 import copy
-import os
 import re
 import shlex
 from pathlib import Path
@@ -10,13 +9,12 @@ import compose_spec
 import pytest
 import yaml
 from command_lines import USAGE_ERROR, parse
+from real_parts import program_or_skip
 from typer.testing import CliRunner
 
 import streams
 from streams.cli import app
 from streams.collect.shell import GRPC_PORT, HTTP_PORT
-from streams.servers.debian import find_program
-from streams.servers.errors import PartUnavailableError
 from streams.servers.jars import kafka_version
 from streams.watch.rules import alertmanager_files
 from streams.watch.settings import WatchSettings
@@ -246,12 +244,7 @@ def test_prometheus_accepts_its_configuration(promtool):
 @pytest.mark.parametrize("program", ["prometheus", "alertmanager"])
 def test_every_flag_of_a_server_exists(program):
     """Each flag on the command line is one that the real program knows."""
-    try:
-        found = find_program(program)
-    except PartUnavailableError as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
+    found = program_or_skip(program)
     known = found.run("--help")
     text = known.stdout + known.stderr
     for argument in SERVICES[program]["command"]:

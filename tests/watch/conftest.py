@@ -14,10 +14,9 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
+from real_parts import program_or_skip
 
 import streams
-from streams.servers.debian import find_program
-from streams.servers.errors import PartUnavailableError
 from streams.servers.kafka import EmbeddedKafka
 from streams.servers.process import LeashedProcess, free_port
 from streams.watch.local import LocalWatch
@@ -77,13 +76,8 @@ def _portallink(*arguments: str, log: Path, env: dict[str, str]) -> LeashedProce
 def watched(tmp_path_factory) -> Iterator[Watched]:
     """Play half an hour with a ten-minute outage through Kafka and every stage, under watch."""
     folder = tmp_path_factory.mktemp("watched")
-    try:
-        for program in ("prometheus", "alertmanager"):
-            find_program(program)
-    except PartUnavailableError as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
+    for program in ("prometheus", "alertmanager"):
+        program_or_skip(program)
     (folder / "watched.yaml").write_text(SCENARIO, "utf-8")
     with contextlib.ExitStack() as running:
         kafka = running.enter_context(EmbeddedKafka(folder / "kafka"))
