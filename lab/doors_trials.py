@@ -189,7 +189,7 @@ def write_files(folder: Path, count: int) -> Files:
 def run(*arguments: str | Path) -> Cost:
     """Run a command to its end and return what it took, its child processes included."""
     argv = [*PORTALLINK, *arguments]
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         peak_bytes = pid = 0
         while not pid:
             peak_bytes = max(peak_bytes, _peak_bytes(process.pid))

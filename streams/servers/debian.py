@@ -46,7 +46,7 @@ class Program:
         self, *arguments: str | Path, cwd: Path | None = None, stdin: str = "", timeout_seconds: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run it to its end and return its exit code and output; it is killed when the time is over."""
-        return subprocess.run(  # noqa: S603
+        return subprocess.run(
             [self.path, *arguments],
             cwd=cwd,
             env=self.env,
@@ -236,7 +236,7 @@ def _last_words(error: Exception) -> str:
 
 
 def _checked(argv: list[str], cwd: Path | None = None) -> str:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         argv,
         cwd=cwd,
         check=True,

@@ -156,7 +156,7 @@ def resolve(version: str, repository: Path) -> list[Jar]:
 
     coordinates = runtime(f"org.apache.kafka:kafka_2.13:{version}")
     logging_version = next(version for _, name, version in coordinates if name == LOGGING_CORE)
-    coordinates.append((*LOGGING_BACKEND.split(":"), logging_version))  # type: ignore[arg-type]
+    coordinates.append((*LOGGING_BACKEND.split(":"), logging_version))  # type: ignore[arg-type]  # a split has no length
     jars = []
     for group, name, jar_version in coordinates:
         path = context.project(group, name).at_version(jar_version).artifact().resolve()

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
 def detach(argv: list[str]) -> int:
     """Start a program that outlives this one and print its process id."""
     # Its stderr joins its stdout: our own stderr is a pipe, which the caller reads to the end.
-    program = subprocess.Popen(  # noqa: S603
+    program = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
     )
     print(program.pid, file=sys.stderr, flush=True)
@@ -51,7 +51,7 @@ def hold(argv: list[str], parent_pid: int, stop_signal: int, grace_seconds: floa
         stop_asked = True
 
     signal.signal(signal.SIGTERM, ask_stop)
-    program = subprocess.Popen(  # noqa: S603
+    program = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one thread only

@@ -126,4 +126,4 @@ def _unprivileged_prefix() -> list[str]:
 
 
 def _succeeds(argv: list[str | Path], program: Program) -> bool:
-    return subprocess.run(argv, env=program.env, check=False, capture_output=True).returncode == 0  # noqa: S603
+    return subprocess.run(argv, env=program.env, check=False, capture_output=True).returncode == 0

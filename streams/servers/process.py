@@ -103,7 +103,7 @@ class LeashedProcess:
         self._grace_seconds = grace_seconds
         holder = [sys.executable, "-I", LEASH, os.getpid(), int(stop_signal), grace_seconds, *argv]
         with log.open("wb") as output:
-            self._leash = subprocess.Popen(  # noqa: S603
+            self._leash = subprocess.Popen(
                 [str(part) for part in holder],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -154,7 +154,7 @@ class LeashedProcess:
 def start_detached(argv: Sequence[str | Path], *, log: Path, cwd: Path | None = None) -> int:
     """Start a program that outlives this process, with its output in the log; return its process id."""
     with log.open("wb") as output:
-        started = subprocess.run(  # noqa: S603
+        started = subprocess.run(
             [sys.executable, "-I", str(LEASH), "detach", *(str(part) for part in argv)],
             stdin=subprocess.DEVNULL,
             stdout=output,

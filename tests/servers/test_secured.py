@@ -47,7 +47,7 @@ async def test_who_is_not_let_in_is_told_why(secured: Secured, kind: str):
         why = await refusal(kafka_connection(environment=environment))
         assert why is None or "certificate" in why.lower()  # TLS 1.3 tells the client with the first read
         return
-    environment["KAFKA_SASL_PASSWORD"] = "wrong and secret"  # noqa: S105
+    environment["KAFKA_SASL_PASSWORD"] = "wrong and secret"  # noqa: S105 - made up
     why = await refusal(kafka_connection(environment=environment))
     assert why is not None
     assert "Authentication" in why

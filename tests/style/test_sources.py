@@ -184,3 +184,18 @@ def test_every_promised_recipe_is_there(recipe, runs):
         timeout=60,
     )
     assert runs in shown.stdout
+
+
+def test_every_ignored_rule_has_its_reason():
+    """Each `noqa` and `type: ignore` says why on its line, or stands within four lines below a comment."""
+    mark = re.compile(r"#\s*(noqa:[\sA-Z0-9,]+|type:\s*ignore\[[\w,\s-]+\])\s*(?P<why>.*)$")
+    bare = []
+    for folder in ("streams", "lab", "tools", "tests"):
+        for module in modules(folder):
+            lines = module.text.splitlines()
+            for number, line in enumerate(lines):
+                found = mark.search(line)
+                above = lines[max(0, number - 4) : number]
+                if found and not found["why"] and not any("# " in one for one in above):
+                    bare.append(f"{module.path}:{number + 1}")
+    assert bare == []

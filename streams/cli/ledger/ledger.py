@@ -135,7 +135,7 @@ def token(
     days: Annotated[int, typer.Option(help="Valid for so many days.", min=1)] = 90,
 ) -> None:
     """Make an access token: the token is shown once, and the line for the tokens file that admits it."""
-    import time  # noqa: PLC0415
+    import time  # noqa: PLC0415 - the clock is needed here alone
 
     secret, entry = new_token(name, role, int(time.time()) + days * 86_400)
     notes.print("the token, shown this once:")
