@@ -5,7 +5,8 @@ times about random links and months, after one answer that does not count. Nothi
 answers but what production keeps, and no question carries an ETag, so every answer is computed again. Times
 are whole requests: p50, p95 and greatest, in milliseconds. CPU time compares on a machine that does other
 work as well: of the server (the client's thread taken off), mean and p95, and the mean of the sessions of a
-database server on this machine.
+database server on this machine. Answers come compressed, as a browser asks for them; their greatest size
+counts.
 """
 
 import random
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
+from itertools import count
 from typing import Any, Final
 from urllib.request import Request, urlopen
 
@@ -24,8 +26,9 @@ import uvicorn
 
 from streams import telemetry
 from streams.bench.ledger_fill import Size, fill
-from streams.ledger.store.database import open_ledger, reading
-from streams.ledger.store.schema import links, outage_scopes, outages
+from streams.ledger.store.database import open_ledger, reading, writing
+from streams.ledger.store.rows import upsert
+from streams.ledger.store.schema import links, outage_scopes, outages, positions
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.limit import RateLimit
@@ -41,7 +44,7 @@ def bench_serve(
     ledger_url: str,
     size: Size | None = None,
     *,
-    times: int = 30,
+    times: int = 40,
     seed: int = 1,
     progress: Progress = lambda _: None,
 ) -> Mapping[str, Any]:
@@ -66,6 +69,7 @@ def bench_serve(
         "questions": questions,
         "worst_p95_ms": max(one["p95_ms"] for one in questions.values()),
         "worst_cpu_ms": max(one["cpu_ms"] + one["database_cpu_ms"] for one in questions.values()),
+        "worst_kilobytes": max(one["kilobytes"] for one in questions.values()),
     }
 
 
@@ -117,6 +121,14 @@ def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
         )
     first = date(size.first_year, 1, 1)
     last = first + timedelta(days=size.days)
+    records = count(1)
+
+    def after_a_record() -> str:
+        # The front page is made again whenever the ledger has read on.
+        with writing(engine) as connection:
+            row = {"topic": "bench", "partition": 0, "next_offset": next(records), "chain": b""}
+            upsert(connection, positions, [row])
+        return "/"
 
     def month() -> str:
         return f"{first + timedelta(days=rng.randrange(size.days - 31)):%Y-%m}"
@@ -131,7 +143,8 @@ def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
         return rng.choice(agencies)
 
     return {
-        "page now": lambda: f"/?q={rng.randrange(100)}",
+        "page now": lambda: "/",
+        "page now, after a record": after_a_record,
         "page month": lambda: f"/history?month={month()}",
         "page decade": lambda: f"/history?{decade()}&calendar=office-hours",
         "page link": lambda: f"/link?link={link()}&month={month()}&calendar=office-hours",
@@ -140,6 +153,7 @@ def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
         "page report of a link": lambda: f"/report?link={link()}&month={month()}",
         "page report": lambda: f"/report?month={month()}",
         "page report, decade": lambda: f"/report?{decade()}",
+        "page exclusions": lambda: "/exclusions",
         "page proof": lambda: "/proof",
         "summary month": lambda: f"/api/v1/summary?month={month()}&calendar=office-hours",
         "summary decade": lambda: f"/api/v1/summary?{decade()}",
@@ -164,13 +178,13 @@ def _ask(
     base: str, kinds: Kinds, times: int, sessions: Callable[[], float], progress: Progress
 ) -> dict[str, dict[str, float]]:
     measured = {}
-    _milliseconds(base + "/")  # as every server, it has answered before
+    _asked(base + "/")  # as every server, it has answered before
     for kind, address in kinds.items():
         progress(kind)
         before = sessions()
-        taken = [_milliseconds(base + address()) for _ in range(times)]
+        taken = [_asked(base + address()) for _ in range(times)]
         database_ms = (sessions() - before) * MILLISECONDS / times
-        walls, cpus = (sorted(column) for column in zip(*taken, strict=True))
+        walls, cpus, sizes = (sorted(column) for column in zip(*taken, strict=True))
         place = min(times - 1, int(times * 0.95))
         figures = {
             "p50_ms": walls[times // 2],
@@ -179,19 +193,21 @@ def _ask(
             "cpu_ms": sum(cpus) / times,
             "cpu_p95_ms": cpus[place],
             "database_cpu_ms": database_ms,
+            "kilobytes": sizes[-1],
         }
         measured[kind] = {name: round(value, 1) for name, value in figures.items()}
     return measured
 
 
-def _milliseconds(address: str) -> tuple[float, float]:
-    """Return how long an answer took, and how much CPU time of this process less this thread's."""
+def _asked(address: str) -> tuple[float, float, float]:
+    """Return how long an answer took, the CPU time of this process less this thread's, and its kilobytes."""
+    headers = {"Accept-Language": "vi", "Accept-Encoding": "gzip"}
     began, all_cpu, own_cpu = time.perf_counter(), time.process_time(), time.thread_time()
-    with urlopen(Request(address, headers={"Accept-Language": "vi"})) as answer:  # noqa: S310 - our own
-        answer.read()
+    with urlopen(Request(address, headers=headers)) as answer:  # noqa: S310 - our own
+        size = len(answer.read())
     ended = time.perf_counter()
     cpu = (time.process_time() - all_cpu) - (time.thread_time() - own_cpu)
-    return (ended - began) * MILLISECONDS, cpu * MILLISECONDS
+    return (ended - began) * MILLISECONDS, cpu * MILLISECONDS, size / 1000
 
 
 def _sessions(engine: sa.Engine) -> Callable[[], float]:

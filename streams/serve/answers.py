@@ -242,23 +242,26 @@ def days_answer(standing: Standing) -> list[Answer]:
     days = [(day_ms, day_ms + DAY_MS) for day_ms in range(first_ms, end_ms, DAY_MS)]
     if not days or question.start_ms >= end_ms or len(days) > MOST_DAYS or len(standing.lives) > MOST_LINKS:
         return []
+    named = {day_ms: iso(day_ms) for day_ms, _ in days}
+    cells = cell_figures(standing, "day", days)
     return [
         {
             "link": link,
-            "day": iso(day_ms),
+            "day": named[day_ms],
             "day_ms": day_ms,
-            "service_ms": counted.figures.service_ms,
-            "excluded_ms": counted.figures.excluded_ms,
-            "unknown_ms": counted.figures.unknown_ms,
-            "down_ms": counted.figures.down_ms,
-            "degraded_ms": counted.figures.degraded_ms,
+            "service_ms": figures.service_ms,
+            "excluded_ms": figures.excluded_ms,
+            "unknown_ms": figures.unknown_ms,
+            "down_ms": figures.down_ms,
+            "degraded_ms": figures.degraded_ms,
         }
-        for (link, day_ms), counted in sorted(cell_figures(standing, "day", days).items())
+        for link, day_ms in sorted(cells)
+        for figures in [cells[link, day_ms].figures]
     ]
 
 
-class OutagePage(Struct, frozen=True):
-    """Some of a report's outages: at most ``limit`` after a cursor."""
+class ReportPage(Struct, frozen=True):
+    """What of a report fits a page: at most ``limit`` outages after a cursor, and as many exclusions."""
 
     after: Cursor | None
     limit: int
@@ -269,11 +272,12 @@ def report_answer(
     question: Question,
     narrowing: Narrowing,
     command: str,
-    page: OutagePage | None = None,
+    page: ReportPage | None = None,
 ) -> Answer:
     """Return everything a report says; ``command`` is how to make it again.
 
-    Of a page of it ``following`` is the row after which the next page begins, None on the last.
+    A page of it has no days; ``following`` is the row after which the next page begins, None on the last,
+    and ``all_exclusions`` how many exclusions there are.
     """
     standing = Standing(connection, question)
     summary = summarise_links(connection, question, standing)
@@ -288,16 +292,18 @@ def report_answer(
         listed = listed[: page.limit]
     rules = sorted({one.outage.rule_version for one in listed})
     last = listed[-1].outage if more else None
-    paged = {} if page is None else {"following": last and (last.start_ms, last.outage_id)}
+    exclusions = standing.exclusions()
+    paged: Answer = {}
+    if page is not None:
+        paged = {"following": last and (last.start_ms, last.outage_id), "all_exclusions": len(exclusions)}
+        exclusions = exclusions[: page.limit]
     return (
         summary_answer(summary)
         | paged
         | {
             "outages": [listed_answer(one, second_person=question.second_person) for one in listed],
-            "exclusions": [
-                exclusion_answer(one, second_person=question.second_person) for one in standing.exclusions()
-            ],
-            "days": days_answer(standing),
+            "exclusions": [exclusion_answer(one, second_person=question.second_person) for one in exclusions],
+            "days": days_answer(standing) if page is None else [],
             "ledger": ledger_answer(connection),
             "versions": {
                 "portallink": __version__,

@@ -20,5 +20,6 @@ def test_bench_answers_every_question(tmp_path) -> None:
         assert 0 < times["p50_ms"] <= times["p95_ms"] <= times["max_ms"] <= 60_000
         assert 0 < times["cpu_ms"] <= times["cpu_p95_ms"] * 2
         assert times["database_cpu_ms"] == 0
+        assert times["kilobytes"] > 0
     again = bench_serve(sqlite_url(tmp_path / "ledger.db"), size, times=2)
     assert again["rows"] == {"outages": 80}

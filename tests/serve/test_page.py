@@ -312,6 +312,21 @@ def test_outages_go_on_from_page_to_page(client: Running, tokens, monkeypatch) -
         assert len(seen) == len(set(seen)) == number
 
 
+def test_a_report_s_page_says_how_many_exclusions_it_leaves_to_the_files(
+    client: Running, tokens, monkeypatch
+) -> None:
+    """Of more exclusions than fit a page it shows some and says how many there are; the files hold all."""
+    monkeypatch.setattr(history, "MAX_OUTAGES", 2)
+    headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": "en"}
+    held = client.get(f"/report.json?month={month.MONTH}", headers=headers).json()["exclusions"]
+    assert len(held) > 2
+    page = client.get(f"/report?month={month.MONTH}", headers=headers).text
+    shown = {one["exclusion_id"] for one in held if f'href="/exclusions/{one["exclusion_id"]}"' in page}
+    assert {one["exclusion_id"] for one in held[:2]} <= shown
+    assert text("some_exclusions_text", "en", number="2", all=str(len(held))) in page
+    assert 'id="some-exclusions"' not in client.get(f"/report.html?month={month.MONTH}", headers=headers).text
+
+
 @pytest.mark.parametrize("path", ["/", "/history", "/report.pdf", "/api/v1/links", "/sign-in", "/none"])
 def test_head_is_answered_as_get(client: Running, tokens, path: str) -> None:
     """HEAD has the status and the headers of GET, and no body."""

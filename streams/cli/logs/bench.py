@@ -98,21 +98,25 @@ def serve(
     postgres: Annotated[
         bool, typer.Option("--postgres", help="On a PostgreSQL of its own, thrown away at the end.")
     ] = False,
+    links: Annotated[int, typer.Option(help="Links in the ledger.", min=1, max=10_000)] = 100,
+    days: Annotated[int, typer.Option(help="Days of history.", min=310)] = 3_653,
     outages: Annotated[int, typer.Option(help="Outages in the ledger.", min=100)] = 50_000,
     window_days: Annotated[int, typer.Option(help="Days of each link with minutes.", min=1)] = 348,
-    times: Annotated[int, typer.Option(help="Requests of each kind.", min=2, max=1_000)] = 30,
+    times: Annotated[int, typer.Option(help="Requests of each kind.", min=2, max=1_000)] = 40,
     as_json_wanted: AsJson = False,
 ) -> None:
-    """Ask the audit pages and summaries over a ledger of ten years of 100 links, and time the answers."""
+    """Ask the audit pages and summaries over a ledger of some years of many links, and time the answers."""
     if ledger is not None and postgres:
         refuse("--ledger and --postgres name two databases: choose one")
+    if outages < links:
+        refuse(f"--outages {outages}: each of {links} links has at least one")
     # The web server and the database are loaded only for this question.
     from streams.bench.ledger_fill import Size  # noqa: PLC0415
     from streams.bench.serve import bench_serve  # noqa: PLC0415
     from streams.ledger.store.database import LedgerError  # noqa: PLC0415
     from streams.servers.postgres import Postgres  # noqa: PLC0415
 
-    size = Size(outages=outages, window_days=window_days)
+    size = Size(links=links, days=days, outages=outages, window_days=min(window_days, days))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="portallink-bench-")))
         status = stack.enter_context(notes.status("starting"))
@@ -135,6 +139,7 @@ def serve(
         "CPU ms": "cpu_ms",
         "its p95": "cpu_p95_ms",
         "database's": "database_cpu_ms",
+        "kB": "kilobytes",
     }
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)

@@ -17,7 +17,7 @@ from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
 from streams.ledger.store.days import LinkLife
 from streams.ledger.store.minutes import DayOfMinutes, MinuteDetail
-from streams.ledger.store.rows import select_in
+from streams.ledger.store.rows import select_at
 from streams.ledger.store.schema import links, outages, positions, window_days
 from streams.model.availability import Figures
 from streams.model.exclusion import Ruling
@@ -149,9 +149,11 @@ class Days:
     def _details(
         connection: sa.Connection, places: Iterable[tuple[str, int]]
     ) -> dict[tuple[str, int], bytes]:
-        statement = sa.select(window_days.c.link, window_days.c.day_ms, window_days.c.details)
-        place = sa.tuple_(window_days.c.link, window_days.c.day_ms)
-        rows = select_in(connection, statement, place, sorted(places))
+        column = window_days.c
+        statement = sa.select(column.link, column.day_ms, column.details)
+        rows = select_at(
+            connection, statement, {"link": column.link, "day_ms": column.day_ms}, sorted(places)
+        )
         return {(row.link, row.day_ms): bytes(row.details) for row in rows}
 
 

@@ -6,7 +6,13 @@ import sqlalchemy as sa
 
 from streams.ledger.read.reach import earliest_start_ms
 from streams.ledger.store.minutes import DayOfMinutes
-from streams.ledger.store.rows import exclusion_decoder, outage_decoder, retirement_decoder, select_in
+from streams.ledger.store.rows import (
+    exclusion_decoder,
+    outage_decoder,
+    retirement_decoder,
+    select_at,
+    select_in,
+)
 from streams.ledger.store.schema import (
     exclusion_revisions,
     outage_revisions,
@@ -75,10 +81,12 @@ def days_at(
     connection: sa.Connection, places: Iterable[tuple[str, int]]
 ) -> dict[str, dict[int, DayOfMinutes]]:
     """Return those of the places that have windows, unpacked for figures, by link and day."""
-    statement = sa.select(window_days.c.link, window_days.c.day_ms, window_days.c.columns)
-    place = sa.tuple_(window_days.c.link, window_days.c.day_ms)
+    column = window_days.c
+    statement = sa.select(column.link, column.day_ms, column.columns)
     found: dict[str, dict[int, DayOfMinutes]] = {}
-    for row in select_in(connection, statement, place, sorted(places)):
+    for row in select_at(
+        connection, statement, {"link": column.link, "day_ms": column.day_ms}, sorted(places)
+    ):
         found.setdefault(row.link, {})[row.day_ms] = DayOfMinutes.unpack(row.day_ms, row.columns)
     return found
 

@@ -249,11 +249,12 @@ def _holds(standing: Standing, one: _Found) -> bool:
 
 
 def _excluding(standing: Standing, concerned: Mapping[str, list[Ruling]], outage: Outage) -> list[Ruling]:
+    until_ms = standing.question.until_ms
     low = max(outage.start_ms, standing.question.start_ms)
-    high = standing.question.until_ms if outage.end_ms is None else outage.end_ms
+    high = until_ms if outage.end_ms is None else min(outage.end_ms, until_ms)
     return [
         ruling
         for name in (outage.link, EVERY_LINK)
         for ruling in concerned.get(name, ())
-        if ruling.last.start_ms < min(high, standing.question.until_ms) and ruling.last.end_ms > low
+        if ruling.last.start_ms < high and ruling.last.end_ms > low
     ]

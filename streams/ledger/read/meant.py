@@ -32,13 +32,14 @@ def about(
         conditions.append(table.c.link.in_([link for link in names if question.about(link)]))
     for scope, name in (("agency", question.agency), ("service", question.service)):
         if name is not None:
-            conditions.append(
-                table.c.outage_id.in_(
-                    sa.select(outage_scopes.c.outage_id).where(
-                        outage_scopes.c.scope == scope, outage_scopes.c.name == name
-                    )
-                )
+            naming = sa.select(outage_scopes.c.outage_id).where(
+                outage_scopes.c.scope == scope, outage_scopes.c.name == name
             )
+            if table is outages:
+                conditions.append(outages.c.outage_id.in_(naming))
+            else:
+                # Begins with those named: SQLite would read all rows, and look for each among them.
+                conditions.append(table.c.outage_id == naming.offset(0).subquery().c.outage_id)
     return conditions
 
 

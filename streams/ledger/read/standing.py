@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from msgspec import structs
 
 from streams.ledger.read.histories import (
-    all_rulings,
+    exclusion_revisions_of,
     outages_as_of,
     retirements,
     span_of,
@@ -17,10 +17,11 @@ from streams.ledger.read.histories import (
 from streams.ledger.read.names import known_calendar, require_known
 from streams.ledger.read.question import Question
 from streams.ledger.store.days import LinkLife, link_lives
+from streams.ledger.store.rollups import partial_days
 from streams.ledger.store.rows import select_in
-from streams.ledger.store.schema import FIGURE_COLUMNS, day_parts, outages
-from streams.model.availability import Figures, OutageSpan
-from streams.model.exclusion import EVERY_LINK, Exclusion, Ruling, excluded_times
+from streams.ledger.store.schema import outages
+from streams.model.availability import OutageSpan
+from streams.model.exclusion import EVERY_LINK, Exclusion, Ruling, excluded_times, rulings
 from streams.model.hours.calendar import DAY_MS, day_start_ms
 from streams.model.intervals import Interval
 from streams.model.outage import Outage
@@ -50,7 +51,8 @@ class Standing:
         }
         self.lives = {link: life for link, life in lives.items() if self._is_meant(link, life)}
         self.untils = {link: self._until_ms(link) for link in self.lives}
-        self.rulings = all_rulings(connection, question.as_of_ms)
+        self._revisions = exclusion_revisions_of(connection)
+        self.rulings = rulings(self._revisions, question.as_of_ms)
         self.excluded = excluded_times(self.rulings, self.lives, second_person=question.second_person)
         self.revised = self._revised()
         self._revised_spans = self._spans_revised_since()
@@ -101,23 +103,27 @@ class Standing:
         return days
 
     @cached_property
-    def kept_parts(self) -> Mapping[Interval, Mapping[str, Figures]]:
-        """Stored figures of the parts of days that exclusions name, by part and link.
+    def revised_links(self) -> Mapping[int, set[str]]:
+        """The links whose outages stood otherwise, by day of the period."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for link in {of_link for of_link, _, _ in self._revised_spans} & self.lives.keys():
+            for day_ms in self.revised_days(link, self.question.start_ms, self.question.until_ms):
+                found[day_ms].add(link)
+        return found
 
-        A page needs them twice, for its totals and its calendar, and reading them takes a third of its time.
+    def is_named(self, link: str | None, part: Interval) -> bool:
+        """Say whether a revision of an exclusion of a link, or of all links, names that part of a day.
+
+        The ledger keeps the figures of such parts, of every link that they concern, within its life.
         """
-        columns = (day_parts.c[name] for name in FIGURE_COLUMNS)
-        statement = sa.select(day_parts.c.start_ms, day_parts.c.end_ms, day_parts.c.link, *columns).where(
-            day_parts.c.calendar == self.question.calendar,
-            day_parts.c.start_ms >= self.question.start_ms,
-            day_parts.c.start_ms < self.question.until_ms,
-        )
-        if self.question.link is not None:
-            statement = statement.where(day_parts.c.link == self.question.link)
-        kept: dict[Interval, dict[str, Figures]] = defaultdict(dict)
-        for low, high, link, *counted in self.connection.execute(statement).all():
-            kept[low, high][link] = Figures.of_facts(*counted)
-        return kept
+        return part in self._named[EVERY_LINK] or (link is not None and part in self._named[link])
+
+    @cached_property
+    def _named(self) -> Mapping[str, set[Interval]]:
+        named: dict[str, set[Interval]] = defaultdict(set)
+        for revision in self._revisions:
+            named[revision.link].update(partial_days(revision.start_ms, revision.end_ms))
+        return named
 
     def _is_meant(self, link: str, life: LinkLife) -> bool:
         if not self.question.about(link):

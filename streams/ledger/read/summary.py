@@ -1,9 +1,11 @@
 """Figures for auditors: availability by link and in total, with and without exclusions."""
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 from msgspec import Struct, structs
 
-from streams.ledger.read.figures import link_figures
+from streams.ledger.read.figures import Counted, link_figures
 from streams.ledger.read.names import known_calendar
 from streams.ledger.read.outage_figures import Met, outage_figures
 from streams.ledger.read.question import Question
@@ -45,15 +47,19 @@ class Summary(Struct, frozen=True):
 
 
 def summarise_links(
-    connection: sa.Connection, question: Question, standing: Standing | None = None
+    connection: sa.Connection,
+    question: Question,
+    standing: Standing | None = None,
+    figures: Mapping[str, Counted] | None = None,
 ) -> Summary:
     """Return availability for every link that matches a question, and in total.
 
-    Pass ``standing`` if it was already read for the same question.
+    Pass ``standing`` if it was already read for the same question, and ``figures`` as from `link_figures` if they
+    are known.
     """
     standing = standing or Standing(connection, question)
     question = standing.question
-    figures = link_figures(standing)
+    figures = link_figures(standing) if figures is None else figures
     met = outage_figures(standing)
     rows = []
     total = plain_total = Availability(Figures(), OutageFigures())

@@ -156,8 +156,9 @@ class DayOfMinutes:
                 pieces.append((start_ms, start_ms + MINUTE_MS))
         if unknown.tobytes().strip(b"\0"):
             for minute, unknown_ms in enumerate(unknown):
-                end_ms = self.day_ms + (minute + 1) * MINUTE_MS
-                pieces.append((end_ms - unknown_ms, end_ms))
+                if unknown_ms:
+                    end_ms = self.day_ms + (minute + 1) * MINUTE_MS
+                    pieces.append((end_ms - unknown_ms, end_ms))
         return union(pieces)
 
     def within(self, counted: Intervals) -> RequestCounts:

@@ -43,9 +43,9 @@ def history_page(request: Request, _: Viewer, asked: PageQuery) -> Response:
     with reading(services(request).ledger) as connection:
         question = asked_of(request, connection, asked)
         standing = Standing(connection, question)
-        answer = summary_answer(summarise_links(connection, question, standing))
-        calendars = list(calendars_of(connection))
         seen = overview(standing, language_of(request))
+        answer = summary_answer(summarise_links(connection, question, standing, seen.figures))
+        calendars = list(calendars_of(connection))
     month = f"{local_date(question.start_ms):%Y-%m}"
     return shown(
         request,

@@ -90,18 +90,19 @@ def _page(
     with reading(known.ledger) as connection:
         links = list(link_lives(connection))
         found = sorted(all_rulings(connection), key=lambda one: one.last.start_ms, reverse=True)
-    rows = [exclusion_answer(one, second_person=known.second_person) for one in found]
+    rows = [exclusion_answer(one, second_person=known.second_person) for one in found[:MOST]]
+    arrived = any(one.last.exclusion_id == sent for one in found)
     return shown(
         request,
         "exclusions.html",
         status,
-        rows=rows[:MOST],
-        more=max(0, len(rows) - MOST),
+        rows=rows,
+        more=max(0, len(found) - MOST),
         links=[EVERY_LINK, *links],
         said=said or EMPTY,
         fault=fault,
-        sent=sent if sent is not None and any(row["exclusion_id"] == sent for row in rows) else None,
-        waiting=sent is not None and not any(row["exclusion_id"] == sent for row in rows),
+        sent=sent if arrived else None,
+        waiting=sent is not None and not arrived,
         now_ms=int(time.time() * 1000),
         may_judge=caller.may("operator") and known.exclude is not None,
         second_person=known.second_person,

@@ -11,7 +11,7 @@ from typing import Any, Final
 from markupsafe import Markup
 from msgspec import Struct
 
-from streams.ledger.read.figures import Counted, cell_figures
+from streams.ledger.read.figures import Counted, cell_figures, over_cells
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
 from streams.model.hours.calendar import DAY_MS, MINUTE_MS, day_start_ms, local_date, month_of, year_of
@@ -36,11 +36,12 @@ class Column(Struct, frozen=True):
 
 
 class Overview(Struct, frozen=True):
-    """A calendar: its grain (day, month, year), its columns, and each link's cells."""
+    """A calendar: its grain (day, month, year), its columns, each link's cells, and its figures in sum."""
 
     grain: str
     columns: list[Column]
     cells: dict[str, Markup]
+    figures: dict[str, Counted]
 
 
 def overview(standing: Standing, language: Language) -> Overview:
@@ -63,7 +64,7 @@ def overview(standing: Standing, language: Language) -> Overview:
         )
         for link in standing.lives
     }
-    return Overview(grain, columns, cells)
+    return Overview(grain, columns, cells, over_cells(standing, counted))
 
 
 def _day(counted: Counted, language: Language, _: str) -> str:

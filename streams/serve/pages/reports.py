@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from streams.ledger.read.meant import Narrowing
 from streams.ledger.read.question import Question
 from streams.ledger.store.database import reading
-from streams.serve.answers import Answer, OutagePage, report_answer
+from streams.serve.answers import Answer, ReportPage, report_answer
 from streams.serve.api import asked_of
 from streams.serve.command import reproducing
 from streams.serve.context import Asked, Viewer, services, tagged
@@ -25,8 +25,8 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/report")
 def report_page(request: Request, _: Viewer, asked: Annotated[history.Listing, Query()]) -> Response:
-    """Show a report as a page, with the other formats to download; of many outages some at a time."""
-    page = OutagePage(cursor_in(asked.after), history.MAX_OUTAGES)
+    """Show a report as a page, with all formats to download; it has some of many outages and exclusions."""
+    page = ReportPage(cursor_in(asked.after), history.MAX_OUTAGES)
     report, question = _report(request, asked, "html", language_of(request), page)
     further = report["following"] and cursor_after(*report["following"])
     return shown(request, "report.html", report=report, query=query_of(question), further=further)
@@ -45,7 +45,7 @@ def report_file(request: Request, _: Viewer, asked: history.PageQuery, kind: Rep
 
 
 def _report(
-    request: Request, asked: Asked, kind: ReportFormat, language: Language, page: OutagePage | None = None
+    request: Request, asked: Asked, kind: ReportFormat, language: Language, page: ReportPage | None = None
 ) -> tuple[Answer, Question]:
     with reading(services(request).ledger) as connection:
         question = asked_of(request, connection, asked)
