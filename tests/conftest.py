@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from real_parts import needed_part, program_or_skip
+from verapdf import VeraPdf
 
 from streams.servers.alertmanager import Alertmanager
 from streams.servers.chromium import Chromium
@@ -69,6 +70,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
         with needed_part():
             browser = running.enter_context(Chromium(tmp_path_factory.mktemp("chromium")))
         yield browser
+
+
+@pytest.fixture(scope="session")
+def verapdf() -> VeraPdf:
+    """Return the reference validator of PDF/UA."""
+    with needed_part():
+        return VeraPdf()
 
 
 @pytest.fixture(scope="session")

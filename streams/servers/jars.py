@@ -1,4 +1,4 @@
-"""The jars of the embedded Kafka: pinned by version and digest, fetched once, kept in the cache.
+"""Jars pinned by version and digest, fetched once, kept in the cache: those of the embedded Kafka.
 
 `kafka_jars.txt` lists every jar with its SHA-256 and size, as resolved by jgo from Kafka's published
 dependencies. Only files on that list are fetched, so a machine runs what was tested, byte for byte, and
@@ -51,6 +51,16 @@ class Jar:
         return f"{self.group}:{self.artifact}:{self.version} {self.sha256} {self.size}"
 
 
+@dataclass(frozen=True, slots=True)
+class JarSet:
+    """Jars that belong together; `otherwise` says what to do where they cannot be fetched."""
+
+    name: str
+    title: str
+    jars: tuple[Jar, ...]
+    otherwise: str = ""
+
+
 def pinned_jars() -> tuple[Jar, ...]:
     """Read the list of pinned jars; the first is Kafka's own."""
     text = importlib.resources.files("streams.servers").joinpath(LIST_NAME).read_text("utf-8")
@@ -62,14 +72,23 @@ def kafka_version() -> str:
     return pinned_jars()[0].version
 
 
-def fetch_jars(directory: Path, *, console: Console | None = None) -> list[Path]:
-    """Return the paths of all pinned jars, downloading them under this directory if they are missing.
+def kafka_jars() -> JarSet:
+    """Return the jars of the embedded Kafka."""
+    otherwise = " or KAFKA_BOOTSTRAP_SERVERS to another broker"
+    return JarSet("kafka", f"Apache Kafka {kafka_version()}", pinned_jars(), otherwise)
+
+
+def fetch_jars(
+    directory: Path, wanted: JarSet | None = None, *, console: Console | None = None
+) -> list[Path]:
+    """Return the paths of a set's jars (Kafka's), downloading them under this directory if they are missing.
 
     Raises PartUnavailableError without network, or when a downloaded jar is not the pinned one.
     """
-    jars = pinned_jars()
+    wanted = wanted or kafka_jars()
+    jars = wanted.jars
     whole = "\n".join(map(str, jars)).encode()
-    home = directory / f"kafka-{jars[0].version}-{hashlib.sha256(whole).hexdigest()[:8]}"
+    home = directory / f"{wanted.name}-{jars[0].version}-{hashlib.sha256(whole).hexdigest()[:8]}"
     paths = [home / jar.file_name for jar in jars]
     if all(path.exists() for path in paths):
         return paths
@@ -79,7 +98,7 @@ def fetch_jars(directory: Path, *, console: Console | None = None) -> list[Path]
     with tempfile.TemporaryDirectory(prefix=".download-", dir=directory) as temporary:
         complete = Path(temporary) / "complete"
         complete.mkdir()
-        _download(jars, Path(temporary) / "maven", complete, console or Console(stderr=True, markup=False))
+        _download(wanted, Path(temporary) / "maven", complete, console or Console(stderr=True, markup=False))
         if home.exists() and not all(path.exists() for path in paths):
             shutil.rmtree(home)
         with contextlib.suppress(OSError):
@@ -87,7 +106,7 @@ def fetch_jars(directory: Path, *, console: Console | None = None) -> list[Path]
     return paths
 
 
-def _download(jars: tuple[Jar, ...], repository: Path, target: Path, console: Console) -> None:
+def _download(wanted: JarSet, repository: Path, target: Path, console: Console) -> None:
     import requests  # noqa: PLC0415 - needed once; each command would wait for it
 
     columns = (
@@ -97,32 +116,30 @@ def _download(jars: tuple[Jar, ...], repository: Path, target: Path, console: Co
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(
-            f"Apache Kafka {jars[0].version} (once)", total=sum(jar.size for jar in jars)
-        )
+        task = progress.add_task(f"{wanted.title} (once)", total=sum(jar.size for jar in wanted.jars))
         context = _context(repository, lambda count: progress.advance(task, count))
 
         def fetch(jar: Jar) -> None:
             path = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
             if _sha256(path) != jar.sha256:
                 raise PartUnavailableError(
-                    f"{jar.file_name} as downloaded is not the pinned file (its SHA-256 differs from "
-                    f"{LIST_NAME}); the mirror or a proxy changes files"
+                    f"{jar.file_name} as downloaded is not the pinned file (its SHA-256 differs); "
+                    "the mirror or a proxy changes files"
                 )
             path.rename(target / jar.file_name)
 
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as workers:
             try:
-                for _ in workers.map(fetch, jars):
+                for _ in workers.map(fetch, wanted.jars):
                     pass
             except (requests.RequestException, RuntimeError) as error:
                 workers.shutdown(cancel_futures=True)
                 if isinstance(error, PartUnavailableError):
                     raise
                 raise PartUnavailableError(
-                    f"Apache Kafka {jars[0].version} is not in the cache and could not be downloaded from "
-                    f"Maven Central: {_first_line(error)}. Connect to the network once, or set "
-                    "PORTALLINK_MAVEN_URL to a mirror, or KAFKA_BOOTSTRAP_SERVERS to another broker."
+                    f"{wanted.title} is not in the cache and could not be downloaded from Maven Central: "
+                    f"{_first_line(error)}. Connect to the network once, or set "
+                    f"PORTALLINK_MAVEN_URL to a mirror{wanted.otherwise}."
                 ) from error
 
 

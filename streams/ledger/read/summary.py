@@ -54,8 +54,8 @@ def summarise_links(
 ) -> Summary:
     """Return availability for every link that matches a question, and in total.
 
-    Pass ``standing`` if it was already read for the same question, and ``figures`` as from `link_figures` if they
-    are known.
+    Pass ``standing`` if it was already read for the same question, and ``figures`` if `link_figures` of it
+    are already known.
     """
     standing = standing or Standing(connection, question)
     question = standing.question
