@@ -25,7 +25,6 @@ SHARED = {
 }
 # Needed without being imported by name.
 RUNTIME_BY_NAME = {
-    "psycopg": "SQLAlchemy's driver of PostgreSQL",
     "tzdata": "the zone of the office hours where the system has none",
 }
 DEV_BY_NAME = {
