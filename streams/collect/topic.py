@@ -1,12 +1,15 @@
 """Spans from Kafka, as a Collector's exporter writes them: each record an export (`otlp_proto`, `otlp_json`).
 
 The loop of the stages (`streams.kafka.loop`) reads; what a poll makes known is confirmed before the loop may
-commit it. While records still wait to be read, heartbeats do not go beyond the time up to which they were
-read: a backlog is not taken for silence.
+commit it. What is no export becomes a dead letter, once: after a crash those that were sent already are found
+on their topic. While records still wait to be read, heartbeats do not go beyond the time up to which records
+were read: a backlog is not taken for silence.
 """
 
+from asyncio import Future
 from collections.abc import Mapping, Sequence
 from typing import Final
+from zlib import crc32
 
 from aiokafka import TopicPartition
 
@@ -18,7 +21,7 @@ from streams.ingest.otlp.export import NotOtlpError, SpanMapper, Tally, form_in
 from streams.kafka.ports import Batches, Bounds, Commit
 from streams.kafka.session import Session
 from streams.kafka.worker import Place, RetryLaterError
-from streams.measure.letters import encode_letter, letter_key
+from streams.measure.letters import encode_letter, letter_key, told_records
 from streams.measure.refused import DeadLetter
 from streams.model.wire import Event
 
@@ -47,6 +50,28 @@ class Progress:
         return min((self.read_ms[one] for one in self.waiting & self.read_ms.keys()), default=None)
 
 
+class _Letters:
+    """The dead letters of one source partition: which are sent, and from where on others can lie.
+
+    ``told`` holds ``(offset, logged_at_ms)`` of records after the commit of which a letter lies between
+    ``first`` and ``end`` of ``place``.
+    """
+
+    def __init__(self, place: TopicPartition, told: frozenset[tuple[int, int]], first: int, end: int) -> None:
+        self.place, self.told = place, told
+        self._first, self._end = first, end
+        self._last = max((offset for offset, _ in told), default=-1)
+
+    def noted(self, sent: "Future[int]") -> None:
+        """Note where a letter lies."""
+        if not sent.cancelled() and sent.exception() is None:
+            self._end = max(self._end, sent.result() + 1)
+
+    def begin(self, next_offset: int) -> int:
+        """Return from where on the letters of records from an offset on can lie."""
+        return self._end if next_offset > self._last else self._first
+
+
 class SpanWorker:
     """What `collect` does with the records of its topics."""
 
@@ -60,13 +85,14 @@ class SpanWorker:
         progress: Progress,
         dead_letters: str,
     ) -> None:
-        self._consumer, self._outbox = session.consumer, session.outbox
+        self._consumer, self._producer, self._outbox = session.consumer, session.producer, session.outbox
         self._mapper, self._watching, self._delivery = mapper, watching, delivery
         self._progress, self._dead_letters = progress, dead_letters
         self.topics = topics
         self.commit_first = False
         self._next: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._letters: dict[TopicPartition, _Letters] = {}
 
     async def assign(
         self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
@@ -75,15 +101,31 @@ class SpanWorker:
         del commits
         for partition, place in places.items():
             self._next[partition] = place.bounds.beginning if place.commit is None else place.commit.offset
+            self._letters[partition] = await self._letters_of(partition, place.commit)
             self._progress.read_ms[partition] = 0
             if place.bounds.end > self._next[partition]:
                 self._progress.waiting.add(partition)
+
+    async def _letters_of(self, partition: TopicPartition, commit: Commit | None) -> _Letters:
+        """Find the letters that a process sent before it died without a commit."""
+        key = letter_key(partition.topic, partition.partition)
+        count = await self._producer.partitions_of(self._dead_letters)
+        place = TopicPartition(self._dead_letters, crc32(key) % count)
+        bounds = (await self._consumer.bounds([place]))[place]
+        known = commit.metadata if commit is not None else ""
+        first = max(int(known) if known.isdecimal() else 0, bounds.beginning)
+        found = await self._consumer.read(place, first, bounds.end)
+        values = [one.value or b"" for one in found if one.key == key]
+        told = told_records(partition.topic, partition.partition, values)
+        begun = 0 if commit is None else commit.offset
+        return _Letters(place, frozenset(one for one in told if one[0] >= begun), first, bounds.end)
 
     async def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Forget partitions."""
         for partition in partitions:
             self._next.pop(partition, None)
             self._committed.pop(partition, None)
+            self._letters.pop(partition, None)
             self._progress.read_ms.pop(partition, None)
             self._progress.waiting.discard(partition)
 
@@ -108,10 +150,14 @@ class SpanWorker:
 
     async def _set_aside(self, partition: TopicPartition, letters: Sequence[DeadLetter]) -> None:
         topic, number = partition.topic, partition.partition
+        own, key = self._letters[partition], letter_key(topic, number)
         for letter in letters:
+            if (letter.offset, letter.logged_at_ms) in own.told:
+                continue
             telemetry.emit(telemetry.DeadLettered(letter.reason, topic, number, letter.offset))
             value = encode_letter(topic, number, letter)
-            await self._outbox.send(self._dead_letters, value, key=letter_key(topic, number))
+            sent = await self._outbox.send(self._dead_letters, value, key=key, partition=own.place.partition)
+            sent.add_done_callback(own.noted)
 
     async def _deliver(self, events: list[Event], tally: Tally, read_ms: int) -> None:
         sent: dict[str, int] = {}
@@ -162,7 +208,11 @@ class SpanWorker:
 
     def progress(self) -> Mapping[TopicPartition, Commit]:
         """Return what to commit."""
-        return {one: Commit(at) for one, at in self._next.items() if self._committed.get(one) != at}
+        return {
+            one: Commit(at, str(self._letters[one].begin(at)))
+            for one, at in self._next.items()
+            if self._committed.get(one) != at
+        }
 
     def committed(self, offsets: Mapping[TopicPartition, Commit]) -> None:
         """Note what was committed."""
