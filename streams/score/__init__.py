@@ -1,1 +1,1 @@
-"""How well the outages found agree with the truth of a simulated log."""
+"""Scores the outages found against the ground truth of a simulated log."""

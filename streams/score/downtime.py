@@ -1,17 +1,18 @@
-"""Downtime found against downtime that was, link by link, and where the difference lies.
+"""Found downtime compared with true downtime, by link, and the causes of the difference.
 
-An outage begins with the first request that failed, for nobody can know of a fault at which nobody asks. So
-the downtime of a fault is taken twice: as it was, and as it was *asked*, from its first failing request on.
-Each part of a difference is named, in seconds found too much (or too little: negative); they add up to it.
+An outage begins with the first failed request, because a fault is invisible while nobody sends requests. So
+each fault has two downtimes: the true one, and the *asked* one, from its first failing request on. The parts
+of a difference are named; each is in seconds, positive if too much was found, and they add up to the
+difference.
 
 | part | is |
 |---|---|
 | unasked | from the start of a fault to its first request that failed |
 | start | from there to the start found |
 | end | from the end of a fault to the end found, which is the next request that succeeded |
-| between | good spells within one fault that part the outages found of it |
-| missed, false | faults of which no outage is found, outages that meet no fault |
-| kind | a fault that is down was called degraded, or the other way round |
+| between | gaps between outages found within one fault |
+| missed, false | faults without an outage, outages without a fault |
+| kind | a down fault was reported as degraded, or the other way round |
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ Part = Literal["unasked", "start", "end", "between", "missed", "false", "kind"]
 
 
 class Down(NamedTuple):
-    """A true time down, and its first request that failed."""
+    """True down time, and its first failed request."""
 
     start_ms: int
     end_ms: int
@@ -33,9 +34,9 @@ class Down(NamedTuple):
 
 
 class Together(NamedTuple):
-    """True times down and outages found down that belong together.
+    """True down times and found down outages that belong together.
 
-    ``matched`` says that both sides hold an outage, possibly of different kinds.
+    ``matched`` says that both sides have an outage, possibly of different kinds.
     """
 
     true: Sequence[Down]
@@ -44,9 +45,9 @@ class Together(NamedTuple):
 
 
 class LinkDowntime(Struct, frozen=True):
-    """A link's downtime, in seconds, and how far off its availability is, in percentage points.
+    """A link's downtime, in seconds, and the error of its availability, in percentage points.
 
-    ``error_asked_pp`` leaves the part ``unasked`` out.
+    ``error_asked_pp`` excludes the part ``unasked``.
     """
 
     link: str
@@ -59,7 +60,7 @@ class LinkDowntime(Struct, frozen=True):
 
 
 class VolumeDowntime(Struct, frozen=True):
-    """The mean availability error of the links of a volume class; None where there are none."""
+    """The mean availability error of the links of a volume class; None if there are none."""
 
     links: int
     error_pp: float | None
@@ -67,7 +68,7 @@ class VolumeDowntime(Struct, frozen=True):
 
 
 def link_downtime(link: str, attempts: int, period_ms: int, groups: Sequence[Together]) -> LinkDowntime:
-    """Return a link's downtime over a period, true and found, and what makes the difference.
+    """Return a link's true and found downtime over a period, and the parts of the difference.
 
     >>> hour = Together([Down(0, 3_600_000, 40_000)], [(41_000, 3_602_000)], matched=True)
     >>> link_downtime("a", 60, 36_000_000, [hour]).parts

@@ -1,9 +1,9 @@
 """True faults as incidents, and the outages found that belong to each.
 
-True faults of one link that overlap are one *incident*. An incident counts as *seen* if at least one failed
-attempt of it was reported by an observer; of the others nobody could know. An incident and the outages that
-overlap it are matched; several incidents bridged by one outage (or outages by one incident) form one match,
-whose edges are the outermost.
+Overlapping true faults of one link form one *incident*. An incident counts as *seen* if an observer reported
+at least one of its failed attempts; nobody could know of the others. An incident and the outages that overlap
+it are matched; several incidents bridged by one outage (or outages by one incident) form one match, whose
+edges are the outermost.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ MINUTE_MS: Final = 60_000
 
 
 class Incident(Struct, frozen=True):
-    """True faults of one link that overlap, as one."""
+    """Overlapping true faults of one link."""
 
     link: str
     start_ms: int
@@ -35,19 +35,19 @@ class Incident(Struct, frozen=True):
 
     @property
     def minutes(self) -> float:
-        """Its length."""
+        """Its length in minutes."""
         return (self.end_ms - self.start_ms) / MINUTE_MS
 
 
 class Match(Struct, frozen=True):
-    """Incidents and outages of one link that hang together."""
+    """Incidents and outages of one link that overlap."""
 
     incidents: list[Incident]
     outages: list[Outage]
 
 
 def incidents_of(faults: Iterable[Fault]) -> list[Incident]:
-    """Return the incidents: overlapping faults of a link that ought to be reported, as one."""
+    """Return the incidents: faults that ought to be reported, merged where they overlap on a link."""
     by_link: dict[str, list[Fault]] = {}
     for fault in faults:
         if fault.outage and fault.start_ms < fault.end_ms:
@@ -87,13 +87,13 @@ def _touch(incident: Incident, found: Interval) -> bool:
 
 
 def overlaps_any(outage: Outage, incidents: Iterable[Incident], end_ms: int) -> bool:
-    """Say whether an outage meets any incident of its link."""
+    """Return whether an outage overlaps any incident of its link."""
     found = range_of(outage, end_ms)
     return any(i.link == outage.link and _touch(i, found) for i in incidents)
 
 
 def match_up(incidents: Sequence[Incident], outages: Sequence[Outage], end_ms: int) -> list[Match]:
-    """Group what overlaps on each link: walk incidents and outages by start, as one set of intervals."""
+    """Group the incidents and outages that overlap on each link, treated as one set of intervals."""
     matches = []
     links = sorted({i.link for i in incidents} | {o.link for o in outages})
     for link in links:

@@ -1,8 +1,8 @@
-"""Availability over the time in which a link's state was known: the figure that auditors are given.
+"""Availability over the time in which a link's state was known, the figure that auditors get.
 
-An outage ends with the next request that succeeds. Where nobody asks at night it lasts until morning, yet the
-night is UNKNOWN in the windows, which counts for neither up nor down (`streams.model.availability`). So what
-the ledger reports is compared here with the truth over that same known time.
+An outage ends with the next successful request. Without requests at night it lasts until morning, but the
+windows call the night UNKNOWN, which counts as neither up nor down (`streams.model.availability`). So the
+ledger's figure is compared here with the truth over the same known time.
 """
 
 from collections.abc import Iterable
@@ -24,16 +24,16 @@ class KnownDowntime(Struct, frozen=True):
 
     @property
     def error_pp(self) -> float:
-        """How far off the link's availability is, in percentage points of the known time."""
+        """The error of the link's availability, in percentage points of the known time."""
         return 100 * abs(self.found_s - self.true_s) / self.known_s
 
 
 def known_downtimes(windows: Iterable[Window], truth: Truth) -> list[KnownDowntime]:
-    """Return each link's downtime by its windows, and what it truly was in the time they know, by link.
+    """Return each link's downtime according to its windows, and its true downtime in the same known time.
 
     ``windows`` may hold every revision, in any order: the last of each minute counts. A window does not say
-    which part of its minute is unknown, so of a minute known in part the truth counts in proportion. Links
-    of which nothing is known are left out.
+    which part of its minute is unknown, so in a partly known minute the truth counts in proportion. Links
+    without known time are left out.
 
     >>> from streams.score.truth import Fault
     >>> fault = Fault("f", "a", "down", True, "link", 0, 120_000, 9, 9, 9, first_failure_known_ms=0)

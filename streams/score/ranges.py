@@ -1,10 +1,10 @@
 """Range-based precision and recall (Tatbul, Lee, Zdonik, Alam, Gottschlich, NeurIPS 2018).
 
-Point-wise scores favour long events and event-wise ones forgive a detection that covers a minute of an hour.
-Here each true range earns ``alpha`` for being touched at all and the rest for how much of it is covered,
-divided by the number of ranges that cover it, so that a detection in pieces is worth less. Precision is the
-same the other way round, without the reward for touching. The bias over a range is flat and the
-cardinality factor 1/x, the paper's defaults.
+Point-wise scores favour long events, and event-wise scores accept a detection that covers one minute of an
+hour. Here each true range earns ``alpha`` for being touched at all, and the rest for the covered share
+divided by the number of ranges that cover it, so that a fragmented detection is worth less. Precision is the
+same the other way round, without the reward for touching. The bias over a range is flat and the cardinality
+factor 1/x, the paper's defaults.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ ALPHA = 0.5
 
 
 def overlap_reward(of: Interval, by: Sequence[Interval]) -> float:
-    """Return the share of a range that others cover, divided by how many they are.
+    """Return the share of a range that others cover, divided by their number.
 
     >>> overlap_reward((0, 10), [(0, 4), (6, 10), (20, 30)])
     0.4

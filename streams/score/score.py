@@ -1,6 +1,6 @@
-"""Outages found against faults that were: per incident, per range, by how much traffic and for how long.
+"""Scores found outages against true faults: per incident, per range, by traffic and by duration.
 
-Incidents that nobody could see are counted apart and are no miss (`streams.score.incidents`).
+Incidents that nobody could see are counted separately and do not count as missed (`streams.score.incidents`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ VOLUME_CLASSES: Final = (
     (float("inf"), "over 1/s"),
 )
 OFF_PP: Final = 0.01
-"""Percentage points from which a link's availability is said to be off."""
+"""The availability error, in percentage points, from which a link is listed as off."""
 DURATION_CLASSES: Final = (
     (2.0, "under 2 min"),
     (10.0, "2-10 min"),
@@ -42,7 +42,7 @@ class Quantiles(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """The score of some of the incidents; ``found`` of the ``incidents`` seen were reported."""
+    """The score of a group of incidents; ``found`` of the ``incidents`` seen were reported."""
 
     incidents: int
     found: int
@@ -54,10 +54,10 @@ class Part(Struct, frozen=True):
 
 
 class ByCause(Struct, frozen=True):
-    """The score of the incidents that one cause made.
+    """The score of the incidents with one cause.
 
-    ``domain`` is the share of its matches in which an outage names the fault domain that the cause has;
-    ``named`` counts the domains that the outages named. An incident of several causes counts for each.
+    ``domain`` is the share of matches in which an outage has the cause's fault domain; ``named`` counts the
+    fault domains of the outages. An incident with several causes counts for each.
     """
 
     incidents: int
@@ -73,13 +73,13 @@ class ByCause(Struct, frozen=True):
 class Score(Struct, frozen=True):
     """How well outages agree with the truth.
 
-    Errors are absolute, in milliseconds: of an outage's start and end against the fault's, and the delay from
-    the moment the first failure was known to the first revision (unknown where the file holds none).
-    ``availability_error_pp`` is the mean over links of |found - true|, in percentage points, counting time
-    down in incidents that were seen; ``availability_error_all_pp`` counts those that nobody could see, too,
-    and ``availability_error_asked_pp`` counts each from its first failing request on, before which nobody
-    could know of it. ``availability_by_volume`` has the means by how often a link is asked, ``downtime_off``
-    the links that are off, worst first, each with the reasons (`streams.score.downtime`).
+    Errors are absolute, in milliseconds: start and end against those of the fault, and the delay from when
+    the first failure was known to the first revision (None if the file lacks first revisions).
+    ``availability_error_pp`` is the mean over links of |found - true|, in percentage points, counting the
+    down time of incidents that were seen; ``availability_error_all_pp`` also counts unseen ones, and
+    ``availability_error_asked_pp`` counts each from its first failing request on, before which nobody could
+    know of it. ``availability_by_volume`` gives the means by traffic, ``downtime_off`` the links that are
+    off, worst first, with the reasons (`streams.score.downtime`).
     """
 
     scenario: str
@@ -111,8 +111,9 @@ class Score(Struct, frozen=True):
 def score(outages: Iterable[Outage], truth: Truth) -> Score:
     """Score outage revisions against the truth of the log they were found in.
 
-    ``outages`` may hold every revision, in any order: the last of each ``outage_id`` counts, a retracted one
-    does not; the first says when it was detected. An outage still open lasts to the end of the log.
+    ``outages`` may hold every revision, in any order: the last of each ``outage_id`` counts unless it is a
+    retraction, and the first says when the outage was detected. An outage still open lasts to the end of the
+    log.
     """
     revisions: dict[str, list[Outage]] = {}
     for outage in outages:
@@ -191,7 +192,7 @@ def score(outages: Iterable[Outage], truth: Truth) -> Score:
 
 
 def downtimes_of(outages: Iterable[Outage], truth: Truth) -> list[LinkDowntime]:
-    """Return the downtime of every link, found against true, by the last revisions of outages."""
+    """Return the found and true downtime of every link, by the last revisions of outages."""
     final = final_outages(outages)
     seen = [incident for incident in incidents_of(truth.faults) if incident.seen]
     return _downtimes(truth, seen, match_up(seen, final, truth.end_ms), final)
@@ -265,7 +266,7 @@ def _by_link(
 def _availability_errors(
     truth: Truth, incidents: Sequence[Incident], outages: Sequence[Outage]
 ) -> list[float]:
-    """Return per link how far the share of time not down is off, in percentage points."""
+    """Return the error of each link's availability, in percentage points."""
     period = truth.end_ms - truth.start_ms
     errors = []
     for link in truth.links:
@@ -278,7 +279,7 @@ def _availability_errors(
 def _downtimes(
     truth: Truth, incidents: Sequence[Incident], matches: Sequence[Match], outages: Sequence[Outage]
 ) -> list[LinkDowntime]:
-    """Return each link's downtime in incidents that were seen, true and found."""
+    """Return each link's true and found downtime in incidents that were seen."""
     groups: dict[str, list[Together]] = {}
 
     def add(link: str, true: Iterable[Incident], found: Iterable[Outage], *, matched: bool) -> None:
@@ -301,7 +302,7 @@ def _downtimes(
 
 
 def _agreement(matches: Sequence[Match], what: str) -> float | None:
-    """Return in how many matches an outage says of the fault what it was."""
+    """Return the share of matches in which an outage's field agrees with the fault's."""
     agreeing = []
     for match in matches:
         true = {value for i in match.incidents for value in (i.kinds if what == "kind" else i.domains)}

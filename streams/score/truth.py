@@ -1,4 +1,4 @@
-"""What the score needs of a ground-truth file; other fields are ignored."""
+"""The part of a ground-truth file that the score needs; other fields are ignored."""
 
 from typing import Literal
 
@@ -8,9 +8,9 @@ from msgspec import Struct, field
 class Fault(Struct, frozen=True):
     """A true fault of one link, ``[start_ms, end_ms)`` in request time.
 
-    ``outage`` says whether it ought to be reported. ``failures`` of ``attempts`` were hit, ``observed`` of
-    the hit ones were reported by an observer: where none was, nobody could know. ``cause`` is empty in truths
-    of logs that name none.
+    ``outage`` says whether it ought to be reported. ``failures`` of the ``attempts`` were hit, and an
+    observer reported ``observed`` of those; if it is 0, nobody could know of the fault. ``cause`` is empty in
+    logs without causes.
     """
 
     fault_id: str
@@ -30,7 +30,7 @@ class Fault(Struct, frozen=True):
 
 
 class LinkTotals(Struct, frozen=True):
-    """A link that the log was about."""
+    """A link in the log."""
 
     link: str
     attempts: int

@@ -1,4 +1,4 @@
-"""Telemetry: an occurrence is one object that writes its log line and moves its metrics together.
+"""Telemetry: an occurrence is one object that writes a log line and updates metrics together.
 
     telemetry.configure("measure")
     port = telemetry.start_http()

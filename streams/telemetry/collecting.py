@@ -1,4 +1,4 @@
-"""Occurrences of `collect`: one an export, and never one a span."""
+"""Occurrences of `collect`: one per export, never one per span."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,10 @@ from streams.telemetry.store import Store
 
 @dataclass(frozen=True, slots=True)
 class SpansTaken:
-    """An export's events are on their topics; ``spans`` counts its spans by what they became.
+    """An export's events were published; ``spans`` counts its spans by what they became.
 
-    ``age_seconds`` is how long ago its oldest call had ended when it came, ``sent`` counts records by topic.
+    ``age_seconds`` is the time from the end of its oldest call to its arrival; ``sent`` counts records by
+    topic.
     """
 
     name: ClassVar[str] = "spans_taken"
@@ -38,7 +39,7 @@ class SpansTaken:
 
 @dataclass(frozen=True, slots=True)
 class SpansRejected:
-    """Spans of an export that was taken could not be used; their sender was told."""
+    """Some spans of an accepted export were unusable; the sender was told."""
 
     name: ClassVar[str] = "spans_rejected"
     level: ClassVar[Level] = "warning"
@@ -47,16 +48,16 @@ class SpansRejected:
     reason: str
 
     def fields(self) -> Mapping[str, object]:
-        """Return who sent them, how many, and why the most of them were rejected."""
+        """Return who sent them, how many there were, and the most frequent reasons."""
         return {"source": self.source, "count": self.count, "reason": self.reason}
 
     def move(self, _store: Store, _stage: str, /) -> None:
-        """They are counted with the spans of their export."""
+        """Do nothing: they are counted with the spans of their export."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportAnswered:
-    """An export was answered with a status: taken, or refused with a reason."""
+    """An export was answered with a status: accepted, or refused with a reason."""
 
     name: ClassVar[str] = "export_answered"
     way: str
@@ -66,7 +67,7 @@ class ExportAnswered:
 
     @property
     def level(self) -> Level:
-        """Warn of what was refused."""
+        """Refused exports are warnings."""
         return "debug" if self.status == 200 else "warning"
 
     def fields(self) -> Mapping[str, object]:
@@ -80,7 +81,7 @@ class ExportAnswered:
 
 @dataclass(frozen=True, slots=True)
 class SourcesAlive:
-    """So many sources have sent spans lately: those that heartbeats vouch for."""
+    """The number of sources that have sent spans recently, whose links heartbeats report as watched."""
 
     name: ClassVar[str] = "sources_alive"
     level: ClassVar[Level] = "debug"

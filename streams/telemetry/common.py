@@ -1,4 +1,4 @@
-"""Occurrences that any stage may have."""
+"""Occurrences that any stage may emit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,17 +32,17 @@ def partition_label(topic: str, partition: int) -> str:
 
 
 class Quiet:
-    """An occurrence that moves no metric of its own; it is still counted by name."""
+    """An occurrence without metrics of its own; it is still counted by name."""
 
     level: ClassVar[Level] = "info"
 
     def move(self, _store: Store, _stage: str, /) -> None:
-        """Move nothing."""
+        """Change no metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageStarted(Quiet):
-    """A stage is ready to work; ``settings`` are those that shape what it does (no secrets)."""
+    """A stage is ready to work; ``settings`` are those that affect it (no secrets)."""
 
     name: ClassVar[str] = "stage_started"
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class StageStarted(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class StageStopped(Quiet):
-    """A stage ended in order."""
+    """A stage ended normally."""
 
     name: ClassVar[str] = "stage_stopped"
     reason: str
@@ -66,9 +66,9 @@ class StageStopped(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class StageFailed(Quiet):
-    """A stage ends because of an error; what to do about it is in the error's text.
+    """A stage ends because of an error, whose text says what to do about it.
 
-    ``exception`` is the traceback of an error that nobody foresaw.
+    ``exception`` is the traceback of an unexpected error.
     """
 
     name: ClassVar[str] = "stage_failed"
@@ -83,7 +83,7 @@ class StageFailed(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class StageAdvised(Quiet):
-    """Something about how a stage was started that whoever started it should know."""
+    """A warning about the way a stage was started."""
 
     name: ClassVar[str] = "stage_advised"
     level: ClassVar[Level] = "warning"
@@ -107,14 +107,14 @@ class StageReady:
         return {"ready": self.ready}
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Set the gauge, and what `/readyz` answers."""
+        """Set the gauge and the answer of `/readyz`."""
         store.ledger(Health).ready = self.ready
         store.set(STAGE_READY, (stage,), int(self.ready))
 
 
 @dataclass(frozen=True, slots=True)
 class StageMoved:
-    """The stage took in records, or has none to take in."""
+    """The stage processed records, or has none to process."""
 
     name: ClassVar[str] = "stage_moved"
     level: ClassVar[Level] = "debug"
@@ -124,25 +124,25 @@ class StageMoved:
         return {}
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Begin the age of its progress again, and what `/healthz` answers."""
+        """Reset the age of its progress, and the answer of `/healthz`."""
         store.ledger(Health).moved()
         store.set(STAGE_PROGRESS_AGE, (stage,), store.now_ms())
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerAway(Quiet):
-    """The broker cannot be reached; the stage waits for it. Told once, until it is back."""
+    """The broker cannot be reached; the stage waits for it. Reported once until it is back."""
 
     name: ClassVar[str] = "broker_away"
     level: ClassVar[Level] = "warning"
     error: str
 
     def fields(self) -> Mapping[str, object]:
-        """Return what the client said."""
+        """Return the client's error."""
         return {"error": self.error}
 
     def is_news(self, store: Store, /) -> bool:
-        """Say whether the broker was there as far as was told."""
+        """Return whether this was not reported yet."""
         health = store.ledger(Health)
         told, health.broker_away = health.broker_away, True
         return not told
@@ -150,7 +150,7 @@ class BrokerAway(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class BrokerBack(Quiet):
-    """The broker answers again; the stage goes on from its last commit."""
+    """The broker answers again; the stage continues from its last commit."""
 
     name: ClassVar[str] = "broker_back"
 
@@ -159,7 +159,7 @@ class BrokerBack(Quiet):
         return {}
 
     def is_news(self, store: Store, /) -> bool:
-        """Say whether it was told that the broker is away."""
+        """Return whether the broker was reported as away."""
         health = store.ledger(Health)
         told, health.broker_away = health.broker_away, False
         return told
@@ -167,7 +167,7 @@ class BrokerBack(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class StageBlocked(Quiet):
-    """The stage cannot go on with its records now, and tries again; nothing is committed meanwhile."""
+    """The stage cannot process its records now and tries again; nothing is committed meanwhile."""
 
     name: ClassVar[str] = "stage_blocked"
     level: ClassVar[Level] = "warning"
@@ -191,7 +191,7 @@ class StageUnblocked(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class StageStalled(Quiet):
-    """Nothing has moved for a long time although there are records to read: the stage ends."""
+    """The stage made no progress for a long time although there are records to read, so it ends."""
 
     name: ClassVar[str] = "stage_stalled"
     level: ClassVar[Level] = "error"
@@ -204,7 +204,7 @@ class StageStalled(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class LastCommitFailed(Quiet):
-    """The commit on the way out failed: what it covers is read again, and nothing is lost."""
+    """The last commit before stopping failed: its records will be read again, and nothing is lost."""
 
     name: ClassVar[str] = "last_commit_failed"
     level: ClassVar[Level] = "warning"
@@ -217,7 +217,7 @@ class LastCommitFailed(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class RecordsLost:
-    """The records ``[first_offset, next_offset)`` were gone from a source before they were read."""
+    """The records ``[first_offset, next_offset)`` were deleted from a source before they were read."""
 
     name: ClassVar[str] = "records_lost"
     level: ClassVar[Level] = "error"
@@ -227,7 +227,7 @@ class RecordsLost:
     next_offset: int
 
     def fields(self) -> Mapping[str, object]:
-        """Return the stretch."""
+        """Return the range."""
         return {
             "source": partition_label(self.topic, self.partition),
             "first_offset": self.first_offset,
@@ -242,7 +242,7 @@ class RecordsLost:
 
 @dataclass(frozen=True, slots=True)
 class LogBeganAgain:
-    """A source partition no longer holds what was read of it: it was made again, or its end was cut off."""
+    """A source partition no longer holds the records read before: it was recreated or cut off."""
 
     name: ClassVar[str] = "log_began_again"
     level: ClassVar[Level] = "error"
@@ -252,7 +252,7 @@ class LogBeganAgain:
     next_offset: int
 
     def fields(self) -> Mapping[str, object]:
-        """Return how far it had been read, and where reading goes on."""
+        """Return how far it had been read, and where reading continues."""
         return {
             "source": partition_label(self.topic, self.partition),
             "read_until": self.read_until,
@@ -266,7 +266,7 @@ class LogBeganAgain:
 
 @dataclass(frozen=True, slots=True)
 class AddressServed(Quiet):
-    """This process, or a part it started, answers at an address."""
+    """This process, or a server it started, answers at an address."""
 
     name: ClassVar[str] = "address_served"
     what: str
@@ -279,7 +279,7 @@ class AddressServed(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class _PartitionsMoved:
-    """Which source partitions moved; ``total`` is how many this process has after it."""
+    """The source partitions that moved; ``total`` is how many this process now has."""
 
     level: ClassVar[Level] = "info"
     partitions: tuple[TopicPartition, ...]
@@ -336,7 +336,7 @@ class ConsumerLag:
 
 @dataclass(frozen=True, slots=True)
 class RecordsRead:
-    """So many records were read and ended alike; ``result`` is one of the contract's results."""
+    """``count`` records were read with the same ``result``, one of the contract's results."""
 
     name: ClassVar[str] = "records_read"
     level: ClassVar[Level] = "debug"
@@ -354,7 +354,7 @@ class RecordsRead:
 
 @dataclass(frozen=True, slots=True)
 class RecordRejected:
-    """A record that a stage behind `measure` cannot use went to the dead-letter topic."""
+    """A record that a stage after `measure` cannot use went to the dead-letter topic."""
 
     name: ClassVar[str] = "record_rejected"
     level: ClassVar[Level] = "error"
@@ -365,7 +365,7 @@ class RecordRejected:
     detail: str = ""
 
     def fields(self) -> Mapping[str, object]:
-        """Return where the record lies and what is wrong with it."""
+        """Return the record's place and what is wrong with it."""
         return {
             "reason": self.reason,
             "source": partition_label(self.topic, self.partition),

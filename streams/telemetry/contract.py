@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "age", "histogram"]
-"""``age`` is exposed as a gauge: the seconds since a stored time, worked out at each scrape."""
+"""``age`` is exposed as a gauge: the seconds since a stored time, computed at each scrape."""
 
 PREFIX: Final = "portallink_"
 
@@ -29,23 +29,23 @@ ACCEPTANCE_BUCKETS: Final = (
     14400.0,
     86400.0,
 )
-"""The last ones are for submissions that wait until a link is back."""
+"""The upper ones are for submissions that wait until a link is back."""
 DELAY_BUCKETS: Final = (5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 LINK_STATE_CODES: Final = {"UNKNOWN": 0, "UP": 1, "DEGRADED": 2, "DOWN": 3}
-"""An explicit code for unknown: a gap would be drawn as if the last state went on."""
+"""Unknown has its own code, because a graph would draw a gap as if the last state continued."""
 
 LINK_STATES: Final = ("up", "degraded", "down", "unknown", "not_in_service")
-"""The states among which event time is divided: each second of a link is in exactly one."""
+"""The states into which event time is divided: each second of a link is in exactly one."""
 
 PERIODS: Final = ("today", "month", "30d")
 """The periods of the ledger's own figures: the local day, the local month, and 30 days up to now."""
 
 LISTED_OPEN: Final = 200
-"""Open outages that the ledger lists at most, the latest first."""
+"""The most open outages that the ledger lists, the latest first."""
 LISTED_CLOSED: Final = 50
-"""Closed outages that it lists beside them, the latest first."""
+"""The most closed outages that it lists, the latest first."""
 
 RESULTS: Final = ("applied", "duplicate", "late", "dead_letter")
 
@@ -53,7 +53,7 @@ OTHER: Final = "other"
 """The label value for all values beyond a label's limit."""
 
 METRICS_PORTS: Final = {"measure": 9101, "detect": 9102, "record": 9103, "serve": 9104, "collect": 9105}
-"""Where each stage serves its metrics unless told otherwise; `deploy/prometheus/local.yml` scrapes these."""
+"""The default port of each stage's metrics; `deploy/prometheus/local.yml` scrapes these."""
 
 LABEL_LIMITS: Final = {
     "link": 1_000,
@@ -64,17 +64,17 @@ LABEL_LIMITS: Final = {
     "route": 200,
     "reason": 50,
 }
-"""Distinct values admitted for a label, per process; the labels not listed are closed sets in the code."""
+"""The most distinct values of a label per process; labels not listed are closed sets in the code."""
 
 PAIR_LIMIT: Final = 4_400
-"""Series of one metric that has two labels from data (link and service, say), per process."""
+"""The most series per process of a metric with two labels from data, such as link and service."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Metric:
     """One metric of the contract; ``stages`` are the processes that expose it.
 
-    ``listed`` is how many series it has at most where it lists things that the labels do not bound.
+    ``listed`` is the most series of a metric that lists items, which its labels do not bound.
     """
 
     name: str
@@ -104,11 +104,11 @@ BUILD_INFO: Final = Metric(
 )  # fmt: skip
 OCCURRENCES: Final = Metric(
     "portallink_occurrences_total", "counter", "occurrences", ("stage", "occurrence"),
-    "Occurrences by kind: each is one log line as well, of that name.", EVERY,
+    "Occurrences by kind; each is also a log line of that name.", EVERY,
 )  # fmt: skip
 RECORDS: Final = Metric(
     "portallink_records_total", "counter", "records", ("stage", "result"),
-    "Records read from Kafka, by how they ended; the results add up to the records read.", READERS,
+    "Records read from Kafka, by result; the results add up to the records read.", READERS,
 )  # fmt: skip
 DEAD_LETTERS: Final = Metric(
     "portallink_dead_letters_total", "counter", "records", ("stage", "reason"),
@@ -128,7 +128,7 @@ PARTITIONS_ASSIGNED: Final = Metric(
 )  # fmt: skip
 SETTINGS_DIFFER: Final = Metric(
     "portallink_settings_differ", "gauge", "1", ("stage", "partition"),
-    "1 while measurements of a source partition are made under other settings than this stage's.", DETECT,
+    "1 while the settings of a source partition's measurements differ from this stage's.", DETECT,
 )  # fmt: skip
 RECORDS_REREAD: Final = Metric(
     "portallink_records_reread_total", "counter", "records", ("stage",),
@@ -140,7 +140,7 @@ RECORDS_LOST: Final = Metric(
 )  # fmt: skip
 LOGS_BEGAN_AGAIN: Final = Metric(
     "portallink_logs_began_again_total", "counter", "logs", ("stage", "partition"),
-    "Times a source partition was found made again, or with its end cut off.", READERS,
+    "Times a source partition was found recreated, or with its end cut off.", READERS,
 )  # fmt: skip
 STAGE_READY: Final = Metric(
     "portallink_stage_ready", "gauge", "1", ("stage",),
@@ -149,20 +149,20 @@ STAGE_READY: Final = Metric(
 )  # fmt: skip
 STAGE_PROGRESS_AGE: Final = Metric(
     "portallink_stage_progress_age_seconds", "age", "seconds", ("stage",),
-    "Time since the stage last moved, or had nothing to read.", READERS,
+    "Time since the stage last made progress, or had nothing to read.", READERS,
 )  # fmt: skip
 
 LOOKUPS: Final = Metric(
     "portallink_lookups_total", "counter", "lookups", ("link", "outcome"),
-    "Lookups by outcome as the portal saw them, in the moment the outcome became known.", MEASURE,
+    "Lookups by outcome as the portal saw them, counted when the outcome became known.", MEASURE,
 )  # fmt: skip
 LOOKUPS_REQUESTED: Final = Metric(
     "portallink_lookups_requested_total", "counter", "lookups", ("link",),
-    "Lookups asked of a link as the portal saw them go out.", MEASURE,
+    "Lookups sent over a link, as the portal saw them leave.", MEASURE,
 )  # fmt: skip
 LOOKUP_LATENCY: Final = Metric(
     "portallink_lookup_latency_seconds", "histogram", "seconds", ("link",),
-    "Time from request to answer at the portal, of the lookups that were answered.", MEASURE,
+    "Time from request to answer at the portal, for lookups that were answered.", MEASURE,
     LATENCY_BUCKETS,
 )  # fmt: skip
 PROVIDER_LATENCY: Final = Metric(
@@ -201,7 +201,7 @@ ACCEPTANCE: Final = Metric(
 )  # fmt: skip
 EVENT_ID_CONFLICTS: Final = Metric(
     "portallink_event_id_conflicts_total", "counter", "events", ("partition",),
-    "Failed lookups that came under an event id used for something else before; each is counted.", MEASURE,
+    "Failed lookups whose event id was used for something else before; each is still counted.", MEASURE,
 )  # fmt: skip
 MEASUREMENTS_INCOMPLETE: Final = Metric(
     "portallink_measurements_incomplete_total", "counter", "measurements", ("partition",),
@@ -214,25 +214,25 @@ LINK_STATE: Final = Metric(
 )  # fmt: skip
 LINK_OBSERVED: Final = Metric(
     "portallink_link_observed", "gauge", "1", ("link",),
-    "1 while an observer of the link is alive, 0 while we are blind.", DETECT,
+    "1 while an observer of the link is alive, 0 while nobody observes it.", DETECT,
 )  # fmt: skip
 LINK_STATE_SECONDS: Final = Metric(
     "portallink_link_state_seconds_total", "counter", "seconds", ("link", "state"),
-    "Event time that passed, by state: up, degraded, down, unknown or not_in_service; each second is in"
-    " exactly one, silent ones too. A second is counted 15 minutes after it passed, as it is judged by then.",
+    "Event time by state: up, degraded, down, unknown or not_in_service; each second is in exactly one,"
+    " silent ones too. A second is counted 15 minutes after it passed, when its state is final.",
     DETECT,
 )  # fmt: skip
 LINK_STATE_CHANGES: Final = Metric(
     "portallink_link_state_changes_total", "counter", "changes", ("link",),
-    "Changes among up, degraded and down, slot by slot; spells of unknown between them do not count.", DETECT,
+    "Changes between up, degraded and down, by slot; unknown time in between does not count.", DETECT,
 )  # fmt: skip
 LINK_OUTAGE_ACTIVE: Final = Metric(
     "portallink_link_outage_active", "gauge", "1", ("link", "kind"),
-    "1 while an outage of that kind is open on the link; one confined to a part of it is degraded.", DETECT,
+    "1 while an outage of that kind is open on the link; a confined outage is degraded.", DETECT,
 )  # fmt: skip
 LINK_OUTAGE_START: Final = Metric(
     "portallink_link_outage_start_timestamp_seconds", "gauge", "seconds", ("link",),
-    "Start of the outage that is open on the link, as a Unix time; absent without one.", DETECT,
+    "Start of the link's open outage, as a Unix time; absent without one.", DETECT,
 )  # fmt: skip
 LINK_DOWNTIME: Final = Metric(
     "portallink_link_downtime_seconds_total", "counter", "seconds", ("link",),
@@ -240,7 +240,7 @@ LINK_DOWNTIME: Final = Metric(
 )  # fmt: skip
 LINK_DOSSIERS: Final = Metric(
     "portallink_link_dossiers_affected", "gauge", "dossiers", ("link",),
-    "Distinct dossiers with a failed attempt in the outage that is open now; 0 without one.", DETECT,
+    "Distinct dossiers with a failed attempt in the link's open outage; 0 without one.", DETECT,
 )  # fmt: skip
 OUTAGES: Final = Metric(
     "portallink_outages_total", "counter", "outages", ("link", "kind"),
@@ -257,28 +257,28 @@ DETECTION_DELAY: Final = Metric(
 )  # fmt: skip
 SHORT_FAILURES: Final = Metric(
     "portallink_short_failures_total", "counter", "failures", ("link",),
-    "Full failures of a link too short to be an outage, known a minute after the one they began in.", DETECT,
+    "Full failures of a link too short to be an outage, counted a minute after their first one.", DETECT,
 )  # fmt: skip
 SHORT_FAILURE_SECONDS: Final = Metric(
     "portallink_short_failure_seconds_total", "counter", "seconds", ("link",),
-    "How long full failures too short to be an outage lasted, in all.", DETECT,
+    "Total duration of full failures too short to be an outage.", DETECT,
 )  # fmt: skip
 SHORT_FAILURE_LOOKUPS: Final = Metric(
     "portallink_short_failure_lookups_total", "counter", "lookups", ("link",),
-    "Lookups that failed in full failures too short to be an outage.", DETECT,
+    "Failed lookups in full failures too short to be an outage.", DETECT,
 )  # fmt: skip
 LINK_NORMAL_FAILURE_SHARE: Final = Metric(
     "portallink_link_normal_failure_share", "gauge", "ratio", ("link",),
-    "Share of lookups that fails normally, of links where that is more than the rule's own; else no series.",
+    "Normal failure share of a link, if it is above the rule's own normal; otherwise no series.",
     DETECT,
 )  # fmt: skip
 LINK_NORMAL_SLOW: Final = Metric(
     "portallink_link_normal_slow_seconds", "gauge", "seconds", ("link",),
-    "Latency from which an answer is slow, of links that have become slower to stay; else no series.", DETECT,
+    "Latency from which an answer is slow, if the link became slower for good; otherwise no series.", DETECT,
 )  # fmt: skip
 LINK_NORMAL_SINCE: Final = Metric(
     "portallink_link_normal_since_timestamp_seconds", "gauge", "seconds", ("link",),
-    "Since when a link's normal is raised, as Unix time; no series where it is not.", DETECT,
+    "Since when a link's normal is raised, as Unix time; otherwise no series.", DETECT,
 )  # fmt: skip
 WINDOWS: Final = Metric(
     "portallink_windows_total", "counter", "windows", ("kind",),
@@ -287,11 +287,11 @@ WINDOWS: Final = Metric(
 
 LINK_MAINTENANCE: Final = Metric(
     "portallink_link_maintenance", "gauge", "1", ("link",),
-    "1 while maintenance that was announced before it began covers now; absent otherwise.", RECORD,
+    "1 during maintenance that was announced before it began; absent otherwise.", RECORD,
 )  # fmt: skip
 LINK_RETIRED: Final = Metric(
     "portallink_link_retired", "gauge", "1", ("link",),
-    "1 while the link is retired, so that nobody is called for it; absent otherwise.", RECORD,
+    "1 while the link is retired, which mutes its alerts; absent otherwise.", RECORD,
 )  # fmt: skip
 INCIDENT_LINK: Final = Metric(
     "portallink_incident_link", "gauge", "1", ("incident_id", "common_cause", "link"),
@@ -301,28 +301,28 @@ INCIDENT_LINK: Final = Metric(
 LEDGER_AVAILABILITY: Final = Metric(
     "portallink_ledger_availability_ratio", "gauge", "ratio", ("link", "period"),
     "Availability of the local day, the local month and the last 30 days up to the end of the data, exactly"
-    " as the ledger answers it, corrections and exclusions included, rounded down; absent if nothing was"
+    " as the ledger reports it, including corrections and exclusions, rounded down; absent if nothing was"
     " observed.", RECORD,
 )  # fmt: skip
 LEDGER_COVERAGE: Final = Metric(
     "portallink_ledger_coverage_ratio", "gauge", "ratio", ("link", "period"),
-    "Share of the agreed time of the same periods in which the link was observed, as the ledger answers it.",
+    "Share of the agreed time of the same periods in which the link was observed, as the ledger reports it.",
     RECORD,
 )  # fmt: skip
 LEDGER_UNTIL: Final = Metric(
     "portallink_ledger_until_timestamp_seconds", "gauge", "seconds", (),
-    "The end of the ledger's data, up to which its figures go, as Unix time.", RECORD,
+    "The end of the ledger's data and of its figures, as Unix time.", RECORD,
 )  # fmt: skip
 LEDGER_OUTAGE_START: Final = Metric(
     "portallink_ledger_outage_start_timestamp_seconds", "gauge", "seconds",
     ("outage_id", "link", "kind", "fault_domain", "confined_to", "status"),
-    f"Start of the outages that are open ({LISTED_OPEN} at most) and of the last {LISTED_CLOSED} that closed,"
+    f"Start of the open outages (at most {LISTED_OPEN}) and of the last {LISTED_CLOSED} closed ones,"
     " as Unix time.", RECORD,
     listed=LISTED_OPEN + LISTED_CLOSED,
 )  # fmt: skip
 LEDGER_OUTAGE_DURATION: Final = Metric(
     "portallink_ledger_outage_duration_seconds", "gauge", "seconds", ("outage_id", "link"),
-    "How long each of these outages lasted; an open one, up to the end of the ledger's data.", RECORD,
+    "Duration of each of these outages; of an open one, up to the end of the ledger's data.", RECORD,
     listed=LISTED_OPEN + LISTED_CLOSED,
 )  # fmt: skip
 LEDGER_OUTAGE_DOSSIERS: Final = Metric(
@@ -332,16 +332,16 @@ LEDGER_OUTAGE_DOSSIERS: Final = Metric(
 )  # fmt: skip
 SOURCES_IDLE: Final = Metric(
     "portallink_sources_idle_total", "counter", "sources", ("partition",),
-    "Times the clock went on without a source partition to which nobody writes.", DETECT,
+    "Times the clock advanced without a source partition because nobody writes to it.", DETECT,
 )  # fmt: skip
 SOURCE_GAPS: Final = Metric(
     "portallink_source_gaps_total", "counter", "gaps", ("partition", "reason"),
-    "Stretches of a source of which records are missing; the time each covers counts as unknown.", DETECT,
+    "Gaps in a source, where records are missing; the time that each covers counts as unknown.", DETECT,
 )  # fmt: skip
 
 LEDGER_ROWS: Final = Metric(
     "portallink_ledger_rows_total", "counter", "rows", ("table",),
-    "Rows the ledger took in, by table.", RECORD,
+    "Rows added to the ledger, by table.", RECORD,
 )  # fmt: skip
 HTTP_REQUESTS: Final = Metric(
     "portallink_http_requests_total", "counter", "requests", ("method", "route", "status"),
@@ -354,7 +354,7 @@ HTTP_SECONDS: Final = Metric(
 )  # fmt: skip
 SPANS: Final = Metric(
     "portallink_spans_total", "counter", "spans", ("result",),
-    "Spans received, by what they became: lookup, submission, passed_over, rejected.", ("collect",),
+    "Spans received, by result: lookup, submission, passed_over, rejected.", ("collect",),
 )  # fmt: skip
 SPAN_AGE: Final = Metric(
     "portallink_span_age_seconds", "histogram", "seconds", (),
@@ -363,11 +363,11 @@ SPAN_AGE: Final = Metric(
 )  # fmt: skip
 SPAN_SOURCES: Final = Metric(
     "portallink_span_sources", "gauge", "sources", (),
-    "Sources that have sent spans lately, so that heartbeats vouch for their links.", ("collect",),
+    "Sources that have sent spans recently, whose links heartbeats report as watched.", ("collect",),
 )  # fmt: skip
 EXPORTS: Final = Metric(
     "portallink_exports_total", "counter", "exports", ("way", "signal", "status"),
-    "Exports answered, by how they came (http, grpc, kafka), signal and HTTP status.", ("collect",),
+    "Exports answered, by transport (http, grpc, kafka), signal and HTTP status.", ("collect",),
 )  # fmt: skip
 RECORDS_SENT: Final = Metric(
     "portallink_records_sent_total", "counter", "records", ("stage", "topic"),

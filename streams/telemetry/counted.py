@@ -1,4 +1,4 @@
-"""What `detect` has counted of links and outages so far, and what the metrics show of them."""
+"""What `detect` has counted about links and outages so far, and the metrics that show it."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -28,14 +28,14 @@ from streams.telemetry.store import Store
 KINDS: Final = ("down", "degraded")
 NORMAL_METRICS: Final = (LINK_NORMAL_SINCE, LINK_NORMAL_FAILURE_SHARE, LINK_NORMAL_SLOW)
 KEPT_OUTAGES: Final = 2_000
-"""Outages whose last revision is remembered, so that one that is published again is not counted again."""
+"""How many outages' last revisions are remembered, so that a repeated one is not counted again."""
 NO_FAILURES: Final = ShortFailures(0, 0, 0)
 KEPT_WINDOWS: Final = 2_000
-"""Windows with short failures remembered for later revisions."""
+"""How many windows with short failures are remembered, for later revisions."""
 
 
 class OutageLedger:
-    """What `detect` has counted so far; one per process, see `Store.ledger`."""
+    """The counts of `detect` so far; one per process, see `Store.ledger`."""
 
     def __init__(self) -> None:
         self._short: OrderedDict[tuple[str, int], ShortFailures] = OrderedDict()
@@ -45,26 +45,26 @@ class OutageLedger:
         self._revisions: OrderedDict[str, int] = OrderedDict()
 
     def is_news(self, outage: Outage) -> bool:
-        """Say whether this revision of an outage is seen for the first time, and remember it if so."""
+        """Return whether this revision of an outage is new; if so, remember it."""
         if outage.revision <= self._revisions.get(outage.outage_id, 0):
             return False
         self.remember(outage)
         return True
 
     def remember(self, outage: Outage) -> None:
-        """Take a revision as seen."""
+        """Remember a revision as seen."""
         self._revisions[outage.outage_id] = outage.revision
         self._revisions.move_to_end(outage.outage_id)
         if len(self._revisions) > KEPT_OUTAGES:
             self._revisions.popitem(last=False)
 
     def recount_short(self, window: Window) -> ShortFailures | None:
-        """Return what a window adds to the short failures counted for it so far, if anything."""
+        """Return what a window adds to the short failures already counted for it, None if nothing."""
         said, place = window.short_failures, (window.link, window.start_ms)
         if isinstance(said, UnsetType):
             return None
         known = self._short.get(place, NO_FAILURES)
-        if said.lookups <= known.lookups:  # counters stand still rather than fall
+        if said.lookups <= known.lookups:  # counters never decrease
             return None
         self._short[place] = said
         if len(self._short) > KEPT_WINDOWS:
@@ -76,7 +76,7 @@ class OutageLedger:
         )
 
     def is_latest(self, window: Window) -> bool:
-        """Say whether none of the link's windows so far was later, and remember it if so."""
+        """Return whether this is the link's latest window so far; if so, remember it."""
         if window.start_ms < self._latest.get(window.link, 0):
             return False
         self._latest[window.link] = window.start_ms
@@ -84,7 +84,7 @@ class OutageLedger:
 
 
 def begin_link(store: Store, link: str) -> None:
-    """Give a link's series their zeros, so that rate() and alerts see the first step."""
+    """Start a link's series at zero, so that rate() and alerts see the first step."""
     if store.value(LINK_STATE_CHANGES, (link,)) is not None:
         return
     store.add(LINK_STATE_CHANGES, (link,), 0)
@@ -98,9 +98,9 @@ def begin_link(store: Store, link: str) -> None:
 
 
 def show_spent(store: Store, link: str, spent_ms: Mapping[str, int]) -> None:
-    """Show how long a link has been in each state, in all: the totals, not what is added to them.
+    """Set the total time that a link has been in each state.
 
-    They are `detect`'s own, kept with the link's state, so a restart neither loses nor repeats any of it.
+    The totals are kept with the link's state in `detect`, so a restart neither loses nor repeats any time.
     """
     for state, milliseconds in spent_ms.items():
         store.set(LINK_STATE_SECONDS, (link, state), milliseconds / 1000)
@@ -108,7 +108,7 @@ def show_spent(store: Store, link: str, spent_ms: Mapping[str, int]) -> None:
 
 
 def show_normal(store: Store, window: Window) -> None:
-    """Show what a window says is raised of its link's normal; where nothing is, there is no series."""
+    """Show a link's raised normal from a window; without one there is no series."""
     normal = RaisedNormal() if isinstance(window.normal, UnsetType) else window.normal
     since_ms = [ms for ms in (normal.since_ms, normal.slower_since_ms) if ms is not None]
     values = (
@@ -124,7 +124,7 @@ def show_normal(store: Store, window: Window) -> None:
 
 
 def show_open(store: Store, link: str, outage: Outage | None) -> None:
-    """Show a link's open outage, None for that it has none."""
+    """Show a link's open outage, None if it has none."""
     for kind in KINDS:
         store.set(LINK_OUTAGE_ACTIVE, (link, kind), int(outage is not None and outage.kind == kind))
     store.set(LINK_DOSSIERS, (link,), outage.dossiers_affected if outage else 0)

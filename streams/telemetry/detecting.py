@@ -1,6 +1,6 @@
 """Occurrences of `detect`: measurements merged, slots finalised, windows and outages published.
 
-Time by state comes as totals that `detect` keeps with each link's state: it is set here, never added up.
+Time by state arrives as totals that `detect` keeps with each link's state, so metrics are set, not added to.
 """
 
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ class MeasurementApplied:
 
 @dataclass(frozen=True, slots=True)
 class _LeftOut:
-    """A measurement that changes nothing: what it says was applied before, or comes again."""
+    """A measurement that is skipped because it was applied before or will be sent again."""
 
     level: ClassVar[Level] = "debug"
     source: Source
@@ -91,20 +91,20 @@ class _LeftOut:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the record among the duplicates."""
+        """Count the record as a duplicate."""
         store.add(RECORDS, (stage, "duplicate"))
 
 
 @dataclass(frozen=True, slots=True)
 class MeasurementEarly(_LeftOut):
-    """A measurement came before one that precedes it: it is left out, as `measure` sends both again."""
+    """A measurement arrived before its predecessor; it is skipped, because `measure` sends both again."""
 
     name: ClassVar[str] = "measurement_early"
 
 
 @dataclass(frozen=True, slots=True)
 class SourceIdle:
-    """Nobody writes to a source partition: the clock goes on without it until somebody does again."""
+    """Nobody writes to a source partition: the clock advances without it until somebody does again."""
 
     name: ClassVar[str] = "source_idle"
     level: ClassVar[Level] = "warning"
@@ -124,7 +124,7 @@ class SourceIdle:
 class SourceGap:
     """Records of a source are missing: the time ``[start_ms, end_ms)`` that they cover is unknown.
 
-    ``source`` is the range that came where ``expected_offset`` should have been next.
+    ``source`` is the range that arrived when ``expected_offset`` should have been next.
     """
 
     name: ClassVar[str] = "source_gap"
@@ -154,7 +154,7 @@ class SourceGap:
 
 @dataclass(frozen=True, slots=True)
 class MeasurementDuplicate(_LeftOut):
-    """A measurement that had been applied came again and was dropped."""
+    """A measurement that was already applied arrived again and was dropped."""
 
     name: ClassVar[str] = "measurement_duplicate"
 
@@ -164,8 +164,8 @@ class SlotFinalised:
     """A slot ``[start_ms, end_ms)`` of a link was judged.
 
     ``observed`` is False while no observer of the link is alive. ``dossiers_affected`` is that of the open
-    outage so far, None to leave what was published. ``spent_ms`` is how long the link has been in each state
-    in all, None where nothing more of it is known.
+    outage so far, None to keep the published value. ``spent_ms`` is the total time in each state, None if it
+    has not changed.
     """
 
     name: ClassVar[str] = "slot_finalised"
@@ -189,7 +189,7 @@ class SlotFinalised:
         }
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Set the state, the time in each, and how many dossiers an open outage has hit."""
+        """Set the state, the time in each state, and the dossiers affected by an open outage."""
         ledger = store.ledger(OutageLedger)
         link = self.link
         begin_link(store, link)
@@ -214,11 +214,11 @@ class OutagePublished:
 
     @property
     def level(self) -> Level:
-        """Warn of an outage's first revision; what follows is information."""
+        """The first revision of an outage is a warning, later ones are information."""
         return "warning" if self.outage.revision == 1 else "info"
 
     def fields(self) -> Mapping[str, object]:
-        """Return the outage without its evidence and whom it hit, which the record itself holds."""
+        """Return the outage without evidence, services and agencies, which are in the published record."""
         outage = self.outage
         return {
             "outage_id": outage.outage_id,
@@ -238,7 +238,7 @@ class OutagePublished:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the revision, the outage if it is new, and show what is open."""
+        """Count the revision, and the outage if it is new; show the open outage."""
         outage, ledger = self.outage, store.ledger(OutageLedger)
         begin_link(store, outage.link)
         if not ledger.is_news(outage):
@@ -260,9 +260,9 @@ class OutagePublished:
 
 @dataclass(frozen=True, slots=True)
 class LinkRestored:
-    """After a start or an assignment this process goes on with a link as it was left.
+    """After a start or an assignment this process continues with a link from its stored state.
 
-    Without it, an outage that is open across a restart would look closed until its next revision.
+    Otherwise an outage that is open across a restart would look closed until its next revision.
     """
 
     name: ClassVar[str] = "link_restored"
@@ -283,7 +283,7 @@ class LinkRestored:
         }
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Show the link as it was, counting nothing again."""
+        """Show the link's state without counting anything again."""
         ledger = store.ledger(OutageLedger)
         begin_link(store, self.link)
         store.set(LINK_STATE, (self.link,), LINK_STATE_CODES[self.state])
@@ -299,7 +299,7 @@ class LinkRestored:
 
 @dataclass(frozen=True, slots=True)
 class LinkReleased:
-    """Another process goes on with this link: two must not claim its state."""
+    """Another process continues with this link; two processes must not both show its state."""
 
     name: ClassVar[str] = "link_released"
     level: ClassVar[Level] = "info"
@@ -310,7 +310,7 @@ class LinkReleased:
         return {"link": self.link}
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Drop the link's gauges and totals; its counters stay, which tell what this process has counted."""
+        """Drop the link's gauges and totals; its counters stay, because they are this process's own."""
         store.ledger(OutageLedger).open.pop(self.link, None)
         for metric in (
             LINK_STATE,
@@ -346,7 +346,7 @@ class WindowPublished:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the window and its short failures; show the link's raised normal as the latest one has it."""
+        """Count the window and its short failures; show the link's raised normal from the latest window."""
         window = self.window
         begin_link(store, window.link)
         store.add(RECORDS_SENT, (stage, topics.WINDOWS))

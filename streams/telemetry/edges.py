@@ -47,7 +47,7 @@ class LedgerWritten:
 
 @dataclass(frozen=True, slots=True)
 class SharedIncidents:
-    """The open incidents of several links, as the ledger groups them now; those no longer open are gone."""
+    """All open incidents of several links, as the ledger groups them now."""
 
     name: ClassVar[str] = "shared_incidents"
     incidents: Sequence[Incident]
@@ -67,7 +67,7 @@ class SharedIncidents:
         }
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Show each link of each incident, and nothing of those that ended."""
+        """Show each link of each incident; drop those that ended."""
         shown = {
             (one.incident_id, one.common_cause or "unknown", link)
             for one in self.incidents
@@ -90,14 +90,14 @@ class LinksJudged:
         return {"maintenance": list(self.maintenance), "retired": list(self.retired)}
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Show the links of each kind, and nothing of the others."""
+        """Show the links of each kind; drop all others."""
         for metric, links in ((LINK_MAINTENANCE, self.maintenance), (LINK_RETIRED, self.retired)):
             _show(store, metric, {(link,): 1 for link in links})
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerShown:
-    """How the ledger stands at the end of its data, ``until_ms``.
+    """The ledger's figures at the end of its data, ``until_ms``.
 
     ``availability`` and ``coverage`` are ratios by link and period; ``outages`` are the open and the recent
     ones, each as its last revision.
@@ -115,7 +115,7 @@ class LedgerShown:
         return {"until_ms": self.until_ms, "outages": len(self.outages)}
 
     def move(self, store: Store, _stage: str, /) -> None:
-        """Show the figures and the outages, and nothing of links and outages that are no longer told."""
+        """Show the figures and the outages; drop links and outages that are no longer included."""
         store.set(LEDGER_UNTIL, (), self.until_ms / 1000)
         _show(store, LEDGER_AVAILABILITY, self.availability)
         _show(store, LEDGER_COVERAGE, self.coverage)
@@ -130,7 +130,7 @@ class LedgerShown:
 
 
 def _show(store: Store, metric: Metric, values: Mapping[Any, float]) -> None:
-    """Show these series of a gauge, and no others."""
+    """Set these series of a gauge, and drop all others."""
     for labels in store.labels(metric) - values.keys():
         store.forget(metric, labels)
     for labels, value in values.items():
@@ -143,13 +143,13 @@ def _labels(outage: Outage) -> tuple[str, ...]:
 
 
 def _names(confined: Confined | None) -> str:
-    """Return the services and agencies an outage is confined to; empty where it is the link's own."""
+    """Return the services and agencies an outage is confined to; empty if it affects the whole link."""
     return "" if confined is None else ", ".join([*confined.services, *confined.agencies])
 
 
 @dataclass(frozen=True, slots=True)
 class TrailBehind:
-    """Who asked what could not be written down; it is kept, and written when the ledger takes it."""
+    """Entries of the audit trail could not be written; they are kept until the ledger accepts them."""
 
     name: ClassVar[str] = "trail_behind"
     level: ClassVar[Level] = "error"
@@ -157,7 +157,7 @@ class TrailBehind:
     error: str
 
     def fields(self) -> Mapping[str, object]:
-        """Return how much waits, and why."""
+        """Return how many entries wait, and why."""
         return {"waiting": self.waiting, "error": self.error}
 
     def move(self, store: Store, _stage: str, /) -> None:
@@ -167,7 +167,7 @@ class TrailBehind:
 
 @dataclass(frozen=True, slots=True)
 class TrailWritten:
-    """Who asked what is written down again, all of it."""
+    """The audit trail is fully written again."""
 
     name: ClassVar[str] = "trail_written"
     level: ClassVar[Level] = "info"
@@ -183,7 +183,7 @@ class TrailWritten:
 
 @dataclass(frozen=True, slots=True)
 class RequestServed:
-    """An HTTP request was answered; ``route`` is the route's pattern, never the path that was asked."""
+    """An HTTP request was answered; ``route`` is the route's pattern, never the requested path."""
 
     name: ClassVar[str] = "request_served"
     method: str
@@ -193,11 +193,11 @@ class RequestServed:
 
     @property
     def level(self) -> Level:
-        """Say more loudly what failed by our fault."""
+        """Server errors are errors, everything else is information."""
         return "error" if self.status >= 500 else "info"
 
     def fields(self) -> Mapping[str, object]:
-        """Return the request without anything its sender wrote."""
+        """Return the request without anything that the client wrote."""
         return {
             "method": self.method,
             "route": self.route,
@@ -226,7 +226,7 @@ class HeadPublished(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class HeadNotPublished(Quiet):
-    """A destination did not take a signed head; it is tried again at the next turn."""
+    """A destination did not accept a signed head; it is retried at the next attempt."""
 
     name: ClassVar[str] = "head_not_published"
     level: ClassVar[Level] = "warning"

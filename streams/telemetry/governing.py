@@ -1,4 +1,4 @@
-"""Occurrences about what `detect` goes by: rules, retirements, settings that are not those of `measure`."""
+"""Occurrences about the inputs of `detect`: rules, retirements, settings that differ from `measure`'s."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from streams.telemetry.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RuleLearned:
-    """A revision of a rule was read; it judges from ``effective_ms`` on."""
+    """A revision of a rule was read; it applies from ``effective_ms`` on."""
 
     name: ClassVar[str] = "rule_learned"
     level: ClassVar[Level] = "info"
@@ -21,11 +21,11 @@ class RuleLearned:
     effective_ms: int
 
     def fields(self) -> Mapping[str, object]:
-        """Return which rule and revision it is, and from when on it judges."""
+        """Return the rule's version, and from when on it applies."""
         return {"rule": self.version, "withdrawn": self.withdrawn, "effective_ms": self.effective_ms}
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the record among those read."""
+        """Count the record as read."""
         store.add(RECORDS, (stage, "applied"))
 
 
@@ -40,17 +40,17 @@ class RetirementLearned:
     from_ms: int
 
     def fields(self) -> Mapping[str, object]:
-        """Return the link, and from when on it is retired, or whether that is withdrawn."""
+        """Return the link, from when on it is retired, and whether that was withdrawn."""
         return {"link": self.link, "withdrawn": self.withdrawn, "from_ms": self.from_ms}
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count the record among those read."""
+        """Count the record as read."""
         store.add(RECORDS, (stage, "applied"))
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsCompared:
-    """Measurements of a source are made under other settings than this stage's, or no longer are."""
+    """Settings of a source's measurements began to differ from this stage's, or no longer do."""
 
     name: ClassVar[str] = "settings_compared"
     level: ClassVar[Level] = "error"

@@ -1,7 +1,7 @@
 """Whether a stage is alive and whether it is ready, for its supervisor.
 
-A process that waits for its broker is alive and not ready: a restart would not help it. One that has not
-moved for minutes, though it said it could work, is not alive, and its supervisor should start it again.
+A process that waits for its broker is alive but not ready: a restart would not help. One that was ready but
+has made no progress for minutes is not alive, and its supervisor should restart it.
 """
 
 import time
@@ -12,7 +12,7 @@ STALL_SECONDS: Final = 300.0
 
 
 class Health:
-    """Liveness and readiness of one process; read from the thread that answers its supervisor."""
+    """Liveness and readiness of one process; read by the thread that answers the supervisor."""
 
     def __init__(
         self, clock_seconds: Callable[[], float] = time.monotonic, stall_seconds: float = STALL_SECONDS
@@ -20,18 +20,18 @@ class Health:
         self._clock, self._stall = clock_seconds, stall_seconds
         self._moved_at: float | None = None
         self.ready: bool | None = None
-        """None while nobody has said: a stage that never says is ready whenever it answers."""
+        """None until set: a stage that never sets it is ready whenever it answers."""
         self.broker_away = False
-        """Whether it was told that the broker is away, and not yet that it is back."""
+        """Whether the broker was reported as away and not yet as back."""
         self.fault: str | None = None
-        """What the stage cannot do now though it must, whether it moves or not."""
+        """A duty that the stage currently cannot fulfil, even if it makes progress otherwise."""
 
     def moved(self) -> None:
-        """Note that the stage moved, or has nothing to do."""
+        """Note that the stage made progress, or has nothing to do."""
         self._moved_at = self._clock()
 
     def stalled(self) -> str | None:
-        """Return what is wrong with a stage: a fault that it told, or that it moves no more; else None."""
+        """Return what is wrong with the stage: its fault, or that it makes no progress; otherwise None."""
         if self.fault is not None:
             return self.fault
         if not self.ready or self._moved_at is None:
@@ -40,7 +40,7 @@ class Health:
         return f"nothing has moved for {idle_seconds:.0f} s" if idle_seconds > self._stall else None
 
     def unready(self) -> str | None:
-        """Return why the stage cannot work now, None where it can."""
+        """Return why the stage cannot work now, None if it can."""
         if self.ready is False or self.broker_away:
             return "waiting for the broker, or for the group to give out partitions"
         return self.stalled()

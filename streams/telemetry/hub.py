@@ -1,4 +1,4 @@
-"""One process's telemetry: emit an occurrence, and both its log line and its metrics follow."""
+"""One process's telemetry: emitting an occurrence writes its log line and updates its metrics."""
 
 import contextlib
 import platform
@@ -31,27 +31,27 @@ READER_STAGES = ("measure", "detect", "record")
 
 
 class Occurrence(Protocol):
-    """Something that happened, told in one object; ``name`` is the log line's event."""
+    """Something that happened, as one object; ``name`` is the event of its log line."""
 
     name: ClassVar[str]
 
     @property
     def level(self) -> Level:
-        """How much a person should care."""
+        """The level of the log line."""
 
     def fields(self) -> Mapping[str, object]:
-        """Return the fields of its log line; never a dossier, never a person."""
+        """Return the fields of the log line; never a dossier, never a person."""
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Move its metrics."""
+        """Update its metrics."""
 
 
 @runtime_checkable
 class Once(Protocol):
-    """An occurrence that several parts of a stage may notice, and that is told once."""
+    """An occurrence that several parts of a stage may notice, but that is reported once."""
 
     def is_news(self, store: Store, /) -> bool:
-        """Say whether it was not told yet, and remember it."""
+        """Return whether it was not reported yet, and remember it."""
 
 
 class Telemetry:
@@ -84,13 +84,13 @@ class Telemetry:
             self.store.add(RECORDS_REREAD, (stage,), 0)
 
     def emit(self, occurrence: Occurrence) -> None:
-        """Write the occurrence's log line and move its metrics, unless it is no news (`Once`)."""
+        """Write the occurrence's log line and update its metrics, unless it was reported before (`Once`)."""
         with self.store.lock:
             if isinstance(occurrence, Once) and not occurrence.is_news(self.store):
                 return
             occurrence.move(self.store, self.stage)
             self.store.add(OCCURRENCES, (self.stage, occurrence.name))
-        # Occurrences of the hot path are mostly below the level: then their fields are not gathered either.
+        # Occurrences of the hot path are mostly below the level; then their fields are not computed either.
         if LEVELS[occurrence.level] >= self._threshold:
             getattr(self._log, occurrence.level)(occurrence.name, **occurrence.fields())
 
@@ -104,8 +104,8 @@ class Telemetry:
     def start_http(self, port: int = 0, host: str = "127.0.0.1") -> int:
         """Serve ``/metrics``, ``/healthz`` and ``/readyz`` from a thread; return the port.
 
-        Port 0 asks for a free one. Raises PortError if it cannot be listened on, RuntimeError if this process
-        serves already.
+        Port 0 picks a free one. Raises PortError if the port cannot be used, RuntimeError if this process
+        already serves.
         """
         if self._server is not None:
             raise RuntimeError(f"{self.stage} already serves its metrics on port {self._server.server_port}")
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, "text/plain; charset=utf-8", text)
 
     def _answer(self, status: int, content_type: str, body: bytes) -> None:
-        # A scraper that has given up is its own loss; Prometheus counts it there.
+        # Ignore a scraper that has disconnected; Prometheus itself counts the failed scrape.
         with contextlib.suppress(ConnectionError):
             self.send_response(status)
             self.send_header("Content-Type", content_type)
@@ -159,11 +159,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Keep scrapes out of the log: Prometheus itself counts them."""
+        """Keep scrapes out of the log; Prometheus itself counts them."""
 
 
 class _Current:
-    """Holds the process's telemetry; the one place where the process-wide choice lives."""
+    """Holds the process's telemetry, the only process-wide state."""
 
     telemetry: Telemetry | None = None
 
@@ -171,7 +171,7 @@ class _Current:
 def configure(
     stage: str, log_format: LogFormat = "auto", level: str = "info", *, stream: TextIO | None = None
 ) -> Telemetry:
-    """Make this process's telemetry, in place of an earlier one, and return it.
+    """Create this process's telemetry, replacing an earlier one, and return it.
 
     Raises ValueError for an unknown level.
     """

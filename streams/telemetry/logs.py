@@ -1,4 +1,4 @@
-"""Log lines: structlog's, and those of every library that uses the standard library's logging.
+"""Log lines of structlog, and of every library that uses the standard library's logging.
 
 JSON for machines, coloured columns for a person at a terminal; on stderr, since stdout is for results.
 """
@@ -19,7 +19,7 @@ LogFormat = Literal["auto", "json", "console"]
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 MOST_MESSAGES: Final = 1_000
-"""Different messages that the flood gate remembers."""
+"""How many distinct messages the flood gate remembers."""
 _SHARED: Final[list[structlog.typing.Processor]] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -51,9 +51,9 @@ class _Lines:
 
 
 class BrokerSilence(logging.Filter):
-    """Holds back what the Kafka client says of a broker that is away: the stage says it itself, once.
+    """Suppresses the Kafka client's messages about an absent broker; the stage reports that once itself.
 
-    What was held back makes the stage look whether a broker answers (`take_suspicion`).
+    A suppressed message makes the stage check whether a broker answers (`take_suspicion`).
     """
 
     SAID: Final = (
@@ -75,7 +75,7 @@ class BrokerSilence(logging.Filter):
     _suspected: ClassVar[bool] = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a line may pass."""
+        """Return whether a line may pass."""
         if not record.name.startswith("aiokafka") or not str(record.msg).startswith(self.SAID):
             return True
         self.suspect()
@@ -83,21 +83,21 @@ class BrokerSilence(logging.Filter):
 
     @classmethod
     def suspect(cls) -> None:
-        """Have the stage look whether a broker answers."""
+        """Make the stage check whether a broker answers."""
         cls._suspected = True
 
     @classmethod
     def take_suspicion(cls) -> bool:
-        """Say whether anything was held back since this was asked last."""
+        """Return whether anything was suppressed since the last call."""
         suspected, cls._suspected = cls._suspected, False
         return suspected
 
 
 class FloodGate(logging.Filter):
-    """Lets a library say one thing once in a while, and how often it was held back meanwhile.
+    """Limits how often a library repeats a message, and adds how many repetitions were suppressed.
 
-    A client that cannot reach its broker would otherwise write up to a hundred lines a second. What is one
-    thing is told by the logger and the message without its arguments.
+    A client that cannot reach its broker would otherwise write up to a hundred lines a second. Messages count
+    as the same if logger and text without arguments are equal.
     """
 
     def __init__(self, every_seconds: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -106,7 +106,7 @@ class FloodGate(logging.Filter):
         self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a line may pass; note on it how many like it did not."""
+        """Return whether a line may pass; add to it how many like it were suppressed."""
         now, what = self._clock(), (record.name, str(record.msg)[:200])
         said_at, held = self._said.get(what, (float("-inf"), 0))
         if now - said_at < self._every:
@@ -121,7 +121,7 @@ class FloodGate(logging.Filter):
 
 
 def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -> Any:
-    """Return a structlog logger bound to the stage, and send the standard library's logging its way.
+    """Return a structlog logger bound to the stage, and route the standard library's logging to it.
 
     Raises ValueError for an unknown level.
     """
@@ -143,7 +143,7 @@ def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -
     )
     handler.addFilter(BrokerSilence())
     handler.addFilter(FloodGate())
-    # Libraries chatter below warnings; what matters of theirs at info level is an occurrence of ours.
+    # Libraries log too much below warnings; what matters at info level is an occurrence of ours.
     logging.basicConfig(handlers=[handler], level=max(LEVELS[level], LEVELS["warning"]), force=True)
     return structlog.wrap_logger(
         lines,
@@ -154,7 +154,7 @@ def make_logger(stage: str, log_format: LogFormat, level: str, stream: TextIO) -
 
 
 def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Return an event in which no value reaches the terminal as a command to it, or passes for another line.
+    """Return an event whose values cannot control the terminal or look like another line.
 
     A traceback keeps its lines.
     """
@@ -169,7 +169,7 @@ def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
 
 
 def _to_json(event: object, **_: object) -> str:
-    # json takes half a surrogate pair, which msgspec refuses; `visible` escapes it.
+    # json accepts a lone surrogate, which msgspec refuses; `visible` escapes it.
     return visible(
         json.dumps(msgspec.to_builtins(event, enc_hook=str), ensure_ascii=False, separators=(",", ":"))
     )

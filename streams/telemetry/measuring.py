@@ -1,4 +1,4 @@
-"""Occurrences of `measure`: one per cut, poll or assignment, and never one per record."""
+"""Occurrences of `measure`: one per cut, poll or assignment, never one per record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class MeasurementCut:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Add everything the measurement holds; its records were counted as they were read."""
+        """Add the measurement's sums; its records were counted when they were read."""
         measurement = self.measurement
         source = measurement.source
         label = partition_label(source.topic, source.partition)
@@ -105,7 +105,7 @@ def _add_link(store: Store, cells: LinkCells) -> None:
         for outcome in OUTCOMES:
             store.add(LOOKUPS, (link, outcome), 0)
     requested = 0
-    for slot in (*cells.late_slots, *cells.slots):  # what is taken back first, as counters never fall
+    for slot in (*cells.late_slots, *cells.slots):  # corrections first, because counters never decrease
         requested += slot.requested
         if slot.outcomes:
             store.add_all(LOOKUPS, link, slot.outcomes)
@@ -139,7 +139,7 @@ def _add_portal(store: Store, cells: PortalCells) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PartitionRebuilt:
-    """State of a partition was rebuilt by reading ``[first_offset, next_offset)`` again, quietly."""
+    """A partition's state was rebuilt by reading ``[first_offset, next_offset)`` again without output."""
 
     name: ClassVar[str] = "partition_rebuilt"
     level: ClassVar[Level] = "info"
@@ -163,7 +163,7 @@ class PartitionRebuilt:
 
 @dataclass(frozen=True, slots=True)
 class DeadLettered:
-    """A source record went to the dead-letter topic; it is among the records metered."""
+    """A source record went to the dead-letter topic; it is included in the records metered."""
 
     name: ClassVar[str] = "dead_lettered"
     level: ClassVar[Level] = "warning"
@@ -173,7 +173,7 @@ class DeadLettered:
     offset: int
 
     def fields(self) -> Mapping[str, object]:
-        """Return the reason and where the record lies."""
+        """Return the reason and the record's place."""
         return {
             "reason": self.reason,
             "source": partition_label(self.topic, self.partition),
@@ -181,14 +181,14 @@ class DeadLettered:
         }
 
     def move(self, store: Store, stage: str, /) -> None:
-        """Count it by reason; ``records_total`` moves with the poll."""
+        """Count it by reason; ``records_total`` is updated with the poll."""
         store.add(DEAD_LETTERS, (stage, self.reason))
         store.add(RECORDS_SENT, (stage, "pipeline.dead_letters"))
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterLimitReached(Quiet):
-    """Too large a share of a source's records of a minute were dead letters, so the stage stops."""
+    """Too large a share of a source's records within a minute were dead letters, so the stage stops."""
 
     name: ClassVar[str] = "dead_letter_limit_reached"
     level: ClassVar[Level] = "error"
@@ -199,7 +199,7 @@ class DeadLetterLimitReached(Quiet):
     limit_share: float
 
     def fields(self) -> Mapping[str, object]:
-        """Return the source, the counts and the limit they passed."""
+        """Return the source, the counts and the limit that they exceeded."""
         return {
             "source": partition_label(self.topic, self.partition),
             "records": self.records,
@@ -210,9 +210,9 @@ class DeadLetterLimitReached(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class PartiallyRebuilt(Quiet):
-    """A partition's state could be rebuilt in part only, as records before ``from_offset`` are deleted.
+    """A partition's state was only partly rebuilt, because records before ``from_offset`` are deleted.
 
-    Answers whose request was among them count without it, and copies of them count as new.
+    Answers whose request was deleted count without it, and duplicates of deleted records count as new.
     """
 
     name: ClassVar[str] = "partially_rebuilt"
@@ -222,13 +222,13 @@ class PartiallyRebuilt(Quiet):
     from_offset: int
 
     def fields(self) -> Mapping[str, object]:
-        """Return the source and from where it could be rebuilt."""
+        """Return the source and the offset from which it was rebuilt."""
         return {"source": partition_label(self.topic, self.partition), "from_offset": self.from_offset}
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionsNotUsed(Quiet):
-    """A topic has more partitions than links are spread over: the added ones stay empty."""
+    """A topic has more partitions than links are spread over; the added ones stay empty."""
 
     name: ClassVar[str] = "partitions_not_used"
     level: ClassVar[Level] = "warning"
@@ -243,7 +243,7 @@ class PartitionsNotUsed(Quiet):
 
 @dataclass(frozen=True, slots=True)
 class EventIdsConflict:
-    """Failed lookups came under event ids that had stood for something else; each is counted as a failure."""
+    """Failed lookups reused event ids of other events; each is counted as a failure."""
 
     name: ClassVar[str] = "event_ids_conflict"
     level: ClassVar[Level] = "warning"
@@ -262,7 +262,7 @@ class EventIdsConflict:
 
 @dataclass(frozen=True, slots=True)
 class MeasurementTooLarge:
-    """A measurement did not fit into a record: its range is sent without its sums, so its time is unknown."""
+    """A measurement did not fit into a record; its range is sent without sums, so its time is unknown."""
 
     name: ClassVar[str] = "measurement_too_large"
     level: ClassVar[Level] = "error"
@@ -286,7 +286,7 @@ class MeasurementTooLarge:
 
 @dataclass(frozen=True, slots=True)
 class CommitDone(Quiet):
-    """Progress was committed; a restart goes on at ``next_offset``, rebuilding from ``rebuild_offset``."""
+    """Progress was committed; a restart continues at ``next_offset``, rebuilding from ``rebuild_offset``."""
 
     name: ClassVar[str] = "commit_done"
     level: ClassVar[Level] = "debug"

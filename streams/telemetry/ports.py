@@ -1,15 +1,15 @@
-"""Ports to listen on, and what to say of one that cannot be listened on."""
+"""Listen on ports, with a clear error for a port that cannot be used."""
 
 import errno
 import socket
 
 
 class PortError(OSError):
-    """A port cannot be listened on; the message says which and why."""
+    """A port cannot be used; the message says which and why."""
 
 
 def listening_on(port: int, host: str) -> socket.socket:
-    """Return a socket that is bound to a port of a host (0: a free one), as servers bind theirs.
+    """Return a socket bound to a port of a host (0: a free one), with the options that servers use.
 
     Raises PortError.
     """
@@ -28,7 +28,7 @@ def listening_on(port: int, host: str) -> socket.socket:
 
 
 def port_error(error: OSError, port: int, host: str) -> PortError:
-    """Return what to tell a person about a port.
+    """Return an error that explains why a port cannot be used.
 
     >>> str(port_error(OSError(errno.EADDRINUSE, "Address already in use"), 8080, "127.0.0.1"))
     'port 8080 is in use'

@@ -1,13 +1,13 @@
-"""The values behind the metrics of one process, and their text form.
+"""The values of one process's metrics, and their text form.
 
 prometheus_client has no bulk observe, and writes 50,000 series in 0.7 s (measured, Python 3.11, one core);
 at 1,000 links an endpoint has that many and must answer in 0.2 s. So the values live here, each with its
 label text rendered once, and are written directly. prometheus_client's own writer and parser are the
-oracle in the tests.
+reference in the tests.
 
-A correction may take back what was counted (a completion that came after ``no_response``). A counter that
-went down would look like a restart to Prometheus, so a counter shows the *greatest true value so far*: it
-stands still until the truth has caught up, and never counts anything twice.
+A correction may take back counts (a completion that came after ``no_response``). To Prometheus a decreasing
+counter would look like a restart, so a counter shows the *greatest true value so far*: it does not move until
+the true value has caught up, and never counts anything twice.
 """
 
 import threading
@@ -25,7 +25,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
 class Sample(NamedTuple):
-    """One line of the text form; ``series`` is alike for all lines of one histogram's series."""
+    """One line of the text form; ``series`` is the same for all lines of one histogram series."""
 
     metric: Metric
     series: str
@@ -61,7 +61,7 @@ class _Histogram:
 class Store:
     """Thread-safe values of the metrics of one process.
 
-    ``clock_ms`` gives the wall-clock time in epoch milliseconds; only ages ask for it.
+    ``clock_ms`` gives the wall-clock time in epoch milliseconds; only ages use it.
     """
 
     def __init__(self, clock_ms: Callable[[], float], label_limits: Mapping[str, int] = LABEL_LIMITS) -> None:
@@ -78,14 +78,14 @@ class Store:
         return self._clock_ms()
 
     def ledger(self, kind: type[Ledger]) -> Ledger:
-        """Return this process's one ledger of a kind: what occurrences must remember of earlier ones."""
+        """Return this process's only ledger of a kind: what occurrences must remember of earlier ones."""
         found = self._ledgers.get(kind)
         if found is None:
             found = self._ledgers[kind] = kind()
         return cast("Ledger", found)
 
     def add(self, metric: Metric, labels: Labels, amount: float = 1) -> None:
-        """Add to a counter; a negative amount takes back what was added too much."""
+        """Add to a counter; a negative amount corrects an earlier one."""
         try:
             series = self._scalars[metric][labels]
         except KeyError:
@@ -95,7 +95,7 @@ class Store:
             series.shown = true
 
     def add_all(self, metric: Metric, first_label: str, amounts: Mapping[str, float]) -> None:
-        """Add to the counters of one first label, by second label."""
+        """Add to the counters with one value of the first label, by second label."""
         family = self._scalars.setdefault(metric, {})
         for second_label, amount in amounts.items():
             series = family.get((first_label, second_label))
@@ -106,7 +106,7 @@ class Store:
                 series.shown = true
 
     def set(self, metric: Metric, labels: Labels, value: float) -> None:
-        """Set a gauge, or for an age the epoch milliseconds since which it counts."""
+        """Set a gauge, or for an age the epoch milliseconds at which it starts."""
         self._scalar(metric, labels).shown = value
 
     def observe(self, metric: Metric, labels: Labels, value: float, count: int = 1) -> None:
@@ -133,11 +133,11 @@ class Store:
         self._scalars.get(metric, {}).pop(labels, None)
 
     def labels(self, metric: Metric) -> frozenset[Labels]:
-        """Return the label values of every series that a counter or gauge has now."""
+        """Return the label values of every current series of a counter or gauge."""
         return frozenset(self._scalars.get(metric, {}))
 
     def value(self, metric: Metric, labels: Labels) -> float | None:
-        """Return what a counter or gauge shows, or None if there is no such series."""
+        """Return the value of a counter or gauge, or None if there is no such series."""
         series = self._scalars.get(metric, {}).get(labels)
         return None if series is None else series.shown
 
@@ -154,7 +154,7 @@ class Store:
         return "".join(lines)
 
     def samples(self) -> Iterator[Sample]:
-        """Yield every sample as it is now, each metric's together."""
+        """Yield every current sample, grouped by metric."""
         now_ms = self._clock_ms()
         for metric, scalars in self._scalars.items():
             for one in scalars.values():
@@ -213,10 +213,10 @@ class Store:
 
 @cache
 def _places(bounds: tuple[float, ...]) -> tuple[tuple[int, float], ...]:
-    """Return for each latency bucket the index of its exposed bound and the seconds it stands for."""
+    """Return, for each latency bucket, the index of its exposed bound and the seconds it stands for."""
     last = len(BUCKET_LOWER_MS) - 1
     return tuple(
-        # The top bucket is open: what it holds lies beyond every bound, not at its own lower one.
+        # The top bucket is open: its values are beyond every bound, not at its own lower bound.
         (len(bounds) if bucket == last else bisect_left(bounds, bucket_value_ms(bucket) / 1000),
          bucket_value_ms(bucket) / 1000)
         for bucket in range(last + 1)

@@ -23,7 +23,7 @@ def test_every_path_it_names_exists():
 def test_the_map_draws_every_room():
     """The drawing names each room of the package, and each room that it names exists."""
     drawing = TEXT[TEXT.index("```text") : TEXT.index("```", TEXT.index("```text") + 3)]
-    parts = {"rule", "link", "store", "proof", "read", "pages", "report"}
+    parts = {"rule", "link", "store", "proof", "read", "pages", "report", "hours", "stages", "events"}
     drawn = set(re.findall(r"(?<![\w/])([a-z]+)/", drawing)) - parts
     rooms = {module.room for module in modules("streams")} - {"streams", "__main__", "resources"}
     assert drawn == rooms

@@ -145,7 +145,7 @@ def test_an_unfinished_capture_is_reported_after_its_records(tmp_path):
     """What was captured can be read; that it is not all is said at the end."""
     fill(tmp_path / "log", end=2000)
     found = []
-    with pytest.raises(LogFileError, match="not finished"):
+    with pytest.raises(LogFileError, match="unfinished"):
         found.extend(read_log(tmp_path / "log"))
     records = read_log(tmp_path / "log")
     assert next(records).offset == 0
