@@ -1,7 +1,7 @@
-"""portallink: how stable is the link between the portal and the population database.
+"""portallink measures how stable the link between portals and the population database is.
 
-The packages are rooms in a row: ``measure``, ``detect``, ``record``, ``serve``, fed by ``simulate``,
-``ingest`` and ``replay``. ``model`` is their common vocabulary. See ``ARCHITECTURE.md``.
+The pipeline's packages are ``measure``, ``detect``, ``record`` and ``serve``, fed by ``simulate``, ``ingest``
+and ``replay``. ``model`` is their common vocabulary. See ``ARCHITECTURE.md``.
 """
 
 __version__ = "0.1.0"

@@ -1,7 +1,8 @@
 """Files that come with the package: topic schemas, deployment files and dashboards.
 
-In a checkout they lie in `schemas/`, `deploy/` and `grafana/` at its root. The wheel carries the same folders
-inside the package, under `streams/files/`, so that nothing but `streams` is installed (see `pyproject.toml`).
+In a checkout they are in `schemas/`, `deploy/` and `grafana/` at its root. The wheel contains the same
+folders inside the package, under `streams/files/`, so that only `streams` is installed (see
+`pyproject.toml`).
 """
 
 from pathlib import Path

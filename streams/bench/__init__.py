@@ -1,1 +1,1 @@
-"""Benchmarks: commands, not timed tests. Each subject in its own process, on one workload, in one run."""
+"""Benchmarks, run as commands: each subject in its own process, with the same workload, in one run."""

@@ -1,9 +1,9 @@
-"""The baseline: the same job as an idiomatic Faust application would do it.
+"""The baseline: the same job as an idiomatic Faust application.
 
-One agent a topic, `async for` over typed `faust.Record` models, duplicates and pairing in plain sets and
-dicts, sums in memory by link and slot. What Faust can be tuned by is tuned: no wait for idle streams, large
-buffers and polls, rare commits, no leader, no web server. It is let off watermarks, expiry, evidence and
-publishing, which `measure` does as well, so the comparison favours it.
+One agent per topic, `async for` over typed `faust.Record` models, duplicates and pairing in plain sets and
+dicts, sums in memory by link and slot. Faust is tuned as far as possible: no wait for idle streams, large
+buffers and polls, rare commits, no leader, no web server. Unlike `measure` it does no watermarks, expiry,
+evidence or publishing, so the comparison favours it.
 """
 
 from collections import Counter, defaultdict
@@ -61,7 +61,7 @@ class Sums:
         self.submissions: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
 
     def is_duplicate(self, event_id: str) -> bool:
-        """Remember an event; tell whether it was there before."""
+        """Remember an event id; return whether it was known."""
         if event_id in self.seen:
             self.duplicates += 1
             return True
@@ -93,7 +93,7 @@ class Sums:
 def make_reference(
     connection: Mapping[str, Any], topics: Topics, app_id: str, partitions: int
 ) -> tuple[Any, Callable[[], int]]:
-    """Return the application, and a function that tells how many records it has read."""
+    """Return the application, and a function that returns how many records it has read."""
     servers = str(connection["bootstrap_servers"]).split(",")
     app = faust.App(
         app_id,

@@ -1,7 +1,7 @@
-"""Ten years of a hundred links in a ledger, made up for a benchmark: rollups, windows, outages, incidents.
+"""Fill a ledger with ten invented years of a hundred links: rollups, windows, outages, incidents.
 
 The windows are 50 million minutes: the last 347 days of each link, as days of 1440. The figures of all ten
-years are rows as `record` writes them. What the numbers are does not matter to how long answers take.
+years are rows as `record` writes them. The values do not affect how long queries take.
 """
 
 import random
@@ -59,7 +59,7 @@ ROWS: Final = 5_000
 
 
 class Size(Struct, frozen=True):
-    """How much to make up; ``window_days`` of each link have their minutes kept."""
+    """How much to generate; each link gets windows for ``window_days``."""
 
     links: int = 100
     days: int = 3_653
@@ -69,7 +69,7 @@ class Size(Struct, frozen=True):
 
 
 def fill(engine: sa.Engine, size: Size, seed: int = 1) -> Mapping[str, int]:
-    """Fill an empty ledger; return how many rows of what it holds."""
+    """Fill an empty ledger; return the number of rows by kind."""
     rng = random.Random(seed)  # noqa: S311 - made-up data
     names = [f"portal{i // 4:02}-provider{i % 4}" for i in range(size.links)]
     first_ms = date_ms(local_date(0).replace(year=size.first_year))
@@ -175,7 +175,7 @@ def _day(rng: random.Random) -> tuple[bytes, bytes]:
 
 
 def _outages(names: list[str], first_ms: int, end_ms: int, count: int, rng: random.Random) -> list[Outage]:
-    """Return closed outages that do not overlap on a link: each has a stretch of its own."""
+    """Return closed outages that do not overlap on a link, because each gets a time span of its own."""
     each = count // len(names)
     stretch_ms = (end_ms - first_ms) // each
     published = []
@@ -261,7 +261,7 @@ def _shares(outage: Outage) -> Iterator[dict[str, Any]]:
 
 
 def _exclusions(names: list[str], first_ms: int, days: int, rng: random.Random) -> list[Record]:
-    """Return ten years of judgements: maintenance of ten links each month, of all links each quarter.
+    """Return exclusions: maintenance of ten links each month, and of all links each quarter.
 
     Every tenth was recorded after the fact and approved; every twentieth was withdrawn.
     """

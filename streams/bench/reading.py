@@ -1,4 +1,4 @@
-"""What is read off a process at work: from its first record to its last, its time and its CPU time."""
+"""Measures a working process from its first record to its last: wall time and CPU time."""
 
 import asyncio
 import resource
@@ -16,7 +16,7 @@ SAMPLE_SECONDS: Final = 0.02
 class Reading(Struct, frozen=True):
     """One process from ``started_seconds`` to ``ended_seconds`` (monotonic clock, one for all processes).
 
-    ``records`` were read between the two instants, ``cpu_seconds`` (user and system, all threads) spent.
+    ``records`` were read between the two instants, and ``cpu_seconds`` (user and system, all threads) used.
     """
 
     records: int
@@ -27,7 +27,7 @@ class Reading(Struct, frozen=True):
 
 
 class Goal:
-    """How many records there are to read; None until it is known."""
+    """The number of records to read; None until known."""
 
     records: int | None = None
 
@@ -37,9 +37,9 @@ async def read_until(
 ) -> Reading:
     """Watch ``count`` from the first record until the goal is reached and ``finish`` is done.
 
-    Interpreter start, imports and the joining of a group lie before the first record, so outside.
+    Interpreter start, imports and joining the group happen before the first record and do not count.
     """
-    while not (first := count()):  # noqa: ASYNC110 - the subjects are as they are, and tell nobody
+    while not (first := count()):  # noqa: ASYNC110 - the subjects cannot notify us
         await asyncio.sleep(SAMPLE_SECONDS / 4)
     started, cpu = time.monotonic(), time.process_time()
     while goal.records is None or count() < goal.records:  # noqa: ASYNC110 - as above
@@ -56,9 +56,10 @@ async def read_until(
 
 
 def peak_rss_bytes() -> int:
-    """Return the greatest resident size of this process so far.
+    """Return the peak resident size of this process.
 
-    Linux hands ``ru_maxrss`` down from the parent through fork and exec; the status file starts afresh.
+    On Linux a child inherits ``ru_maxrss`` from its parent through fork and exec; the status file starts
+    anew.
     """
     try:
         status = Path("/proc/self/status").read_text("ascii")

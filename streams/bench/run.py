@@ -1,8 +1,7 @@
-"""The benchmark: loads the workload into the broker once, then puts each subject to it in its own process.
+"""The benchmark: loads the workload into the broker once, then runs each subject in its own process.
 
-Two subjects never run at once, except `measure` and `detect` in `end_to_end`. Everything a figure is
-compared with is measured in the same run, as the figures of two machines, or of two hours of one machine,
-do not compare.
+Two subjects never run at once, except `measure` and `detect` in `end_to_end`. Figures are only compared
+within one run, because figures of two machines, or of one machine at different hours, are not comparable.
 """
 
 import asyncio
@@ -32,14 +31,14 @@ from streams.servers.kafka import EmbeddedKafka
 from streams.servers.process import tail
 
 FAUST_RECORDS: Final = 100_000
-"""The baseline reads this many records at most: at its rate a million take minutes."""
+"""The most records that the baseline reads: at its rate a million would take minutes."""
 LONGEST_SECONDS: Final = 1_800.0
 Tell = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the current task, the amount done, and the total."""
 
 
 class BenchError(RuntimeError):
-    """A subject that did not come to its end; the message holds the last lines of its log."""
+    """A subject that did not finish; the message contains the last lines of its log."""
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -52,7 +51,7 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class BenchResult(msgspec.Struct, frozen=True):
-    """The figures of one run and their ratios, events per CPU-second by events per CPU-second."""
+    """The figures of one run, and their ratios of events per CPU-second."""
 
     events: int
     machine: dict[str, str | int]
@@ -62,7 +61,7 @@ class BenchResult(msgspec.Struct, frozen=True):
 
 
 class Subject:
-    """A subject at work in its own process, which ends with this object's context, or with this process."""
+    """A subject in its own process, which ends with this object's context or with this process."""
 
     def __init__(self, job: Job, log: Path) -> None:
         self._job, self._log = job, log
@@ -89,7 +88,7 @@ class Subject:
         self._process.stdout.close()
 
     def reading(self, records: int) -> Reading:
-        """Tell how many records there are, and return the reading once they are read."""
+        """Send the number of records to read, and return the reading once they are read."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(b"%d\n" % records)
@@ -101,7 +100,7 @@ class Subject:
 
 
 class Bench:
-    """One run of the benchmark on a broker, with topics of its own that it removes at the end."""
+    """One run of the benchmark on a broker, with its own topics, which it removes at the end."""
 
     def __init__(self, bootstrap_servers: str, events: int, folder: Path, tell: Tell) -> None:
         self._bootstrap, self._folder, self._tell = bootstrap_servers, folder, tell
@@ -122,11 +121,11 @@ class Bench:
         self._workload = Workload(events, self._source_partitions)
 
     def run(self) -> BenchResult:
-        """Load, put every subject to it, and return the figures; raise `BenchError`."""
+        """Load the workload, run every subject, and return the figures; raise `BenchError` if one fails."""
         try:
             records = asyncio.run(self._load())
             stages, references = {}, {}
-            # A machine's speed drifts, so each run of the one stands between two of the other.
+            # A machine's speed drifts, so runs of the two alternate.
             raw = [self._alone("aiokafka_raw", records)]
             measured = []
             for topics in (self._topics, self._topics_again):
@@ -179,7 +178,7 @@ class Bench:
         return reading
 
     def _end_to_end(self, records: int) -> Figures:
-        """Run both stages at once on the same records; CPU time and memory are those of both together."""
+        """Run both stages at once on the same records; CPU time and memory are the sums of both."""
         self._tell("end_to_end", 0, records)
         with (
             self._subject("detect", self._topics_e2e) as detect,
@@ -219,7 +218,7 @@ class Bench:
 
 
 def together(readings: Sequence[Reading]) -> Reading:
-    """Return the mean of several runs over the same records, with the greatest memory of any."""
+    """Return the mean of several runs over the same records, with the highest peak memory."""
     runs = len(readings)
     return Reading(
         records=sum(reading.records for reading in readings) // runs,
@@ -231,7 +230,7 @@ def together(readings: Sequence[Reading]) -> Reading:
 
 
 def _figures(reading: Reading, events: int | None = None) -> Figures:
-    """Return the figures of a reading; ``events`` where its records stand for more than themselves."""
+    """Return the figures of a reading; pass ``events`` if its records represent several events each."""
     count = reading.records if events is None else events
     return Figures(
         events=count,
@@ -252,7 +251,7 @@ def _machine() -> dict[str, str | int]:
 
 @contextmanager
 def broker() -> Iterator[str]:
-    """Give the broker the environment names, or an embedded one for the length of the run."""
+    """Yield the address of the broker named by the environment, or of an embedded one for this run."""
     named = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if named:
         yield named
@@ -267,7 +266,7 @@ def broker() -> Iterator[str]:
 def run_bench(events: int, tell: Tell, bootstrap_servers: str | None = None) -> BenchResult:
     """Run the benchmark with about ``events`` events on a named broker, or on the one `broker` gives.
 
-    Raise `BenchError` where a subject fails, ValueError for too few events.
+    Raises `BenchError` if a subject fails, ValueError for too few events.
     """
     with tempfile.TemporaryDirectory(prefix="portallink-bench-") as folder:
         if bootstrap_servers is not None:

@@ -1,12 +1,11 @@
-"""`portallink bench serve`: how long any page or summary takes over ten years of a hundred links.
+"""`portallink bench serve`: how long pages and summaries take over ten years of a hundred links.
 
-The application answers over a real socket; the client asks one question after the other, each kind several
-times about random links and months, after one answer that does not count. Nothing is kept between two
-answers but what production keeps, and no question carries an ETag, so every answer is computed again. Times
-are whole requests: p50, p95 and greatest, in milliseconds. CPU time compares on a machine that does other
-work as well: of the server (the client's thread taken off), mean and p95, and the mean of the sessions of a
-database server on this machine. Answers come compressed, as a browser asks for them; their greatest size
-counts.
+The application answers over a real socket. After one warm-up request, the client sends requests one after
+another, each kind several times about random links and months. Only production's own caches are used, and no
+request carries an ETag, so every answer is computed again. Times cover whole requests: p50, p95 and maximum,
+in milliseconds. CPU time is comparable even on a machine that does other work: mean and p95 of the server
+(without the client's thread), and the mean of a local database server's sessions. Answers come compressed, as
+a browser asks for them; their greatest size counts.
 """
 
 import random
@@ -48,7 +47,7 @@ def bench_serve(
     seed: int = 1,
     progress: Progress = lambda _: None,
 ) -> Mapping[str, Any]:
-    """Fill a ledger unless it is filled, and ask it; return ``questions.<kind>`` in ms, and sizes."""
+    """Fill a ledger if it is empty, and query it; return ``questions.<kind>`` in ms, and sizes."""
     size = size or Size()
     telemetry.configure("serve", level="error")
     engine = open_ledger(ledger_url, create=True)
@@ -80,7 +79,7 @@ def _filled(engine: sa.Engine, size: Size, seed: int) -> Mapping[str, int]:
             return {"outages": int(held or 0)}
     rows = fill(engine, size, seed)
     if engine.dialect.name == "postgresql":
-        # What autovacuum does within a minute of such a load: statistics, and pages marked all visible.
+        # Autovacuum would do this within a minute: update statistics, and mark pages all-visible.
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.text("VACUUM ANALYZE"))
     return rows
@@ -105,7 +104,7 @@ def _served(engine: sa.Engine) -> Iterator[str]:
 
 
 def _kinds(engine: sa.Engine, size: Size, rng: random.Random) -> Kinds:
-    """Return, by name, what makes the next question of each kind."""
+    """Return, by name, a function that makes the next request of each kind."""
     with reading(engine) as connection:
         ids: list[str] = list(
             connection.scalars(sa.select(outages.c.outage_id).order_by(outages.c.outage_id))
@@ -178,7 +177,7 @@ def _ask(
     base: str, kinds: Kinds, times: int, sessions: Callable[[], float], progress: Progress
 ) -> dict[str, dict[str, float]]:
     measured = {}
-    _asked(base + "/")  # as every server, it has answered before
+    _asked(base + "/")  # warm up
     for kind, address in kinds.items():
         progress(kind)
         before = sessions()
@@ -211,7 +210,7 @@ def _asked(address: str) -> tuple[float, float, float]:
 
 
 def _sessions(engine: sa.Engine) -> Callable[[], float]:
-    """Return what tells the CPU seconds so far of a database server's processes here; 0.0 of others."""
+    """Return a function for the CPU seconds of a local PostgreSQL server so far; 0.0 for other databases."""
     if engine.dialect.name != "postgresql":
         return lambda: 0.0
     with reading(engine) as connection:
@@ -224,7 +223,7 @@ def _sessions(engine: sa.Engine) -> Callable[[], float]:
         return lambda: 0.0
 
     def spent() -> float:
-        # A session that ended is in its parent's sum of children.
+        # Sessions that ended are included in their parent's sum of children.
         total = postmaster.cpu_times()
         seconds = float(total.children_user + total.children_system)
         for child in postmaster.children():

@@ -1,7 +1,8 @@
-"""One subject of the benchmark in a process of its own: `python -m streams.bench.subject JOB`.
+"""Runs one subject of the benchmark in its own process: `python -m streams.bench.subject JOB`.
 
-``JOB`` is a `Job` as JSON. The number of records to read comes as a line on stdin once it is known; the
-`Reading` goes to stdout as one line of JSON. The process ends when its stdin does, and so with its parent.
+``JOB`` is a `Job` as JSON. The number of records to read arrives as a line on stdin once it is known; the
+`Reading` goes to stdout as one line of JSON. The process ends when its stdin is closed, so at the latest with
+its parent.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ RESULT_FD: Final = 9
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a process is to run: a subject's name, on topics of these names, as this group."""
+    """What a process runs: the subject, the actual topic names and the consumer group."""
 
     subject: str
     bootstrap_servers: str
@@ -41,14 +42,14 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def records_metered() -> int:
-    """Return how many records this process's stage has read, as its own metrics tell."""
+    """Return how many records this process's stage has read, according to its metrics."""
     telemetry_now = telemetry.current()
     values = (telemetry_now.store.value(RECORDS, (telemetry_now.stage, result)) for result in RESULTS)
     return int(sum(value or 0 for value in values))
 
 
 async def measure(job: Job, goal: Goal) -> Reading:
-    """Run `measure` until it has read everything, and published and committed what that gives."""
+    """Run `measure` until it has read everything, and published and committed the results."""
     telemetry.configure("measure", level="error")
     stage = Measure(
         kafka_connection(job.bootstrap_servers),
@@ -66,12 +67,12 @@ async def measure(job: Job, goal: Goal) -> Reading:
     watching = asyncio.ensure_future(read_until(goal, records_metered, stop))
     await asyncio.wait([running, watching], return_when=asyncio.FIRST_COMPLETED)
     if running.done() and not running.cancelled():
-        running.result()  # it never ends by itself without an error
+        running.result()  # raises: it ends by itself only on an error
     return await watching
 
 
 async def aiokafka_raw(job: Job, goal: Goal) -> Reading:
-    """Read the same records by `getmany` and do nothing with them: the limit."""
+    """Read the same records with `getmany` and ignore them: the upper limit."""
     topics = Topics(**job.topics)
     consumer = AIOKafkaConsumer(
         topics.lookups,
@@ -88,14 +89,14 @@ async def aiokafka_raw(job: Job, goal: Goal) -> Reading:
         while not watching.done():
             batches = await consumer.getmany(timeout_ms=200, max_records=POLL_RECORDS)
             read += sum(map(len, batches.values()))
-            await asyncio.sleep(0)  # as `measure` does: what is fetched already comes without a pause
+            await asyncio.sleep(0)  # as `measure` does: polls of prefetched records never yield
     finally:
         await consumer.stop()
     return await watching
 
 
 def run_faust(app: Any, count: Callable[[], int], goal: Goal) -> None:
-    """Run a Faust application as its worker does, and write the reading from a task inside it."""
+    """Run a Faust application under its worker, with a task that writes the reading."""
 
     async def watch() -> None:
         write(await read_until(goal, count))
@@ -140,20 +141,20 @@ def write(reading: Reading) -> None:
 
 
 def keep_stdout() -> None:
-    """Set the way to our reader aside: a Faust worker prints a banner on stdout."""
+    """Keep a copy of stdout for the result, because a Faust worker prints a banner there."""
     os.dup2(1, RESULT_FD)
     os.dup2(2, 1)
 
 
 def listen(goal: Goal) -> None:
-    """Take the goal from stdin; end the process when stdin ends."""
+    """Read the goal from stdin; end the process when stdin is closed."""
     for line in sys.stdin:
         goal.records = int(line)
     os._exit(0)
 
 
 def main() -> None:
-    """Run the job given on the command line; the process ends when its stdin does."""
+    """Run the job given on the command line; the process ends when its stdin is closed."""
     job = msgspec.json.decode(sys.argv[1], type=Job)
     keep_stdout()
     goal = Goal()

@@ -1,8 +1,8 @@
 """The workload: a busy hour on twelve links, with disorder, duplicates, lost answers and one outage.
 
-A dossier is five events: its receipt, and two lookups of a request and a completion each. 200,000 dossiers
-come in an hour, evenly; fewer take as much less time, so that the load in event time, and with it the
-number of records behind a measurement, stays the same. Heartbeats come on top, as the contract has them.
+A dossier is five events: its receipt, and two lookups with a request and a completion each. 200,000 dossiers
+arrive evenly within an hour; fewer take proportionally less time, so that the load in event time, and with it
+the number of records per measurement, stays the same. Heartbeats are added as the contract requires.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from streams.simulate.draw import lognormal, seeded
 EVENTS_PER_DOSSIER: Final = 5
 DOSSIERS_AN_HOUR: Final = 200_000
 START_MS: Final = 1_686_529_800_000
-"""Monday 12 June 2023, 07:30 in Asia/Ho_Chi_Minh: the offices open."""
+"""Monday 12 June 2023, 07:30 in Asia/Ho_Chi_Minh, when the offices open."""
 HOUR_MS: Final = 3_600_000
 LINKS: Final = tuple(f"link-{number:02}" for number in range(12))
 SERVICES: Final = tuple(f"service-{number:02}" for number in range(25))
@@ -43,9 +43,9 @@ _LOOKUP: Final = (
 
 
 class Workload:
-    """About ``events`` events; `records` yields them in broker order, the same ones for the same numbers.
+    """About ``events`` events; `records` yields them in broker order, equal for equal arguments.
 
-    Raise ValueError for fewer than one dossier or partition.
+    Raises ValueError for fewer than one dossier or partition.
     """
 
     def __init__(self, events: int, partitions: int, seed: int = 20_230_612) -> None:
@@ -72,7 +72,7 @@ class Workload:
                 next_beat_ms += 1_000
             self._dossier(number, at_ms)
         for beat_ms in range(next_beat_ms, self.end_ms + 60_000, 1_000):
-            # The hour's last deadlines pass, so that every lookup is decided.
+            # Continue until the last deadlines have passed, so that every lookup is decided.
             self._log.add_everywhere(beat_ms, HEARTBEAT % beat_ms)
         yield from self._log.before_second_of(self.end_ms + 3_600_000)
 
@@ -104,7 +104,7 @@ def _lookup(step: str, at_ms: int, outcome: str, dossier: str, turn: int, link: 
 
 
 class _Log:
-    """Events in, records out in the order of their log time: at once, up to five seconds late, or twice."""
+    """Turns events into records in order of log time: at once, up to five seconds late, or twice."""
 
     def __init__(self, partitions: int, rng: Random) -> None:
         self._partitions, self._random = partitions, rng.random
@@ -113,7 +113,7 @@ class _Log:
         self._next_second = START_MS // 1_000
 
     def add(self, topic: str, dossier: str, at_ms: int, value: str) -> None:
-        """Log an event a moment after it happened, or disordered; sometimes a second time."""
+        """Log an event shortly after it happened, or out of order; sometimes twice."""
         random, key = self._random, dossier.encode()
         logged_ms = at_ms + int(random() * (DISORDER_UP_TO_MS if random() < DISORDER_SHARE else 50))
         self._put(logged_ms, topic, crc32(key) % self._partitions, key, value.encode())
@@ -130,7 +130,7 @@ class _Log:
         self._seconds.setdefault(logged_ms // 1_000, []).append((logged_ms, topic, partition, key, value))
 
     def before_second_of(self, at_ms: int) -> Iterator[Record]:
-        """Yield what was logged before the second of ``at_ms``, by which nothing more can be added there."""
+        """Yield records logged before the second of ``at_ms``, after which nothing can be added there."""
         while self._seconds and self._next_second < at_ms // 1_000:
             second = self._seconds.pop(self._next_second, [])
             self._next_second += 1

@@ -1,9 +1,9 @@
-"""What OTLP answers: success, partial success, and the errors that a client may or may not try again.
+"""OTLP's responses: success, partial success, and errors that a client may or may not retry.
 
 OTLP 1.x: an accepted request is answered with the signal's own response message, in the form of the request;
 `partial_success` in it counts what was rejected and must not be sent again. An error is a
-`google.rpc.Status`. A client tries again after 429 and 503 (gRPC: RESOURCE_EXHAUSTED with `RetryInfo`,
-UNAVAILABLE), once the time that is named has passed.
+`google.rpc.Status`. A client retries after 429 and 503 (gRPC: RESOURCE_EXHAUSTED with `RetryInfo`,
+UNAVAILABLE), once the stated time has passed.
 """
 
 from typing import Final, Literal
@@ -34,13 +34,13 @@ GRPC_CODES: Final = {
     429: RESOURCE_EXHAUSTED,
     503: UNAVAILABLE,
 }
-"""The code of gRPC that says the same as an HTTP status."""
+"""The gRPC code that corresponds to an HTTP status."""
 REASONS_TOLD: Final = 5
 RETRY_SECONDS: Final = 2
 
 
 def form_of(content_type: str) -> Form | None:
-    """Return the form that a `Content-Type` names, None where it is none of OTLP's.
+    """Return the OTLP form that a `Content-Type` names, None for any other type.
 
     >>> form_of("application/json; charset=utf-8"), form_of("text/plain")
     ('json', None)
@@ -50,7 +50,7 @@ def form_of(content_type: str) -> Form | None:
 
 
 def rejection_of(tally: Tally) -> str:
-    """Return why spans were rejected, empty where none was.
+    """Return why spans were rejected, an empty text if none were.
 
     >>> rejection_of(Tally())
     ''
@@ -59,7 +59,7 @@ def rejection_of(tally: Tally) -> str:
 
 
 def accepted(signal: Signal, form: Form, tally: Tally | None = None) -> bytes:
-    """Return the response to a request that was taken."""
+    """Return the response to an accepted request."""
     if signal != "traces" or tally is None or not tally.rejected:
         return b"{}" if form == "json" else b""
     if form == "json":
@@ -78,7 +78,7 @@ def refused(status: int, reason: str, form: Form) -> bytes:
 
 
 def retry_details(status: int, reason: str) -> bytes:
-    """Return what gRPC sends as `grpc-status-details-bin` where a client is to try again later."""
+    """Return the value of `grpc-status-details-bin` that asks a client to retry later."""
     told = Status(code=GRPC_CODES[status], message=reason)
     told.details.add().Pack(RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS)))
     return bytes(told.SerializeToString())

@@ -1,4 +1,4 @@
-"""A request's body, unpacked within bounds."""
+"""Unpacks a request's body within bounds."""
 
 import zlib
 from typing import Final
@@ -10,7 +10,7 @@ ENCODINGS: Final = ("gzip", "deflate", "zstd")
 
 
 class BodyError(ValueError):
-    """A body that is not taken; ``status`` is the HTTP status that says so."""
+    """A body that is refused; ``status`` is the HTTP status of the response."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status, self.reason = status, reason
@@ -21,7 +21,7 @@ def unpacked(body: bytes, encoding: str, most_bytes: int) -> bytes:
     """Return a body as it was before its `Content-Encoding`.
 
     Raises:
-        BodyError: it is unpacked to more than ``most_bytes``, damaged, or packed in a way that is not known.
+        BodyError: it unpacks to more than ``most_bytes``, is damaged, or has an unknown encoding.
     """
     if encoding in ("", "identity"):
         whole = body

@@ -1,7 +1,7 @@
-"""Events to Kafka, one producer after the other; what `Delivery.send` returns from is confirmed.
+"""Sends events to Kafka; when `Delivery.send` returns, the broker has confirmed them.
 
-A producer of which one batch failed is given up, and another one takes its place: after a failure nobody
-knows which batches arrived. The senders that wait are told so, and send again; an event id counts once.
+If a batch fails, the producer is replaced by a new one, because nobody knows which batches arrived. Waiting
+senders get an error and send again; an event id counts once.
 """
 
 import asyncio
@@ -21,18 +21,18 @@ from streams.model.record import Record
 from streams.model.wire import Event, Heartbeat, Lookup
 
 ANSWER_SECONDS: Final = 8.0
-"""Exporters give up after ten: before that they are told to try again."""
+"""Exporters give up after ten seconds; before that they are told to try again."""
 REQUEST_TIMEOUT_MS: Final = 20_000
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class KafkaAwayError(RuntimeError):
-    """The events are not known to be on their topics; trying again later may help."""
+    """The events may not be on their topics; trying again later may help."""
 
 
 class Delivery:
-    """Keeps a producer open while `run` runs."""
+    """Keeps a producer connected while `run` is running."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Delivery:
         self._told = False
 
     async def run(self) -> None:
-        """Connect, and again after each failure; raise StageStoppedError where the broker lets us not in."""
+        """Connect, and reconnect after each failure; raise StageStoppedError if the broker refuses us."""
         wait_seconds = FIRST_WAIT_SECONDS
         while True:
             try:
@@ -88,13 +88,13 @@ class Delivery:
 
     @property
     def ready(self) -> bool:
-        """Whether there is a producer now."""
+        """Whether a producer is connected now."""
         return self._publisher is not None
 
     async def send(
         self, events: Sequence[Event], timeout_seconds: float | None = ANSWER_SECONDS
     ) -> dict[str, int]:
-        """Put events on their topics, and return how many records went to each once they are confirmed.
+        """Publish events, and return the number of confirmed records by topic.
 
         Raises KafkaAwayError.
         """
@@ -117,7 +117,7 @@ class Delivery:
     def _records(self, events: Iterable[Event], sent: dict[str, int]) -> Iterable[Record]:
         lookups, submissions = self._topics.lookups, self._topics.submissions
         partitions = self._counts
-        new = tuple.__new__  # a third of the time of the named tuple's own constructor
+        new = tuple.__new__  # takes a third of the time of the named tuple's constructor
         for event in events:
             value = _encode(event)
             if isinstance(event, Heartbeat):

@@ -1,4 +1,4 @@
-"""OTLP over gRPC: the three services' one method, on the bytes as they come."""
+"""OTLP over gRPC: the single method of the three services, on undecoded bytes."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -21,7 +21,7 @@ MOST_CONNECTED: Final = 200
 
 
 async def start_grpc(receiver: Receiver, host: str, port: int) -> tuple[Server, int]:
-    """Listen, and return the server and the port; raise OSError where the port is taken."""
+    """Start listening; return the server and the port; raise OSError if the port is in use."""
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", receiver.most_body_bytes),

@@ -1,4 +1,4 @@
-"""OTLP over HTTP: an ASGI application of three paths."""
+"""OTLP over HTTP: an ASGI application with three paths."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -12,14 +12,14 @@ from streams.ingest.otlp.export import Form
 
 Message = MutableMapping[str, Any]
 BODY_SECONDS: Final = 30.0
-"""A sender that takes longer to send its request is given up."""
+"""The longest time that a sender may take to send its request."""
 PATHS: Final[dict[str, Signal]] = {f"/v1/{signal}": signal for signal in SIGNALS}
 RETRY_LATER: Final = frozenset({429, 503})
 MOST_HEADER_BYTES: Final = 64
 
 
 class HttpReceiver:
-    """The application; one call a request."""
+    """The application; it is called once per request."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -84,7 +84,7 @@ class HttpReceiver:
     async def _read(
         self, headers: dict[bytes, bytes], receive: Callable[[], Awaitable[Message]], pieces: list[bytes]
     ) -> None:
-        """Read a body into pieces, all of which are held."""
+        """Read a body into ``pieces``, and count their bytes as held."""
         most_bytes = self._receiver.most_body_bytes
         told = headers.get(b"content-length", b"0")
         if told.isdigit() and int(told) > most_bytes:

@@ -1,7 +1,7 @@
-"""An export, taken: checked, mapped, on its topics, and then acknowledged. HTTP and gRPC share it.
+"""Handles an export for HTTP and gRPC: check it, map it, publish its events, then acknowledge it.
 
-Memory is bounded: by the size of a request, packed and unpacked, by what all requests together hold
-(`MOST_HELD_BYTES`), and by unpacking and mapping one at a time.
+Memory is bounded by the size of a request, packed and unpacked, by the total of all requests
+(`MOST_HELD_BYTES`), and by unpacking and mapping one request at a time.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ from streams.model.wire import Event
 MOST_BODY_BYTES: Final = 16 * 1024 * 1024
 MOST_HELD_BYTES: Final = 64 * 1024 * 1024
 APART_BYTES: Final = 256 * 1024
-"""A larger body is mapped in a thread, so that heartbeats and other requests go on meanwhile."""
+"""A larger body is mapped in a thread, so that heartbeats and other requests are not delayed."""
 BUSY: Final = "too many requests wait; try again later"
 
 
 class RefusedError(Exception):
-    """An export that is not acknowledged; ``status`` is the HTTP status of the answer."""
+    """An export that is not acknowledged; ``status`` is the HTTP status of the response."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status, self.reason = status, reason
@@ -35,24 +35,24 @@ class RefusedError(Exception):
 
 
 class Held:
-    """How many bytes all requests hold at the moment."""
+    """The number of bytes that all requests currently hold."""
 
     def __init__(self, most_bytes: int = MOST_HELD_BYTES) -> None:
         self._most_bytes, self.size = most_bytes, 0
 
     def take(self, size: int) -> None:
-        """Hold more; raise RefusedError where that is too much."""
+        """Add bytes; raise RefusedError if the total becomes too large."""
         if self.size + size > self._most_bytes:
             raise RefusedError(429, BUSY)
         self.size += size
 
     def give(self, size: int) -> None:
-        """Hold less."""
+        """Remove bytes."""
         self.size -= size
 
 
 class Receiver:
-    """Takes exports."""
+    """Accepts or refuses exports."""
 
     def __init__(
         self,
@@ -71,19 +71,19 @@ class Receiver:
         self._mapping = asyncio.Lock()
 
     def admit(self, authorization: bytes) -> None:
-        """Raise RefusedError unless the token is shown, where one is needed."""
+        """Raise RefusedError if a required token is missing or wrong, or the broker is away."""
         if self._token is not None and not hmac.compare_digest(authorization, self._token):
             raise RefusedError(401, "show the token: OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20TOKEN")
         if not self._delivery.ready:
             raise RefusedError(503, "the broker is away; try again later")
 
     async def take(self, signal: Signal, form: Form, encoding: str, body: bytes) -> bytes:
-        """Return the answer to an export, once what it makes known is on its topics.
+        """Return the response to an export, once its events are published.
 
-        Metrics and logs are taken and dropped: an agent sends them to the same address.
+        Metrics and logs are accepted and dropped, because agents send them to the same address.
 
         Raises:
-            RefusedError: it is not acknowledged.
+            RefusedError: the export is not acknowledged.
         """
         if signal != "traces":
             return accepted(signal, form)
@@ -134,16 +134,16 @@ class Receiver:
 
 
 EVENT_BYTES: Final = 600
-"""What an event takes on its way to the broker, about."""
+"""The approximate memory of an event in transit to the broker."""
 
 
 def oldest_ms(events: Sequence[Event]) -> int:
-    """Return when the first of some calls ended; their events come in pairs, in the order of their ends."""
+    """Return when the first of some calls ended; events come in pairs, in the order in which calls ended."""
     return events[1].occurred_at_ms if len(events) > 1 else events[0].occurred_at_ms
 
 
 def taken(tally: Tally, sent: dict[str, int], age_seconds: float | None) -> telemetry.SpansTaken:
-    """Return what to tell of an export that was taken."""
+    """Return the occurrence for an accepted export."""
     counts = {
         "lookup": tally.lookups,
         "submission": tally.submissions,

@@ -1,4 +1,4 @@
-"""`collect` as a process: the receivers, the heartbeats, and what hands both to Kafka."""
+"""`collect` as a process: the receivers, the heartbeats, and the delivery of both to Kafka."""
 
 import asyncio
 import time
@@ -56,9 +56,9 @@ async def collect(
     most_links: int = 1_000,
     started: Callable[[str, int], None] = lambda _, __: None,
 ) -> None:
-    """Receive spans until cancelled; port 0 takes a free one, and ``started`` is told which.
+    """Receive spans until cancelled; port 0 picks a free one, which ``started`` is called with.
 
-    Raises StageStoppedError where the broker lets us not in, OSError where a port is taken.
+    Raises StageStoppedError if the broker refuses us, OSError if a port is in use.
     """
     watching = Watching(quiet_ms, most_links)
     delivery = Delivery(connection, topics or Topics(), refusal=partial(refusal, connection))
@@ -92,7 +92,7 @@ async def collect(
             for task in done:
                 task.result()
         finally:
-            http.should_exit = True  # what was received is delivered and acknowledged first
+            http.should_exit = True  # requests already received are delivered and acknowledged first
             await asyncio.wait([serving])
             await grpc.stop(GRACE_SECONDS)
             for task in working:
@@ -110,7 +110,7 @@ def _listening(host: str, port: int) -> Socket:
 async def beat(
     watching: Watching, delivery: Delivery, behind_ms: Callable[[], int | None] = lambda: None
 ) -> None:
-    """Send the heartbeats, one a second, while the broker is there."""
+    """Send heartbeats once a second while the broker is connected."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:

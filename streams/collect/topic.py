@@ -1,4 +1,4 @@
-"""Spans from Kafka, as a Collector's exporter writes them: each record an export (`otlp_proto`, `otlp_json`).
+"""Reads spans from Kafka as a Collector's exporter writes them: one export per record.
 
 The loop of the stages (`streams.kafka.loop`) reads; what a poll makes known is confirmed before the loop may
 commit it. What is no export becomes a dead letter, once: after a crash those that were sent already are found
@@ -28,21 +28,21 @@ from streams.model.wire import Event
 GROUP: Final = "portallink-collect"
 FETCH_BYTES: Final = 4 * 1024 * 1024
 MOST_RECORDS: Final = 100
-"""Records a poll; each holds a whole batch of spans."""
+"""Records per poll; each contains a whole batch of spans."""
 
 
 class Progress:
-    """How far topics have been read, across sessions, for the heartbeats."""
+    """How far the topics have been read, across sessions; heartbeats depend on it."""
 
     def __init__(self, topics: Sequence[str]) -> None:
         self._topics = topics
         self.read_ms: dict[TopicPartition, int] = {}
-        """The broker's time of the last record that was read, by partition assigned."""
+        """The broker time of the last record read, by assigned partition."""
         self.waiting: set[TopicPartition] = set()
-        """Partitions that hold more than was read, as far as is known."""
+        """Partitions with records left to read, as far as known."""
 
     def behind_ms(self) -> int | None:
-        """Return up to which time everything was read, None where nothing waits."""
+        """Return the time up to which everything was read, None if nothing waits."""
         if not self._topics:
             return None
         if not self.read_ms:
@@ -73,7 +73,7 @@ class _Letters:
 
 
 class SpanWorker:
-    """What `collect` does with the records of its topics."""
+    """How `collect` handles the records of its topics."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class SpanWorker:
     async def assign(
         self, places: Mapping[TopicPartition, Place], commits: Mapping[TopicPartition, Commit]
     ) -> None:
-        """Begin where the group has committed, or with the first record that there is."""
+        """Start at the group's commits, or at the first available record."""
         del commits
         for partition, place in places.items():
             self._next[partition] = place.bounds.beginning if place.commit is None else place.commit.offset
@@ -130,7 +130,7 @@ class SpanWorker:
             self._progress.waiting.discard(partition)
 
     async def work(self, batches: Batches) -> None:
-        """Map the exports of a poll, and return once their events are on their topics."""
+        """Map the exports of a poll, and return once their events are published."""
         for partition, records in batches.items():
             tally = Tally()
             events: list[Event] = []
@@ -171,7 +171,7 @@ class SpanWorker:
         telemetry.emit(taken(tally, sent, age_seconds))
 
     async def head_gone(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Go on behind records that were deleted before they were read."""
+        """Skip past records that were deleted before they could be read."""
         telemetry.emit(
             telemetry.RecordsLost(
                 partition.topic, partition.partition, self._next[partition], bounds.beginning
@@ -180,13 +180,13 @@ class SpanWorker:
         self._next[partition] = bounds.beginning
 
     async def began_again(self, partition: TopicPartition, bounds: Bounds) -> None:
-        """Begin with the first record of another log."""
+        """Continue with the first record of a log that replaced the one read before."""
         told = partition.topic, partition.partition, self._next[partition], bounds.beginning
         telemetry.emit(telemetry.LogBeganAgain(*told))
         self._next[partition] = bounds.beginning
 
     async def rest(self) -> None:
-        """Note which partitions hold more."""
+        """Note which partitions have records left to read."""
         for partition, offset in self._next.items():
             end = self._consumer.end_seen(partition)
             if end is not None and end <= offset:
@@ -195,15 +195,15 @@ class SpanWorker:
                 self._progress.waiting.add(partition)
 
     def next_offset(self, partition: TopicPartition) -> int:
-        """Return the offset of the next record to work on."""
+        """Return the offset of the next record to process."""
         return self._next[partition]
 
     def logged_ms(self, partition: TopicPartition) -> int:
-        """Return the broker's time of the last record that was read, -1 where none was."""
+        """Return the broker time of the last record read, -1 if there was none."""
         return self._progress.read_ms.get(partition, 0) or -1
 
     def held(self) -> set[TopicPartition]:
-        """Return the partitions that must not be read for now: none."""
+        """Return the partitions to pause: none."""
         return set()
 
     def progress(self) -> Mapping[TopicPartition, Commit]:

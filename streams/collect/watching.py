@@ -1,11 +1,10 @@
-"""Which links are watched: those of the sources from which spans keep arriving.
+"""Which links are watched: those of the sources that keep sending spans.
 
-A span arrives when its call has ended, and exporters send batches, five seconds apart by default. So what is
-vouched for is a source: a process of which any span has come within ``quiet_ms`` lives, and every link that
-its spans ever named is watched by it. A source that has fallen silent vouches for nothing, and its links are
-unknown, unless another one sees them.
+A span arrives when its call has ended, and exporters send batches, five seconds apart by default. So liveness
+is judged by source: a process that sent any span within ``quiet_ms`` is alive, and watches every link that
+its spans ever named. The links of a silent source are unknown, unless another source sees them.
 
-Heartbeats go out all the time, as they move the watermark; with no living source they name no link.
+Heartbeats are always sent, because they advance the watermark; without a live source they name no link.
 """
 
 from collections import OrderedDict
@@ -17,15 +16,15 @@ from streams.ingest.otlp.found import Source
 from streams.model.wire import Heartbeat
 
 HOLD_MS: Final = 2_000
-"""How long heartbeats stay behind the clock, so that the spans of a batch on its way are not late."""
+"""How far heartbeats stay behind the clock, so that spans in transit are not late."""
 QUIET_MS: Final = 30_000
 MOST_SOURCES: Final = 2_000
 FORGET_MS: Final = 86_400_000
-"""A source that has been silent for so long is forgotten with its links."""
+"""After this much silence a source is forgotten, with its links."""
 
 
 class Watching:
-    """Who was seen when, and which links it sees; times in epoch milliseconds of this machine's clock."""
+    """When each source was last seen, and its links; times in epoch ms of this machine's clock."""
 
     def __init__(self, quiet_ms: int = QUIET_MS, most_links: int = 1_000) -> None:
         self._quiet_ms, self._most_links = quiet_ms, most_links
@@ -34,7 +33,7 @@ class Watching:
         self._beat_ms = 0
 
     def saw(self, sources: Mapping[Source, Iterable[Watched]], now_ms: int) -> None:
-        """Note that spans of some sources came."""
+        """Note that spans of some sources arrived."""
         for source, links in sources.items():
             self._seen[source] = now_ms
             self._seen.move_to_end(source)
@@ -50,15 +49,16 @@ class Watching:
 
     @property
     def alive(self) -> int:
-        """How many sources the last heartbeats vouched for."""
+        """The number of live sources at the last heartbeats."""
         return self._alive
 
     _alive = 0
 
     def beats(self, now_ms: int, behind_ms: int | None = None) -> list[Heartbeat]:
-        """Return the heartbeats of this moment, one an observer; none where their time has not moved on.
+        """Return the current heartbeats, one per observer; none if their time has not advanced.
 
-        ``behind_ms`` is how far spans have been read where they wait in a topic: no heartbeat goes beyond it.
+        ``behind_ms`` is the time up to which spans in topics were read, if some wait: no heartbeat goes
+        beyond it.
         """
         clock_ms = now_ms if behind_ms is None else min(now_ms, behind_ms)
         at_ms = clock_ms - HOLD_MS

@@ -1,1 +1,1 @@
-"""The whole pipeline on one machine: broker, stages, simulated morning, and what comes out of it."""
+"""The whole pipeline on one machine: broker, stages, a simulated morning, and the results."""

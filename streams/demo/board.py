@@ -1,4 +1,4 @@
-"""The demo's table: each link's state as it changes, and at the end what was found beside the truth."""
+"""The demo's tables: each link's state as it changes, and at the end the results against the truth."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ def clock(time_ms: int | None) -> str:
 
 @dataclass
 class Board:
-    """What the demo has seen so far."""
+    """The results of the demo so far."""
 
     start_ms: int
     end_ms: int
@@ -32,24 +32,24 @@ class Board:
     windows: dict[str, Window] = field(default_factory=dict)
     outages: dict[str, Outage] = field(default_factory=dict)
     alerts: list[tuple[str, str]] | None = None
-    """Name and link of each alert that fires; None without Prometheus."""
+    """Name and link of each firing alert; None without Prometheus."""
 
     def add_window(self, window: Window) -> None:
-        """Take in a window; the latest of each link is shown."""
+        """Add a window; the latest of each link is shown."""
         known = self.windows.get(window.link)
         if known is None or (known.start_ms, known.revision) < (window.start_ms, window.revision):
             self.windows[window.link] = window
 
     def add_outage(self, outage: Outage) -> None:
-        """Take in a revision of an outage."""
+        """Add a revision of an outage."""
         known = self.outages.get(outage.outage_id)
         if known is None or known.revision < outage.revision:
             self.outages[outage.outage_id] = outage
 
     def __rich__(self) -> RenderableType:
-        """Show where to look, the links, outages and alerts, and how far the morning has come.
+        """Show the addresses, the links, outages and alerts, and the progress of the simulation.
 
-        The addresses come first: a terminal that is not high enough cuts what comes last.
+        The addresses come first, because a small terminal cuts off the end.
         """
         done = max(self.simulated_ms - self.start_ms, 0)
         bar = ProgressBar(total=self.end_ms - self.start_ms, completed=min(done, self.end_ms - self.start_ms))
@@ -60,7 +60,7 @@ class Board:
         return Group(*parts)
 
     def places(self) -> Text:
-        """Return every address, a line each."""
+        """Return the addresses, one per line."""
         return Text("\n".join(f"{what:<14} {address}" for what, address in self.addresses.items()))
 
     def _alerts(self) -> Table:
@@ -104,9 +104,9 @@ class Board:
 
 
 def comparison(matches: list[Match]) -> Table:
-    """Return the table of what was found beside the truth, with the errors of start and end.
+    """Return the table of found and true outages, with the errors of start and end.
 
-    Narrow enough for 80 columns: a log of the demo is read as often as a terminal.
+    It fits into 80 columns, because the demo's output is often read in a log.
     """
     table = Table(
         title=f"True outages and what was found, times in {TIMEZONE}",
@@ -133,7 +133,7 @@ def comparison(matches: list[Match]) -> Table:
 
 
 def _spell(start_ms: int, end_ms: int | None) -> str:
-    """Return the times of a spell, as short as they can be said."""
+    """Format start and end of a spell briefly."""
     return f"{clock(start_ms)}\u2013{clock(end_ms) or 'open'}"
 
 
@@ -142,7 +142,7 @@ def _seconds(error: float | None) -> str:
 
 
 def try_next(folder: str, kafka: str, page: str) -> Text:
-    """Return what a reader can do now with what still runs: settings to paste, and three commands."""
+    """Return what the user can try next: settings to paste, and three commands."""
     return Text(
         "\n".join(
             (

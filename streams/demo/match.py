@@ -1,4 +1,4 @@
-"""Found outages beside the true ones, for people: which was found, how exactly, and what was not."""
+"""Pairs found outages with true ones, to show which were found, how precisely, and which were missed."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -15,14 +15,14 @@ class Match(NamedTuple):
 
     @property
     def start_error_seconds(self) -> float | None:
-        """How much later than in truth the outage is said to have begun."""
+        """Found start minus true start."""
         if self.fault is None or self.outage is None:
             return None
         return (self.outage.start_ms - self.fault.start_ms) / 1000
 
     @property
     def end_error_seconds(self) -> float | None:
-        """How much later than in truth the outage is said to have ended."""
+        """Found end minus true end."""
         if self.fault is None or self.outage is None or self.outage.end_ms is None:
             return None
         return (self.outage.end_ms - self.fault.end_ms) / 1000
@@ -31,7 +31,7 @@ class Match(NamedTuple):
 def match_up(faults: Iterable[TrueFault], outages: Iterable[Outage], until_ms: int) -> list[Match]:
     """Pair each true outage with the found one of its link that overlaps it most, in order of start.
 
-    Found outages that no fault explains come as matches without a fault.
+    Found outages without a true one are returned as matches without a fault.
     """
     left = sorted(outages, key=lambda outage: outage.start_ms)
     matches = []

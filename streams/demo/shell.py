@@ -1,4 +1,4 @@
-"""The demo's processes: broker, stages and watchers up, the morning in, everything down again at the end."""
+"""The demo's processes: start broker, stages and monitoring, feed in the morning, stop everything."""
 
 import asyncio
 import os
@@ -34,15 +34,15 @@ STAGES: Final = ("measure", "detect", "record", "serve")
 ALERTS_EVERY_SECONDS: Final = 2.0
 PROMETHEUS_PATH: Final = "/api/v1/alerts"
 QUIET_SECONDS: Final = 60.0
-"""The pipeline is given up on when the log has been published and nothing came out of it for so long."""
+"""How long to wait for output after the log has been published, before the demo gives up."""
 
 
 class DemoError(Exception):
-    """The demo could not go on; the message says why."""
+    """The demo cannot continue; the message says why."""
 
 
 class Demo:
-    """A pipeline of processes in a folder of its own."""
+    """A pipeline of processes, with its files in one folder."""
 
     def __init__(self, folder: Path, speed: float | None, console: Console) -> None:
         catalogue = load_catalogue()
@@ -97,14 +97,14 @@ class Demo:
         return port
 
     def _public_key(self) -> Path:
-        """Make the ledger's key, and return the file of its public half, by which a page checks heads."""
+        """Create the ledger's key; return the file with its public key, with which the page checks heads."""
         key = load_or_make_key(self._folder / "ledger-key.pem")
         path = self._folder / "ledger-key.public.pem"
         path.write_text(public_pem(key.public_key()))
         return path
 
     def _watch(self, ports: dict[str, int]) -> None:
-        """Start Prometheus and Alertmanager where they can be had."""
+        """Start Prometheus and Alertmanager if they are available."""
         targets = {stage: [port] for stage, port in ports.items()}
         watch = LocalWatch(self._folder / "watch", targets, pace=self._speed or 60)
         try:
@@ -116,14 +116,14 @@ class Demo:
         else:
             self._prometheus = watch.prometheus
             self.board.alerts = []
-            # Debian's Prometheus comes without its pages; what it answers is the interface.
+            # Debian's Prometheus has no web pages, so show the address of its API.
             self.board.addresses["Prometheus"] = f"{watch.prometheus_url}{PROMETHEUS_PATH}"
             self.board.addresses["Alertmanager"] = watch.alertmanager_url
 
     def play(self, refresh: Callable[[], None]) -> list[Outage]:
-        """Simulate the morning into the pipeline and return the final outages once all is through.
+        """Run the simulated morning through the pipeline and return the final outages.
 
-        Raise `DemoError` if a stage ends by itself or nothing comes out of the pipeline any more.
+        Raises `DemoError` if a stage ends by itself or the pipeline stops producing output.
         """
         return asyncio.run(self._play(refresh))
 
@@ -174,7 +174,7 @@ class Demo:
         )
 
     def _ask_alerts(self) -> None:
-        """Take in which alerts fire; a Prometheus that is slow to answer is asked again later."""
+        """Update the firing alerts; if Prometheus does not answer, try again later."""
         if self._prometheus is None:
             return
         with suppress(WatchApiError):
@@ -194,6 +194,6 @@ class Demo:
 
 
 def _settled(board: Board) -> bool:
-    """Say whether every link's last window is as late as any: what is to come has come."""
+    """Return whether every link's last window is about as recent as the newest of all."""
     latest = max((window.start_ms for window in board.windows.values()), default=0)
     return all(latest - window.start_ms <= 600_000 for window in board.windows.values())

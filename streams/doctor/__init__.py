@@ -1,1 +1,1 @@
-"""What is wrong with the events of a portal before they go live: `examine` is pure, the command reads."""
+"""Finds faults in a portal's events before they go live: `examine` is pure, the command reads input."""

@@ -1,11 +1,11 @@
-"""Events examined: everything a producer should know before going live, by kind and example.
+"""Examines events: reports everything a producer should know before going live, by kind with an example.
 
-Records are fed in the order of a log. What the pipeline would refuse is found by the pipeline's own meter;
-the rest looks at what it accepts and cannot mend: missing heartbeats, keys, one-sided pairs, clocks, unknown
+Records are fed in log order. The pipeline's own meter finds what the pipeline would refuse; the other checks
+cover what it accepts but cannot repair: missing heartbeats and keys, incomplete pairs, wrong clocks, unknown
 fields, and personal identifiers where none belong. Memory is bounded by `MAX_OPEN` requests and `MAX_NAMES`
 names.
 
-No value is ever repeated: a finding names the field and the place.
+A finding names the field and the record, and never repeats a value.
 """
 
 from collections import Counter, OrderedDict, defaultdict
@@ -37,7 +37,7 @@ PERSONAL: Final = {
     "a mail address": pattern(r"[\w.+-]+@[\w-]+\.[\w.]+"),
 }
 RANDOM_ID: Final = pattern(r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b[0-9a-f]{16,}\b")
-"""UUIDs, trace and span ids: some of them hold digits that look like a telephone number."""
+"""UUIDs, trace and span ids, some of which contain digits that look like a telephone number."""
 KNOWN_FIELDS: Final = {
     topic: {field for kind in kinds for field in (*kind.__struct_fields__, events.type_tag)}
     for topic, kinds in (
@@ -50,7 +50,7 @@ _values: Final = msgspec.json.Decoder(dict[str, object])
 
 
 class Doctor:
-    """Takes in records by `feed`, in the order of a log, and tells by `findings` what is wrong."""
+    """Call `feed` with records in log order, then `findings` once for what is wrong."""
 
     def __init__(self, settings: MeasureSettings | None = None) -> None:
         self._settings = settings or MeasureSettings()
@@ -67,7 +67,7 @@ class Doctor:
         self.types: Counter[str] = Counter()
 
     def feed(self, record: Record) -> None:
-        """Take in one record; those of topics that carry no events are counted and passed over."""
+        """Examine one record; those of topics without events are only counted."""
         self.records[record.topic] += 1
         if record.topic not in DECODERS:
             return
@@ -113,7 +113,7 @@ class Doctor:
     def _look_at_fields(self, record: Record) -> None:
         known = KNOWN_FIELDS[record.topic]
         for place, (name, value) in enumerate(_values.decode(record.value).items(), start=1):
-            # A name of someone else's may itself be data.
+            # An unknown field's name may itself be data.
             told = f"field {name}" if name in known else f"its field number {place}"
             if name not in known:
                 plain = name.isidentifier() and len(name) <= 40 and not any(c.isdigit() for c in name)
@@ -134,7 +134,7 @@ class Doctor:
     def _look_at_beat(self, record: Record, beat: Heartbeat) -> None:
         at = record.topic, record.partition, beat.observer
         due_ms, _ = self._beats.get(at, (beat.occurred_at_ms, 0))
-        # One interval of grace: a beat that is still on its way is not missing.
+        # One interval of tolerance: a beat that is still in transit is not missing.
         if beat.occurred_at_ms > due_ms + beat.interval_ms:
             gap_ms = beat.occurred_at_ms - due_ms
             self._note(
@@ -165,7 +165,7 @@ class Doctor:
         self._note(kind, record, "no lookup.completed to it" if requested else "no lookup.requested to it")
 
     def findings(self) -> list[Finding]:
-        """Return what is wrong, errors first; call it once, when everything was fed."""
+        """Return the findings, errors first; call it once, after everything was fed."""
         for requested, waiting in ((True, self._open), (False, self._early)):
             while waiting:
                 self._give_up(*waiting.popitem(last=False), requested=requested)
@@ -185,7 +185,7 @@ class Doctor:
         return sorted(found, key=lambda finding: (finding.severity, -finding.count, finding.kind))
 
     def _of(self, kind: str) -> int:
-        """Return of how many a kind's count is one."""
+        """Return the total that a kind's count refers to."""
         if kind == "no_heartbeat":
             return len(self._meters)
         if kind == "link_not_watched":
@@ -200,14 +200,14 @@ class Doctor:
 
 
 def _personal_in(value: object) -> str | None:
-    """Return what kind of personal identifier a value looks like, None where it looks like none."""
+    """Return the kind of personal identifier that a value looks like, None if it does not."""
     values = value if isinstance(value, list) else [value]
     texts = [RANDOM_ID.sub(" ", text) for text in values if isinstance(text, str)]
     return next((kind for kind, shape in PERSONAL.items() if any(map(shape.search, texts))), None)
 
 
 def examine(records: Iterable[Record], settings: MeasureSettings | None = None) -> Doctor:
-    """Return a doctor who has seen some records."""
+    """Return a doctor that has examined the records."""
     doctor = Doctor(settings)
     for record in records:
         doctor.feed(record)

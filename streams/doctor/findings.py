@@ -1,4 +1,4 @@
-"""What the doctor may find: each kind once, with what it means and what to do about it."""
+"""The kinds of findings, with what each means and what to do about it."""
 
 from typing import Final, Literal
 
@@ -8,7 +8,7 @@ Severity = Literal["error", "warning"]
 
 
 class Example(Struct, frozen=True):
-    """Where something was found first, and what of it can be told without repeating a value."""
+    """The first record with a finding, and a description that repeats no value."""
 
     topic: str
     partition: int
@@ -20,7 +20,7 @@ class Example(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One kind of trouble: in ``count`` of ``of`` records, links or partitions."""
+    """One kind of fault, found in ``count`` of ``of`` records, links or partitions."""
 
     kind: str
     severity: Severity
@@ -31,12 +31,12 @@ class Finding(Struct, frozen=True):
 
 
 _ERRORS: Final[dict[str, str]] = {
-    "refused": "send what the schema of the topic says; refused records become dead letters",
+    "refused": "send events that match the topic's schema; refused records become dead letters",
     "no_heartbeat": (
         "send observer.heartbeat into every partition of the topic, once a second: without it a silence is "
         "UNKNOWN, and a quiet partition holds back the watermark of all"
     ),
-    "no_key": "the key is the dossier_id, so that a dossier's events stay in one partition and in order",
+    "no_key": "use the dossier_id as key, so that a dossier's events stay in one partition and in order",
     "split_pair": (
         "a request and its completion must be in one partition: use the dossier_id of both as key"
     ),
@@ -45,23 +45,23 @@ _ERRORS: Final[dict[str, str]] = {
         "your own"
     ),
     "many_names": (
-        "link, service and agency become labels of metrics: give them few values, with no identifiers in them"
+        "link, service and agency become metric labels: use few values, and no identifiers in them"
     ),
 }
 _WARNINGS: Final[dict[str, str]] = {
     "heartbeat_gap": "the next heartbeat must follow within interval_ms; the time in between is UNKNOWN",
     "link_not_watched": "name the link in `links` of the portal's heartbeats",
     "no_completion": (
-        "send lookup.completed for every request, also where it failed: what is missing counts as "
+        "send lookup.completed for every request, even if it failed: a missing one counts as "
         "no_response against the link"
     ),
     "no_request": (
         "send lookup.requested when the request goes out: without it nothing shows that an answer is missing"
     ),
     "late": "send events in order, within 5 s of when they happened: later ones correct what was published",
-    "duplicate": "an event_id is one event's own: what repeats one is dropped",
+    "duplicate": "give every event its own event_id: an event that repeats one is dropped",
     "clock_ahead": "set the clocks by NTP: beyond 60 s ahead of the broker a record is refused",
-    "logged_late": "events reach the broker long after they happened, so outages are seen that much later",
+    "logged_late": "events reach the broker long after they happened, which delays detection by as much",
     "unknown_field": "fields that the schema does not know are ignored; leave them out",
 }
 ADVICE: Final[dict[str, tuple[Severity, str]]] = {

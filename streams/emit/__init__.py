@@ -1,4 +1,4 @@
-"""Well-formed events and heartbeats from a portal of one's own: `Emitter` sends, `wellformed` checks."""
+"""Send well-formed events and heartbeats from your own portal: `Emitter` sends, `wellformed` checks."""
 
 from streams.emit.emitter import BufferFullError, Emitter, EmitterClosedError, Lookup
 from streams.emit.wellformed import EventError

@@ -1,8 +1,8 @@
-"""`Emitter`: sends a portal's events and heartbeats to Kafka, from any thread, without holding it up.
+"""`Emitter`: sends a portal's events and heartbeats to Kafka, from any thread, without blocking it.
 
-A thread of its own talks to the broker. What is sent waits in order until the broker has confirmed it; while
-the broker is away it is kept, up to a bound, and sent again with the same ids. Copies are harmless: an event
-id counts once.
+A background thread talks to the broker. Events wait in order until the broker has confirmed them. While the
+broker is away they are kept, up to a bound, and sent again with the same ids. Duplicates are harmless,
+because an event id counts once.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from streams.model.events import Observer, Outcome
 from streams.model.record import Record
 
 MOST_WAITING: Final = 100_000
-"""Events kept while the broker is away."""
+"""The most events kept while the broker is away."""
 BEAT_SECONDS: Final = 1.0
 AT_ONCE: Final = 2_000
 FIRST_WAIT_SECONDS: Final = 0.5
@@ -38,20 +38,20 @@ OUTCOMES_OF: Final[tuple[tuple[type[BaseException], Outcome], ...]] = (
     (socket.gaierror, "unreachable"),
     (ConnectionError, "reset"),
 )
-"""What an exception of a client library says of the link, the first that fits."""
+"""The outcome for an exception of a client library; the first match applies."""
 NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
 
 class BufferFullError(RuntimeError):
-    """Too many events wait for the broker, so one was not taken; `Emitter.dropped` counts them."""
+    """Too many events wait for the broker, so this one was dropped; `Emitter.dropped` counts them."""
 
 
 class EmitterClosedError(RuntimeError):
-    """An event came after the emitter was closed, so it was not taken; it counts as dropped."""
+    """An event came after the emitter was closed, so it was dropped and counted."""
 
 
 class Lookup:
-    """One question to a link; say by `outcome` and `status_code` what came of it."""
+    """One lookup; set `outcome` and `status_code` to its result."""
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
@@ -59,7 +59,7 @@ class Lookup:
 
 
 class Emitter:
-    """Sends events and, while it is open, a heartbeat a second that names ``links``.
+    """Sends events and, while it is open, one heartbeat per second that names ``links``.
 
         with Emitter(links=["npd"]) as emitter:
             with emitter.lookup("npd", dossier_id, agency=..., service=...) as lookup:
@@ -67,7 +67,7 @@ class Emitter:
                 lookup.outcome, lookup.status_code = "ok", 200
 
     ``connection`` holds aiokafka's options for clients, by default those of the `KAFKA_` variables;
-    ``topic_names`` renames topics. No method waits for the broker but `flush` and `close`.
+    ``topic_names`` renames topics. Only `flush` and `close` wait for the broker.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class Emitter:
         self._wake: Callable[[], object] = lambda: None
         self.dropped = 0
         self.fault: str | None = None
-        """Why events wait: what the broker said last, None while all is well."""
+        """Why events wait: the broker's last error, None while it answers."""
         if links:
-            self._beat()  # what is wrong with the links shows at once
+            self._beat()  # raises at once if the links are invalid
         self._thread = threading.Thread(target=self._run, name="portallink-emitter", daemon=True)
         self._thread.start()
 
@@ -102,14 +102,17 @@ class Emitter:
         self.close()
 
     def send(self, event: Mapping[str, Any] | bytes) -> "Future[None]":
-        """Take an event, as a mapping or as JSON; the future is done once the broker has it.
+        """Send an event, given as a mapping or as JSON; the future is done once the broker has it.
 
-        Raises EventError for one that the pipeline would refuse; BufferFullError where too many wait.
+        Raises:
+            EventError: the pipeline would refuse the event.
+            BufferFullError: too many events wait.
+            EmitterClosedError: the emitter is closed.
         """
         return self.take(checked(event, now_ms()))
 
     def take(self, event: Sendable) -> "Future[None]":
-        """Take an event that was checked already; as `send` otherwise."""
+        """Like `send`, for an event that was already checked."""
         future: Future[None] = Future()
         with self._lock:
             if self._closing.is_set():
@@ -134,12 +137,12 @@ class Emitter:
         lookup_id: str | None = None,
         synthetic: bool = False,
     ) -> Iterator[Lookup]:
-        """Send the two events of a question: one now, and one when the block ends, however it ends.
+        """Send the two events of a lookup: one now, and one when the block ends, however it ends.
 
-        Where the block raises before it has set an outcome, the exception or one of those behind it tells
-        it (`OUTCOMES_OF`); one that tells nothing about the link is `cancelled`. Neither a full buffer nor
-        a broker that is away disturbs the block. Raises EventError for what cannot be sent, and ValueError
-        for a block that ends without an outcome.
+        If the block raises before it has set an outcome, the exception or one of its causes determines it
+        (`OUTCOMES_OF`); an exception unrelated to the link gives `cancelled`. Neither a full buffer nor an
+        absent broker disturbs the block. Raises EventError for invalid arguments, and ValueError if the block
+        ends without an outcome.
         """
         about: dict[str, Any] = {
             "lookup_id": lookup_id or str(uuid.uuid4()),
@@ -170,14 +173,14 @@ class Emitter:
             self._note("lookup.completed", about)
 
     def flush(self, timeout_seconds: float | None = None) -> None:
-        """Return once the broker has everything taken so far; raise TimeoutError where it takes longer."""
+        """Wait until the broker has everything sent so far; raise TimeoutError if that takes too long."""
         with self._lock:
             last = self._waiting[-1][1] if self._waiting else None
         if last is not None:
             last.result(timeout_seconds)
 
     def close(self, timeout_seconds: float = 10.0) -> None:
-        """Send what waits, for at most so long, and end; what is not sent then is counted as dropped."""
+        """Send waiting events for at most the given time, then stop; unsent ones count as dropped."""
         self._closing.set()
         self._wake()
         self._thread.join(timeout_seconds)
@@ -228,7 +231,7 @@ class Emitter:
             self._beat()
 
     async def _session(self, woken: asyncio.Event) -> None:
-        """Send by one producer until closed; raise PublishError to go on with another."""
+        """Send with one producer until closed; raise PublishError to continue with another."""
         async with Publisher(
             self._connection, topic_names=self._topic_names, original_times=False
         ) as publisher:
@@ -263,12 +266,12 @@ class Emitter:
 
 
 def now_ms() -> int:
-    """Return the present time, epoch milliseconds UTC."""
+    """Return the current time in epoch milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """Return what an exception, or one of those behind it, says of the link.
+    """Return the outcome for an exception, judged by it or its causes.
 
     >>> outcome_of(TimeoutError()), outcome_of(KeyError("a bug of our own"))
     ('timeout', 'cancelled')
@@ -278,7 +281,7 @@ def outcome_of(error: BaseException) -> Outcome:
     while behind is not None and behind not in chain:
         chain.append(behind)
         behind = behind.__cause__ or behind.__context__
-    for one in reversed(chain):  # the deepest is what happened; the others are how a library wraps it
+    for one in reversed(chain):  # the deepest is the actual error; libraries wrap it
         for kind, outcome in OUTCOMES_OF:
             if isinstance(one, kind):
                 return outcome

@@ -1,8 +1,8 @@
-"""One event, checked as the pipeline will check it, and where it belongs: topic, key, partition.
+"""Checks one event as the pipeline would, and determines its topic, key and partition.
 
-What passes here becomes no dead letter by its own fault. The key is the dossier, so that a request and its
-completion lie in one partition and in order; a heartbeat has no key and goes into every partition of both
-topics.
+An event that passes will not become a dead letter through a fault of its own. The key is the dossier, so that
+a request and its completion are in one partition and in order. A heartbeat has no key and goes into every
+partition of both topics.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,16 +43,15 @@ class Sendable(NamedTuple):
     occurred_at_ms: int
 
     def partitions(self, topic: str, count: int) -> Iterable[int]:
-        """Return the partitions of a topic, of so many, that the event goes into."""
+        """Return the partitions, out of ``count``, that the event goes into."""
         del topic
         return range(count) if self.key is None else (crc32(self.key) % count,)
 
 
 def checked(event: Mapping[str, Any] | bytes, now_ms: int | None = None) -> Sendable:
-    """Return an event, given as a mapping or as JSON text, ready to be sent.
+    """Check an event, given as a mapping or as JSON text, and return it ready to be sent.
 
-    With the present time, epoch milliseconds, an event that is too far ahead of it is refused as well.
-    Raises EventError.
+    With ``now_ms``, an event too far ahead of that time is refused too. Raises EventError.
 
     >>> checked(b'{"type": "observer.heartbeat", "occurred_at_ms": 0, "observer": "portal"}')
     Traceback (most recent call last):
@@ -90,9 +89,9 @@ def _encoded(event: Mapping[str, Any]) -> bytes:
 
 
 def records_of(events: Iterable[Sendable], partitions: int) -> Iterator[Record]:
-    """Yield checked events as the records of a log in which each topic has so many partitions.
+    """Yield checked events as records of a log whose topics have ``partitions`` partitions each.
 
-    Offsets count from 0; the time of logging is the event's own.
+    Offsets begin at 0; the broker time is the event's own time.
     """
     offsets: dict[tuple[str, int], int] = {}
     for event in events:

@@ -1,5 +1,5 @@
-"""Real third-party servers run as local processes: Kafka, Prometheus, Alertmanager, PostgreSQL, Chromium.
+"""Real third-party servers as local processes: Kafka, Prometheus, Alertmanager, PostgreSQL, Chromium.
 
-Nothing here is a stand-in. Each module finds or fetches the real program, starts it on the loopback
+Nothing here is a substitute. Each module finds or downloads the real program, starts it on the loopback
 interface with free ports, waits until it answers, and makes sure that it ends.
 """

@@ -21,6 +21,6 @@ class Alertmanager(HttpServer):
             f"--config.file={self._config}",
             f"--storage.path={self.directory / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
-            # Alone, it needs no peers; by default it would listen for them on every interface.
+            # A single instance needs no peers; by default it would listen for them on every interface.
             "--cluster.listen-address=",
         ]

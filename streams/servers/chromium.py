@@ -1,4 +1,4 @@
-"""A real headless Chromium: for pictures of pages, and for tests that walk a page as a person would."""
+"""A real headless Chromium, for screenshots, and for tests that use a page as a person would."""
 
 import tempfile
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from streams.servers.debian import find_program
 from streams.servers.errors import PartError
 from streams.servers.http_server import HttpServer
 
-# It shows our own pages only: no sandbox (which root cannot have), and no connection to the outside.
+# It only shows our own pages, so it needs no sandbox (which root cannot use) and no outside connections.
 ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",
@@ -46,7 +46,7 @@ class Chromium(HttpServer):
 def screenshot(url: str, picture: Path, *, width: int = 1280, height: int = 1024) -> None:
     """Write a PNG of a page as a person sees it after it has loaded; width and height in pixels.
 
-    Raises PartUnavailableError without Chromium, PartError with its last words if no picture came.
+    Raises PartUnavailableError without Chromium, PartError with its last output if it made no picture.
     """
     browser = find_program("chromium")
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:

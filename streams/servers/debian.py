@@ -1,8 +1,8 @@
-"""Find a server program on this machine, or unpack it from Debian's packages without being root.
+"""Find a server program on this machine, or unpack it from Debian's packages without root rights.
 
-A program on PATH is taken as it is. Else, where `apt-get` and `dpkg-deb` are, its package is downloaded
-with those of its dependencies that the machine lacks, and unpacked into the cache. Package lists are kept
-there too: nothing on the machine outside the cache is changed.
+A program on PATH is used as it is. Otherwise, if `apt-get` and `dpkg-deb` exist, its package and missing
+dependencies are downloaded and unpacked into the cache. Package lists are kept there too: nothing outside the
+cache is changed.
 """
 
 import contextlib
@@ -23,29 +23,29 @@ from streams.servers import paths
 from streams.servers.errors import PartUnavailableError
 from streams.servers.relocate import relocate
 
-# What a simulated installation says of each package that it would unpack.
+# The line that a simulated installation prints for each package that it would unpack.
 WOULD_INSTALL = re.compile(r"^Inst (\S+) (?:\[[^]]*\] )?\((\S+) ", re.MULTILINE)
-# Replacing the C library under a running loader ends every program at once.
+# Replacing the C library under a running loader would crash every program.
 NEVER_UNPACKED = frozenset({"libc6", "libc-bin"})
 APT_TIMEOUT_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that can be run: its path and what its environment must hold beside the caller's."""
+    """A program that can be run: its path, and the variables to add to the caller's environment."""
 
     path: Path
     extra_env: dict[str, str] = field(default_factory=dict)
 
     @property
     def env(self) -> dict[str, str]:
-        """The whole environment to run it in."""
+        """The full environment to run it in."""
         return {**os.environ, **self.extra_env}
 
     def run(
         self, *arguments: str | Path, cwd: Path | None = None, stdin: str = "", timeout_seconds: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Run it to its end and return its exit code and output; it is killed when the time is over."""
+        """Run it to its end and return exit code and output; kill it after the time-out."""
         return subprocess.run(
             [self.path, *arguments],
             cwd=cwd,
@@ -60,7 +60,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Where a program comes from: its names on PATH, Debian's packages, and its place within them."""
+    """Where a program comes from: its names on PATH, Debian's packages, and its path inside them."""
 
     names: tuple[str, ...]
     packages: tuple[str, ...]
@@ -68,7 +68,7 @@ class _Source:
     dependencies: bool
 
 
-# The two written in Go need nothing but the C library.
+# Prometheus and Alertmanager are written in Go and need only the C library.
 _PROMETHEUS, _ALERTMANAGER, _POSTGRES = ("prometheus",), ("prometheus-alertmanager",), ("postgresql",)
 _SOURCES = {
     "prometheus": _Source(("prometheus",), _PROMETHEUS, "usr/bin/prometheus", False),
@@ -80,14 +80,14 @@ _SOURCES = {
     "postgres": _Source(("postgres",), _POSTGRES, "usr/lib/postgresql/*/bin/postgres", True),
     "chromium": _Source(
         ("chromium", "chromium-browser", "google-chrome"),
-        # DejaVu has the letters of Vietnamese.
+        # DejaVu contains the Vietnamese letters.
         ("chromium", "fonts-dejavu-core"),
         "usr/lib/chromium/chromium",
         True,
     ),
 }
 
-# Debian's Alertmanager looks for its templates at this place alone.
+# Debian's Alertmanager looks for its templates only here.
 _RELOCATED = {
     "prometheus-alertmanager": ("usr/bin/prometheus-alertmanager", "/usr/share/prometheus/alertmanager"),
 }
@@ -100,7 +100,7 @@ def find_program(name: str, *, console: Console | None = None) -> Program:
     """
     source = _SOURCES[name]
     if found := _installed(source):
-        # Some are links to where they belong, from where they find the files beside them.
+        # Resolve links, because some programs look for files next to the real one.
         return Program(found.resolve())
     home = paths.cache_dir() / "debian" / source.packages[0]
     if not home.exists():
@@ -112,10 +112,10 @@ def find_program(name: str, *, console: Console | None = None) -> Program:
 
 @contextlib.contextmanager
 def _one_at_a_time(directory: Path) -> Iterator[None]:
-    """Keep other processes from reading package lists and unpacking into the cache meanwhile."""
+    """Lock out other processes from reading package lists and unpacking into the cache."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released with the file, however the process ends
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, however the process ends
         yield
 
 
@@ -123,7 +123,7 @@ def _installed(source: _Source) -> Path | None:
     for name in source.names:
         if path := shutil.which(name):
             return Path(path)
-    # Debian keeps PostgreSQL's servers off PATH, one folder a version.
+    # Debian keeps PostgreSQL's servers off PATH, in one folder per version.
     return max(Path("/").glob(source.place), default=None) if "*" in source.place else None
 
 
@@ -143,7 +143,7 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 def _unpack(name: str, source: _Source, home: Path, console: Console) -> None:
-    """Fill `home` with the unpacked packages; it appears complete or not at all."""
+    """Fill `home` with the unpacked packages, atomically."""
     wanted = " ".join(source.packages)
     advice = (
         f"install {' or '.join(source.names)} so that it is on PATH (on Debian: apt-get install {wanted})"
@@ -154,7 +154,7 @@ def _unpack(name: str, source: _Source, home: Path, console: Console) -> None:
         root, archives = Path(temporary) / "root", Path(temporary) / "archives"
         root.mkdir()
         archives.mkdir()
-        # As root, apt would hand the download to a user who may not write here.
+        # As root, apt downloads as another user, who must be able to enter this folder.
         archives.chmod(0o755)
         apt = _Apt(home.parent / "apt")
         with console.status(f"{name}: reading Debian's package lists (once)"):
@@ -179,7 +179,7 @@ def _unpack(name: str, source: _Source, home: Path, console: Console) -> None:
 
 
 def _write_font_settings(root: Path, home: Path) -> None:
-    """Point the font library at unpacked fonts beside the machine's own; its own settings name only these."""
+    """Let the font library find the unpacked fonts in addition to the machine's own."""
     if (root / "usr/share/fonts").exists():
         (root / "fonts.conf").write_text(
             "<?xml version='1.0'?>\n<!DOCTYPE fontconfig SYSTEM 'urn:fontconfig:fonts.dtd'>\n<fontconfig>\n"
@@ -190,7 +190,7 @@ def _write_font_settings(root: Path, home: Path) -> None:
 
 
 class _Apt:
-    """apt-get with lists and downloads in a folder of ours; it only reads what the machine has installed."""
+    """apt-get with lists and downloads in our own folder; it only reads the machine's package status."""
 
     def __init__(self, state: Path) -> None:
         for folder in ("lists/partial", "cache/archives/partial"):
@@ -203,9 +203,9 @@ class _Apt:
         ]
 
     def update(self) -> str | None:
-        """Read the package lists; return what went wrong, which matters only if a package is missing then.
+        """Update the package lists; return the error if any, which matters only if a package is then missing.
 
-        One unreachable source among several is common and need not stand in the way.
+        One unreachable source among several is common and often harmless.
         """
         try:
             self._run("update", "--error-on=any")

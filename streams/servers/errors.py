@@ -2,8 +2,8 @@
 
 
 class PartError(RuntimeError):
-    """A part did not start, answer or stop; the message holds the tail of its log where there is one."""
+    """A server did not start, answer or stop; the message contains the end of its log, if any."""
 
 
 class PartUnavailableError(PartError):
-    """A part is neither on this machine nor to be fetched; the message says how to get it."""
+    """A server is neither installed nor downloadable; the message says how to get it."""

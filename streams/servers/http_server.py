@@ -1,4 +1,4 @@
-"""What servers that speak HTTP have in common: a free port, a readiness address, an end."""
+"""The common part of HTTP servers: a free port, a readiness check, an orderly end."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ START_TIMEOUT_SECONDS = 60.0
 class HttpServer(ABC):
     """A server on a free loopback port, its files in `directory`; it ends with the process that started it.
 
-    Entering the context starts it and waits until it is ready: PartUnavailableError if the program is
-    unavailable, PartError with the tail of its log if it does not become ready.
+    Entering the context starts it and waits until it is ready. Raises PartUnavailableError if the program is
+    unavailable, PartError with the end of its log if it does not become ready.
     """
 
     program: ClassVar[str]
@@ -31,12 +31,12 @@ class HttpServer(ABC):
 
     @property
     def log(self) -> Path:
-        """File with everything the server prints."""
+        """The file with the server's output."""
         return self.directory / f"{self.program}.log"
 
     @property
     def url(self) -> str:
-        """Address of the running server, without a slash at the end; PartError if it does not run."""
+        """Address of the running server, without a trailing slash; raises PartError if it is not running."""
         if self._port is None:
             raise PartError(f"{self.program} is not running")
         return f"http://{LOOPBACK}:{self._port}"

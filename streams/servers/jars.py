@@ -1,8 +1,8 @@
 """Jars pinned by version and digest, fetched once, kept in the cache: those of the embedded Kafka.
 
 `kafka_jars.txt` lists every jar with its SHA-256 and size, as resolved by jgo from Kafka's published
-dependencies. Only files on that list are fetched, so a machine runs what was tested, byte for byte, and
-no dependency is resolved again. `python -m streams.servers.jars VERSION` rewrites the list.
+dependencies. Only files on that list are downloaded, so every machine runs exactly the tested bytes, and
+dependencies are never resolved again. `python -m streams.servers.jars VERSION` rewrites the list.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from streams.servers.errors import PartUnavailableError
 LIST_NAME = "kafka_jars.txt"
 PARALLEL_DOWNLOADS = 6
 TIMEOUT_SECONDS = 60
-# Kafka's own release adds the logging backend to what its published dependencies name.
+# Kafka's release contains this logging backend, which its published dependencies do not name.
 LOGGING_BACKEND = "org.apache.logging.log4j:log4j-slf4j-impl"
 LOGGING_CORE = "log4j-core"
 
@@ -83,7 +83,7 @@ def fetch_jars(
 ) -> list[Path]:
     """Return the paths of a set's jars (Kafka's), downloading them under this directory if they are missing.
 
-    Raises PartUnavailableError without network, or when a downloaded jar is not the pinned one.
+    Raises PartUnavailableError without network, or if a downloaded jar is not the pinned one.
     """
     wanted = wanted or kafka_jars()
     jars = wanted.jars
@@ -93,8 +93,8 @@ def fetch_jars(
     if all(path.exists() for path in paths):
         return paths
     directory.mkdir(parents=True, exist_ok=True)
-    # Only a complete, checked set gets its final name: an interrupted download leaves nothing half there,
-    # and of two processes that download at once the later one finds the earlier one's result.
+    # Only a complete, verified set gets its final name: an interrupted download leaves nothing behind, and
+    # if two processes download at once, the later one uses the result of the earlier.
     with tempfile.TemporaryDirectory(prefix=".download-", dir=directory) as temporary:
         complete = Path(temporary) / "complete"
         complete.mkdir()
@@ -107,7 +107,7 @@ def fetch_jars(
 
 
 def _download(wanted: JarSet, repository: Path, target: Path, console: Console) -> None:
-    import requests  # noqa: PLC0415 - needed once; each command would wait for it
+    import requests  # noqa: PLC0415 - needed once, and slow to import
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -163,7 +163,7 @@ def _context(repository: Path, advance: Callable[[int], None]) -> Any:
 
 
 def resolve(version: str, repository: Path) -> list[Jar]:
-    """Resolve one version of Kafka and all it needs at run time from its published dependencies."""
+    """Resolve one version of Kafka and its runtime dependencies."""
     context = _context(repository, lambda _count: None)
 
     def runtime(coordinate: str) -> list[tuple[str, str, str]]:

@@ -1,14 +1,15 @@
 """Embedded Apache Kafka: the real broker in KRaft mode, from a JRE in a wheel and jars from Maven Central.
 
-One node is broker and controller at once. It needs neither Docker nor an installed Java. Used in two ways:
+One node is broker and controller at once. It needs neither Docker nor an installed Java. There are two ways
+to use it:
 
 - as a context manager it ends with the process that started it (tests, the demo);
 - `start`, `stop` and `status` leave it running between commands (`portallink kafka`).
 
-Storage is formatted by writing `meta.properties`, all that a node with a static quorum needs, instead of
-running Kafka's storage tool in a JVM of its own: that saves about 1.5 s of each first start. The JVM's
-second compiler is left out, which brings a start from 4.5 s to 3.3 s on two cores and leaves them to the
-stages: a broker that runs beside its clients spends its time on input and output.
+Storage is formatted by writing `meta.properties`, which is all that a node with a static quorum needs,
+instead of running Kafka's storage tool in another JVM: that saves about 1.5 s at the first start. The JVM's
+second compiler is disabled, which shortens a start from 4.5 s to 3.3 s on two cores and leaves CPU to the
+stages; a local broker mostly does input and output anyway.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ from streams.servers.process import (
 
 USUAL_PORT = 9092
 NODE_ID = 1
-MAX_RECORD_BYTES = 8 * 1024 * 1024  # a dead letter holds a record of 1 MB in base64, and then some
+MAX_RECORD_BYTES = 8 * 1024 * 1024  # a dead letter contains a record of 1 MB in base64, and more
 PORT_ATTEMPTS = 3
 STOP_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -52,7 +53,7 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class KafkaStatus:
-    """What the embedded broker is doing; `pid` and `bootstrap_servers` are None when it is stopped."""
+    """The state of the embedded broker; `pid` and `bootstrap_servers` are None when it is stopped."""
 
     running: bool
     pid: int | None
@@ -63,7 +64,7 @@ class KafkaStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Recorded:
-    """A detached broker as written to its state file: a process id alone may be taken by another process."""
+    """A detached broker in its state file, with its start time, because process ids are reused."""
 
     pid: int
     created: float
@@ -71,7 +72,7 @@ class _Recorded:
 
 
 class Listener(NamedTuple):
-    """A further address of the broker; clients that come by it are sent on to `advertised_port`."""
+    """An additional address of the broker; its clients are redirected to `advertised_port`."""
 
     name: str
     port: int
@@ -82,9 +83,9 @@ class Listener(NamedTuple):
 class EmbeddedKafka:
     """One Apache Kafka node on the loopback interface, its data in `data_dir`.
 
-    `port` is used if it is free, else any free port is. `listeners` are further addresses, and `settings` go
-    before the broker's own of the same names. Raises PartUnavailableError if Kafka is neither in
-    the cache nor to be downloaded, PartError with the tail of the log if it does not start in time.
+    `port` is used if it is free, otherwise any free port. `listeners` are additional addresses, and
+    `settings` override the defaults. Raises PartUnavailableError if Kafka is neither cached nor downloadable,
+    PartError with the end of the log if it does not start in time.
     """
 
     def __init__(
@@ -111,14 +112,14 @@ class EmbeddedKafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Address for clients; raises PartError if the broker does not run."""
+        """Address for clients; raises PartError if the broker is not running."""
         address = self.status().bootstrap_servers
         if address is None:
             raise PartError(f"the embedded Kafka with data in {self.data_dir} is not running")
         return address
 
     def status(self) -> KafkaStatus:
-        """Tell whether the broker runs and where."""
+        """Return whether the broker runs, and where."""
         pid, port = None, None
         if self._held is not None and self._held.alive():
             pid, port = self._held.pid, self._held_port
@@ -128,15 +129,15 @@ class EmbeddedKafka:
         return KafkaStatus(pid is not None, pid, address, str(self.data_dir), kafka_version())
 
     def start(self) -> KafkaStatus:
-        """Start the broker so that it outlives this process; one that runs already is left as it is."""
+        """Start the broker so that it outlives this process; do nothing if it already runs."""
         if not self.status().running:
             self._start_on_free_ports(detached=True)
         return self.status()
 
     def stop(self, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> bool:
-        """Stop the detached broker in order and wait for it; False if none was running.
+        """Shut down the detached broker and wait for it; return False if none was running.
 
-        Raises PartError if it has not ended in time; it is then still closing down.
+        Raises PartError if it has not ended in time; it is then still shutting down.
         """
         found = self._detached()
         if found is None:
@@ -204,7 +205,7 @@ class EmbeddedKafka:
             raise
 
     def _prepare(self, jars: Sequence[Path], port: int, controller_port: int) -> list[str | Path]:
-        """Write what the broker reads at its start; return the command that runs it."""
+        """Write the broker's configuration; return the command that runs it."""
         log_dir = self.data_dir / "log"
         log_dir.mkdir(parents=True, exist_ok=True)
         meta = log_dir / "meta.properties"
@@ -247,7 +248,7 @@ class EmbeddedKafka:
         }
 
     def _detached(self) -> tuple[psutil.Process, _Recorded] | None:
-        """Return the detached broker if the process in the state file is still that one."""
+        """Return the detached broker if the process in the state file is still running and the same."""
         try:
             recorded = _Recorded(**json.loads(self._state_file.read_text("utf-8")))
             process = psutil.Process(recorded.pid)
@@ -258,7 +259,7 @@ class EmbeddedKafka:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Tell whether a process runs; one that ended but was not yet collected by its parent does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -266,8 +267,8 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _answers(port: int) -> bool:
-    """Ask the broker for its metadata: it must know itself as a member of the cluster."""
-    # Only a start needs a client; the other commands need not wait for it to load.
+    """Return whether the broker's metadata lists it as a member of the cluster."""
+    # Imported here because only a start needs a client, which is slow to import.
     from aiokafka.client import AIOKafkaClient  # noqa: PLC0415
     from aiokafka.errors import KafkaError  # noqa: PLC0415
 
@@ -281,7 +282,7 @@ def _answers(port: int) -> bool:
         finally:
             await client.close()
 
-    # A thread of its own, as the caller may be inside a running event loop.
+    # In a separate thread, because the caller may be inside a running event loop.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, ask()).result()
 
@@ -296,7 +297,7 @@ def _identity() -> dict[str, object]:
 
 
 def _kafka_uuid() -> str:
-    """Return a random identifier as Kafka writes it: 16 bytes in unpadded URL-safe base64."""
+    """Return a random identifier in Kafka's format: 16 bytes in unpadded URL-safe base64."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
@@ -309,11 +310,11 @@ def _settings(log_dir: Path, port: int, controller_port: int) -> dict[str, objec
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": log_dir,
-        # Topics come from `schemas/`, with their settings; a misspelt name must not make one.
+        # Topics are created from `schemas/`, with their settings; a misspelt name must not create one.
         "auto.create.topics.enable": "false",
         "message.max.bytes": MAX_RECORD_BYTES,
         "replica.fetch.max.bytes": MAX_RECORD_BYTES,
-        # One node: its internal topics have one replica, and few partitions start and stop faster.
+        # One node, so internal topics have one replica; few partitions start and stop faster.
         "offsets.topic.replication.factor": 1,
         "offsets.topic.num.partitions": 4,
         "transaction.state.log.replication.factor": 1,
@@ -322,7 +323,7 @@ def _settings(log_dir: Path, port: int, controller_port: int) -> dict[str, objec
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "share.coordinator.state.topic.num.partitions": 1,
-        # No other member will join, so a group starts at once.
+        # Do not wait for further members when a group starts.
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1000,
     }

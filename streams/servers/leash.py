@@ -1,16 +1,16 @@
 """Run one program that must not outlive the process that asked for it.
 
-Started as a script of its own (standard library only, so it is up in a few milliseconds):
+Started as a separate script (standard library only, so it starts in a few milliseconds):
 
     python leash.py PARENT_PID STOP_SIGNAL GRACE_SECONDS PROGRAM ARGUMENT...
 
-It stops the program when it is itself told to (SIGTERM) or when its parent is gone, however the parent
-ended: an orphan gets a new parent id, which `kill -9` cannot prevent. On Linux the kernel also kills the
-program should the leash itself be killed.
+It stops the program on SIGTERM, or when its parent is gone, however the parent ended: an orphan gets a new
+parent id, which even `kill -9` cannot prevent. On Linux the kernel also kills the program if the leash itself
+is killed.
 
     python leash.py detach PROGRAM ARGUMENT...
 
-starts the program in a session of its own, prints its process id and leaves it running.
+starts the program in a new session, prints its process id and leaves it running.
 """
 
 import ctypes
@@ -33,17 +33,17 @@ def main(arguments: list[str]) -> int:
 
 def detach(argv: list[str]) -> int:
     """Start a program that outlives this one and print its process id."""
-    # Its stderr joins its stdout: our own stderr is a pipe, which the caller reads to the end.
+    # Its stderr goes to stdout: our own stderr is a pipe, which the caller reads to the end.
     program = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
     )
     print(program.pid, file=sys.stderr, flush=True)
-    # Interpreter shutdown would warn about a child that still runs, as it is meant to.
+    # Skip interpreter shutdown, which would warn about the child that is meant to keep running.
     os._exit(0)
 
 
 def hold(argv: list[str], parent_pid: int, stop_signal: int, grace_seconds: float) -> int:
-    """Run a program until it ends, the parent is gone or a SIGTERM comes; then give it time to end."""
+    """Run a program until it ends, the parent is gone or SIGTERM arrives; then give it time to end."""
     stop_asked = False
 
     def ask_stop(_number: int, _frame: object) -> None:

@@ -1,16 +1,16 @@
-"""Where downloaded parts and kept data live (XDG base directories, overridable by environment)."""
+"""The folders for downloads and data (XDG base directories, overridable by environment variables)."""
 
 import os
 from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """Directory of what can be fetched again: `PORTALLINK_CACHE`, else portallink under the XDG cache."""
+    """Directory of replaceable files: `PORTALLINK_CACHE`, otherwise portallink under the XDG cache."""
     return _directory("PORTALLINK_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def data_dir() -> Path:
-    """Directory of what must not be lost: `PORTALLINK_DATA`, else portallink under the XDG data home."""
+    """Directory of data to keep: `PORTALLINK_DATA`, otherwise portallink under the XDG data home."""
     return _directory("PORTALLINK_DATA", "XDG_DATA_HOME", ".local/share")
 
 

@@ -1,4 +1,4 @@
-"""A real PostgreSQL on this machine, for tests and benchmarks: its data are thrown away afterwards."""
+"""A real PostgreSQL on this machine, for tests and benchmarks, whose data are not kept."""
 
 import os
 import secrets
@@ -18,17 +18,17 @@ from streams.servers.process import LOOPBACK, LeashedProcess, free_port
 USER = "portallink"
 START_TIMEOUT_SECONDS = 60.0
 NOBODY = 65534
-# A crash loses data that nobody keeps, so nothing waits for the disk.
+# The data need not survive a crash, so nothing waits for the disk.
 DEFAULT_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class Postgres:
     """A database cluster in `directory`, on a free loopback port; it ends with the process that started it.
 
-    PostgreSQL refuses to run as root: started by root it runs as user "nobody", with the one capability
-    that lets it reach its own files wherever `directory` is. `settings` are server settings by name.
-    Entering the context starts it: PartUnavailableError if it is unavailable, PartError with the tail of
-    its log if it does not get ready.
+    PostgreSQL refuses to run as root, so under root it runs as user "nobody", with the one capability that
+    lets it access its files wherever `directory` is. `settings` are server settings by name. Entering the
+    context starts it. Raises PartUnavailableError if it is unavailable, PartError with the end of its log if
+    it does not become ready.
     """
 
     def __init__(self, directory: Path, *, settings: Mapping[str, str] | None = None) -> None:
@@ -40,7 +40,7 @@ class Postgres:
         self._process: LeashedProcess | None = None
 
     def url(self, database: str = "postgres", *, driver: str | None = None) -> str:
-        """Return the address of a database, as `postgresql[+driver]://…`; PartError if it does not run."""
+        """Return a database's URL, `postgresql[+driver]://…`; raise PartError if the server is stopped."""
         if self._port is None:
             raise PartError("PostgreSQL is not running")
         scheme = f"postgresql+{driver}" if driver else "postgresql"
@@ -105,7 +105,7 @@ class Postgres:
 
 
 def _unprivileged_prefix() -> list[str]:
-    """Return the command that gives up being root before it runs the next one; nothing for other users."""
+    """Return a command prefix that drops root rights; empty for other users."""
     if os.geteuid() != 0:
         return []
     setpriv = shutil.which("setpriv")
@@ -120,7 +120,7 @@ def _unprivileged_prefix() -> list[str]:
         "--clear-groups",
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
-        "--pdeathsig=KILL",  # the kernel forgets the leash's wish when the user changes
+        "--pdeathsig=KILL",  # the kernel clears the leash's setting when the user changes
         "--",
     ]
 

@@ -1,4 +1,4 @@
-"""Start, watch and end the processes of third-party parts."""
+"""Start, watch and end the processes of third-party servers."""
 
 import contextlib
 import http.client
@@ -22,15 +22,15 @@ TAIL_LINES = 25
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Return a TCP port free on the loopback interface: the preferred one if it is, else any.
+    """Return a free TCP port on the loopback interface: the preferred one if free, otherwise any.
 
-    The port is only looked up, not held: another process may take it before the caller binds it.
+    The port is not reserved: another process may take it before the caller binds it.
     """
     for port in (preferred, 0):
         if port is None:
             continue
         with socket.socket() as probe:
-            # As servers do: a port in TIME_WAIT after a restart counts as free.
+            # As servers do, so that a port in TIME_WAIT counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))
@@ -41,15 +41,15 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def accepts_connections(port: int) -> bool:
-    """Tell whether something listens on this loopback port."""
+    """Return whether something listens on this loopback port."""
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
         return True
     return False
 
 
 def answers_http(url: str) -> bool:
-    """Tell whether a loopback server answers this address with success."""
-    # A proxy of the environment is not meant for this machine's own servers.
+    """Return whether a loopback server answers this address with success."""
+    # Ignore proxies from the environment for local servers.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with contextlib.suppress(OSError, http.client.HTTPException), opener.open(url, timeout=5) as answer:
         return bool(200 <= answer.status < 300)
@@ -68,9 +68,9 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
 def wait_until(
     ready: Callable[[], bool], *, alive: Callable[[], bool], what: str, log: Path, timeout_seconds: float
 ) -> None:
-    """Poll until a part is ready.
+    """Poll until a server is ready.
 
-    Raises PartError with the tail of the part's log if it dies first or the time is over.
+    Raises PartError with the end of the server's log if it dies first or the time is over.
     """
     deadline = time.monotonic() + timeout_seconds
     while not ready():
@@ -84,9 +84,9 @@ def wait_until(
 
 
 class LeashedProcess:
-    """A program that ends with the process that started it, whichever way that one ends.
+    """A program that ends with the process that started it, however that process ends.
 
-    Output goes to the log file. `stop_signal` is the one by which the program closes down in order.
+    Output goes to the log file. `stop_signal` is the signal for an orderly shutdown.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class LeashedProcess:
                 stderr=subprocess.STDOUT,
                 env=None if env is None else dict(env),
                 cwd=cwd,
-                # Ctrl-C in a terminal reaches the whole group: the part is stopped by us, in order.
+                # Ctrl-C in a terminal reaches the whole group; we stop the server ourselves instead.
                 start_new_session=True,
             )
 
@@ -120,11 +120,11 @@ class LeashedProcess:
         return self._leash.pid
 
     def alive(self) -> bool:
-        """Tell whether the program still runs."""
+        """Return whether the program still runs."""
         return self._leash.poll() is None
 
     def wait_until_ready(self, ready: Callable[[], bool], *, what: str, timeout_seconds: float) -> None:
-        """Return when the program is ready, as `wait_until`; one that does not get ready is ended."""
+        """Wait until the program is ready, as `wait_until`; end it if it does not become ready."""
         try:
             wait_until(ready, alive=self.alive, what=what, log=self.log, timeout_seconds=timeout_seconds)
         except BaseException:
@@ -132,13 +132,13 @@ class LeashedProcess:
             raise
 
     def stop(self) -> None:
-        """End the program in order and wait for it; harmless when it has already ended."""
+        """Shut the program down and wait for it; harmless if it has already ended."""
         if self.alive():
             self._leash.terminate()
         try:
             self._leash.wait(self._grace_seconds + 10)
         except subprocess.TimeoutExpired:
-            # The kernel then kills the program as well.
+            # The kernel then kills the program too.
             self._leash.kill()
             self._leash.wait()
 

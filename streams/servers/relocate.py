@@ -1,9 +1,9 @@
-"""Make a program that expects its files at a fixed place find them where they were unpacked.
+"""Make a program that expects its files at a fixed path find them where they were unpacked.
 
-Package managers without root (conda is one) rewrite such a path inside the binary. The new path has to be
-as long as the old one, which a path into somebody's cache never is. So the program is given a path through
-a file descriptor, `/proc/self/fd/9/././…`, and a script that opens the real directory as descriptor 9
-before it runs the program.
+Package managers without root rights, such as conda, rewrite such a path inside the binary. The new path must
+be as long as the old one, which a path into a user's cache is not. So the program gets a path through a file
+descriptor, `/proc/self/fd/9/././…`, and a script that opens the real directory as descriptor 9 before it runs
+the program.
 """
 
 import shlex
@@ -16,7 +16,7 @@ def relocate(root: Path, program: str, expected: str, home: Path) -> None:
     """Rewrite `root/program` so that it finds `expected`, an absolute path, under `home`.
 
     `root` is where the files are now, `home` where they will be. Raises ValueError if the program does not
-    hold the path or the path is too short.
+    contain the path, or the path is too short.
     """
     binary = root / program
     content = binary.read_bytes()

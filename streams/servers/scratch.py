@@ -1,4 +1,4 @@
-"""A temporary folder for a program that insists on one."""
+"""A temporary folder for a program that requires one."""
 
 import atexit
 import os
