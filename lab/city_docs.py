@@ -37,7 +37,7 @@ def shown(figure: FigureResult, scenario: str) -> str:
     simulated = figure.simulated * figure.reported / figure.expected if figure.expected else 0
     whole = figure.simulated if scenario in RUN_WHOLE else simulated
     note = f", {figure.note}" if figure.note else ""
-    return f"{whole:,.0f} ({100 * figure.difference:+.2f}%{note}; {scenario})"
+    return f"{whole:,.0f} ({figure.made}, {100 * figure.difference:+.2f}%{note}; {scenario})"
 
 
 def scored(name: str, seed: int | None = None, scale: float = 1.0) -> Score:

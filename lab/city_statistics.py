@@ -16,6 +16,7 @@ from streams.simulate.faults.laying import Laid
 from streams.simulate.faults.processes import by_chance
 from streams.simulate.load.provider import SHED, Provider
 from streams.simulate.scenario import FaultProcess, epoch_ms
+from streams.simulate.timetable import Timetable, kinds_of_days
 
 SEEDS: Final = range(1, 11)
 STUDENT: Final = 2.262
@@ -87,6 +88,23 @@ def _by_day(seed: int) -> float:
     return sum(at.weekday() < 5 and 7 <= at.hour < 18 for at in starts) / len(starts)
 
 
+def _fit_of_hours(seed: int) -> float:
+    """Return chi-square by its degrees of freedom, of arrivals against their intensity: one on average."""
+    period = epoch_ms("2023-03-13T00:00"), epoch_ms("2023-03-18T00:00")
+    timetable = Timetable("office", *period)
+    weights = timetable.weights()
+    counts = timetable.draw(50_000, seeded(seed, "statistics/arrivals"))
+    expected = [(at, 50_000 * weight / timetable.total) for at, weight in weights.items()]
+    cells = [(counts.get(at, 0), mean) for at, mean in expected if mean >= 5]
+    return sum((n - mean) ** 2 / mean for n, mean in cells) / (len(cells) - 1)
+
+
+def _spread_of_days(seed: int) -> float:
+    kinds = [*kinds_of_days(*YEARS, seeded(seed, "statistics/days")).values()]
+    mean = sum(kinds) / len(kinds)
+    return sqrt(sum((kind / mean - 1) ** 2 for kind in kinds) / (len(kinds) - 1))
+
+
 def _served(seed: int, rate: float) -> tuple[float, float]:
     """Return the mean latency and how many a second are served by a provider of 50 a second."""
     service, gaps = lognormal(200, 0.5), exponential(1_000_000 / rate)
@@ -108,6 +126,13 @@ CLAIMS: Final = (
     Claim("unplanned failures of links that are shared (Markopoulou et al.)", 0.30, 0.005, _shared),
     Claim("failures of links in announced works (Markopoulou et al.)", 0.20, 0.005, _works),
     Claim("faults that begin on working days from 7 to 18", 0.54, 0.03, _by_day),
+    Claim(
+        "arrivals by quarter hour against their intensity, chi-square by its degrees",
+        1.0,
+        0.02,
+        _fit_of_hours,
+    ),
+    Claim("spread of days of one kind", 0.08, 0.002, _spread_of_days),
     Claim(
         "a provider of 50 a second asked 200: served a second", 50.0, 3.0, lambda seed: _served(seed, 200)[1]
     ),

@@ -10,6 +10,8 @@ from streams.simulate.load.links import LinkState
 from streams.simulate.scenario import Figure
 from streams.simulate.truth import FigureResult, TrueFault
 
+_SET: Final = ("received/", "catalogue/", "applicants/")
+"""Counters of what a scenario sets: how many come, who they are, what there is."""
 _SHORTEST_MS: Final = 10_000
 _FEWEST: Final = 5
 """An overload shorter than this, or that fewer requests met, is a moment's and nobody's outage."""
@@ -89,6 +91,7 @@ def figure_results(figures: Sequence[Figure], counters: dict[str, int], scale: f
                 bound=round(bound, 6),
                 within=None if needs_all else abs(difference) <= bound,
                 note=figure.note,
+                made="input" if all(name.startswith(_SET) for name in figure.counters) else "result",
             )
         )
     return results

@@ -42,6 +42,7 @@ class BrokerOrder:
         self._late_below = transport.late
         self._disorder_below = transport.late + transport.disorder
         self._duplicate_from = 1 - transport.duplicates
+        self._late_beats = transport.late_heartbeats
         self._delays = exponential(transport.delay_ms)
         self._repeats = exponential(1_500)
         self._waiting: list[Entry] = []
@@ -79,7 +80,8 @@ class BrokerOrder:
         random, delays = self._random, self._delays
         self._counts["heartbeats"] += len(self._places)
         for place in range(len(self._places)):
-            self._put((at_ms + delays[floor(random() * TABLE_SIZE)], place, None, value))
+            late_ms = 5_000 + floor(random() * 15_000) if random() < self._late_beats else 0
+            self._put((at_ms + late_ms + delays[floor(random() * TABLE_SIZE)], place, None, value))
 
     def __len__(self) -> int:
         """Return how many records wait."""

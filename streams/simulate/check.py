@@ -28,6 +28,12 @@ def check_catalogue(catalogue: Catalogue, located: Located) -> None:
         for role, link_id in portal.lookups.items():
             known("link", [link_id], links, located, "portals", index, "lookups", role)
     _check_services(catalogue, located)
+    services = [service.id for group in catalogue.services for service in group.all()]
+    there = {name for group in catalogue.agencies for name in (group.id, *group.ids())}
+    for index, portal in enumerate(catalogue.portals):
+        known("service", portal.offices, services, located, "portals", index, "offices")
+        for service, offices in portal.offices.items():
+            known("agency", offices, there, located, "portals", index, "offices", service)
 
 
 def _check_services(catalogue: Catalogue, located: Located) -> None:

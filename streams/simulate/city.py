@@ -61,13 +61,17 @@ class Link(Strict, frozen=True, kw_only=True):
 
 
 class Portal(Strict, frozen=True, kw_only=True):
-    """A portal: where dossiers come in, and by which link it does each kind of lookup."""
+    """A portal: where dossiers come in, and by which link it does each kind of lookup.
+
+    ``offices`` are the agencies, or groups of them, that settle a service; they go before those of a flow.
+    """
 
     id: Name
     name: Text
     prefix: Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,8}$")]
     system: Annotated[int, Meta(ge=1, le=18)]
     lookups: dict[Name, Name]
+    offices: dict[Name, list[Name]] = field(default_factory=dict)
 
 
 class AgencyGroup(Strict, frozen=True, kw_only=True):

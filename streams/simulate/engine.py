@@ -17,7 +17,7 @@ bytes by the thousand (`BrokerOrder.lines`).
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import chain
 from math import floor
@@ -31,7 +31,7 @@ from streams.simulate.dossier import Dossier
 from streams.simulate.draw import TABLE_SIZE, exponential, lognormal, pick
 from streams.simulate.faults.laying import Window
 from streams.simulate.load.links import STATUS_CODES, Ending, LinkState, View
-from streams.simulate.observers import Observers
+from streams.simulate.observers import Clock, Observers
 from streams.simulate.scenario import Patience
 from streams.simulate.timetable import next_working_time
 
@@ -43,14 +43,15 @@ _DENIED: Final[View] = ("denied", -1)
 _REQUESTED: Final = "lookup.requested"
 _COMPLETED: Final = "lookup.completed"
 
-Arrivals = Iterator[tuple[int, Callable[[], Dossier] | None]]
+Arrivals = Iterator[tuple[int, Callable[[int], Dossier] | None]]
 
 
 class Engine:
     """One run over ``[start_ms, end_ms)``.
 
-    ``arrivals`` yields (when, maker of the dossier) in order of time. ``silent`` are the windows in which
-    nobody comes, by portal. ``counters`` counts what the calibration asks for.
+    ``clocks`` are the observers' by portal, and the providers' by link. ``arrivals`` yields (when, maker of
+    the dossier) in order of time. ``silent`` are the windows in which nobody comes, by portal. ``counters``
+    counts what the calibration asks for.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class Engine:
         observers: Observers,
         silent: dict[str, list[Window]],
         counters: defaultdict[str, int],
+        clocks: Mapping[str, Clock],
     ) -> None:
+        self._clocks, self._off_ms = clocks, {name: clock.off_ms(start_ms) for name, clock in clocks.items()}
         self.start_ms, self.end_ms = start_ms, end_ms
         self.counters = counters
         self._broker, self._add, self._lookups_from = broker, broker.add, broker.lookups_from
@@ -97,7 +100,7 @@ class Engine:
             elif make is None:
                 break
             else:
-                at, dossier = next_arrival, make()
+                at, dossier = next_arrival, make(next_arrival)
                 then = self._arrive(at, dossier)
                 next_arrival, make = next(coming)
             # Ties: entries in the heap run before the current dossier.
@@ -105,6 +108,7 @@ class Engine:
             while True:
                 if at >= flush_at:
                     flush_at = at + _FLUSH_MS
+                    self._off_ms = {name: clock.off_ms(at) for name, clock in self._clocks.items()}
                     self._beat_until(at)
                     if len(broker) >= _PIECE_RECORDS and (entries := broker.until(at)):
                         yield entries
@@ -157,7 +161,7 @@ class Engine:
             Submission(
                 f"{id_}-{asked}",
                 type_,
-                at_ms,
+                at_ms + self._off_ms[matter.observer],
                 id_,
                 matter.portal,
                 matter.agency,
@@ -219,7 +223,7 @@ class Engine:
         matter, key, attempt = dossier.matter, dossier.id, dossier.attempt
         place, add, end_ms = dossier.partition + self._lookups_from, self._add, self.end_ms
         lookup, name, agency, service = f"{key}-{asked}", link.id, matter.agency, matter.service
-        probe = matter.synthetic
+        probe, off_ms = matter.synthetic, self._off_ms[matter.observer]
         add(
             place,
             key,
@@ -227,7 +231,7 @@ class Engine:
             Lookup(
                 lookup + "q",
                 _REQUESTED,
-                at_ms,
+                at_ms + off_ms,
                 lookup,
                 key,
                 name,
@@ -252,7 +256,7 @@ class Engine:
                 Lookup(
                     lookup + "a",
                     _COMPLETED,
-                    known,
+                    known + off_ms,
                     lookup,
                     key,
                     name,
@@ -271,6 +275,7 @@ class Engine:
         arrived, (says, took) = at_ms + way, view
         if arrived >= end_ms:
             return
+        off_ms = self._off_ms[name]
         add(
             place,
             key,
@@ -278,7 +283,7 @@ class Engine:
             Lookup(
                 lookup + "Q",
                 _REQUESTED,
-                arrived,
+                arrived + off_ms,
                 lookup,
                 key,
                 name,
@@ -300,7 +305,7 @@ class Engine:
                 Lookup(
                     lookup + "A",
                     _COMPLETED,
-                    answered,
+                    answered + off_ms,
                     lookup,
                     key,
                     name,

@@ -24,7 +24,7 @@ from streams.simulate.faults.laying import (
 )
 from streams.simulate.faults.processes import by_chance
 from streams.simulate.load.links import LOOKUP_TIMEOUT_MS, LinkState
-from streams.simulate.observers import Observers
+from streams.simulate.observers import Clock, Observers
 from streams.simulate.scenario import Fault, Scenario, epoch_ms
 from streams.simulate.truth import TrueFault, Truth
 from streams.simulate.workload import Workload, links_in_use, users_of
@@ -75,6 +75,12 @@ class Run:
             rng=seeded(self.seed, f"{scenario.name}/engine"),
             silent=self._silent,
             counters=self._counters,
+            clocks={
+                name: Clock(scenario.clocks, seeded(self.seed, f"{scenario.name}/clock/{name}"))
+                for name in sorted(
+                    {*self._states, *(user for users in self._users.values() for user in users)}
+                )
+            },
         )
         self._workload = Workload(
             catalogue,

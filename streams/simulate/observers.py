@@ -1,10 +1,28 @@
 """The portals' observers: which links they watch, their heartbeats, and when they are dead."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import floor
+from random import Random
 
 from streams.model.wire import Heartbeat
 from streams.simulate.faults.laying import Window
 from streams.simulate.load.links import LinkState
+from streams.simulate.scenario import Clocks
+
+
+class Clock:
+    """The clock of one machine, off by a constant and by a drift since it was last set."""
+
+    def __init__(self, clocks: Clocks, rng: Random) -> None:
+        self._offset_ms = floor((2 * rng.random() - 1) * clocks.offset_up_to_ms)
+        self._drift_ppm = floor((2 * rng.random() - 1) * clocks.drift_ppm_up_to)
+        self._every_ms = clocks.set_every_minutes * 60_000
+        self._set_at_ms = floor(rng.random() * self._every_ms)
+
+    def off_ms(self, at_ms: int) -> int:
+        """Return by how much the clock is fast at a time; negative where it is slow."""
+        since_ms = (at_ms - self._set_at_ms) % self._every_ms
+        return self._offset_ms + self._drift_ppm * since_ms // 1_000_000
 
 
 class Observers:

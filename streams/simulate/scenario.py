@@ -32,7 +32,9 @@ class Flow(Strict, frozen=True, kw_only=True):
 
     The count is of dossiers *received*; arrivals are an inhomogeneous Poisson process conditioned on it.
     ``services`` gives weights. ``access`` is the line between citizen and portal, asked before the portal.
-    Where ``submits`` is false there is a lookup and no dossier: a clinic reading a card at its desk.
+    Where ``submits`` is false there is a lookup and no dossier: a clinic reading a card at its desk. A
+    service that the portal's ``offices`` name is settled there, all others by ``agencies``. From start to end
+    arrivals grow by ``growth``, evenly.
     """
 
     id: Name
@@ -44,6 +46,7 @@ class Flow(Strict, frozen=True, kw_only=True):
     channel: Name = "online"
     submits: bool = True
     access: Name | None = None
+    growth: Annotated[float, Meta(ge=-0.9, le=10)] = 0
     peaks: list[Peak] = field(default_factory=list)
     extra_lookups: list[Name] = field(default_factory=list)
 
@@ -135,7 +138,10 @@ class FaultProcess(Strict, frozen=True, kw_only=True):
 
 
 class Transport(Strict, frozen=True, kw_only=True):
-    """What happens to a record between its event and the log."""
+    """What happens to a record between its event and the log.
+
+    ``late_heartbeats`` of the heartbeats are 5 to 20 seconds late.
+    """
 
     delay_ms: Annotated[float, Meta(gt=0, le=60_000)] = 12
     disorder: Share = 0.05
@@ -143,6 +149,7 @@ class Transport(Strict, frozen=True, kw_only=True):
     late: Share = 0.001
     late_up_to_minutes: Annotated[float, Meta(gt=0, le=1_440)] = 6
     duplicates: Share = 0.01
+    late_heartbeats: Share = 0.001
 
 
 class People(Strict, frozen=True, kw_only=True):
@@ -150,7 +157,8 @@ class People(Strict, frozen=True, kw_only=True):
 
     ``vneid_account`` signs in with VNeID, of those ``vneid_level_2`` at level 2. ``card_read`` has the chip
     of the card read at a counter; ``cmnd_9_digits`` comes with the old number, which is to be linked first.
-    Without ``vneid_in_portal`` an e-certified copy fails. ``traits`` are further shares, only counted.
+    An e-certified copy fails for those without VNeID in the portal account: it is there for all who sign in
+    with it, and for ``vneid_in_portal`` of the others. ``traits`` are further shares, only counted.
     """
 
     vneid_account: Share = 0.75
@@ -159,6 +167,18 @@ class People(Strict, frozen=True, kw_only=True):
     card_read: Share = 0.15
     vneid_in_portal: Share = 0.7
     traits: dict[Name, Share] = field(default_factory=dict)
+
+
+class Clocks(Strict, frozen=True, kw_only=True):
+    """How wrong the clocks of the observers' machines are, one for each portal and each provider.
+
+    A clock is off by up to ``offset_up_to_ms`` either way, and drifts by up to ``drift_ppm_up_to`` until it
+    is set again, every ``set_every_minutes``.
+    """
+
+    offset_up_to_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    drift_ppm_up_to: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    set_every_minutes: Annotated[int, Meta(ge=1, le=1_440)] = 64
 
 
 class Patience(Strict, frozen=True, kw_only=True):
@@ -221,6 +241,7 @@ class Scenario(Strict, frozen=True, kw_only=True):
     fault_processes: list[FaultProcess] = field(default_factory=list)
     transport: Transport = field(default_factory=Transport)
     people: People = field(default_factory=People)
+    clocks: Clocks = field(default_factory=Clocks)
     patience: Patience = field(default_factory=Patience)
     figures: list[Figure] = field(default_factory=list)
     probes: list[Name] = field(default_factory=list)

@@ -1,13 +1,15 @@
 """When people come: an inhomogeneous Poisson process, conditioned on its count.
 
-The intensity is hour of day x day of week x holiday x campaign, constant within a quarter of an hour. Given
-their number, the arrivals of a Poisson process are independent draws from the normalised intensity; drawing
-them so makes a count that a source reports come out exactly, and leaves all else as random as it was.
+The intensity is hour of day x day of week x holiday x campaign x growth x what kind of day it was, constant
+within a quarter of an hour. A day is busier or quieter than others of its kind by some 8 %, for the whole
+city. Before Tết fewer and fewer come, and the first days after it bring what had waited. Given their number,
+the arrivals of a Poisson process are independent draws from the normalised intensity; drawing them so makes a
+count that a source reports come out exactly, and leaves all else as random as it was.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from functools import lru_cache
 from itertools import accumulate
 from math import floor
@@ -22,7 +24,8 @@ from streams.model.hours.calendar import (
     is_working_day,
     local_date,
 )
-from streams.model.hours.holidays import CLOSED
+from streams.model.hours.holidays import is_closed
+from streams.simulate.draw import lognormal, pick
 from streams.simulate.scenario import Peak
 
 BIN_MS: Final = 900_000
@@ -60,6 +63,13 @@ _WEEK: Final = {
     "even": (_EVEN, (100,) * 8),
 }
 _HOLIDAY: Final = 7
+_SPREAD_OF_DAYS: Final = 0.08
+"""Log standard deviation of a day's arrivals around those of its kind; an assumption."""
+_BEFORE_TET: Final = (45, 60, 75, 85, 95)
+"""Per cent of the usual, on the last working day before Tết, the one before it, and so on; an assumption."""
+_AFTER_TET: Final = (135, 120, 110)
+_TET_WORKING_DAYS: Final = 4
+"""Working days that only Tết closes in a row, in January or February."""
 
 
 @lru_cache(maxsize=1_000)
@@ -71,39 +81,70 @@ def _works(day: int) -> bool:
 def next_working_time(at_ms: int, spread: float) -> int:
     """Return ``at_ms`` if counters are open then, else ``spread`` (0 to 1) into their next hours."""
     day, into_day = divmod(at_ms + UTC_OFFSET_MS, DAY_MS)
-    if _works(day):
-        for start, end, minutes in _OPEN:
-            if into_day < end:
-                if into_day >= start:
-                    return at_ms
-                return at_ms - into_day + start + floor(spread * minutes * MINUTE_MS)
-    day += 1
-    while not _works(day):
+    if _works(day) and into_day < _OPEN[-1][1]:
+        if any(start <= into_day < end for start, end, _ in _OPEN):
+            return at_ms
+        left = [part for part in _OPEN if part[0] > into_day]
+    else:
+        left = list(_OPEN)
         day += 1
-    start, _, minutes = _OPEN[0]
-    return day * DAY_MS - UTC_OFFSET_MS + start + floor(spread * minutes * MINUTE_MS)
+        while not _works(day):
+            day += 1
+    into_hours = floor(spread * sum(minutes for _, _, minutes in left) * MINUTE_MS)
+    for start, end, _ in left:
+        if into_hours < end - start:
+            return day * DAY_MS - UTC_OFFSET_MS + start + into_hours
+        into_hours -= end - start
+    return day * DAY_MS - UTC_OFFSET_MS + left[-1][1] - 1
+
+
+def kinds_of_days(start_ms: int, end_ms: int, rng: Random) -> dict[int, int]:
+    """Draw how busy each local day is beside others of its kind, in thousandths, by its number from 1970."""
+    first, last = ((at + UTC_OFFSET_MS) // DAY_MS for at in (start_ms, end_ms))
+    table = lognormal(1000, _SPREAD_OF_DAYS)
+    return {day: pick(table, rng) for day in range(first, last + 1)}
 
 
 class Timetable:
     """The intensity over ``[start_ms, end_ms)`` in bins of a quarter of an hour, as whole-number weights."""
 
-    def __init__(self, kind: str, start_ms: int, end_ms: int, peaks: Sequence[Peak] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        start_ms: int,
+        end_ms: int,
+        peaks: Sequence[Peak] = (),
+        *,
+        growth: float = 0.0,
+        days_are: Mapping[int, int] | None = None,
+    ) -> None:
         hours, days = _WEEK[kind]
+        tet = kind != "even"
         by_day: dict[int, int] = {}
         weights = []
         self.starts_ms = list(range(start_ms - start_ms % BIN_MS, end_ms, BIN_MS))
         for bin_start in self.starts_ms:
             day, into_day = divmod(bin_start + UTC_OFFSET_MS, DAY_MS)
             if day not in by_day:
-                by_day[day] = _day_weight(local_date(bin_start), days, peaks)
+                weight = _day_weight(local_date(bin_start), days, peaks, tet=tet)
+                grown = 1 + growth * (bin_start - start_ms) / (end_ms - start_ms)
+                by_day[day] = round(weight * grown * (days_are or {}).get(day, 1000))
             inside = min(bin_start + BIN_MS, end_ms) - max(bin_start, start_ms)
-            weights.append(hours[into_day // 1_800_000] * by_day[day] * inside // 1000)
+            weights.append(hours[into_day // 1_800_000] * by_day[day] * inside // 1_000_000)
         self._cumulative = list(accumulate(weights))
 
     @property
     def total(self) -> int:
         """The sum of all weights; 0 where nobody ever comes."""
         return self._cumulative[-1] if self._cumulative else 0
+
+    def weights(self) -> dict[int, int]:
+        """Return the weight of each bin by its start."""
+        before = [0, *self._cumulative]
+        return {
+            at: upto - lower
+            for at, upto, lower in zip(self.starts_ms, self._cumulative, before, strict=False)
+        }
 
     def draw(self, count: int, rng: Random) -> dict[int, int]:
         """Spread ``count`` arrivals: bin start to how many."""
@@ -115,12 +156,47 @@ class Timetable:
         return counts
 
 
-def _day_weight(day: date, days: Sequence[int], peaks: Sequence[Peak]) -> int:
+def _day_weight(day: date, days: Sequence[int], peaks: Sequence[Peak], *, tet: bool) -> float:
     iso = day.isoformat()
     # A Saturday worked for a day off elsewhere is as busy as a Friday.
     weekday = min(day.weekday(), 4) if is_working_day(day) else day.weekday()
-    weight = days[_HOLIDAY if day in CLOSED else weekday]
+    weight: float = days[_HOLIDAY if _in_holidays(day) else weekday]
+    if tet:
+        weight = weight * _around_tet(day) / 100
     for peak in peaks:
         if peak.start <= iso <= peak.end:
-            weight = round(weight * peak.times)
+            weight *= peak.times
     return weight
+
+
+def _in_holidays(day: date) -> bool:
+    """Say whether a day is a holiday, or a weekend between or beside such days."""
+    return is_closed(day) or (not is_working_day(day) and bool(_closed_around(day)))
+
+
+@lru_cache(maxsize=2_000)
+def _closed_around(day: date) -> int:
+    """Return how many weekdays are closed in the stretch of days off that holds a day off."""
+    closed = 0
+    for step in (-1, 1):
+        at = day + timedelta(days=step)
+        while not is_working_day(at):
+            closed += is_closed(at) and at.weekday() < 5
+            at += timedelta(days=step)
+    return closed + (is_closed(day) and day.weekday() < 5)
+
+
+@lru_cache(maxsize=2_000)
+def _around_tet(day: date) -> int:
+    """Return the per cent of the usual that come on a working day near Tết."""
+    if not is_working_day(day) or day.month > 3:
+        return 100
+    for step, shares in ((1, _BEFORE_TET), (-1, _AFTER_TET)):
+        at, passed = day, 0
+        while passed < len(shares):
+            at += timedelta(days=step)
+            if is_working_day(at):
+                passed += 1
+            elif at.month < 3 and _closed_around(at) >= _TET_WORKING_DAYS:
+                return shares[passed]
+    return 100

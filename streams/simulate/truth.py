@@ -66,8 +66,8 @@ class LinkTotals(Struct):
 class FigureResult(Struct):
     """A reported figure beside the simulated one; ``difference`` is relative to what was expected.
 
-    ``within`` says whether it is within its bound; None where a part of the city cannot tell, as with how
-    many agencies took part.
+    ``made`` says whether the figure went into the simulation, or came out of it. ``within`` says whether it
+    is within its bound; None where a part of the city cannot tell, as with how many agencies took part.
     """
 
     id: str
@@ -81,6 +81,7 @@ class FigureResult(Struct):
     difference: float
     bound: float
     within: bool | None
+    made: Literal["input", "result"] = "result"
     note: str = ""
 
 

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, count
+from itertools import accumulate, chain, count
 from math import floor
 from random import Random
 from typing import Final
@@ -11,18 +11,18 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from streams.model.hours.calendar import DAY_MS, day_start_ms
+from streams.model.hours.calendar import DAY_MS, UTC_OFFSET_MS, day_start_ms, to_local
 from streams.simulate.city import Catalogue, Link, Portal
 from streams.simulate.dossier import Dossier, Matter
 from streams.simulate.draw import lognormal, seeded
 from streams.simulate.load.links import LinkState
 from streams.simulate.scenario import Batch, Flow, People, Scenario, epoch_ms
-from streams.simulate.timetable import BIN_MS, Timetable
+from streams.simulate.timetable import BIN_MS, Timetable, kinds_of_days
 
 _HOUR_MS: Final = 3_600_000
 _LAST_DIGITS: Final = [(f"{n:03d}", f"{n:03d}".encode()) for n in range(1000)]
 
-Maker = Callable[[], Dossier]
+Maker = Callable[[int], Dossier]
 Arrivals = Iterator[tuple[int, Maker]]
 
 
@@ -95,9 +95,17 @@ class Workload:
         for group in catalogue.services:
             for name in (*(service.id for service in group.all()), *group.members):
                 self._groups.setdefault(name, []).append(group.id)
+        self._codes: dict[tuple[str, str, int], tuple[str, int]] = {}
         self._numbered: dict[str, Iterator[tuple[str, int]]] = {}
         self._met: set[tuple[str, str]] = set()
         self._timetables: dict[str, Timetable] = {}
+        self._days_are = kinds_of_days(
+            self._start_ms, self._end_ms, seeded(seed, f"{scenario.name}/kinds of days")
+        )
+        self._office_numbers = {
+            name: number
+            for number, name in enumerate(dict.fromkeys(chain(*self._agencies.values())), start=1)
+        }
 
     def streams(self) -> list[Arrivals]:
         """Return the streams of arrivals, each in order of time."""
@@ -119,44 +127,61 @@ class Workload:
 
     def _timetable(self, flow: Flow) -> Timetable:
         """Return when the people of a flow come; flows without peaks of their own share it."""
-        if flow.peaks:
-            return Timetable(flow.timetable, self._start_ms, self._end_ms, flow.peaks)
+        period = self._start_ms, self._end_ms
+        if flow.peaks or flow.growth:
+            return Timetable(flow.timetable, *period, flow.peaks, growth=flow.growth, days_are=self._days_are)
         if flow.timetable not in self._timetables:
-            self._timetables[flow.timetable] = Timetable(flow.timetable, self._start_ms, self._end_ms)
+            self._timetables[flow.timetable] = Timetable(flow.timetable, *period, days_are=self._days_are)
         return self._timetables[flow.timetable]
 
     def _maker(self, flow: Flow, rng: Random) -> Maker:
         """Return what makes one dossier of a flow, its applicant and path drawn again each time."""
         portal = self._portals[flow.portal]
         names, cumulative = list(flow.services), list(accumulate(flow.services.values()))
-        agencies = self._agencies[flow.agencies]
+        settled_by = {
+            name: [
+                agency
+                for office in portal.offices.get(name, [flow.agencies])
+                for agency in self._agencies.get(office, [office])
+            ]
+            for name in names
+        }
         access = (self._states[flow.access],) if flow.access else ()
         ecopy = frozenset({portal.lookups["ecopy"]} if "ecopy" in portal.lookups else ())
         nothing: frozenset[str] = frozenset()
         without_vneid = 1 - self._scenario.people.vneid_in_portal
         matters: dict[tuple[str, str], Matter] = {}
         plans: dict[tuple[str, bool, str], tuple[LinkState, ...]] = {}
-        random, all_weights, some = rng.random, cumulative[-1], len(agencies)
-        ids = self._ids(portal.prefix)
+        partitions = self._partitions
+        random, all_weights = rng.random, cumulative[-1]
 
-        def make() -> Dossier:
+        def make(at_ms: int) -> Dossier:
             service = names[bisect_right(cumulative, random() * all_weights)]
             # The first agencies of a group are the larger ones: the density falls by two thirds over it.
-            place = random()
-            agency = agencies[floor((place + place * place) / 2 * some)]
+            place, agencies = random(), settled_by[service]
+            agency = agencies[floor((place + place * place) / 2 * len(agencies))]
             matter = matters.get((agency, service))
             if matter is None:
                 matter = matters[agency, service] = self._matter(flow, portal, agency, service)
             account, card = self._identity(random) if flow.submits else (False, "")
-            denied = ecopy if ecopy and random() < without_vneid else nothing
+            denied = ecopy if ecopy and not account and random() < without_vneid else nothing
             plan = plans.get((service, account, card))
             if plan is None:
                 plan = access + self._path(flow, portal, service, account, card)
                 plans[service, account, card] = plan
-            id_, partition = next(ids)
-            return Dossier(id_, partition, matter, plan, denied)
+            id_ = self._code(portal.prefix, agency, at_ms)
+            return Dossier(id_, crc32(id_.encode()) % partitions, matter, plan, denied)
 
         return make
+
+    def _code(self, prefix: str, agency: str, at_ms: int) -> str:
+        """Return the next dossier code of an agency on a day, as portals write it: H29.12-230313-0042."""
+        key = prefix, agency, (at_ms + UTC_OFFSET_MS) // DAY_MS
+        head, number = self._codes.get(key, ("", 0))
+        if not number:
+            head = f"{prefix}.{self._office_numbers[agency]:02d}-{to_local(at_ms):%y%m%d}-"
+        self._codes[key] = head, number + 1
+        return f"{head}{number + 1:04d}"
 
     def _matter(self, flow: Flow, portal: Portal, agency: str, service: str) -> Matter:
         """Return what the dossiers of a service at an agency share; called when the first one comes."""
@@ -247,7 +272,7 @@ class Workload:
         matter.weight, matter.records = batch.weight, batch.per_request
         ids = self._ids("BATCH")
 
-        def make() -> Dossier:
+        def make(_at_ms: int) -> Dossier:
             id_, partition = next(ids)
             return Dossier(id_, partition, matter, plan)
 
@@ -275,7 +300,7 @@ class Workload:
         )
         ids = self._ids("PROBE")
 
-        def make() -> Dossier:
+        def make(_at_ms: int) -> Dossier:
             id_, partition = next(ids)
             return Dossier(id_, partition, matter, (link,))
 

@@ -240,6 +240,7 @@ def _calibration(truth: Truth) -> Table:
     table.add_column("#", no_wrap=True)
     table.add_column("figure")
     table.add_column("source", no_wrap=True)
+    table.add_column("is", no_wrap=True)
     for name in ("expected", "simulated", "off", "bound"):
         table.add_column(name, justify="right", no_wrap=True)
     for figure in truth.figures:
@@ -248,6 +249,7 @@ def _calibration(truth: Truth) -> Table:
             str(figure.system),
             f"{figure.what_vi} / {figure.what_en}" + (f" ({figure.note})" if figure.note else ""),
             figure.source,
+            figure.made,
             f"{figure.expected:,.0f}",
             f"{figure.simulated:,.0f}",
             styled(f"{figure.difference:+.3%}", colour),
