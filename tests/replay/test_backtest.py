@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
     """Return a folder with a simulated morning, its truth, and a rule that minds no short degradation."""
     folder = tmp_path_factory.mktemp("backtest")
     catalogue = load_catalogue()
-    run = Run(catalogue, load_scenario("monday-morning", catalogue), seed=7, scale=0.3)
+    run = Run(catalogue, load_scenario("monday-morning", catalogue), seed=8, scale=0.3)
     write_log(run, folder / "morning.ndjson", lambda _: None)
     coarse = {"version": "coarse", "min_degraded_ms": 10_800_000}
     (folder / "coarse.json").write_text(json.dumps(coarse))

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from streams.simulate.account import figure_results
 from streams.simulate.generate import Run
 from streams.simulate.shell import drain, load_scenario, scenario_names
 
 pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parents[2] / "docs" / "city.md"
+SET = {"received", "catalogue", "applicants"}
+"""What a scenario sets: how many come, what there is, who they are."""
 CALIBRATED = {"hcmc-2023-h1": 0.1, "hanoi-2022-h1": 0.2, "binh-tan-2024": 0.3, "police-2022-2023": 0.01}
 
 
@@ -42,7 +45,19 @@ def test_figures_come_out_at_full_scale(catalogue, name):
     rows = doc_rows()
     for figure in truth.figures:
         assert figure.within, figure
-        assert f"{figure.simulated:,.0f}" in rows[figure.system], figure
+        assert f"{figure.simulated:,.0f} ({figure.made}" in rows[figure.system], figure
+
+
+def test_what_was_set_is_no_result(catalogue):
+    """A figure that the scenario sets is marked as input, and "settled" counts what was settled."""
+    for name in CALIBRATED:
+        scenario = load_scenario(name, catalogue)
+        made = {one.id: one.made for one in figure_results(scenario.figures, {}, 1.0)}
+        for figure in scenario.figures:
+            is_set = {counter.partition("/")[0] for counter in figure.counters} <= SET
+            assert made[figure.id] == ("input" if is_set else "result"), figure.id
+            if "settled" in figure.what.en:
+                assert all(counter.startswith("completed/") for counter in figure.counters)
 
 
 def test_every_calibrated_scenario_is_checked():

@@ -153,6 +153,19 @@ def test_heartbeats_every_second_in_every_partition(monday):
     assert all(sorted(found) == expected for found in beats.values())
 
 
+def test_one_heartbeat_in_a_thousand_is_late(monday):
+    """Some heartbeats are logged 5 to 20 seconds after they were sent, all others at once."""
+    delays = [
+        record.logged_at_ms - event.occurred_at_ms
+        for record, event in zip(monday.records, decoded(monday.records), strict=True)
+        if isinstance(event, Heartbeat)
+    ]
+    late = [delay for delay in delays if delay >= 5_000]
+    assert len(late) / len(delays) == pytest.approx(0.001, abs=0.0003)
+    assert max(late) < 20_500
+    assert max(delay for delay in delays if delay < 5_000) < 500
+
+
 def recounted(records: list[Record], fault: TrueFault, hit: set[str]) -> tuple[int, int]:
     """Count a fault's attempts and those that ended as it makes them end, from the log alone."""
     asked, ended = {}, {}
@@ -230,11 +243,13 @@ def test_a_blind_observer_says_nothing_while_traffic_goes_on(bad_day):
 
 def test_a_silence_asks_nothing_and_an_announced_maintenance_neither(bad_day):
     """Nobody asks in a silence nor during maintenance; maintained links are not watched meanwhile."""
-    quiet = [f for f in bad_day.truth.faults if f.cause == "maintenance"]
-    assert quiet
+    quiet = [f for f in bad_day.truth.faults if f.cause in ("silence", "maintenance")]
+    assert {f.cause for f in quiet} == {"silence", "maintenance"}
     for fault in quiet:
         assert recounted(bad_day.records, fault, set()) == (0, 0)
+        assert fault.attempts == 0
         assert not fault.outage
+    for fault in [f for f in quiet if f.cause == "maintenance"]:
         beats = [
             event
             for event in decoded(bad_day.records)

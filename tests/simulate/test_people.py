@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from streams.model.hours.calendar import to_local
 from streams.model.events import SubmissionReceived, submission_decoder
+from streams.model.hours.calendar import to_local
 from streams.model.topics import SUBMISSIONS
 from streams.simulate.draw import seeded
 from streams.simulate.observers import Clock

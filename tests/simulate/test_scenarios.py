@@ -162,7 +162,11 @@ def test_overlapping_ids_are_refused(parse):
         ("  - id: hcmc-vneid\n", "  - id: hcmc-npd\n", "link `hcmc-npd` stands twice"),
         ("      signin: hcmc-vneid\n", "      signin: hcmc-sso\n", "unknown link `hcmc-sso`"),
         ("members: [dang-ky-khai-sinh,", "members: [dang-ky-gi-do,", "unknown service `dang-ky-gi-do`"),
-        ("lookups: [identity, ecopy]", "lookups: [identity, fax]", "unknown lookup `fax`; one of cccd"),
+        (
+            "lookups: [identity, ecopy]",
+            "lookups: [identity, fax]",
+            "unknown lookup `fax`; one of allot",
+        ),
         ("    probe_seconds: 900\n", "", "nobody ever asks it"),
         ("    mismatch: 0.03\n", "    mismatch: 0.97\n", "add up to more than 1"),
     ],
