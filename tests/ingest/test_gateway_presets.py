@@ -2,9 +2,11 @@
 
 import gzip
 import json
+import re
+from pathlib import Path
 
 import pytest
-from gateway_lines import COARSE_MS, WRITERS, LoggedCall, day_of_calls
+from gateway_lines import CLIENT, COARSE_MS, PATH, WRITERS, LoggedCall, day_of_calls
 from typer.testing import CliRunner
 
 from streams.cli import app
@@ -113,3 +115,39 @@ def test_a_day_with_a_three_minute_outage_gives_that_outage(tmp_path, preset):
     assert outage.end_ms is not None
     assert abs(outage.end_ms - after_ms) <= 2_000
     assert analysis.records.late == analysis.records.dead_letter == analysis.records.duplicate == 0
+
+
+def caddy(call: LoggedCall) -> str:
+    """Caddy's access log in JSON."""
+    asked = {"remote_ip": CLIENT, "method": "GET", "host": "npd.gateway.example", "uri": "/v2" + PATH}
+    logged = {"level": "info", "ts": (call.start_ms + call.took_ms) / 1000, "msg": "handled request"}
+    ended = {"user_id": "", "duration": call.took_ms / 1000, "size": 12, "status": call.status}
+    return json.dumps(logged | {"request": asked} | ended)
+
+
+def iis(call: LoggedCall) -> str:
+    """IIS, W3C extended, with a header now and then as it writes when it starts again."""
+    fields = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent)"
+    header = (
+        f"#Version: 1.0\n#Fields: {fields} cs(Referer) sc-status sc-substatus sc-win32-status time-taken\n"
+    )
+    path = "/v2" + PATH.partition("?")[0]
+    line = f"{call.over():%Y-%m-%d %H:%M:%S} 10.0.0.4 GET {path} - 443 - {CLIENT} portal/2 - "
+    refused = call.ended == "refused"
+    line += f"{call.status} {3 if refused else 0} {12029 if refused else 0} {call.took_ms}"
+    return header * (call.number % 100 == 0) + line
+
+
+@pytest.mark.parametrize(("number", "write"), [(0, caddy), (1, iis)], ids=["caddy", "iis"])
+def test_the_maps_of_the_documentation_find_the_outage(tmp_path, number, write):
+    """The maps of docs/gateways.md for two more formats give a made-up outage, and name nothing private."""
+    text = (Path(__file__).parents[2] / "docs" / "gateways.md").read_text("utf-8")
+    (tmp_path / "map.yaml").write_text(re.findall(r"```yaml\n(format: .*?)```", text, re.DOTALL)[number])
+    calls = day_of_calls(T0, 600, 180, seconds_=1_200, every_s=2)
+    figures, events = imported(tmp_path, tmp_path / "map.yaml", map(write, calls))
+    assert (figures["calls"], figures["rejected"]) == (len(calls), 0)
+    assert {event["service"] for event in events if "service" in event} == {"verify-citizen"}
+    (outage,) = analyze(tmp_path / "log.ndjson", beside=False, outages_only=True).final()
+    assert (outage.link, outage.kind, outage.fault_domain) == ("npd", "down", "link")
+    assert abs(outage.start_ms - (T0 + 600_000)) <= 2_000
+    assert abs(outage.end_ms - (T0 + 780_000)) <= 2_000

@@ -75,13 +75,13 @@ class Format:
         if said.format == "regex":
             if said.pattern is None:
                 raise MapError("the format regex needs a `pattern`")
-            return _Matched(said.pattern, fields, "pattern")
+            return _Matched(said.pattern, fields, "pattern", said.comment)
         if not said.columns:
             raise MapError("the format columns needs `columns`")
         _known(said.columns, fields, "columns")
         if said.separator is not None:
-            return _Separated(said.columns, fields, said.separator)
-        return _Matched(_columns_pattern(said.columns, fields), fields, "columns")
+            return _Separated(said.columns, fields, said.separator, said.comment)
+        return _Matched(_columns_pattern(said.columns, fields), fields, "columns", said.comment)
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[Found | Damage]:
         """Yield what a text holds, in order.
@@ -145,6 +145,7 @@ _BELONGS: Final = {
     "prefix": ("json",),
     "columns": ("columns", "csv"),
     "separator": ("columns", "csv"),
+    "comment": ("columns", "regex"),
     "pattern": ("regex",),
 }
 
@@ -229,7 +230,8 @@ class _Prefixed:
 class _Matched:
     """What a pattern finds in a line."""
 
-    def __init__(self, pattern: str, fields: Sequence[str], key: str) -> None:
+    def __init__(self, pattern: str, fields: Sequence[str], key: str, comment: str | None) -> None:
+        self._comment = comment
         try:
             self._pattern = compile_pattern(pattern)
         except pattern_error as error:
@@ -250,6 +252,8 @@ class _Matched:
         line = block.line - 1
         for text in block.data.decode("utf-8", "replace").split("\n"):
             line += 1
+            if self._comment is not None and text.startswith(self._comment):
+                continue
             found = search(text)
             if found is None:
                 if text and not text.isspace():
@@ -264,7 +268,10 @@ class _Matched:
 class _Separated:
     """Values between separators."""
 
-    def __init__(self, columns: Sequence[str], fields: Sequence[str], separator: str) -> None:
+    def __init__(
+        self, columns: Sequence[str], fields: Sequence[str], separator: str, comment: str | None
+    ) -> None:
+        self._comment = comment
         self._places = [list(columns).index(name) for name in fields]
         self._least = max(self._places, default=0)
         self._separator = separator
@@ -273,7 +280,7 @@ class _Separated:
         line = block.line - 1
         for text in block.data.decode("utf-8", "replace").split("\n"):
             line += 1
-            if not text or text.isspace():
+            if not text or text.isspace() or (self._comment and text.startswith(self._comment)):
                 continue
             values = text.rstrip("\r").split(self._separator)
             if len(values) <= self._least:

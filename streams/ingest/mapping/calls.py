@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from streams.ingest.mapping.names import template_reader
 from streams.ingest.mapping.places import MapError, Places, Values, at, remember
 from streams.ingest.mapping.rules import spelt
 from streams.ingest.mapping.said import Map, TimeSaid
@@ -123,7 +124,11 @@ def _time(said: TimeSaid | None, key: str, places: Places) -> Callable[[Values],
     if said is None:
         return None
     with at(key):
-        read, all_of = time_reader(said, key), _all_of(said.field, places)
+        read = time_reader(said, key)
+        if isinstance(said.field, str) and "{" in said.field:
+            fill = template_reader(said.field, places)
+            return lambda values: read(fill(values))
+        all_of = _all_of(said.field, places)
     if len(all_of) == 1:
         (only,) = all_of
         return lambda values: read(values[only])

@@ -27,6 +27,8 @@ from streams.ingest.values import UNKNOWN, RejectedRecordError
 from streams.model.wire import Lookup, Submission
 
 MOST_UNMATCHED: Final = 1_000
+NO_FLAG: Final = frozenset({"", "0"})
+"""Values of a flag or a code of errors that say that there is nothing to say."""
 TIMED_OUT_SHARE: Final = 0.99
 """A call that took this much of the time-out ran into it: gateways measure a little less than they wait."""
 _NO_OWN: Final[dict[str, Any]] = {}
@@ -148,7 +150,7 @@ class Mapper:
 
     def _note_unmatched(self, values: Values, call: Call) -> None:
         asked = {name: spelt(value) for name, value in self._outcomes.asked(values) if not is_private(name)}
-        if call.status is not None and call.status < 400 and not any(asked.values()):
+        if call.status is not None and call.status < 400 and NO_FLAG.issuperset(asked.values()):
             return  # nothing is odd about it
         told = {"status": spelt(call.status), **asked}
         text = " ".join(f"{name}={value or '-'}" for name, value in told.items())[:200]

@@ -35,7 +35,10 @@ class _Said(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 class TimeSaid(_Said, frozen=True):
     """When a call began or ended."""
 
-    field: Fields
+    field: Annotated[
+        Fields,
+        Meta(description="a field, several of which the first with a value counts, or '{date} {time}'"),
+    ]
     format: Annotated[
         str,
         Meta(
@@ -146,6 +149,10 @@ class Map(_Said, frozen=True):
     ] = []
     separator: Annotated[str, Meta(min_length=1, max_length=1)] | None = None
     """columns: what stands between values, in place of blanks."""
+    comment: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=20)] | None,
+        Meta(description="columns, regex: how lines begin that are no calls, such as #"),
+    ] = None
     pattern: Annotated[Pattern | None, Meta(description="regex: named groups are fields")] = None
     start: TimeSaid | None = None
     end: TimeSaid | None = None
