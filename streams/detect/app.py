@@ -1,10 +1,10 @@
 """`detect` as a Faust application: `portallink run detect`, or `faust -A streams.detect.app worker`.
 
 Faust does what it is good at: assignment, one agent, one plain table, recovery, web and command line. The
-agent acknowledges by hand. Order of effects: what a measurement makes known is published and confirmed,
-then the states are written to the table and confirmed, and only then are the measurements acknowledged.
-After a crash the agent meets measurements again that it had published from; the states say how far each
-link had followed, and what is published again is the same to the byte.
+agent acknowledges by hand. Order of effects: the results of a measurement are published and confirmed, then
+the states are written to the table and confirmed, and only then are the measurements acknowledged. After a
+crash the agent receives measurements again whose results it had already published; the states record how far
+each link had got, and anything published again is identical byte for byte.
 """
 
 import asyncio
@@ -44,12 +44,12 @@ from streams.servers.scratch import scratch_dir
 
 SAVE_EVERY_SECONDS: Final = 10.0
 MOST_UNSAVED: Final = 5_000
-"""Measurements of one partition that may wait for their acknowledgement: they are held in memory."""
+"""The most measurements of one partition that may await acknowledgement; they are held in memory."""
 TEND_SECONDS: Final = 2.0
 IDLE_BEHIND_MS: Final = 60_000
-"""A source partition that is further behind the others may be idle."""
+"""A source partition further behind the others than this may be idle."""
 SESSION_TIMEOUT_SECONDS: Final = 15.0
-"""So long the group waits for a worker that died before another one follows its links. (Faust: 60 s.)"""
+"""How long the group waits for a dead worker before another takes over its links. (Faust: 60 s.)"""
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 
 _decoder: Final = msgspec.json.Decoder(Measurement)
@@ -77,7 +77,7 @@ class Detect:
         self._followers: dict[int, Follower] = {}
         self._turn = asyncio.Lock()
         self._others: dict[tuple[str, int], str] = {}
-        """Digests of the settings of `measure` that are not those of this stage, by source partition."""
+        """Digests of settings of `measure` that differ from this stage's, by source topic and partition."""
         self._decisions = Decisions(connection, topics, settings.rule_lead_ms)
         app.agent(self._measurements, name="detect")(self._follow)
         app.on_partitions_assigned.connect(self._forget_others)
@@ -89,10 +89,10 @@ class Detect:
         self._idle = IdleSources(connection, topics.lookups, measure_group)
 
     async def _follow(self, stream: Any) -> None:
-        """Take in measurements in the order of their partition.
+        """Apply measurements in the order of their partition.
 
-        An agent that raises is restarted with the next event, which would lose one. So an error ends the
-        worker; the next start goes on from the table.
+        Faust restarts an agent that raises with the next event, which would lose one. So an error
+        ends the worker; the next start continues from the table.
         """
         async for event in stream.noack().events():
             try:
@@ -104,7 +104,7 @@ class Detect:
                 raise
 
     async def _take_in(self, event: Any) -> None:
-        """Apply one measurement; save now and then."""
+        """Apply one measurement; save when due."""
         partition, position = event.message.partition, event.message.offset
         follower = self._followers.get(partition)
         if follower is None:
@@ -123,17 +123,18 @@ class Detect:
             await self._save(follower, partition)
 
     def _begin_again(self, follower: Follower, partition: int, position: int) -> None:
-        """Go on in a topic that was made again, or lost its end; what it repeats is known by its ranges."""
+        """Continue in a topic that was recreated or lost its end; source ranges reveal what it repeats."""
         before = follower.next_position
         follower.next_position = follower.published_until = position
         follower.detector.wait_for_nothing()
         telemetry.emit(telemetry.LogBeganAgain(self._topics.measurements, partition, before, position))
 
     async def _catch_up(self, follower: Follower, partition: int, position: int) -> None:
-        """Apply what stands before ``position`` and has not been delivered.
+        """Apply the measurements before ``position`` that were not delivered.
 
-        The table may be older than the commit, where a worker that had lost the partition still wrote its
-        own. And Faust passes over records: those it had fetched and not yet handed on when a rebalance came.
+        The table may be older than the commit if a worker that had lost the partition still wrote its
+        own state. And Faust skips records that it had fetched but not yet delivered when a rebalance
+        came.
         """
         source = TopicPartition(self._topics.measurements, partition)
         try:
@@ -142,7 +143,7 @@ class Detect:
                     for record in records:
                         where = partition, record.offset, record.timestamp
                         await self._apply(follower, record.value, *where)
-        except RereadError:  # what is missing of the sources shows in the ranges that follow
+        except RereadError:  # the source ranges that follow show what is missing
             lost = source.topic, partition, follower.next_position, position
             telemetry.emit(telemetry.RecordsLost(*lost))
         follower.next_position = position
@@ -150,7 +151,7 @@ class Detect:
     async def _apply(
         self, follower: Follower, value: bytes | None, partition: int, position: int, logged_ms: int
     ) -> None:
-        """Apply one measurement and publish what it makes known; set aside what cannot be one."""
+        """Apply one measurement and publish its results; reject a record that cannot be a measurement."""
         follower.next_position, said = position + 1, position < follower.published_until
         follower.logged_ms = max(follower.logged_ms, logged_ms)
         try:
@@ -193,7 +194,7 @@ class Detect:
             partitions |= set(range(present))  # some were added since the start
 
     def _compare_settings(self, measurement: Measurement) -> None:
-        """Tell, once, where measurements of a source begin or cease to be made under other settings."""
+        """Report, once, when measurements of a source start or stop being made with other settings."""
         slot_ms, theirs = self._settings.slot_ms, measurement.settings
         ours = self._settings.at(measurement.watermark_ms // slot_ms * slot_ms).digest
         place = measurement.source.topic, measurement.source.partition
@@ -235,7 +236,7 @@ class Detect:
         return web.json({"links": links})
 
     async def _save(self, follower: Follower, partition: int) -> None:
-        """Confirm what was sent, write the states, confirm those, then acknowledge."""
+        """Confirm what was sent, write the states, confirm those, then acknowledge the measurements."""
         await self._decisions.read()
         await follower.confirm()
         saved = save(follower.detector, follower.next_position)
@@ -253,7 +254,7 @@ class Detect:
         follower.saved_at = time.monotonic()
 
     async def _start(self, partition: int) -> Follower:
-        """Restore a partition's links from the table; what that does not hold yet is caught up with."""
+        """Restore a partition's links from the table, and catch up with what the table lacks."""
         source, group = TopicPartition(self._topics.measurements, partition), self._app.conf.id
         async with AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **self._connection) as reader:
             reader.assign([source])
@@ -278,10 +279,10 @@ class Detect:
         return follower
 
     async def _tend(self) -> None:
-        """Do what is due by time alone: go on without idle sources.
+        """Do what is due by time alone: continue without idle sources.
 
-        Nothing is saved here, as Faust lets its table be changed within the stream only. What a crash loses
-        of it is found again.
+        Nothing is saved here, as Faust allows changes to its table only within the stream. Anything
+        lost in a crash is found again.
         """
         try:
             async with self._turn:
@@ -295,11 +296,11 @@ class Detect:
         except StageStoppedError as error:
             telemetry.emit(telemetry.StageFailed(str(error)))
             await self._app.crash(error)
-        except BROKER_AWAY:  # the next turn looks again
+        except BROKER_AWAY:  # the next turn tries again
             telemetry.BrokerSilence.suspect()
 
     async def _watch(self) -> None:
-        """Tell when the broker goes away and comes back."""
+        """Report when the broker goes away and comes back."""
         await watch_broker(self._connection)
 
     async def _go_on_without(self, follower: Follower, idle: list[int]) -> None:
@@ -314,14 +315,14 @@ class Detect:
             self._tell_states(detector, clock_ms)
 
     def _own(self, partition: int) -> dict[str, bytes]:
-        """Return the table's keys of a partition, by what they stand for."""
+        """Return the table's keys of a partition, by the key of the state without the partition prefix."""
         prefix = b"%d|" % partition
         return {name[len(prefix) :].decode(): name for name in self._table if name.startswith(prefix)}
 
     async def _rewind(self, _app: Any, **_: Any) -> None:
-        """Read partitions without a commit from their beginning, before Faust goes on after a rebalance.
+        """Read partitions without a commit from their beginning, before Faust continues after a rebalance.
 
-        Faust drops what it had fetched when a rebalance comes, and seeks back to commits only.
+        At a rebalance Faust drops what it had fetched, and seeks back only where there is a commit.
         """
         consumer = self._app.consumer
         commits = await consumer.seek_to_committed() if consumer.assignment() else {}
@@ -330,17 +331,17 @@ class Detect:
                 await consumer.seek(source, 0)
 
     async def _close(self, _app: Any, **_: Any) -> None:
-        """Let go of what Faust does not know of."""
+        """Close the connections that Faust does not know of."""
         await self._decisions.close()
 
     async def _forget_others(self, _app: Any, assigned: set[Any], **_: Any) -> None:
-        """Drop the followers of partitions that are another worker's now, which goes on from the table."""
+        """Drop the followers of partitions that another worker has now; it continues from the table."""
         kept = {source.partition for source in assigned if source.topic == self._topics.measurements}
         for partition in sorted(self._followers.keys() - kept):
             for link in self._followers.pop(partition).detector.trackers:
                 telemetry.emit(telemetry.LinkReleased(link))
         for follower in self._followers.values():
-            follower.unacknowledged.clear()  # all that is not committed is delivered again
+            follower.unacknowledged.clear()  # everything uncommitted is delivered again
 
 
 def make_app(
@@ -355,8 +356,8 @@ def make_app(
 ) -> Any:
     """Return the Faust application.
 
-    ``partitions`` is how many `link.measurements` has, ``measure_group`` the group under which `measure`
-    commits how far it has read.
+    ``partitions`` is the number of partitions of `link.measurements`, ``measure_group`` the consumer
+    group under which `measure` commits how far it has read.
     """
     servers = str(connection["bootstrap_servers"]).split(",")
     app = faust.App(
@@ -364,7 +365,7 @@ def make_app(
         broker=[f"kafka://{server}" for server in servers],
         broker_credentials=faust_credentials(connection),
         store="memory://",
-        # Nothing is kept there, yet Faust makes it, by default in the working directory.
+        # Faust makes this directory, by default in the working directory, though nothing is kept there.
         datadir=os.environ.get("FAUST_DATADIR") or scratch_dir("detect"),
         topic_partitions=partitions,
         topic_disable_leader=True,
@@ -387,7 +388,7 @@ def make_app(
 
 
 def __getattr__(name: str) -> Any:
-    """Make `app` when `faust -A streams.detect.app` asks for it: nothing is wired by importing."""
+    """Make `app` when `faust -A streams.detect.app` asks for it: importing has no side effects."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     telemetry.configure("detect")

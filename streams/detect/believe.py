@@ -1,4 +1,4 @@
-"""Measurements that `measure` cannot have sent: what can be told of one by itself."""
+"""Detects measurements that `measure` cannot have sent, judging each one by itself."""
 
 from streams.detect.ranges import INCARNATION_BITS
 from streams.model.measurement import Measurement
@@ -11,10 +11,10 @@ class UnbelievableError(ValueError):
 
 
 def check_measurement(measurement: Measurement, logged_ms: int) -> None:
-    """Raise `UnbelievableError` where a measurement contradicts what `measure` does.
+    """Raise `UnbelievableError` if a measurement is not one that `measure` could have sent.
 
-    ``logged_ms`` is the broker's time of its record: no event, and so no watermark, is taken in that is
-    further ahead of the broker than its clock skew allows.
+    ``logged_ms`` is the broker's time of its record. `measure` accepts no event, and hence no watermark,
+    that is further ahead of the broker's time than the allowed clock skew.
     """
     source = measurement.source
     if source.topic not in {LOOKUPS, SUBMISSIONS}:

@@ -1,4 +1,4 @@
-"""A connection's security as Faust takes it."""
+"""Converts a connection's security settings to Faust's form."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import faust
 
 
 def faust_credentials(connection: dict[str, Any]) -> Any:
-    """Return the connection's security as Faust takes it."""
+    """Return the connection's security settings as Faust's ``broker_credentials``; None for plain text."""
     protocol = connection.get("security_protocol", "PLAINTEXT")
     context = connection.get("ssl_context")
     if protocol.startswith("SASL"):

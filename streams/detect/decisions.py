@@ -1,8 +1,8 @@
-"""What people decide, as `detect` reads it: rules and retirements, whole at the start, and always ahead.
+"""Reads people's decisions for `detect`: rules and retirements, in full at the start, and always ahead.
 
-A decision takes effect no earlier than a lead after the broker took it. So a worker that has read the topic
-to its end at one moment knows all that holds up to the lead after that moment. It reads again before its
-clock goes further.
+A decision takes effect no earlier than a fixed lead after the broker accepted it. So a worker that has read
+the topic to its end at some moment knows every decision that takes effect up to that moment plus the lead.
+It reads again before its clock goes further.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from streams.model.retirement import Retirement, Service
 _decode_retirement: Final = msgspec.json.Decoder(Retirement).decode
 
 Take = Callable[[bytes, int], telemetry.Occurrence | None]
-"""Takes in a value that the broker took at a time; returns what was learned, None of what was known.
+"""Handles a value with the broker's time; returns what was learned, None if it was known already.
 
-Raises `msgspec.DecodeError` or ValueError for what is no such decision.
+Raises `msgspec.DecodeError` or ValueError if the value is not such a decision.
 """
 
 
 def taking_rules(rules: Rules) -> Take:
-    """Return what takes in revisions of rules."""
+    """Return the handler for revisions of rules."""
 
     def take(value: bytes, logged_at_ms: int) -> telemetry.Occurrence | None:
         revision = decode(value)
@@ -45,7 +45,7 @@ def taking_rules(rules: Rules) -> Take:
 
 
 def taking_retirements(service: Service) -> Take:
-    """Return what takes in revisions of retirements."""
+    """Return the handler for revisions of retirements."""
 
     def take(value: bytes, logged_at_ms: int) -> telemetry.Occurrence | None:
         one = _decode_retirement(value)
@@ -57,9 +57,9 @@ def taking_retirements(service: Service) -> Take:
 
 
 class Decisions:
-    """All that people decide for `detect`: which rule judges a link, and until when it is in service.
+    """All of people's decisions that `detect` needs: which rule judges a link, and when it was retired.
 
-    Order of calls, and what is raised, as of `DecisionsReader`.
+    Order of calls and exceptions are those of `DecisionsReader`.
     """
 
     def __init__(self, connection: dict[str, Any], topics: Topics, lead_ms: int) -> None:
@@ -70,26 +70,26 @@ class Decisions:
         )
 
     async def read_for(self, event_ms: int) -> None:
-        """Return when every decision is known that takes effect up to a time."""
+        """Make sure that every decision taking effect up to ``event_ms`` is known."""
         for reader in self._readers:
             await reader.read_for(event_ms)
 
     async def read(self) -> None:
-        """Read what was written up to now."""
+        """Read everything written up to now."""
         for reader in self._readers:
             await reader.read()
 
     async def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection to the broker."""
         for reader in self._readers:
             await reader.close()
 
 
 class DecisionsReader:
-    """Keeps what is known up to the topic; ``lead_ms`` is how long after the broker took it a decision holds.
+    """Follows one topic of decisions, which take effect at least ``lead_ms`` after the broker accepted them.
 
     Order of calls: `read` or `read_for`, as often as wanted; then `close`. Both raise aiokafka's KafkaError
-    where the broker does not answer, `PublishError` where it lacks the topic.
+    if the broker does not answer, `PublishError` if it lacks the topic.
     """
 
     def __init__(self, connection: dict[str, Any], topic: str, lead_ms: int, take: Take) -> None:
@@ -99,12 +99,12 @@ class DecisionsReader:
         self._turn = asyncio.Lock()
 
     async def read_for(self, event_ms: int) -> None:
-        """Return when every decision is known that takes effect up to a time."""
+        """Make sure that every decision taking effect up to ``event_ms`` is known."""
         if event_ms > self._known_until_ms:
             await self.read()
 
     async def read(self) -> None:
-        """Read what was written to the topic up to now."""
+        """Read everything written to the topic up to now."""
         async with self._turn:
             now_ms = int(time.time() * 1000)
             consumer = self._consumer or await self._open()
@@ -115,11 +115,11 @@ class DecisionsReader:
                 for source, records in (await consumer.getmany(timeout_ms=1000)).items():
                     for record in records:
                         self._learn(source, record)
-            consumer.pause(*sources)  # else a waiting fetch holds up the next question for the ends
+            consumer.pause(*sources)  # else a waiting fetch delays the next request for the end offsets
             self._known_until_ms = now_ms + self._lead_ms
 
     async def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection to the broker."""
         if self._consumer is not None:
             await self._consumer.stop()
             self._consumer = None

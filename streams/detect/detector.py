@@ -1,7 +1,7 @@
-"""All links of one partition of `link.measurements`: merge, keep the clock, pass facts on.
+"""All links of one partition of `link.measurements`: merges measurements, keeps the clock, passes facts on.
 
-The result is a pure function of the *set* of measurements: one applied twice is known by its offsets, and
-the clock, the least watermark over the source partitions, orders everything else.
+The result is a pure function of the *set* of measurements: a repeated one is recognised by its offsets, and
+the clock, which is the lowest watermark of the source partitions, orders everything else.
 """
 
 import heapq
@@ -30,14 +30,14 @@ from streams.model.topics import LOOKUPS
 NOT_YET: Final = -(1 << 62)
 FORGET_EVERY_MS: Final = 1_800_000
 STEP_MS: Final = 600_000
-"""Steps of a clock that need not hurry; they divide the above: nothing is forgotten at another time."""
+"""Steps of an unhurried clock. They divide `FORGET_EVERY_MS`, so facts are forgotten at the same times."""
 LOOSE_MINUTES: Final = 5_000
-"""How many minutes of all links are kept unpacked where no state is saved: of busy links some 100 MB."""
+"""How many minutes of all links stay unpacked if no state is saved: some 100 MB for busy links."""
 _NONE: Final[frozenset[str]] = frozenset()
 
 
 class Applied(NamedTuple):
-    """What applying a measurement did: ``fresh`` False for one that was known, or came too ``early``."""
+    """What applying a measurement did; ``fresh`` is False if it was known already or came too ``early``."""
 
     fresh: bool
     output: dict[str, Output]
@@ -48,11 +48,11 @@ class Applied(NamedTuple):
 class Detector:
     """Follows the links of one partition of `link.measurements`, each under its own rules.
 
-    A revision of a rule may be given to ``rules`` at any time before the clock reaches its own.
-    ``partitions`` are the source partitions whose watermarks make the clock; the clock stands until each
-    has been heard. With ``outages_only`` no windows are made; the outages are the same. Where nobody waits
-    for what is found the clock may be ``unhurried``: it goes in steps of `STEP_MS`, and at last by
-    `catch_up`. The same is found then, with less to do between. Given a ``service``, the time that each link
+    A revision of a rule may be given to ``rules`` at any time before the clock reaches the time it takes
+    effect. ``partitions`` are the source partitions whose watermarks make the clock; the clock does not start
+    until each has been heard from. With ``outages_only`` no windows are made; the outages are the same. If
+    nobody waits for the results the clock may be ``unhurried``: it moves in steps of `STEP_MS`, and finally
+    by `catch_up`. The results are the same, for less work. Given a ``service``, the time that each link
     spends in each state is counted (`LinkTracker.spent`).
     """
 
@@ -71,7 +71,7 @@ class Detector:
         self._unhurried = unhurried
         self._step_ms = STEP_MS if unhurried else settings.slot_ms
         self._next_ms = NOT_YET
-        """Before this watermark the clock need not be looked at."""
+        """The clock cannot move before the watermark reaches this."""
         self._outages_only = outages_only
         self.trackers: dict[str, LinkTracker] = {}
         self.clock_ms = NOT_YET
@@ -80,28 +80,28 @@ class Detector:
         self.applied: dict[str, int] = {}
         self.cuts: dict[int, Cuts] = {}
         self.waiting: dict[str, int] = {}
-        """Sources of which a range is missing, and since when by the broker's time."""
+        """Sources with a missing range, and since when by the broker's time."""
         self._unawaited: set[str] = set()
         self._whole: bool | None = None
         """Whether `link.measurements` is followed from its beginning, None before the first measurement."""
         self.resume_at: dict[str, int] = {}
         self.forget_every_ms = FORGET_EVERY_MS
-        """How often what is old is forgotten, which changes nothing that is found."""
+        """How often old facts are forgotten; this does not change any result."""
         self._forgot_ms = NOT_YET
         self._gaps: list[Gap] = []
-        """Gaps that the clock has not passed yet: they count for links that are heard of later as well."""
+        """Gaps that the clock has not passed yet; they also apply to links that appear later."""
         self._wake: list[tuple[int, str]] = []
         self._wake_at: dict[str, int] = {}
 
     def apply(
         self, measurement: Measurement, position: int | None = None, logged_ms: int | None = None
     ) -> Applied:
-        """Take in a measurement; return what the links have to publish, by link, in link order.
+        """Apply a measurement; return what the links have to publish, by link, in link order.
 
-        ``position`` is its offset in `link.measurements`. A link restored from a state that has followed
-        further than that (`resume_at`) is left alone: it knows the measurement already. ``logged_ms`` is the
-        broker's time there. With it, a range whose predecessor is missing is left out for a while: a producer
-        may fail with one record and still send the next, and then `measure` sends both again, in order.
+        ``position`` is its offset in `link.measurements`. A link whose restored state is already past that
+        (`resume_at`) is left alone: it knows the measurement. ``logged_ms`` is the broker's time of the
+        record. If given, a range whose predecessor is missing is left out for a while: a producer may fail to
+        send one record and still send the next, and then `measure` sends both again, in order.
         """
         source = measurement.source
         ahead = self._ahead_of(position)
@@ -131,16 +131,16 @@ class Detector:
         return Applied(fresh=True, output=self._advance(ahead, self._step_ms), gap=gap)
 
     def wait_for_nothing(self) -> None:
-        """Take the next range of each source as it comes: `link.measurements` is another topic now."""
+        """Accept the next range of each source as it comes: `link.measurements` is a different topic now."""
         self._unawaited = set(self.applied)
         self.waiting, self.resume_at = {}, {}
 
     def _comes_too_early(
         self, measurement: Measurement, applied: int | None, position: int | None, logged_ms: int | None
     ) -> bool:
-        """Say whether to wait for the range before this one, which `measure` has not said to be gone."""
+        """Return whether to wait for the preceding range, which `measure` has not declared lost."""
         key = source_key(measurement.source)
-        if self._whole is None:  # else reading began behind a head that is gone
+        if self._whole is None:  # not whole if reading began after records that were deleted
             self._whole = bool(self.applied) or not position
         if key in self._unawaited:
             self._unawaited.discard(key)
@@ -155,7 +155,7 @@ class Detector:
         return False
 
     def _ahead_of(self, position: int | None) -> frozenset[str]:
-        """Return the links whose restored state has followed further than a position."""
+        """Return the links whose restored state is past a position."""
         if position is None or not self.resume_at:
             return _NONE
         ahead = frozenset(link for link, resume_at in self.resume_at.items() if resume_at > position)
@@ -163,9 +163,9 @@ class Detector:
         return ahead
 
     def _changed(self, measurement: Measurement, ahead: Container[str]) -> Gap | None:
-        """Return the gap that a range makes which is not the one applied at its place, None for a copy.
+        """Return the gap caused by a range that contradicts the one applied in its place, None for a copy.
 
-        It is left out, as what it says may overlap with what was applied; its time is unknown.
+        The range is left out, as its facts may overlap with those applied; its time counts as unknown.
         """
         cuts = self.cuts.get(measurement.source.partition)
         if measurement.source.topic != LOOKUPS or cuts is None or not cuts.contradict(measurement.source):
@@ -182,19 +182,19 @@ class Detector:
                 tracker.windows.sight.miss(gap.start_ms, gap.end_ms)
 
     def catch_up(self) -> dict[str, Output]:
-        """Move the clock as far as what was applied allows; return what the links have to publish."""
+        """Move the clock as far as the watermarks allow; return what the links have to publish."""
         self._next_ms = NOT_YET
         return self._advance(_NONE, self.settings.slot_ms)
 
     def lagging(self, behind_ms: int) -> list[int]:
-        """Return the source partitions that hold up the clock by more than a time, or were never heard."""
+        """Return the source partitions more than ``behind_ms`` behind the first, or never heard from."""
         ahead_ms = max(self.watermarks.values(), default=NOT_YET)
         return [one for one, at in self.watermarks.items() if at < ahead_ms - behind_ms or at == NOT_YET]
 
     def exempt(self, partitions: Iterable[int]) -> dict[str, Output]:
-        """Go on without source partitions to which nobody writes; return what the links have to publish.
+        """Continue without source partitions to which nobody writes; return what the links have to publish.
 
-        One that is written to again joins again, and what it then says of the past is late.
+        A partition that is written to again joins again; its facts about the past are then late.
         """
         for partition in partitions:
             self.watermarks.pop(partition, None)
@@ -223,7 +223,7 @@ class Detector:
             if cells.link in ahead:
                 continue
             slots, behind = cells.slots, cells.late_slots
-            if slots and slots[0].start_ms < self.clock_ms:  # only where a partition was not waited for
+            if slots and slots[0].start_ms < self.clock_ms:  # only if a partition was not waited for
                 behind = [slot for slot in slots if slot.start_ms < self.clock_ms] + behind
                 slots = [slot for slot in slots if slot.start_ms >= self.clock_ms]
             tracker = self.trackers.get(cells.link) or self.tracker(cells.link)
@@ -237,7 +237,7 @@ class Detector:
             self.schedule(link)
 
     def tracker(self, link: str) -> LinkTracker:
-        """Return the tracker of a link, new if the link is."""
+        """Return the tracker of a link, made if the link is new."""
         tracker = self.trackers.get(link)
         if tracker is None:
             rules, evidence = self.rules.of(link), self._evidence
@@ -251,13 +251,13 @@ class Detector:
         return tracker
 
     def _share_room(self) -> None:
-        """Let each link keep as many minutes unpacked as there is room for."""
+        """Divide `LOOSE_MINUTES` among the links."""
         share_ms = LOOSE_MINUTES // len(self.trackers) * MINUTE_MS
         for tracker in self.trackers.values():
             tracker.history.pack_after_ms = max(share_ms, PACK_AFTER_MS)
 
     def schedule(self, link: str) -> None:
-        """Note when a link has to be looked at next."""
+        """Note when a link next has something due."""
         due_ms = self.trackers[link].next_ms()
         if due_ms != self._wake_at.get(link):
             self._wake_at[link] = due_ms
@@ -269,10 +269,7 @@ class Detector:
         return [source for source in ranges if source is not None]
 
     def _advance(self, ahead: Container[str], step_ms: int) -> dict[str, Output]:
-        """Move the clock to the least watermark once that is in another step.
-
-        Every link that has something due moves with it.
-        """
+        """Move the clock to the lowest watermark at a new step, together with every due link."""
         watermark_ms = min(self.watermarks.values(), default=NOT_YET)
         if watermark_ms < self._next_ms:
             return {}
@@ -308,7 +305,7 @@ class Detector:
         return output
 
     def _forget(self) -> None:
-        """Forget, now and then, what is older than the allowed lateness."""
+        """Forget facts older than the allowed lateness, every `forget_every_ms`."""
         before_ms = (
             (self.clock_ms - self.settings.allowed_lateness_ms) // self.forget_every_ms * self.forget_every_ms
         )
@@ -317,7 +314,7 @@ class Detector:
         self._forgot_ms = before_ms
         for link, tracker in self.trackers.items():
             if link not in self.resume_at:
-                tracker.spent(self.clock_ms)  # what is counted is not needed any more
+                tracker.spent(self.clock_ms)  # facts that have been counted are no longer needed
                 tracker.forget(before_ms)
         for cuts in self.cuts.values():
             cuts.prune(before_ms - 2 * self.settings.out_of_orderness_ms)

@@ -1,4 +1,4 @@
-"""What `detect` says of an error that ends its worker, and after which of them it starts again."""
+"""How `detect` reports an error that ends its worker, and which errors make it start again."""
 
 from typing import Final
 
@@ -9,10 +9,10 @@ from streams.kafka.clients import describe
 from streams.kafka.publish import PublishError
 
 BROKER_AWAY: Final = (KafkaError, OSError, PublishError)
-"""Errors after which a worker starts again, once the broker answers."""
+"""Errors after which a worker starts again once the broker answers."""
 
 
 def tell(error: Exception) -> None:
-    """Tell that the broker is away, or else what went wrong."""
+    """Report that the broker is away, or else what went wrong."""
     told = telemetry.BrokerAway if isinstance(error, BROKER_AWAY) else telemetry.StageFailed
     telemetry.emit(told(describe(error)))

@@ -1,4 +1,4 @@
-"""One partition of `link.measurements` as a worker follows it."""
+"""A worker's view of one partition of `link.measurements`."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ from streams.detect.detector import Detector
 
 
 class Follower:
-    """One partition of `link.measurements`: its detector, and what is not yet acknowledged.
+    """One partition of `link.measurements`: its detector, and the measurements not yet acknowledged.
 
-    The detector has applied everything before ``next_position``, without a gap, whichever process follows
-    the partition. What lies before ``published_until`` had been published when it was started.
+    The detector has applied everything before ``next_position`` without a gap, whichever process followed
+    the partition. Results of measurements before ``published_until`` had been published at the start.
     """
 
     def __init__(self, detector: Detector, next_position: int, published_until: int) -> None:
@@ -19,7 +19,7 @@ class Follower:
         self.next_position = next_position
         self.published_until = published_until
         self.logged_ms = 0
-        """The latest broker's time of a measurement applied: what is logged later is no copy."""
+        """The latest broker's time of a measurement applied; one logged later is not a copy."""
         self.unacknowledged: list[Any] = []
         self.sent: list[Any] = []
         self.saved_at = time.monotonic()

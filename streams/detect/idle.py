@@ -1,8 +1,8 @@
-"""Which source partitions nobody writes to: the clock must not wait for them for ever.
+"""Finds the source partitions to which nobody writes: the clock must not wait for them for ever.
 
-An observer sends a heartbeat a second into every partition. A partition that stays without any record, and
-that `measure` has read to its end, is idle: its observers are gone or never wrote there. In catch-up a
-partition may be far behind the others and still have records to read; that one is waited for.
+An observer sends a heartbeat a second into every partition. A partition that gets no more records, and that
+`measure` has read to its end, is idle: its observers are gone or never wrote there. While catching up, a
+partition may be far behind the others and still have records to read; the clock waits for that one.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ from streams.kafka.worker import StageStoppedError
 from streams.model.border import UNREADABLE
 
 EMPTY_SECONDS: Final = 5.0
-"""So long a partition without any record at all holds up the clock."""
+"""How long a partition that never had a record holds up the clock."""
 SILENT_SECONDS: Final = 60.0
-"""So long one holds it up that has records, all of them measured."""
+"""How long a partition holds up the clock after all its records have been measured."""
 
 UNSHARED_SECONDS: Final = 60.0
 
 
 class IdleSources:
-    """Watches the ends of source partitions; ``group`` is the one under which `measure` commits."""
+    """Watches the ends of source partitions; ``group`` is the consumer group of `measure`."""
 
     def __init__(self, connection: Mapping[str, Any], topic: str, group: str) -> None:
         self._connection, self._topic, self._group = connection, topic, group
         self._since: dict[int, tuple[int, float]] = {}
 
     async def among(self, partitions: Iterable[int]) -> list[int]:
-        """Return those of some partitions that are idle. Raises aiokafka's `KafkaError`."""
+        """Return which of the partitions are idle. Raises aiokafka's `KafkaError`."""
         now = asyncio.get_running_loop().time()
         sources = [TopicPartition(self._topic, one) for one in partitions]
         async with open_reader(self._connection) as reader:
@@ -52,7 +52,7 @@ class IdleSources:
         return [source.partition for source, end in silent if end == 0 or read.get(source, -1) >= end]
 
     async def _read_until(self) -> dict[TopicPartition, int]:
-        """Return how far `measure` has read each partition, also of what it has not measured yet."""
+        """Return how far `measure` has read each partition, including what it has not measured yet."""
         admin = AIOKafkaAdminClient(**self._connection)
         try:
             await admin.start()
@@ -63,7 +63,7 @@ class IdleSources:
 
 
 class _Progress(Struct):
-    """What is needed here of what `measure` commits."""
+    """The part of what `measure` commits that is needed here."""
 
     told_until: int = -1
 
@@ -76,9 +76,9 @@ def _told_until(metadata: str) -> int:
 
 
 class Share:
-    """Whether a worker has been left out of its group's work, though there are partitions for every member.
+    """Notices when a worker has no partition although there are enough for every member of its group.
 
-    Faust leaves a topic out that is not there at a rebalance, and does not look again when it is made.
+    Faust leaves out a topic that does not exist at a rebalance, and does not look again once it is made.
     """
 
     def __init__(self, connection: Mapping[str, Any], group: str, topic: str) -> None:
@@ -86,7 +86,7 @@ class Share:
         self._had_at: float | None = None
 
     async def check(self, assigned: Iterable[TopicPartition]) -> None:
-        """Raise `StageStoppedError` once it has lasted for a while; ``assigned`` is what the worker has."""
+        """Raise `StageStoppedError` after `UNSHARED_SECONDS` without a partition among ``assigned``."""
         now = asyncio.get_running_loop().time()
         if self._had_at is None or any(one.topic == self._topic for one in assigned):
             self._had_at = now

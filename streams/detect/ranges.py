@@ -1,4 +1,4 @@
-"""The ranges of source offsets that measurements cover: which were applied, and where they do not join."""
+"""The ranges of source offsets that measurements cover: which were applied, and the gaps between them."""
 
 from bisect import bisect_left
 from typing import Final, NamedTuple
@@ -12,11 +12,11 @@ from streams.model.settings import DetectSettings
 INCARNATION_BITS: Final = 50
 OFFSET_MASK: Final = (1 << INCARNATION_BITS) - 1
 PATIENCE_MS: Final = 60_000
-"""So long, by the broker's time, a range waits for the one before it; `measure` sends again much sooner."""
+"""How long, by the broker's time, a range waits for its predecessor; `measure` sends again much sooner."""
 
 
 class Cuts(Struct):
-    """The cuts of one source partition, ascending: watermark reached, and range covered."""
+    """The cuts of one source partition, ascending. A cut is a measurement's watermark and source range."""
 
     watermarks: list[int] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
@@ -29,20 +29,20 @@ class Cuts(Struct):
             self.sources.append(source)
 
     def covering(self, start_ms: int, until_ms: int) -> Source | None:
-        """Return, as one range, the cuts that hold the events from ``start_ms`` up to ``until_ms``."""
+        """Return as one range the cuts with the events from ``start_ms`` to ``until_ms``; None if none."""
         first = bisect_left(self.watermarks, start_ms)
         last = min(bisect_left(self.watermarks, until_ms), len(self.sources) - 1)
         cuts = self.sources[first : last + 1]
         if not cuts:
             return None
-        incarnation = cuts[-1].incarnation  # of an earlier one nothing can be read any more
+        incarnation = cuts[-1].incarnation  # records of an earlier incarnation cannot be read any more
         cuts = [cut for cut in cuts if cut.incarnation == incarnation]
         digest = combine(cut.digest for cut in cuts)
         begin, end = cuts[0], cuts[-1]
         return Source(begin.topic, begin.partition, begin.first_offset, end.next_offset, digest, incarnation)
 
     def contradict(self, source: Source) -> bool:
-        """Say whether a range holds other records than were applied of its offsets, as far as is known."""
+        """Return whether a range is known to hold other records than those applied for its offsets."""
         if not self.sources or source.incarnation != self.sources[-1].incarnation:
             return False
         first = bisect_left(self.sources, reach(source, source.first_offset), key=_begin)
@@ -52,7 +52,7 @@ class Cuts(Struct):
         )
 
     def prune(self, before_ms: int) -> None:
-        """Forget the cuts whose watermark stayed before ``before_ms``."""
+        """Forget the cuts whose watermark is before ``before_ms``."""
         gone = bisect_left(self.watermarks, before_ms)
         del self.watermarks[:gone], self.sources[:gone]
 
@@ -62,12 +62,12 @@ def _begin(source: Source) -> int:
 
 
 def source_key(source: Source) -> str:
-    """Return by which name `Detector.applied` knows the partition of a range."""
+    """Return the key of a range's partition in `Detector.applied`."""
     return f"{source.topic}/{source.partition}"
 
 
 def reach(source: Source, offset: int) -> int:
-    """Return an offset of a source as a number that grows over all of its incarnations.
+    """Return an offset of a source as a number that grows across its incarnations.
 
     >>> reach(Source("t", 0, 5, 9, ""), 9), reach(Source("t", 0, 5, 9, "", 1), 9) > 9
     (9, True)
@@ -76,12 +76,12 @@ def reach(source: Source, offset: int) -> int:
 
 
 class Gap(NamedTuple):
-    """Records of a source that are missing: the time ``[start_ms, end_ms)`` that they cover is unknown.
+    """Missing records of a source: the time ``[start_ms, end_ms)`` that they cover is unknown.
 
-    ``reason`` is ``missing`` (the range before was never measured), ``overlap`` (a range that is partly
-    applied already, as after a rebuild from a log without its head), ``changed`` (other records stand where
-    some were applied: the log's end was cut off), ``began_again`` (the log is another one), or what
-    `Measurement.incomplete` says.
+    ``reason`` is ``missing`` (the preceding range was never measured), ``overlap`` (part of the range has
+    been applied already, as after a rebuild from a log without its head), ``changed`` (the offsets now hold
+    other records than those applied: the log's end was cut off), ``began_again`` (it is a different log), or
+    the value of `Measurement.incomplete`.
     """
 
     reason: str
@@ -92,14 +92,14 @@ class Gap(NamedTuple):
 
 
 def undeclared(measurement: Measurement, applied: int | None) -> bool:
-    """Say whether ranges are missing before this one that `measure` has not said to be gone.
+    """Return whether preceding ranges are missing that `measure` has not declared lost.
 
     ``applied`` is the `reach` of the last range's end, None before the first, which begins at offset 0.
     """
     source, gone_from = measurement.source, measurement.gone_from
     known = reach(source, 0) if applied is None else applied
     if source.incarnation != known >> INCARNATION_BITS or (applied is None and source.incarnation):
-        return False  # of another log nothing is expected
+        return False  # nothing is expected of a different log
     expected = known & OFFSET_MASK
     return source.first_offset > expected and not (gone_from is not None and gone_from <= expected)
 
@@ -111,11 +111,10 @@ def gap_before(
     clock_ms: int,
     settings: DetectSettings,
 ) -> Gap | None:
-    """Return what is missing between the last range applied of a source and this one, None if nothing is.
+    """Return the gap between the last range applied of a source and this one, None if there is none.
 
     ``applied`` is the `reach` of that range's end and ``watermark_ms`` its watermark, None before the first.
-    What is missing lies between the watermarks of the two. That a range follows its predecessor is checked
-    wherever one was applied before.
+    The missing events lie between the watermarks of the two.
     """
     first = reach(measurement.source, measurement.source.first_offset)
     if applied is not None and first != applied:
@@ -133,7 +132,7 @@ def gap_before(
 
 
 def changed_gap(measurement: Measurement, clock_ms: int, settings: DetectSettings) -> Gap:
-    """Return the gap of a range whose offsets were applied with other records."""
+    """Return the gap of a range whose offsets had been applied with other records."""
     start_ms = measurement.watermark_ms - settings.slot_ms - settings.out_of_orderness_ms
     return _gap("changed", measurement, measurement.source.first_offset, start_ms, clock_ms, settings)
 

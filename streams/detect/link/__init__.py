@@ -1,1 +1,1 @@
-"""One link as `detect` follows it: history, windows, spells, outages."""
+"""One link in `detect`: history, windows, spells, outages."""

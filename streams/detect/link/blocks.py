@@ -1,4 +1,4 @@
-"""Ten minutes of a link's facts, summed up to what they say of its normal."""
+"""Ten-minute blocks: a link's facts summed up to find what is normal for it."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -11,22 +11,22 @@ from streams.detect.rule.normal import BLOCK_MS, Block, block_of
 from streams.detect.rule.slowness import Usual, usual_of
 
 BLOCKS_KEPT: Final = 4
-"""Blocks of which it is kept what is usual in each minute: most late facts are not that late."""
+"""Blocks whose minutes' usual response times are kept: most late facts are not later than that."""
 
 
 class Blocks:
-    """Sums up blocks; what is usual in each minute of the last few is kept for late facts."""
+    """Sums up blocks. Keeps the usual response times of each minute of the last few, for late facts."""
 
     def __init__(self) -> None:
         self._usual: dict[int, dict[int, Usual]] = {}
 
     def note(self, start_ms: int, minute: Minute) -> None:
-        """Take note that a minute's facts changed."""
+        """Note that a minute's facts changed."""
         if usual := self._usual.get(start_ms // BLOCK_MS * BLOCK_MS):
             usual[start_ms] = usual_of(minute.latencies()[0])
 
     def sum_up(self, block_ms: int, minutes: list[tuple[int, Minute]], rule: Rule) -> Block | None:
-        """Return what a block says, from its minutes by their starts, ascending."""
+        """Return the block of some minutes, given with their starts, ascending; None if it is empty."""
         attempts = sum(minute.attempts for _, minute in minutes)
         failures = max(sum(minute.failures for _, minute in minutes), 0)
         latencies = self._usual_in(block_ms, minutes) if attempts >= LEAST_ATTEMPTS else []
@@ -44,7 +44,7 @@ class Blocks:
 
 
 def _worst(minutes: Iterable[Minute]) -> Condition:
-    """Return the worst condition that a link was in during some minutes."""
+    """Return the worst condition of the link during the minutes."""
     met = set[Condition]()
     for minute in minutes:
         met.add(minute.before.condition)

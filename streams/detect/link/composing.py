@@ -1,12 +1,13 @@
-"""The spells that are published: those of the link and the confined ones, disjoint and in order.
+"""Composes the published spells: those of the link and the confined ones, disjoint and in order.
 
-Names that fail at the same time, or soon after each other, are one confined spell. Where the whole link is in
-trouble, only that is told: a confined spell ends where the trouble of the link begins. But trouble that began
-with a confined spell, or after it, is only that spell seen from the link: it is *hidden* behind it. What goes
-on alone for `ALONE_MS` after the other ended is told from there on.
+Names that fail at the same time, or soon after each other, make one confined spell. While the whole link is
+in trouble, only that is reported: a confined spell ends where the trouble of the link begins. But trouble of
+the link that began with a confined spell, or after it, is merely that spell seen from the link: it is
+*hidden* behind the confined spell. If one of the two continues alone for `ALONE_MS` after the other ended,
+it is reported from then on.
 
-What is told is built up decision by decision, in their order. So a later decision changes what lasts, or adds
-to it, and takes back nothing that had ended. Only late facts do, as they change decisions.
+The reported spells are built up decision by decision, in order. So a later decision changes or adds to what
+is still open, and never takes back a spell that had ended. Only late facts do that, as they change decisions.
 """
 
 from collections.abc import Iterable
@@ -22,20 +23,20 @@ from streams.detect.rule.rules import LinkRules
 
 FAR: Final = 1 << 62
 LEAST_MS: Final = 60_000
-"""A shorter piece of a confined spell before the link's own trouble is part of that."""
+"""A confined spell shorter than this before the link's own trouble counts as part of that trouble."""
 ALONE_MS: Final = 300_000
-"""How long trouble must go on after what it was told together with, to be told by itself."""
+"""How long trouble must continue after the spell it was part of ended, to be reported by itself."""
 
 Event = tuple[int, int, Decided | LocalSpell | Struck]
-"""When a decision fell, its place among those of one time, and what was decided.
+"""The time of a decision, its rank among those of equal time, and what was decided.
 
-At one time the link's verdicts come first, then the names that are well again, then those that fail.
+At equal times the link's verdicts come first, then the names that recovered, then those that fail.
 """
 VERDICT, ENDS, BEGINS = 0, 1, 2
 
 
 def events_of(verdicts: Iterable[Decided], local: Iterable[LocalSpell | Struck]) -> list[Event]:
-    """Return all decisions, in the order in which they are taken in."""
+    """Return all decisions in the order in which `Composed.take` needs them."""
     found: list[Event] = [(one.decided_ms, VERDICT, one) for one in verdicts]
     for name in local:
         found.append((name.opened_ms, BEGINS, name))
@@ -49,28 +50,29 @@ def _when(event: Event) -> tuple[int, int]:
 
 
 class Composed(Struct, array_like=True):
-    """What is told after some decisions. Order of calls: `take` for each of them, `until` at last.
+    """The spells reported after some decisions. Order of calls: `take` for each decision, finally `until`.
 
-    ``own`` says how the last of the link's spells is told: as the last spell that is told, or hidden behind a
-    confined one, or not at the end (anything else was told since). ``edge_ms`` is where it began as placed at
-    first, which does not move any more. ``alone_ms`` is when what goes on alone is told.
+    ``told`` are the reported spells. ``own`` is how the last of the link's spells appears among them: as the
+    last one (``told``), hidden behind a confined one (``hidden``), or not as the last, because something else
+    was reported since (``before``). ``edge_ms`` is where that spell was first placed to begin, which does not
+    move any more. ``alone_ms`` is when trouble that continues alone will be reported.
     """
 
     link: list[TroubleSpell] = field(default_factory=list)
     told: list[TroubleSpell] = field(default_factory=list)
     failing: dict[tuple[bool, str], int] = field(default_factory=dict)
-    """The names that fail wholly, with when that began."""
+    """The names whose every request fails, by (is an agency, name), with when that began."""
     own: Literal["told", "hidden", "before"] = "before"
     edge_ms: int = 0
     alone_ms: int | None = None
 
     def copy(self) -> "Composed":
-        """Return a copy that may go on."""
+        """Return a copy that can be changed independently."""
         spells = [replace(spell) for spell in self.link], [replace(spell) for spell in self.told]
         return Composed(*spells, dict(self.failing), self.own, self.edge_ms, self.alone_ms)
 
     def take(self, event: Event, rules: LinkRules, slot_ms: int) -> None:
-        """Take in the next decision."""
+        """Apply the next decision."""
         at_ms, kind, what = event
         self.until(at_ms)
         if isinstance(what, Decided):
@@ -83,7 +85,7 @@ class Composed(Struct, array_like=True):
         self._look_alone(at_ms, slot_ms)
 
     def until(self, now_ms: int) -> None:
-        """Tell what has gone on alone for long enough by a time."""
+        """Report trouble that has continued alone for long enough at ``now_ms``."""
         if self.alone_ms is None or self.alone_ms > now_ms:
             return
         opened_ms, self.alone_ms = self.alone_ms, None
@@ -93,7 +95,7 @@ class Composed(Struct, array_like=True):
             self._tell_confined(opened_ms)
 
     def drop(self, over_ms: int) -> None:
-        """Drop what had ended by a time, and has no part in what may come."""
+        """Drop the spells that had ended by a time; they cannot affect later ones."""
         self.link = [spell for spell in self.link if (spell.end_ms or FAR) > over_ms]
         self.told = [spell for spell in self.told if (spell.end_ms or FAR) > over_ms]
         if not self.link or not self.told:
@@ -105,11 +107,11 @@ class Composed(Struct, array_like=True):
 
     @property
     def _confined(self) -> TroubleSpell | None:
-        """The confined spell that lasts."""
+        """The confined spell that is still open, if there is one."""
         return self.told[-1] if self._is_open(self.told) and self.told[-1].confined else None
 
     def _free_ms(self, last: int = 0) -> int:
-        """Return from when on nothing is told yet, the ``last`` spells left out."""
+        """Return the time from which nothing is reported yet, ignoring the ``last`` spells."""
         before = self.told[: len(self.told) - last]
         return max((spell.end_ms or 0 for spell in before[-1:]), default=-FAR)
 
@@ -130,13 +132,13 @@ class Composed(Struct, array_like=True):
             self._enter(link[-1], link[-1].start_ms, decided, rules.flap_gap_ms)
 
     def _mirror(self, spell: TroubleSpell) -> None:
-        """Tell the last of the link's spells as it is now."""
+        """Update the reported spell from the last of the link's spells."""
         start_ms, opened_ms = self.told[-1].start_ms, self.told[-1].opened_ms
         end_ms = None if spell.end_ms is None else max(spell.end_ms, start_ms + 1)
         self.told[-1] = replace(spell, start_ms=start_ms, opened_ms=opened_ms, end_ms=end_ms)
 
     def _enter(self, spell: TroubleSpell, start_ms: int, decided: Decided, gap_ms: int) -> None:
-        """Place trouble of the link that has just been found, from ``start_ms`` on."""
+        """Place newly found trouble of the link among the reported spells, from ``start_ms`` on."""
         if not self._is_open([spell]):
             return
         self.edge_ms, confined = decided.edge_ms, self._confined
@@ -159,7 +161,7 @@ class Composed(Struct, array_like=True):
         self.own = "told"
 
     def _tell_confined(self, opened_ms: int) -> None:
-        """Tell the names that fail, as one spell, from when the first of them did."""
+        """Report the failing names as one spell, from when the first of them began to fail."""
         start_ms = max(min(self.failing.values()), self._free_ms())
         fresh = TroubleSpell(start_ms, opened_ms, slow=False)
         for agency, name in self.failing:
@@ -168,11 +170,13 @@ class Composed(Struct, array_like=True):
         self.own = "hidden" if self._is_open(self.link) else "before"
 
     def _begin(self, one: LocalSpell | Struck, gap_ms: int) -> None:
-        """Take in a name that was found to fail wholly."""
+        """Apply the decision that every request for a name fails."""
         self.failing[one.agency, one.name] = one.start_ms
         last = self.told[-1] if self.told else None
         if self._is_open(self.link) and self.own == "told":
-            if _is_seen(self.link[-1], self.edge_ms, one.start_ms, gap_ms):  # what was told is confined
+            if _is_seen(
+                self.link[-1], self.edge_ms, one.start_ms, gap_ms
+            ):  # the spell reported was confined after all
                 opened_ms = self.told.pop().opened_ms
                 self._tell_confined(opened_ms)
             return
@@ -186,7 +190,7 @@ class Composed(Struct, array_like=True):
         self._tell_confined(one.opened_ms)
 
     def _end(self, one: LocalSpell) -> None:
-        """Take in a name that was found to be well again."""
+        """Apply the decision that a name recovered."""
         self.failing.pop((one.agency, one.name), None)
         confined = self._confined
         if confined is None:
@@ -196,7 +200,7 @@ class Composed(Struct, array_like=True):
             confined.end_ms, confined.closed_ms = confined.placed_ms, one.closed_ms
 
     def _look_alone(self, now_ms: int, slot_ms: int) -> None:
-        """Note when what goes on alone is told, if anything does."""
+        """Note when trouble that continues alone is to be reported, if there is any."""
         hidden = self.own == "hidden" and self._is_open(self.link)
         if self._is_open(self.told) or not (hidden or self.failing):
             self.alone_ms = None
@@ -205,9 +209,10 @@ class Composed(Struct, array_like=True):
 
 
 def _is_seen(spell: TroubleSpell, edge_ms: int, since_ms: int, gap_ms: int) -> bool:
-    """Say whether trouble of the link is that of a name which fails wholly since a time.
+    """Return whether trouble of the link is only that of a name which has failed since ``since_ms``.
 
-    What looks down at first, on a link that is asked rarely, is so only if both began together.
+    If the link looks down, which may happen at first on a link with few requests, both must have begun
+    together.
     """
     if spell.slow:
         return False

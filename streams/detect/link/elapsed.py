@@ -1,13 +1,12 @@
-"""How long a link has been in each state: totals of event time, in which every second is exactly once.
+"""How long a link has been in each state: totals of event time that count every second exactly once.
 
-A minute is counted a fixed delay after its end, as it is judged by then, and never again: totals only
-grow. So they are a function of the log alone, whatever the batches, restarts and rebuilds, and what they
-grow by over any stretch of event time is its length. The delay leaves time for what the edges of an outage
-hang on: lookups that are given up, the evidence of a decision, an end that has to last. Corrections that
-come later show in the ledger.
+A minute is counted once, a fixed delay after its end, as judged at that point: totals only grow. So they
+depend on the log alone, whatever the batches, restarts and rebuilds, and over any stretch of event time they
+grow by its length. The delay leaves time for what determines the edges of an outage: lookups that time out,
+the evidence of a decision, an end that has to last. Later corrections appear in the ledger only.
 
-Counting follows the ledger's convention: a minute's unknown part is its last. It begins with a link's first
-window, and time after a link was retired is not in service.
+Counting follows the ledger's convention that the unknown part of a minute is its last part. It begins with
+a link's first window; time after a link was retired counts as not in service.
 """
 
 from collections.abc import Sequence
@@ -23,11 +22,11 @@ from streams.model.retirement import Service
 from streams.model.settings import DetectSettings
 
 SETTLE_MS: Final = 900_000
-"""The delay, unless records may be late by less: then nothing changes after that."""
+"""The delay. If the allowed lateness is shorter, that is used: nothing changes after it."""
 
 
 class Spent(Struct, array_like=True):
-    """Milliseconds in each state over ``[since_ms, until_ms)``: full minutes, None before the first one."""
+    """Milliseconds in each state over ``[since_ms, until_ms)``: full minutes; None before the first one."""
 
     since_ms: int | None = None
     until_ms: int | None = None
@@ -38,7 +37,7 @@ class Spent(Struct, array_like=True):
     not_in_service_ms: int = 0
 
     def by_state(self) -> dict[str, int]:
-        """Return the milliseconds by the states' names."""
+        """Return the milliseconds by name of state."""
         return {
             "up": self.up_ms,
             "degraded": self.degraded_ms,
@@ -49,7 +48,7 @@ class Spent(Struct, array_like=True):
 
 
 class Elapsed:
-    """Counts a link's time. Call `settle` before anything changes what was judged, and to read `spent`."""
+    """Counts a link's time in each state. Call `settle` before its verdicts change, and to read `spent`."""
 
     def __init__(self, link: str, windows: Windows, settings: DetectSettings, service: Service) -> None:
         self.link, self.windows, self.service = link, windows, service
@@ -74,7 +73,7 @@ class Elapsed:
         return spent
 
     def _is_up(self, start_ms: int, end_ms: int, trouble: Sequence[Trouble]) -> bool:
-        """Say whether the link was in service, and known to be up, all the time: the usual case."""
+        """Return whether the link was in service and known to be up all the time, the usual case."""
         if any(begins < end_ms and (ends or FAR) > start_ms for begins, ends, _ in trouble):
             return False
         return self.service.always(self.link) and self.windows.knows_all(start_ms, end_ms)

@@ -1,4 +1,4 @@
-"""Adding up what several partitions, and later corrections, say about one slot of one link."""
+"""Adds up the facts about one slot of one link from several partitions and later corrections."""
 
 from collections.abc import Iterable
 from typing import Final, TypeVar
@@ -10,9 +10,9 @@ Key = TypeVar("Key", str, int)
 
 
 def merged(one: LinkSlot, other: LinkSlot) -> LinkSlot:
-    """Return the sum of two slots, commutative and associative: arrival order does not matter.
+    """Return the sum of two slots. It is commutative and associative, so arrival order does not matter.
 
-    Neither is changed, so a measurement stays as it was received.
+    Neither slot is changed, so a measurement stays as it was received.
     """
     return LinkSlot(
         one.start_ms,
@@ -33,7 +33,7 @@ def merged(one: LinkSlot, other: LinkSlot) -> LinkSlot:
 
 
 def total(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
-    """Return the sums of two counts, without what cancels out; where one is empty, the other itself."""
+    """Return the sum of two counts without zeros; if one is empty, the other itself, not a copy."""
     if not other:
         return one
     if not one:
@@ -44,7 +44,7 @@ def total(one: dict[Key, int], other: dict[Key, int]) -> dict[Key, int]:
 
 
 def add_counts(into: dict[Key, int], more: dict[Key, int]) -> None:
-    """Add counts to ``into``; what cancels out vanishes."""
+    """Add counts to ``into`` and remove those that become zero."""
     for key, count in more.items():
         both = into.get(key, 0) + count
         if both:
@@ -54,9 +54,9 @@ def add_counts(into: dict[Key, int], more: dict[Key, int]) -> None:
 
 
 def merge_parts(one: dict[str, Part], other: dict[str, Part], shift_ms: int = 0) -> dict[str, Part]:
-    """Return the sums by service or agency, without what cancels out; neither is changed.
+    """Return the sums by service or agency, without empty ones; neither argument is changed.
 
-    ``shift_ms`` is by how much the slot of ``other`` begins later than that of ``one``.
+    ``shift_ms`` is how much later the slot of ``other`` begins than that of ``one``.
     """
     if not other:
         return one
@@ -66,7 +66,7 @@ def merge_parts(one: dict[str, Part], other: dict[str, Part], shift_ms: int = 0)
 
 
 def add_parts(into: dict[str, Part], other: dict[str, Part], shift_ms: int = 0) -> None:
-    """Add the sums by service or agency of a slot that begins ``shift_ms`` later; parts are not changed."""
+    """Add to ``into`` the parts of a slot that begins ``shift_ms`` later; `Part` objects are not changed."""
     for name, part in other.items():
         known = into.get(name)
         if known is None and not part.removed:
@@ -105,7 +105,7 @@ def _both_parts(one: Part, other: Part, shift_ms: int) -> Part:
 
 
 def merge_asked(parts: Iterable[Iterable[Asked]]) -> list[Asked]:
-    """Return the sums by second of request, ascending. The parts are left as they are."""
+    """Return the sums by second of request, ascending. The arguments are not changed."""
     seconds: dict[int, Asked] = {}
     for part in parts:
         for asked in part:
@@ -128,7 +128,7 @@ def _both(one: Asked, other: Asked) -> Asked:
 
 
 def _without(times: list[int], removed: list[int]) -> tuple[list[int], list[int]]:
-    """Return the times that are not taken back, and what takes back a time not seen yet; both ascending."""
+    """Return the times not removed, and the removals of times not seen yet; both ascending."""
     left = sorted(times)
     waiting = []
     for ms in sorted(removed):

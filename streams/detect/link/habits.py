@@ -1,8 +1,8 @@
-"""What a link usually does, kept as blocks and hours: from them follows what is normal at any time.
+"""A link's usual behaviour, kept as blocks and hours; from these follows what is normal at any time.
 
-Blocks of ten minutes are summed up when they end, and again when a late record changed one; the hour they
-belong to, and the levels of the hours after it, follow. What is normal in a block hangs on the blocks and
-hours before it, so summing up tells which later blocks have another normal now.
+Blocks of ten minutes are summed up when they end, and again when a late record changes one; their hour, and
+the levels of the hours after it, are then updated. What is normal in a block depends on the blocks and hours
+before it, so after summing up `moved_since` returns the later blocks whose normal has changed.
 """
 
 from bisect import bisect_left
@@ -21,7 +21,7 @@ FAR: Final = 1 << 62
 
 
 class Past(Struct, array_like=True):
-    """What is kept: the blocks of the last hours, the last that tell what is normal, and the hours."""
+    """What is kept: the blocks of the last hours, the latest that count for the normal, and the hours."""
 
     blocks: list[Block] = field(default_factory=list)
     telling: list[Block] = field(default_factory=list)
@@ -36,11 +36,11 @@ class Habits:
         self.past = Past()
         self._normals: dict[int, Normal] = {}
         self._recent = list[Block](), UNKNOWN, rules.at(EVER), normal_after([], rules.at(EVER), slot_ms)
-        """The blocks and level last asked what is normal after them, under which rule, and that."""
+        """The arguments of the last call of `normal_after` (blocks, level, rule), and its result."""
         self._relevelled: list[tuple[int, int]] = []
 
     def in_block(self, block_ms: int) -> Normal | None:
-        """Return what is normal in the block that begins at a time, if that was asked before."""
+        """Return what is normal in the block that begins at a time, if `normal_at` has computed it."""
         return self._normals.get(block_ms)
 
     def normal_at(self, at_ms: int) -> Normal:
@@ -52,7 +52,7 @@ class Habits:
             end = bisect_left(telling, block_ms, key=_start)
             blocks, level = telling[max(end - BLOCKS, 0) : end], self.level_at(block_ms)
             rule = self.rules.at(block_ms)
-            if (blocks, level, rule) != self._recent[:3]:  # on a quiet link most blocks say nothing
+            if (blocks, level, rule) != self._recent[:3]:  # on a quiet link most blocks add nothing
                 normal = normal_after(blocks, rule, self._slot_ms, level)
                 self._recent = blocks, level, rule, normal
             known = self._recent[3]
@@ -62,13 +62,13 @@ class Habits:
         return known
 
     def level_at(self, at_ms: int) -> Level:
-        """Return the level after the last hour that ended by a time."""
+        """Return the level after the last hour that ended by ``at_ms``."""
         hours = self.past.hours
         end = bisect_left(hours, at_ms // HOUR_MS * HOUR_MS, key=_start_of_hour)
         return hours[end - 1].level if end else UNKNOWN
 
     def volume_before(self, at_ms: int) -> int | None:
-        """Return the attempts, rounded up, of the last telling block before a time, if one is known."""
+        """Return the rounded attempts of the last block before a time that counts for the normal, if any."""
         telling, block_ms = self.past.telling, at_ms // BLOCK_MS * BLOCK_MS
         if telling and telling[-1].start_ms < block_ms:
             return coarse_volume(telling[-1].attempts)
@@ -76,21 +76,21 @@ class Habits:
         return coarse_volume(telling[end - 1].attempts) if end else None
 
     def next_telling_ms(self, at_ms: int) -> int | None:
-        """Return when the first telling block from a time on begins, if there is one."""
+        """Return the start of the first block from a time on that counts for the normal, if there is one."""
         following = bisect_left(self.past.telling, at_ms, key=_start)
         return self.past.telling[following].start_ms if following < len(self.past.telling) else None
 
     def raised_at(self, at_ms: int) -> RaisedNormal | UnsetType:
-        """Return what was raised about the link's normal at a time, if anything was."""
+        """Return which of the link's normal values were raised at a time; UNSET if none."""
         return _raised(self.level_at(at_ms))
 
     def take_relevelled(self) -> list[tuple[int, int]]:
-        """Return, once, the spans of time in which something else is raised than was said before."""
+        """Return the time spans in which the raised values changed, and forget them."""
         spans, self._relevelled = self._relevelled, []
         return spans
 
     def put(self, block_ms: int, block: Block | None) -> bool:
-        """Keep what a block says, None for nothing; return whether that is news."""
+        """Keep a block, or remove it if None; return whether anything changed."""
         if not _put(self.past.blocks, block_ms, block):
             return False
         _put(self.past.telling, block_ms, block if block is not None and block.telling else None)
@@ -98,7 +98,7 @@ class Habits:
         return True
 
     def moved_since(self, block_ms: int) -> list[int]:
-        """Return the later blocks in which something else is normal than when that was asked."""
+        """Return the starts of later blocks whose normal differs from what `normal_at` had computed."""
         moved = []
         for later in sorted(at for at in self._normals if at > block_ms):
             before = self._normals.pop(later)
@@ -107,7 +107,7 @@ class Habits:
         return moved
 
     def prune(self, before_ms: int) -> None:
-        """Forget the blocks of hours that no late record may change, and the hours that count no more."""
+        """Forget the blocks of hours that no late record may change, and the hours no longer needed."""
         past = self.past
         hour_ms = before_ms // HOUR_MS * HOUR_MS
         del past.blocks[: bisect_left(past.blocks, hour_ms, key=_start)]

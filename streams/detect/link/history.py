@@ -1,9 +1,8 @@
 """One link's facts over the last hours, and the rule's verdicts over them.
 
-Slots are judged in order as the watermark closes them. A late fact changes a slot already judged: its
-minute is judged again, and those after it until the rule's state is what it was the first time (usually
-at once), and those whose normal it moves. So a late record leads to the same verdicts as the same record
-on time.
+Slots are judged in order as the watermark closes them. A late fact changes a slot already judged. Then its
+minute is judged again, those after it until the rule's state is the same as the first time (usually at once),
+and those whose normal it changes. So a late record leads to the same verdicts as if it had been on time.
 """
 
 import heapq
@@ -40,36 +39,36 @@ class History(Minutes):
     def __init__(self, rules: LinkRules, settings: DetectSettings) -> None:
         super().__init__(rules, settings)
         self.past: list[Decided] = []
-        """The last of the verdicts whose minutes are forgotten: those to come are judged beside them."""
+        """The last verdicts whose minutes are forgotten; later verdicts are judged against them."""
         self.habits = Habits(rules, settings.slot_ms)
         self._deciding: list[int] = []
         self._blocks = Blocks()
         self._reach_ms = max(SLOW_LOOKBACK_MS, REACH_MS + 2 * settings.longest_lookback_ms) + MINUTE_MS
-        """How far before its evidence began, or its edge, a verdict may read facts."""
+        """How far before the start of its evidence, or before its edge, a verdict may read facts."""
         self._resummed: set[int] = set()
         self._rejudged: set[int] = set()
 
     @property
     def verdicts(self) -> list[Decided]:
-        """Return the verdicts that are remembered, in order of decision."""
+        """The remembered verdicts, in order of decision."""
         return self.past + [decided for at in self._deciding for decided in self.minutes[at].verdicts]
 
     @property
     def unsettled(self) -> list[Decided]:
-        """Return the verdicts that facts may still change, in order of decision."""
+        """The verdicts that facts may still change, in order of decision."""
         return [decided for decided in self.verdicts if not self._is_final(decided)]
 
     def restore(
         self, minutes: dict[int, Minute], past: list[Decided], final_ms: int, state: RuleState, usual: Past
     ) -> None:
-        """Go on, fresh from the constructor, where another history stood."""
+        """Continue from the saved state of another history. Call it first, on a new object."""
         self.minutes, self.past, self.state, self.habits.past = minutes, past, state, usual
         self.final_ms = final_ms
         self._index()
         self._deciding = [at for at in self._order if minutes[at].verdicts]
 
     def add(self, slot: LinkSlot) -> Decided | None:
-        """Take in a slot that has just closed (later than all before it) and judge it."""
+        """Add and judge a slot that has just closed, which must be later than all before it."""
         start_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
         minute = self.minutes.get(start_ms)
         if minute is None:
@@ -81,14 +80,14 @@ class History(Minutes):
         return decided
 
     def correct(self, late: Iterable[LinkSlot]) -> None:
-        """Merge late facts into slots already closed, and judge again what they touch."""
+        """Merge late facts into slots already closed, and judge again whatever they affect."""
         touched: set[int] = set()
         for slot in late:
             start_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
             minute = self.minutes.get(start_ms)
             if minute is None:
                 minute = self._begin(start_ms)
-            if minute.packed is not None:  # it will not be, until the next minute begins
+            if minute.packed is not None:  # merging unpacks it, until the next minute begins
                 self._unpacked.appendleft(start_ms)
             if start_ms < self._order[-1] - PACK_AFTER_MS:
                 self._untrimmed.appendleft(start_ms)
@@ -98,9 +97,11 @@ class History(Minutes):
         self.look_again(touched)
 
     def look_again(self, touched: set[int]) -> None:
-        """Judge again the minutes whose facts, or what is known of the observer, changed."""
+        """Judge again the minutes whose facts, or whose observer coverage, changed."""
         touched = {at for at in touched if at in self.minutes} | self._after_silences(touched)
-        for at in self._deciding:  # an edge may lie in facts before the test that found it began, or after
+        for at in (
+            self._deciding
+        ):  # an edge may depend on facts before the start of the test that found it, or after
             for decided in self.minutes[at].verdicts:
                 from_ms = min(decided.verdict.since_ms, decided.edge_ms) - self._reach_ms
                 to_ms = self.settles_ms(decided.decided_ms)
@@ -110,7 +111,7 @@ class History(Minutes):
         self._judge_again(touched)
 
     def settle(self, now_ms: int) -> list[int]:
-        """Place the edges again that can be placed for good by now; return when others can be."""
+        """Place for good the edges for which that is possible now; return when the others can be placed."""
         pending = []
         verdicts = [one for one in self.verdicts if not one.verdict.whole]
         neighbours = zip([None, *verdicts], verdicts, [*verdicts[1:], None], strict=False)
@@ -133,21 +134,21 @@ class History(Minutes):
         return pending
 
     def take_rejudged(self) -> set[int]:
-        """Return, once, the minutes that were judged again."""
+        """Return the minutes that were judged again since the last call."""
         taken, self._rejudged = self._rejudged, set()
         return taken
 
     def make_final(self, before_ms: int) -> list[Decided]:
-        """Note that no fact before a time comes any more; return the verdicts that are final by that."""
+        """Note that no more facts before a time will come; return the verdicts this makes final."""
         unsettled = self.unsettled
         self.final_ms = before_ms
         return [decided for decided in unsettled if self._is_final(decided)]
 
     def floor_ms(self, before_ms: int) -> int:
-        """Return a time before which no fact is read again, as no fact before ``before_ms`` comes any more.
+        """Return a time before which no fact is read again, if no more facts before ``before_ms`` will come.
 
-        Whatever is judged from now on reads back to where its evidence began, and a little further. Evidence
-        begins with a slot that is judged again, or where a sum began that is rising when that is.
+        Judging reads back to the start of its evidence, and a little further. Evidence begins with a slot
+        that is judged again, or at the start of a test sum that is above zero at that slot.
         """
         unsettled = [decided for decided in self.unsettled if _reads_facts(decided)]
         minutes = (at - at % MINUTE_MS for at in (d.decided_ms - self.settings.slot_ms for d in unsettled))
@@ -161,7 +162,7 @@ class History(Minutes):
 
     def forget(self, before_ms: int) -> list[tuple[int, Minute]]:
         """Forget, and return, the minutes before the start ``before_ms`` of a block."""
-        if self._order and self._order[-1] < before_ms:  # nothing came after them that had them summed up
+        if self._order and self._order[-1] < before_ms:  # no later slot caused them to be summed up
             self._sum_up(self._order[-1] // BLOCK_MS * BLOCK_MS)
         forgotten = self._drop(before_ms)
         self._deciding = [at for at in self._deciding if at >= before_ms]
@@ -176,11 +177,11 @@ class History(Minutes):
         return self.habits.normal_at(at_ms)
 
     def _normal_of(self, verdict: Verdict, at_ms: int) -> Normal:
-        """Return what was normal for the link at a time as a verdict of then had it."""
+        """Return what was normal for the link at a time, with the failure share the verdict was based on."""
         return self.normal_at(at_ms)._replace(failure_share=verdict.normal_share)
 
     def take_resummed(self) -> list[tuple[int, int]]:
-        """Return, once, the spans before which the last quiet block says another volume since corrected."""
+        """Return the spans whose preceding block's volume was corrected since the last call."""
         spans = []
         for block_ms in sorted(self._resummed):
             last_ms = self.habits.next_telling_ms(block_ms + BLOCK_MS) or self._order[-1]
@@ -189,7 +190,7 @@ class History(Minutes):
         return spans
 
     def _begin(self, start_ms: int) -> Minute:
-        """Begin a minute; a block that ends with this is summed up."""
+        """Begin a minute; sum up the block that this ends, if any."""
         order, before = self._order, self.state
         if order and start_ms < order[-1]:
             before = self.minutes[order[bisect_left(order, start_ms)]].before
@@ -206,7 +207,10 @@ class History(Minutes):
     def _judge(
         self, state: RuleState, slot: LinkSlot, earlier: list[Decided]
     ) -> tuple[RuleState, Decided | None]:
-        """Run the rule over one slot; a verdict comes with its edge. ``earlier`` are those of its minute."""
+        """Run the rule over one slot; return its new state and a verdict, with its edge, if there is one.
+
+        ``earlier`` are the previous verdicts of the same minute.
+        """
         ok = failed = 0
         for asked in slot.asked:
             ok += asked.ok
@@ -237,7 +241,7 @@ class History(Minutes):
         return after, Decided(end_ms, verdict, edge_ms, slow, trouble=trouble_before(state))
 
     def _confirmed(self, verdict: Verdict, state: RuleState, end_ms: int, earlier: list[Decided]) -> bool:
-        """Say whether a verdict holds by the time of asking; ``earlier`` are those of its minute."""
+        """Return whether a verdict also holds by request times; ``earlier`` are those of its minute."""
         if verdict.test == "normal":
             return True
         slot_ms = end_ms - self.settings.slot_ms
@@ -260,13 +264,13 @@ class History(Minutes):
         return self.past[-1] if self.past else None
 
     def _slots_for(self, state: RuleState, verdict: Verdict, end_ms: int) -> SlotsOf:
-        """Return the slots that a verdict may read: none from before a silence that is too long."""
+        """Return the slots that a verdict may read: none from before an overlong silence."""
         if verdict.condition == "UP" and state.spell is not None and state.spell.slow:
             return self._slots_since(end_ms, verdict.since_ms - SLOW_LOOKBACK_MS)
-        return self.slots  # its evidence began after any such silence, and it reads no further than that
+        return self.slots  # its evidence began after any such silence, and it reads no further back
 
     def _judge_again(self, touched: set[int]) -> None:
-        """Judge the minutes ``touched`` again, and whatever that changes after them."""
+        """Judge the minutes ``touched`` again, and the later ones that this affects."""
         todo, queued, changed = sorted(touched), set(touched), set[int]()
         while todo or changed:
             if changed and (not todo or todo[0] >= min(changed) + BLOCK_MS):
@@ -312,13 +316,13 @@ class History(Minutes):
                 self._deciding.remove(start_ms)
         if [_unsettled(one) for one in verdicts] != [_unsettled(one) for one in minute.verdicts]:
             at = bisect_left(self._deciding, start_ms)
-            for near in self._deciding[max(at - 1, 0) : at + 2]:  # their edges are bounded by this one
+            for near in self._deciding[max(at - 1, 0) : at + 2]:  # this one's edge bounds theirs
                 other = self.minutes[near]
                 other.verdicts = [one if self._is_final(one) else _unsettled(one) for one in other.verdicts]
         minute.verdicts = verdicts
 
     def _moved_by(self, block_ms: int) -> list[int]:
-        """Sum a block up again, if it was; return the minutes whose normal that moves."""
+        """Sum a block up again, if it was before; return the minutes whose normal this changes."""
         habits = self.habits
         volume = habits.volume_before(block_ms + BLOCK_MS)
         if self._order[-1] // BLOCK_MS * BLOCK_MS <= block_ms or not self._sum_up(block_ms):
@@ -329,13 +333,13 @@ class History(Minutes):
         return [at for later in moved for at, _ in self.between(later, later + BLOCK_MS)]
 
     def _sum_up(self, block_ms: int) -> bool:
-        """Sum up a block of ten minutes; say whether that says something new."""
+        """Sum up a block of ten minutes; return whether the result changed."""
         minutes = list(self.between(block_ms, block_ms + BLOCK_MS))
         return self.habits.put(block_ms, self._blocks.sum_up(block_ms, minutes, self.rules.at(block_ms)))
 
 
 def _reads_facts(decided: Decided) -> bool:
-    """Say whether where the edge of a verdict lies hangs on facts, not on an earlier edge or on the clock."""
+    """Return whether a verdict's edge depends on facts, rather than on an earlier edge or the clock."""
     return not decided.verdict.whole and decided.verdict.test != "normal"
 
 

@@ -1,8 +1,8 @@
-"""The services and agencies of one link that fail wholly: judged by minutes, and again when facts change.
+"""The services and agencies of one link of which every request fails, judged minute by minute.
 
-The tests are in `streams/detect/rule/local.py`. This keeps the state before each minute, where there is any,
-and the spells that ended in it. A minute whose facts changed is judged again, and those after it until the
-state is what it was.
+The tests are in `streams/detect/rule/local.py`. This module keeps the state before each minute, unless it is
+quiet, and the spells that ended in it. A minute whose facts change is judged again, and those after it until
+the state is the same as before.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,10 +19,10 @@ FAR: Final = 1 << 62
 
 
 class Locals(Struct, array_like=True):
-    """What is known of local trouble: the state, the state before each minute, and the spells.
+    """Local trouble of one link: the state now and before each minute, and the spells.
 
-    Minutes before ``judged_ms`` are judged. ``first`` is the state before the first minute that is kept;
-    ``ended`` holds the spells by the minute in which they were found to have ended.
+    Minutes before ``judged_ms`` have been judged. ``first`` is the state before the first minute kept;
+    ``ended`` holds the spells by the minute in which their end was found.
     """
 
     state: LocalState = QUIET
@@ -31,10 +31,10 @@ class Locals(Struct, array_like=True):
     ended: dict[int, list[LocalSpell]] = field(default_factory=dict)
     judged_ms: int = NEVER
     past: list[LocalSpell] = field(default_factory=list)
-    """Spells that ended in minutes that are forgotten."""
+    """Spells whose end was found in minutes that are forgotten."""
 
     def due_ms(self, history: History) -> int | None:
-        """Return when the next minute ends that has anything to tell, None where there is none."""
+        """Return when the last minute ends, if it has yet to be judged and can matter; otherwise None."""
         start_ms = history.last_minute_ms()
         if start_ms is None or start_ms < self.judged_ms:
             return None
@@ -42,14 +42,14 @@ class Locals(Struct, array_like=True):
         return start_ms + MINUTE_MS if services or agencies or self.state != QUIET else None
 
     def advance(self, history: History, until_ms: int) -> bool:
-        """Judge the minutes that end by a time; say whether anything began or ended."""
+        """Judge the minutes that end by a time; return whether any trouble began or ended."""
         if until_ms - MINUTE_MS < self.judged_ms:
             return False
         from_ms, self.judged_ms = self.judged_ms, max(self.judged_ms, until_ms // MINUTE_MS * MINUTE_MS)
         return self._judge(history, from_ms, self.judged_ms, self.state)
 
     def judge_again(self, history: History, touched: Iterable[int]) -> bool:
-        """Judge minutes again whose facts, or whose normal, changed; say whether that changes any spell."""
+        """Judge minutes again whose facts or normal changed; return whether this changes any spell."""
         judged = [at for at in touched if at < self.judged_ms]
         if not judged:
             return False
@@ -58,22 +58,22 @@ class Locals(Struct, array_like=True):
         return self._judge(history, from_ms, max(judged), before)
 
     def spells(self) -> list[LocalSpell | Struck]:
-        """Return the spells, those under way last."""
+        """Return the spells, the open ones last."""
         ended = [spell for at in sorted(self.ended) for spell in self.ended[at]]
         return [*self.past, *ended, *self.state.struck]
 
     def spans(self, is_final: Callable[[int], bool]) -> list[tuple[int, int]]:
-        """Return start and end of each spell; what was not decided for good has no end."""
+        """Return the start and end of each spell; `FAR` stands for an end that is not final."""
         return [
             (one.start_ms, one.end_ms if isinstance(one, LocalSpell) and is_final(one.closed_ms) else FAR)
             for one in self.spells()
         ]
 
     def floor_ms(self, before_ms: int, history: History) -> int:
-        """Return a time before which no spell begins or ends that is still to be found.
+        """Return a time before which no spell yet to be found begins or ends.
 
-        No fact before ``before_ms`` comes any more. A spell begins where its test did, and ends with a first
-        answer, or a last failure, that may be known already.
+        No more facts before ``before_ms`` will come. A spell begins where its test did, and ends with a first
+        answer, or a last failure, which may already be known.
         """
         minutes = history.between(before_ms, FAR)
         start_ms = next((at for at, _ in minutes), None)
@@ -83,7 +83,7 @@ class Locals(Struct, array_like=True):
         return min([before_ms, *begins, *ends])
 
     def edges(self) -> Iterator[int]:
-        """Yield where the spells begin and end."""
+        """Yield the starts and ends of the spells."""
         for one in self.spells():
             yield one.start_ms
             if isinstance(one, LocalSpell):
@@ -96,7 +96,7 @@ class Locals(Struct, array_like=True):
             self.ended[at] = [one for one in spells if one.end_ms > over_ms]
 
     def forget(self, before_ms: int, history: History) -> None:
-        """Forget what is kept of the minutes before a time, now that the history has forgotten them."""
+        """Forget the states of minutes before a time. Call it after the history has forgotten them."""
         first_ms = history.first_minute_ms()
         self.first = self.state if first_ms is None else self._before(first_ms)
         self.before = {at: state for at, state in self.before.items() if at >= before_ms}
@@ -108,7 +108,7 @@ class Locals(Struct, array_like=True):
         return self.before.get(start_ms, QUIET) if start_ms < self.judged_ms else self.state
 
     def _judge(self, history: History, from_ms: int, until_ms: int, state: LocalState) -> bool:
-        """Judge minutes from one on; after ``until_ms``, stop where the state is what it was."""
+        """Judge minutes from ``from_ms`` on; after ``until_ms``, stop once the state is as before."""
         changed = False
         for start_ms, minute in history.between(from_ms, self.judged_ms):
             if start_ms < from_ms:

@@ -1,9 +1,9 @@
 """The slots of one minute of one link, packed once they are old.
 
-A minute is read again only for a late record or a long spell, so what it holds shrinks with age to what
-those need: for each slot the counts and seconds of asking, how many answers lie above each step of the
-latency ladder, and the least hashes of its failed dossiers; for the minute as a whole its latencies, and what
-failed by service and agency.
+A minute is read again only for a late record or a long spell, so with age it shrinks to what those need: for
+each slot the counts by second of request, how many answers lie above each step of the latency ladder, and the
+lowest hashes of its failed dossiers; for the minute as a whole its latencies, and its failures by service and
+agency.
 """
 
 from bisect import bisect_left
@@ -21,7 +21,7 @@ from streams.model.zstd import compress, plain
 
 MINUTE_MS: Final = 60_000
 MINUTE_SKETCH: Final = 128
-"""Dossier hashes kept a minute; a minute with more is estimated, see `streams.model.sketch`."""
+"""Dossier hashes kept per minute; above that the number is estimated, see `streams.model.sketch`."""
 
 Parts = dict[str, Part]
 _Packed = tuple[list[LinkSlot], Histogram, Histogram, Parts, Parts]
@@ -40,11 +40,11 @@ def _encode(minute: _Packed) -> bytes:
 
 
 class Decided(Struct, frozen=True, array_like=True):
-    """A verdict, when it was decided, and the edge it puts into the time of asking.
+    """A verdict, when it was decided, and its edge by request time.
 
-    ``settled_ms`` is the edge once all that was asked before the decision is known, None until then; ``slow``
-    says that the verdict is about slowness. ``trouble`` are the attempts and failures of the spell that a
-    recovery ends, up to where its evidence began.
+    ``settled_ms`` is the edge once every outcome requested before the decision is known, None until then;
+    ``slow`` marks a verdict about slowness. For a recovery, ``trouble`` holds the attempts and failures of
+    the spell it ends, up to the start of the evidence of recovery.
     """
 
     decided_ms: int
@@ -56,14 +56,14 @@ class Decided(Struct, frozen=True, array_like=True):
 
     @property
     def at_ms(self) -> int:
-        """The edge as known best."""
+        """The edge, as best known."""
         return self.edge_ms if self.settled_ms is None else self.settled_ms
 
 
 class Minute(Struct, array_like=True):
     """One minute: the rule's state before it, its verdicts, and its facts (packed or not).
 
-    ``limit`` is the greatest dossier hash up to which the slots hold all of the minute's; None: all.
+    ``limit`` is the highest dossier hash up to which the slots' hashes are complete; None: they all are.
     """
 
     before: RuleState
@@ -79,14 +79,14 @@ class Minute(Struct, array_like=True):
     agencies: Parts = field(default_factory=dict)
 
     def append(self, slot: LinkSlot) -> None:
-        """Take in a slot later than those there are; it is kept as it is, never changed."""
+        """Add a slot later than all the others; the slot is stored without a copy and never changed."""
         self.slots.append(slot)
         self._sum(slot)
 
     def merge(self, slot: LinkSlot) -> None:
-        """Take in a slot anywhere in the minute, and add it to the slot already there, if any.
+        """Add a slot anywhere in the minute; its facts are added to the slot already there, if any.
 
-        A packed minute is left unpacked: another slot, and who reads it now, may come at once.
+        A packed minute is left unpacked, as more slots and readers are likely to follow.
         """
         if self.packed is not None:
             self.unpack()
@@ -109,26 +109,26 @@ class Minute(Struct, array_like=True):
         return latency, provider_latency
 
     def parts(self) -> tuple[Parts, Parts]:
-        """Return what the minute says by service and by agency; times are in ms after the minute's start."""
+        """Return the facts by service and by agency; times are in ms after the minute's start."""
         if self.packed is None:
             return self.services, self.agencies
         return _decode_parts(plain(self.packed))[3:]
 
     def trim(self) -> None:
-        """Keep no more hashes of affected dossiers than when packed: it does not matter when that is."""
+        """Reduce the hashes of affected dossiers to those kept when packed; it does not matter when."""
         self.limit = limit = hash_limit(self.slots, self.limit)
         if limit is not None:
             self.slots = [replace(slot, failed_dossiers=_least(slot, limit)) for slot in self.slots]
 
     def pack(self) -> None:
-        """Shrink to what is read again."""
+        """Reduce the minute to what may be read again."""
         self.trim()
         slots = [_slim(slot) for slot in self.slots]
         self.packed = _encode((slots, self.latency, self.provider_latency, self.services, self.agencies))
         self.slots, self.latency, self.provider_latency, self.services, self.agencies = [], {}, {}, {}, {}
 
     def unpack(self) -> None:
-        """Undo `pack`, as far as that goes."""
+        """Undo `pack`; what that dropped stays lost."""
         assert self.packed is not None
         (self.slots, self.latency, self.provider_latency, self.services, self.agencies) = _decode_all(
             plain(self.packed)
@@ -150,7 +150,7 @@ class Minute(Struct, array_like=True):
 
 
 def hash_limit(slots: list[LinkSlot], limit: int | None) -> int | None:
-    """Return the greatest dossier hash up to which a minute's slots are complete; None: no limit."""
+    """Return the highest dossier hash up to which a minute's slots are complete; None: no limit."""
     failing = [slot for slot in slots if slot.failed_dossiers]
     if not failing:
         return limit

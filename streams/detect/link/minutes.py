@@ -1,6 +1,6 @@
-"""The minutes of one link, in order, and what may be read of them: nothing from before too long a silence.
+"""The minutes of one link in order, of which nothing is read from before an overlong silence.
 
-What is known for good, and since when nothing is known, is told from the minutes as well.
+From the minutes also follows which decisions are final, and since when nothing is known of the link.
 """
 
 from bisect import bisect_left, bisect_right
@@ -20,9 +20,9 @@ from streams.model.measurement import LinkSlot
 from streams.model.settings import DetectSettings
 
 SlotsOf = Callable[[int, int], Iterator[LinkSlot]]
-"""From a span of time to the slots that begin in it, ascending."""
+"""Returns the slots that begin in a span of time, ascending."""
 PACK_AFTER_MS: Final = 3 * MINUTE_MS
-"""Minutes older than this are trimmed, and packed: only a late record or a long spell reads them again."""
+"""Minutes older than this are trimmed and packed: only a late record or a long spell reads them again."""
 
 
 class Minutes:
@@ -36,9 +36,9 @@ class Minutes:
         self.state = QUIET
         """The rule's state after the last slot."""
         self.final_ms = -(1 << 62)
-        """No fact before this comes any more: verdicts that have settled by then are final."""
+        """No more facts before this will come; verdicts that settled by then are final."""
         self.pack_after_ms = PACK_AFTER_MS
-        """How old minutes are packed, which changes nothing but what they take in memory and in time."""
+        """How old a minute is when it is packed; this affects only memory and running time."""
         self._order: list[int] = []
         self._untrimmed: deque[int] = deque()
         self._unpacked: deque[int] = deque()
@@ -50,26 +50,26 @@ class Minutes:
             yield order[at], self.minutes[order[at]]
 
     def first_minute_ms(self) -> int | None:
-        """Return the start of the first minute that is kept, None where there is none."""
+        """Return the start of the first minute that  is kept, None if there is none."""
         return self._order[0] if self._order else None
 
     def last_minute_ms(self) -> int | None:
-        """Return the start of the last minute, None where there is none."""
+        """Return the start of the last minute, None if there is none."""
         return self._order[-1] if self._order else None
 
     def minute_before_ms(self, start_ms: int) -> int:
-        """Return the start of the minute kept before one, or that one's own where there is none."""
+        """Return the start of the last minute kept before ``start_ms``, or ``start_ms`` if there is none."""
         at = bisect_left(self._order, start_ms)
         return self._order[at - 1] if at else start_ms
 
     def _index(self) -> None:
-        """Take note of minutes that were put in as they are."""
+        """Rebuild the indexes after `minutes` was assigned."""
         self._order = sorted(self.minutes)
         self._unpacked.extend(at for at in self._order if self.minutes[at].packed is None)
         self._untrimmed.extend(self._unpacked)
 
     def _keep(self, start_ms: int, minute: Minute) -> Minute:
-        """Keep a minute whose start is in its place in the order already; pack those that are old by it."""
+        """Store a minute whose start is in `_order` already; trim and pack those that are now old."""
         self.minutes[start_ms] = minute
         while self._untrimmed[0] < start_ms - PACK_AFTER_MS:
             if (old := self.minutes.get(self._untrimmed.popleft())) is not None:
@@ -80,7 +80,7 @@ class Minutes:
         return minute
 
     def _touch(self, start_ms: int) -> None:
-        """Note that an old minute holds something unpacked."""
+        """Note that an old minute is untrimmed and unpacked."""
         self._untrimmed.appendleft(start_ms)
         self._unpacked.appendleft(start_ms)
 
@@ -94,30 +94,30 @@ class Minutes:
         return dropped
 
     def settles_ms(self, decided_ms: int) -> int:
-        """Return when all outcomes of requests asked before a verdict are known, as the end of a slot."""
+        """Return the slot end by which all outcomes of requests made before a verdict are known."""
         slot_ms = self.settings.slot_ms
         return -(-(decided_ms + self.settings.timeout_at_ms(decided_ms) + slot_ms) // slot_ms) * slot_ms
 
     def is_final(self, decided_ms: int) -> bool:
-        """Say whether no fact to come can change what was decided at a time."""
+        """Return whether no future fact can change what was decided at ``decided_ms``."""
         return self.settles_ms(decided_ms) <= self.final_ms
 
     def _is_final(self, decided: Decided) -> bool:
         return self.is_final(decided.decided_ms)
 
     def resumed(self, state: RuleState, start_ms: int) -> RuleState:
-        """Return a state as it is when a slot begins: what was seen before too long a silence is left out."""
+        """Return the state at the start of a slot, without evidence from before an overlong silence."""
         if state.heard_ms and self._is_cut_off(state.heard_ms, start_ms):
             return after_silence(state)
         return state
 
     def lost_ms(self, now_ms: int) -> int | None:
-        """Return since when nothing is known of a link in trouble, if that is too long ago."""
+        """Return since when nothing is known of a link in trouble, if too long ago; otherwise None."""
         heard_ms = self.state.heard_ms
         return heard_ms if heard_ms and self._is_cut_off(heard_ms, now_ms) else None
 
     def loses_ms(self, now_ms: int) -> int:
-        """Return when that may be too long ago at the earliest, if nothing becomes known until then."""
+        """Return the earliest time at which `lost_ms` may return a time, if nothing is learned until then."""
         heard_ms, slot_ms = self.state.heard_ms, self.settings.slot_ms
         least_ms = self._least_silence_ms(now_ms)
         may_ms = heard_ms + least_ms + slot_ms
@@ -130,7 +130,7 @@ class Minutes:
         return -(-may_ms // slot_ms) * slot_ms
 
     def _is_cut_off(self, heard_ms: int, start_ms: int) -> bool:
-        """Say whether so long nothing was known that what was seen before says nothing about what follows."""
+        """Return whether nothing was known for so long that earlier facts say nothing about later ones."""
         least_ms = self._least_silence_ms(start_ms)
         if start_ms - heard_ms <= least_ms:
             return False
@@ -138,15 +138,15 @@ class Minutes:
         return is_too_long(start_ms - heard_ms, unwatched_ms, least_ms, self._usual_gap_ms(heard_ms))
 
     def _least_silence_ms(self, at_ms: int) -> int:
-        """Return how short a silence is never too long: no shorter than what is read at once."""
+        """Return the longest silence that is never too long; it is no shorter than the lookback."""
         return max(self.rules.at(at_ms).evidence_ttl_ms, self.settings.lookback_ms(at_ms) + 2 * MINUTE_MS)
 
     def _usual_gap_ms(self, before_ms: int) -> float | None:
-        """Return the time between two calls that was usual before a time."""
+        """Return the time between two requests that was usual before ``before_ms``."""
         return usual_gap_ms([(at, self.minutes[at].attempts) for at in self._asked_before(before_ms)])
 
     def _asked_before(self, before_ms: int) -> list[int]:
-        """Return the last minutes before a time in which somebody asked, by which the pace is told."""
+        """Return the last minutes with attempts before a time, which determine the usual pace."""
         found: list[int] = []
         for at in reversed(self._order[: bisect_left(self._order, before_ms)]):
             if self.minutes[at].attempts > 0:
@@ -156,7 +156,7 @@ class Minutes:
         return found[::-1]
 
     def _after_silences(self, touched: set[int]) -> set[int]:
-        """Return the minutes after a silence of which some minutes may tell that it was too long."""
+        """Return the minutes after those silences whose length may be judged by any of some minutes."""
         found, order = set[int](), self._order
         for start_ms in touched:
             at, asked = bisect_left(order, start_ms), 0
@@ -168,12 +168,12 @@ class Minutes:
         return found
 
     def _slots_since(self, at_ms: int, back_ms: int) -> SlotsOf:
-        """Return the slots from ``back_ms`` on, or since the last silence before ``at_ms`` too long."""
+        """Return the slots from ``back_ms`` on, none from before an overlong silence before ``at_ms``."""
         since_ms = self._unbroken_ms(at_ms, back_ms)
         return lambda from_ms, to_ms: self.slots(max(from_ms, since_ms), to_ms)
 
     def _unbroken_ms(self, at_ms: int, back_ms: int) -> int:
-        """Return since when there was no silence that is too long before a time; ``back_ms`` at the least."""
+        """Return the end of the last overlong silence before ``at_ms``, or ``back_ms`` if that is later."""
         later_ms: int | None = None
         for at in range(bisect_right(self._order, at_ms) - 1, -1, -1):
             if later_ms is not None and later_ms <= back_ms:
@@ -189,17 +189,17 @@ class Minutes:
         return back_ms
 
     def _tells(self, slot: LinkSlot) -> bool:
-        """Say whether a slot tells how the link is."""
+        """Return whether a slot has evidence of the link's condition."""
         return any(asked.ok > 0 or asked.failed > 0 for asked in slot.asked) and not self._unseen(slot)
 
     def slots(self, from_ms: int, to_ms: int) -> Iterator[LinkSlot]:
-        """Yield the slots that begin in ``[from_ms, to_ms)``, ascending, without those that say nothing."""
+        """Yield the slots that begin in ``[from_ms, to_ms)``, ascending, without unobserved ones."""
         for _, minute in self.between(from_ms, to_ms):
             for slot in minute.read():
                 if from_ms <= slot.start_ms < to_ms and not self._unseen(slot):
                     yield slot
 
     def _unseen(self, slot: LinkSlot) -> bool:
-        """Say whether a slot holds nothing but expired requests, and nobody was there to see an answer."""
+        """Return whether a slot holds only expired requests and no observer was alive to see an answer."""
         expired_only = not slot.requested and len(slot.outcomes) == 1 and NO_RESPONSE in slot.outcomes
         return expired_only and not self.sight.covers(slot.start_ms, slot.start_ms + self.settings.slot_ms)

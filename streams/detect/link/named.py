@@ -1,4 +1,4 @@
-"""The lookups of a spell by service and agency, and which of these suffered."""
+"""The lookups of a spell by service and agency, and which of these were affected."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,7 @@ Tally = dict[str, tuple[int, int]]
 
 
 class Named(Struct, array_like=True):
-    """What a spell's minutes say by name. Answers are counted as far as `measure` tells them."""
+    """A spell's lookups by name. Only answers that `measure` reports by name are counted."""
 
     services: Tally = field(default_factory=dict)
     agencies: Tally = field(default_factory=dict)
@@ -21,23 +21,23 @@ class Named(Struct, array_like=True):
     def add(
         self, services: Mapping[str, Part], agencies: Mapping[str, Part], from_ms: int, to_ms: int
     ) -> None:
-        """Add what a minute says of lookups asked in ``[from_ms, to_ms)`` after its start."""
+        """Add a minute's lookups requested in ``[from_ms, to_ms)`` after its start."""
         _add(self.services, services, from_ms, to_ms)
         _add(self.agencies, agencies, from_ms, to_ms)
 
     def copy(self) -> "Named":
-        """Return a copy that may be added to."""
+        """Return a copy that can be changed independently."""
         return Named(dict(self.services), dict(self.agencies))
 
     def join(self, other: "Named") -> None:
-        """Add what other minutes say."""
+        """Add the lookups of other minutes."""
         for tally, more in ((self.services, other.services), (self.agencies, other.agencies)):
             for name, (failed, ok) in more.items():
                 before = tally.get(name, (0, 0))
                 tally[name] = before[0] + failed, before[1] + ok
 
     def confined(self, services: Iterable[str], agencies: Iterable[str]) -> Confined:
-        """Return what trouble is confined to, with the lookups inside."""
+        """Return the names to which trouble is confined, with the counts of their lookups."""
         of_services, of_agencies = sorted(services), sorted(agencies)
         inside = [self.services.get(name, (0, 0)) for name in of_services]
         inside += [self.agencies.get(name, (0, 0)) for name in of_agencies]
@@ -46,15 +46,15 @@ class Named(Struct, array_like=True):
 
 
 def suffering(tally: Tally, *, down: bool) -> list[str]:
-    """Return the names in which trouble lies, by name.
+    """Return the affected names, sorted.
 
-    Where a link is down that is all that failed. In a degradation some fail only as they do now and then, so
-    a name needs half as many failures as a failing name has on average. Only failures count: how many answers
-    are told depends on the order in which records were read.
+    If a link is down these are all names with failures. In a degradation some names only have their normal
+    failures, so a name needs at least half as many failures as the average failing name. Only failures count:
+    how many answers are reported depends on the order in which records were read.
 
-    >>> tally = {"birth": (40, 2), "death": (1, 2), "land": (3, 6)}
-    >>> suffering(tally, down=False), suffering(tally, down=True)
-    (['birth'], ['birth', 'death', 'land'])
+        >>> tally = {"birth": (40, 2), "death": (1, 2), "land": (3, 6)}
+        >>> suffering(tally, down=False), suffering(tally, down=True)
+        (['birth'], ['birth', 'death', 'land'])
     """
     failed = {name: failures for name, (failures, _) in tally.items() if failures > 0}
     if down or not failed:
@@ -72,9 +72,9 @@ def _add(tally: Tally, parts: Mapping[str, Part], from_ms: int, to_ms: int) -> N
 
 
 def _failed_within(part: Part, from_ms: int, to_ms: int) -> int:
-    """Return how many of a minute's failures were asked in ``[from_ms, to_ms)`` after its start.
+    """Return how many of a minute's failed lookups were requested in ``[from_ms, to_ms)`` after its start.
 
-    The earliest times are known; where more failed, the others were asked after these.
+    Only the earliest times are known; any further failures were requested after these.
     """
     times = part.first_failed
     failed = part.failed - sum(ms < from_ms for ms in times)
@@ -86,7 +86,7 @@ def _failed_within(part: Part, from_ms: int, to_ms: int) -> int:
 
 
 def _answered_within(part: Part, from_ms: int, to_ms: int) -> int:
-    """Return how many of a minute's answers were asked within; those of which that is not sure are not."""
+    """Return how many answered lookups were requested within; uncertain ones do not count."""
     if part.first_ok is None or part.ok <= 0 or not from_ms <= part.first_ok < to_ms:
         return 0
     return part.ok if to_ms >= MINUTE_MS else 1

@@ -20,7 +20,7 @@ from streams.model.sketch import distinct_of_union, quantiles_ms
 
 
 class Totals(Struct, array_like=True):
-    """Figures of a spell, summed over minutes. Counts are exact to the second of asking."""
+    """Figures of a spell, summed over minutes. Counts are exact to the second of request."""
 
     attempts: int = 0
     failures: int = 0
@@ -36,7 +36,7 @@ class Totals(Struct, array_like=True):
     dossier_limit: int | None = None
 
     def add(self, minute_ms: int, minute: Minute, start_ms: int, end_ms: int) -> None:
-        """Add what a minute says of requests asked in ``[start_ms, end_ms)``."""
+        """Add a minute's requests made in ``[start_ms, end_ms)``."""
         slots = minute.read()
         asked_here = hit = False
         dossiers: set[int] = set()
@@ -81,7 +81,9 @@ class Totals(Struct, array_like=True):
         self.dossiers |= dossiers
         if limit is not None and (self.dossier_limit is None or limit < self.dossier_limit):
             self.dossier_limit = limit
-        if len(self.dossiers) > 8 * SPELL_SKETCH:  # when does not matter: the least are the least
+        if (
+            len(self.dossiers) > 8 * SPELL_SKETCH
+        ):  # the result does not depend on when: the lowest hashes stay
             self.trim()
 
     def join(self, other: "Totals") -> None:
@@ -93,7 +95,7 @@ class Totals(Struct, array_like=True):
         self._add_dossiers(other.dossiers, other.dossier_limit)
 
     def trim(self) -> None:
-        """Keep no more hashes of dossiers than a sketch has; call it when all minutes are added."""
+        """Reduce the dossier hashes to the size of a sketch. Call it once all minutes are added."""
         limits = [] if self.dossier_limit is None else [self.dossier_limit]
         if len(self.dossiers) > SPELL_SKETCH:
             limits.append(sorted(self.dossiers)[SPELL_SKETCH - 1])
@@ -111,10 +113,10 @@ SPELL_SKETCH: Final = 1024
 
 
 def within(asked: Asked, start_ms: int, end_ms: int) -> tuple[int, int]:
-    """Return how many of a second's requests were asked in ``[start_ms, end_ms)``: answered, and failed.
+    """Return how many of a second's requests were made in ``[start_ms, end_ms)``: answered, and failed.
 
-    In the second in which trouble began or ended, the earliest times kept of it tell which lay within;
-    answers that may lie on either side are taken to lie outside.
+    In the second in which trouble began or ended, the earliest times kept for it show which were within;
+    answers that may lie on either side count as outside.
     """
     second_ms = asked.second * 1000
     if start_ms <= second_ms and second_ms + 1000 <= end_ms:
@@ -134,7 +136,7 @@ def within(asked: Asked, start_ms: int, end_ms: int) -> tuple[int, int]:
 def totals_of(
     minutes: Iterable[tuple[int, Minute]], start_ms: int, end_ms: int, known: Totals | None = None
 ) -> Totals:
-    """Return the figures of the requests asked in ``[start_ms, end_ms)``, added to what is ``known``."""
+    """Return the figures of the requests made in ``[start_ms, end_ms)``, added to ``known`` in place."""
     totals = Totals() if known is None else known
     for minute_ms, minute in minutes:
         totals.add(minute_ms, minute, start_ms, end_ms)
@@ -143,7 +145,7 @@ def totals_of(
 
 
 def copied(totals: Totals) -> Totals:
-    """Return totals that may grow without changing these."""
+    """Return a copy that can be changed independently."""
     return replace(
         totals,
         provider_latency=dict(totals.provider_latency),
@@ -155,9 +157,9 @@ def copied(totals: Totals) -> Totals:
 def fault_domain(totals: Totals, slow: bool, slow_ms: int | None) -> FaultDomain:
     """Return whose fault a spell was.
 
-    The portal's outcomes speak first; where they blame the link, or show only slowness, the provider's own
-    view may tell that the time was lost, or the failure made, on its side, or that it refused us. What
-    the provider answered well, or never saw, was lost on the link.
+    The portal's outcomes come first. If they blame the link, or show only slowness, the provider's own view
+    may show that the time was lost, or the failure caused, on its side, or that it refused us. Requests that
+    the provider answered well, or never saw, were lost on the link.
     """
     if slow:
         median = quantiles_ms(totals.provider_latency, (0.5,))
@@ -175,7 +177,7 @@ def fault_domain(totals: Totals, slow: bool, slow_ms: int | None) -> FaultDomain
 
 
 LEAST_SEEN: Final = 10
-"""Lookups the provider must have seen before its view counts."""
+"""The provider's view counts only if it saw this many lookups."""
 
 
 def outage_id(link: str, start_ms: int) -> str:
@@ -190,9 +192,9 @@ def outage_id(link: str, start_ms: int) -> str:
 def kind_of(spell: TroubleSpell, totals: Totals) -> Kind:
     """Return whether a spell was down: at least half of its attempts failed.
 
-    It begins with a failure because that is how its start is chosen, and its last attempt before the first
-    success failed likewise. Neither tells how often attempts fail, and on a quiet link they would make up
-    half of what was seen, so they are left out.
+    By definition a spell begins with a failure, and the last attempt before the success that ends it
+    failed too. These two say nothing about how often attempts fail, and on a quiet link they would be
+    half of all attempts, so they are left out.
     """
     edges = 1 if spell.end_ms is None else 2
     if spell.slow or spell.confined:
@@ -211,7 +213,7 @@ def draft(
     decided_ms: int,
     unknown_since_ms: int | None = None,
 ) -> Outage:
-    """Return the first revision of a spell, without evidence."""
+    """Return a spell's outage as revision 1, without evidence."""
     kind, named = kind_of(spell, totals), totals.named
     limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
     dossiers, error = distinct_of_union(totals.dossiers, limits)
@@ -243,7 +245,7 @@ def draft(
 
 
 def says_the_same(one: Outage, other: Outage) -> bool:
-    """Say whether two revisions tell the same story: all but who, when and on what evidence."""
+    """Return whether two revisions differ only in id, revision, reason, publication times and evidence."""
     return (
         replace(
             other,
@@ -261,7 +263,7 @@ def says_the_same(one: Outage, other: Outage) -> bool:
 
 
 def alike(one: Outage, other: Outage) -> bool:
-    """Say whether two open revisions tell the same but for what may wait: see `PATIENCE_MS`."""
+    """Return whether two open revisions agree in everything that must be published at once."""
     return _told(one) == _told(other)
 
 
@@ -276,12 +278,12 @@ def names_of(outage: Outage) -> tuple[list[str], list[str]]:
 
 
 def differ_in_passing(one: Outage, other: Outage) -> bool:
-    """Say whether two open revisions that are alike differ in more than running figures."""
+    """Return whether two `alike` open revisions differ in what may wait for `PATIENCE_MS`."""
     return (one.changes, one.unknown_since_ms) != (other.changes, other.unknown_since_ms)
 
 
 PATIENCE_MS: Final = 300_000
-"""How soon an open outage is published again for what may wait: that it flaps, or that sight is lost."""
+"""The least time between revisions of an open outage for minor changes: flapping, or lost sight."""
 
 
 def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: list[Source]) -> Outage:
@@ -299,14 +301,14 @@ def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: 
 
 
 def _end_published_at_ms(published: Outage, drafted: Outage) -> int | None:
-    """Return when the end of an outage was first published: at a revision ``drafted``, or before."""
+    """Return when the end of an outage was first published: with the revision ``drafted``, or before."""
     if drafted.end_ms is None:
         return None
     return drafted.detected_at_ms if published.end_ms is None else published.end_published_at_ms
 
 
 def retraction(published: Outage, decided_ms: int, reason: Reason) -> Outage:
-    """Return the revision that takes an outage back; its figures stand as they were last said."""
+    """Return the revision that retracts an outage; its figures stay as last published."""
     return replace(
         published,
         revision=published.revision + 1,
@@ -318,10 +320,10 @@ def retraction(published: Outage, decided_ms: int, reason: Reason) -> Outage:
 
 
 def matched(spells: Sequence[TroubleSpell], outages: Iterable[Outage], now_ms: int) -> list[Outage | None]:
-    """Return for each spell (in order, disjoint) the outage that was published of it, None if none was.
+    """Return for each spell (in order, disjoint) the outage published for it, None if none was.
 
-    That is the one with its very edges; or else, of those that are no other spell's, the one that overlaps it
-    most, the earliest where several do so alike.
+    That is the outage with exactly the same edges; otherwise, of those that match no other spell, the one
+    with the largest overlap, the earliest if several are equal.
     """
     left = {(outage.start_ms, outage.end_ms): outage for outage in sorted(outages, key=_start)}
     found = [left.pop((spell.start_ms, spell.end_ms), None) for spell in spells]

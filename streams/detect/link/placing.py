@@ -1,4 +1,4 @@
-"""Edges of one verdict: placed when it falls, and placed again when all that was asked before it is known."""
+"""Places the edge of a verdict: when it is decided, and again once all outcomes before it are known."""
 
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -19,21 +19,21 @@ from streams.detect.rule.shares import is_well, partial_share, spell_share
 from streams.model.measurement import Asked, LinkSlot
 
 SlotsOf = Callable[[int, int], Iterable[LinkSlot]]
-"""From a span of time to the slots that begin in it, ascending."""
+"""Returns the slots that begin in a span of time, ascending."""
 
 SLOW_LOOKBACK_MS: Final = 20 * MINUTE_MS
-"""How long after it was asked an answer may come and still tell where slowness ended."""
+"""How long after its request an answer may come and still help to place the end of slowness."""
 REACH_MS: Final = 10 * MINUTE_MS
-"""How far from where it was placed at first an edge may lie."""
+"""How far an edge may move from where it was first placed."""
 CONFIRMING: Final = 0.75
-"""Share of the evidence that must show by the time of asking, too."""
+"""Share of the decisive evidence that must also be present by request time."""
 FAILING: Final = frozenset({"total", "half", "partial"})
 
 
 def seconds_of(slots: Iterable[LinkSlot], from_ms: int) -> list[Asked]:
-    """Return what slots know of the seconds of asking from a time on.
+    """Return the counts of slots by second of request, from ``from_ms`` on.
 
-    Of those before the first of the slots only the failures would be left: their answers came earlier.
+    For earlier seconds the slots would hold only the failures, as the answers came before the first slot.
     """
     return [one for one in merge_asked(slot.asked for slot in slots) if one.second * 1000 >= from_ms]
 
@@ -41,11 +41,11 @@ def seconds_of(slots: Iterable[LinkSlot], from_ms: int) -> list[Asked]:
 def confirmed(
     verdict: Verdict, from_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal
 ) -> bool:
-    """Say whether a verdict of failing attempts holds by the time of asking, too: clear and long enough.
+    """Return whether a verdict of failing attempts also holds by request time: clear and long enough.
 
-    Only what was asked from ``from_ms`` on counts. Where that is the end of earlier trouble, requests that it
-    swallowed and that are given up only now are no sign of new trouble. Time-outs become known over as long
-    as they take, so a short failure looks longer than it was by when it became known.
+    Only requests made from ``from_ms`` on count. If earlier trouble ended there, requests made during it that
+    time out only now are no sign of new trouble. And time-outs become known late and spread out, so judged by
+    when it became known a short failure looks longer than it was.
     """
     if verdict.test not in FAILING:
         return True
@@ -60,10 +60,10 @@ def confirmed(
 def confirmed_recovery(
     state: RuleState, edge_ms: int, end_ms: int, slots_of: SlotsOf, rule: Rule, normal: Normal
 ) -> bool:
-    """Say whether what was asked since a recovery's edge is well, not only better.
+    """Return whether the requests made since a recovery's edge do well, not merely better.
 
-    What an outage swallowed becomes known up to half a minute after it ended, among the first answers, so
-    only the time of asking tells.
+    Requests lost in an outage become known as failures up to half a minute after it ended, among the first
+    answers, so only the request time tells them apart.
     """
     seconds = seconds_of(slots_of(edge_ms - MINUTE_MS, end_ms), edge_ms)
     failures = sum(one.failed for one in seconds)
@@ -81,7 +81,7 @@ def first_edge_ms(
     rule: Rule,
     normal: Normal,
 ) -> int:
-    """Return where a spell began or ended, as known when that is decided, at ``end_ms``."""
+    """Return where a spell began or ended, as known at the decision, at ``end_ms``."""
     if verdict.whole or verdict.test == "normal":
         return verdict.since_ms
     since_ms, spell = verdict.since_ms, state.spell
@@ -114,7 +114,7 @@ def _edge_ms(
 
 
 def _least(verdict: Verdict, rule: Rule, normal: Normal) -> float:
-    """Return the least failing share that counts as trouble of a verdict's kind."""
+    """Return the lowest failure share that counts as trouble of the verdict's kind."""
     return partial_share(rule, normal.failure_share) if verdict.test == "partial" else rule.half_share
 
 
@@ -128,11 +128,10 @@ def settled_edge_ms(
     rule: Rule,
     normal: Normal,
 ) -> int:
-    """Return the edge of a verdict as all outcomes known by ``known_ms`` place it.
+    """Return the edge of a verdict according to all outcomes known by ``known_ms``.
 
     It lies between the edges of the verdicts ``before`` and ``after``, before the decision, and within ten
-    minutes of where it was placed at first. Edges of slowness, and those between down and degraded, stay as
-    they were placed.
+    minutes of where it was first placed. Edges of slowness, and those between down and degraded, do not move.
     """
     edge_ms, test = decided.edge_ms, decided.verdict.test
     if decided.verdict.whole or decided.slow or test not in FAILING | {"recovery"}:
@@ -149,14 +148,14 @@ def settled_edge_ms(
         found = likeliest_onset_ms(asked, least, normal.failure_share)
     elif any(one.failed > 0 for one in asked if one.second * 1000 < edge_ms):
         found = likeliest_recovery_ms(asked, least, normal.failure_share)
-    else:  # trouble ended in a silence: how much failed before it tells an attempt that fails by chance after
+    else:  # trouble ended in a silence: the failure share before it shows which later failures are chance
         asked = [one for one in asked if one.second * 1000 + 999 >= edge_ms]
         found = likeliest_recovery_ms(asked, least, normal.failure_share, decided.trouble)
     return edge_ms if found is None else max(found, from_ms)
 
 
 def trouble_before(state: RuleState) -> tuple[int, int]:
-    """Return the attempts and failures of a spell up to where evidence of its recovery began."""
+    """Return the attempts and failures of a spell up to the start of the evidence of its recovery."""
     if state.spell is None:
         return 0, 0
     recovery = state.tests[0]
@@ -164,6 +163,6 @@ def trouble_before(state: RuleState) -> tuple[int, int]:
 
 
 def _asked(slots_of: SlotsOf, from_ms: int, to_ms: int, until_ms: int, lookback_ms: int) -> list[Asked]:
-    """Return the seconds of asking in ``[from_ms, to_ms)``, as known by ``until_ms``."""
+    """Return the counts by second of request in ``[from_ms, to_ms)``, as known by ``until_ms``."""
     known = seconds_of(slots_of(from_ms - lookback_ms, until_ms), from_ms - 999)
     return [one for one in known if one.second * 1000 < to_ms]

@@ -1,13 +1,14 @@
-"""What was published of a link's outages, and what its verdicts call for next.
+"""Publishes a link's outages, and revises them as its verdicts require.
 
-A *spell* is trouble as judged now; an *outage* is what was published of it. `review` compares the two and
-gives the revisions that make them agree.
+A *spell* is trouble as judged now; an *outage* is what was published about it. `review` compares the two and
+returns the revisions that make them agree.
 
-`forget` drops, in one operation, what no fact can change any more. A verdict is *final* once every outcome
-asked before it is known and no fact that late can come. A spell is over for good once a final verdict ended
-it and nothing still to be judged reaches back to within ``flap_gap_ms`` of its end: it cannot come back. Then
-its verdicts, its published outage, its evidence and the sums of its forgotten facts go. Those sums stay while
-it lasts or may come back (`remains.py`), so its figures are the same as if nothing were forgotten.
+`forget` drops, in one operation, everything that no fact can change any more. A verdict is *final* once every
+outcome requested before it is known and no fact can be that late. A spell is over for good once a final
+verdict ended it and nothing still to be judged reaches back to within ``flap_gap_ms`` of its end: it cannot
+resume. Then its verdicts, its published outage, its evidence and the sums of its forgotten facts are dropped.
+Those sums stay while it is open or may resume (`remains.py`), so its figures are the same as if nothing were
+forgotten.
 """
 
 from bisect import insort
@@ -44,7 +45,7 @@ from streams.model.outage import Outage, Reason
 from streams.model.settings import DetectSettings
 
 EvidenceOf = Callable[[int, int], list[Source]]
-"""From a span of event time to the source ranges that hold its records."""
+"""Returns the source ranges that hold the records of a span of event time."""
 
 
 class Publication:
@@ -56,34 +57,35 @@ class Publication:
         self.link, self.rules, self.settings, self.history = link, rules, settings, history
         self._evidence_of = evidence_of
         self.published: dict[str, Outage] = {}
-        """The last revision of each outage that facts may still revise, by id."""
+        """The last revision of each outage that may still be revised, by id."""
         self.locals = Locals()
-        """The services and agencies that fail wholly."""
+        """The services and agencies of which every request fails."""
         self.settled = Composed()
-        """The spells of the decisions that are final, as far as they are remembered."""
+        """The remembered spells composed from final decisions."""
         self.settled_ms = -FAR
-        """Decisions that all facts before this settle are among those."""
+        """`settled` includes the decisions that settled up to this time."""
         self.spells: list[TroubleSpell] = []
-        """The spells of all decisions that are remembered."""
+        """The spells of all remembered decisions."""
         self.trouble: list[Trouble] = []
-        """The spells, each with the kind last published of it."""
+        """The spells, each with its last published kind."""
         self.remains = Remains()
-        """What is kept of the forgotten facts of trouble that is not over."""
+        """Sums of the forgotten facts of trouble that is not over."""
         self.openings: dict[int, list[Source]] = {}
         """The evidence with which each outage was opened, by the start of its spell."""
         self.due: list[int] = []
         """When to review again, ascending."""
         self.look_ms = FAR
-        """When to look whether sight is lost of a link in trouble; while it is lost, whenever facts come."""
+        """When to check whether sight of a link in trouble is lost; once lost, every call checks."""
         self.lost_ms: int | None = None
-        """Since when nothing is known of a link in trouble, as last looked."""
+        """Since when nothing is known of a link in trouble, as of the last check; None if it is in sight."""
         self._running = Running()
 
     def review(self, now_ms: int, into: list[Outage], cause: Reason | None, dirty: set[int]) -> set[int]:
-        """Append the revisions by which the published outages agree with the spells as judged now.
+        """Append to ``into`` the revisions that make the published outages agree with the current spells.
 
-        ``cause`` is why, None in the course of time; ``dirty`` are the minutes whose facts changed. Return
-        the minutes whose state that changes. A close is said once its figures are final.
+        ``cause`` is the reason to give, None for the normal passage of time; ``dirty`` are the minutes whose
+        facts changed. Return the minutes whose state this changes. An end is published once its figures are
+        final.
         """
         if dirty:
             self._running.forget_from(min(dirty))
@@ -115,7 +117,7 @@ class Publication:
         return changed_minutes(before, self.trouble, now_ms)
 
     def _composed(self, now_ms: int) -> list[TroubleSpell]:
-        """Return the spells as judged now, and see to it that what goes on alone is told in time."""
+        """Return the current spells, and schedule the report of trouble that continues alone."""
         composed = self.settled.copy()
         for event in self._open_events():
             composed.take(event, self.rules, self.settings.slot_ms)
@@ -130,7 +132,7 @@ class Publication:
         return [event for event in events if self.history.settles_ms(event[0]) > self.settled_ms]
 
     def dossiers_so_far(self, now_ms: int) -> int | None:
-        """Return the distinct dossiers that the trouble which lasts has hit by now, None without any."""
+        """Return the number of distinct dossiers hit by the open spell so far, None without one."""
         if not self.spells or self.spells[-1].end_ms is not None:
             return None
         start_ms = self.spells[-1].start_ms
@@ -139,7 +141,7 @@ class Publication:
         return self._running.dossiers(start_ms, minutes, lambda: self.remains.totals(start_ms, FAR), now_ms)
 
     def sight_changed(self, now_ms: int) -> bool:
-        """Say whether sight was lost of a link in trouble, or is regained, so that a review is due."""
+        """Return whether sight of a link in trouble was lost or regained, so that a review is due."""
         if self.lost_ms is None and now_ms < self.look_ms:
             return False
         before = self.lost_ms
@@ -153,11 +155,10 @@ class Publication:
         self.look_ms = self.history.loses_ms(now_ms) if waits else FAR
 
     def make_final(self, final: Iterable[Decided], floor_ms: int) -> None:
-        """Take in the decisions that have just become final; call it before facts are forgotten.
+        """Apply the decisions that have just become final. Call it before facts are forgotten.
 
-        ``final`` are the link's verdicts among them.
-
-        No fact before ``floor_ms`` is read again, and no spell that is found later begins or ends before it.
+        ``final`` are the link's verdicts among them. No fact before ``floor_ms`` is read again, and no spell
+        found later begins or ends before it.
         """
         settles_ms, final_ms = self.history.settles_ms, self.history.final_ms
         for event in events_of(final, self.locals.spells()):
@@ -170,9 +171,9 @@ class Publication:
                 marks[cut_ms] = self.history.normal_at(cut_ms).slow_ms
 
     def forget(self, floor_ms: int, forgotten: Iterable[tuple[int, Minute]]) -> None:
-        """Drop the outages that nothing can change any more; keep sums of the others.
+        """Drop the outages that nothing can change any more; keep sums for the others.
 
-        ``forgotten`` are the minutes that are gone, all of them before ``floor_ms``.
+        ``forgotten`` are the minutes dropped from the history, all of them before ``floor_ms``.
         """
         self.locals.forget(floor_ms, self.history)
         over_ms = self._over_ms(floor_ms)
@@ -191,12 +192,12 @@ class Publication:
         self.openings = {at: kept for at, kept in self.openings.items() if at >= first_ms}
 
     def _cuts(self) -> list[int]:
-        """Return, ascending, where spells begin and end, or may be found to, by what is known for good."""
+        """Return, ascending, the actual and possible edges of spells, according to final decisions."""
         edges = {edge_ms for spell in self.settled.link for edge_ms in spell.edges()}
         return sorted(edges.union(self.locals.edges()))
 
     def _over_ms(self, floor_ms: int) -> int | None:
-        """Return when the last chain of spells ended that is over for good, None where there is none."""
+        """Return the end of the last chain of spells that is over for good, None if there is none."""
         spans = [
             (spell.start_ms, FAR if spell.end_ms is None else max(spell.end_ms, spell.placed_ms))
             for spell in self.settled.link
@@ -210,7 +211,7 @@ class Publication:
         return over_ms
 
     def _may_return_until_ms(self, spell: TroubleSpell) -> int:
-        """Return until when a spell that ended may come back."""
+        """Return until when a spell that ended may resume."""
         return max(spell.end_ms or 0, spell.placed_ms) + self.rules.flap_gap_ms
 
     def _look_again_at(self, due_ms: int) -> None:
@@ -218,11 +219,11 @@ class Publication:
             insort(self.due, due_ms)
 
     def _final_ms(self, spell: TroubleSpell) -> int:
-        """Return when all outcomes asked before a spell's end was decided are known, as the end of a slot."""
+        """Return the slot end by which all outcomes before the decision of a spell's end are known."""
         return self.history.settles_ms(spell.closed_ms or 0)
 
     def _closes_ms(self, spell: TroubleSpell) -> int:
-        """Return when an end is published: once its figures are final and, where it flaps, it stays away."""
+        """Return when a spell's end is published: when its figures are final and, if flapping, it is over."""
         if not spell.changes:
             return self._final_ms(spell)
         slot_ms = self.settings.slot_ms
@@ -230,7 +231,7 @@ class Publication:
         return max(self._final_ms(spell), away_ms)
 
     def _stands(self, match: Outage, spell: TroubleSpell, now_ms: int, dirty: set[int]) -> bool:
-        """Say whether nothing can have changed since an outage was last published as closed."""
+        """Return whether nothing can have changed since an outage was last published as closed."""
         if match.status == "open" or spell.end_ms is None:
             return False
         if (match.start_ms, match.end_ms, match.changes) != (spell.start_ms, spell.end_ms, spell.changes):
@@ -245,7 +246,7 @@ class Publication:
     def _revise(
         self, spell: TroubleSpell, match: Outage | None, now_ms: int, cause: Reason | None
     ) -> Outage | None:
-        """Return the revision that a spell calls for, or None where what is published still holds."""
+        """Return the revision that a spell requires, None if the published one still holds."""
         totals, slow_ms = self._figures(spell, now_ms)
         rule, lost_ms = self.rules.at(spell.opened_ms - 1), self.history.lost_ms(now_ms)
         drafted = draft(self.link, spell, totals, rule, slow_ms, now_ms, lost_ms)
@@ -265,7 +266,7 @@ class Publication:
         return next_revision(match, drafted, reason, self._evidence(spell.start_ms, now_ms))
 
     def _figures(self, spell: TroubleSpell, now_ms: int) -> tuple[Totals, int | None]:
-        """Return the figures of a spell, and from when on an answer was slow when it began."""
+        """Return the figures of a spell, and the slowness limit (ms) at its start."""
         start_ms, remains = spell.start_ms, self.remains
         until_ms = now_ms if spell.end_ms is None else spell.end_ms
         span = start_ms - MINUTE_MS, until_ms + self.settings.longest_lookback_ms
@@ -277,7 +278,7 @@ class Publication:
         return totals, self.history.normal_at(start_ms).slow_ms
 
     def _evidence(self, start_ms: int, now_ms: int) -> list[Source]:
-        """Return the source ranges behind an outage: whole, or for a long one how it began and how it is."""
+        """Return the source ranges behind an outage: all, or for a long one the first and the latest."""
         oldest_ms = now_ms - self.settings.allowed_lateness_ms
         if start_ms >= oldest_ms:
             evidence = self._evidence_of(start_ms, now_ms)
@@ -286,7 +287,7 @@ class Publication:
         return self.openings.get(start_ms, []) + self._evidence_of(oldest_ms, now_ms)
 
     def _fresh_id(self, drafted: Outage) -> str:
-        """Return an id that no other outage of the link bears already."""
+        """Return an id that no other outage of the link has."""
         name, again = drafted.outage_id, 1
         while name in self.published:
             again += 1
@@ -294,11 +295,11 @@ class Publication:
         return name
 
     def _standing(self) -> list[Outage]:
-        """Return the published outages that were not taken back."""
+        """Return the published outages that were not retracted."""
         return [outage for outage in self.published.values() if outage.status != "retracted"]
 
     def _trouble(self) -> list[Trouble]:
-        """Return the spells as judged now, each with the kind last published of it."""
+        """Return the current spells, each with its last published kind."""
         matches = matched(self.spells, self._standing(), FAR)
         both = zip(self.spells, matches, strict=True)
         return [(spell.start_ms, spell.end_ms, match.kind) for spell, match in both if match is not None]
@@ -309,6 +310,6 @@ def _closing(spell: TroubleSpell) -> Reason:
 
 
 def _is_over(outage: Outage, over_ms: int) -> bool:
-    """Say whether an outage belongs to trouble that was over by a time, or was taken back by then."""
+    """Return whether an outage belongs to trouble that was over by a time, or was retracted by then."""
     ended_ms = outage.detected_at_ms if outage.status == "retracted" else outage.end_ms
     return ended_ms is not None and ended_ms <= over_ms

@@ -1,10 +1,10 @@
 """What remains of forgotten facts: sums from which the figures of every spell still follow exactly.
 
-Trouble may last, or come back, for longer than its facts are kept, and later verdicts may still divide it
-otherwise. But when facts are forgotten, every edge among them is known: no spell that is found later
-begins or ends anywhere else before the oldest fact that is kept. These edges are the *cuts*. A minute between
-two cuts lies in a spell wholly or not at all, so all minutes between the same two cuts are summed. A minute
-that a cut divides is kept as it is.
+Trouble may last, or resume, for longer than its facts are kept, and later verdicts may still divide it
+differently. But when facts are forgotten, every edge among them is known: no spell found later begins or ends
+anywhere else before the oldest fact kept. These edges are the *cuts*. A minute between two cuts lies in a
+spell entirely or not at all, so all minutes between the same two cuts are summed. A minute divided by a cut
+is kept as it is.
 """
 
 from bisect import bisect_right
@@ -20,7 +20,7 @@ FAR: Final = 1 << 62
 
 
 class Piece(Struct, array_like=True):
-    """The sum of some minutes: all their requests were asked in ``[from_ms, to_ms)``, between two cuts."""
+    """The sum of some minutes, all of whose requests were made in ``[from_ms, to_ms)``, between two cuts."""
 
     from_ms: int
     to_ms: int
@@ -28,17 +28,17 @@ class Piece(Struct, array_like=True):
 
 
 class Remains(Struct, array_like=True):
-    """Forgotten facts of spells that are not over. Order of calls: `take`, then any."""
+    """Forgotten facts of spells that are not over. Call `take` before any other method."""
 
     minutes: dict[int, Minute] = field(default_factory=dict)
-    """The minutes that a cut divides, by their starts."""
+    """The minutes divided by a cut, by their starts."""
     pieces: list[Piece] = field(default_factory=list)
-    """The sums of the other minutes, one for each two cuts."""
+    """The sums of the other minutes, one for each pair of neighbouring cuts."""
     slow_ms: dict[int, int | None] = field(default_factory=dict)
-    """From when on an answer was slow at each cut."""
+    """The slowness limit (ms) at each cut, None if unknown."""
 
     def take(self, forgotten: Iterable[tuple[int, Minute]], cuts: Sequence[int]) -> None:
-        """Add minutes that are forgotten, and sum up what none of the ``cuts`` (ascending) divides."""
+        """Add forgotten minutes, and sum up those that none of the ``cuts`` (ascending) divides."""
         self.minutes.update(forgotten)
         sums: dict[int, Piece] = {}
         for piece in self.pieces:
@@ -58,7 +58,7 @@ class Remains(Struct, array_like=True):
         self.slow_ms = {at: slow_ms for at, slow_ms in self.slow_ms.items() if at in cuts}
 
     def totals(self, start_ms: int, end_ms: int) -> Totals | None:
-        """Return the sums that lie in ``[start_ms, end_ms)``, None where there are none."""
+        """Return the total of the pieces within ``[start_ms, end_ms)``, None if there are none."""
         within = [one for one in self.pieces if start_ms <= one.from_ms and one.to_ms <= end_ms]
         if not within:
             return None
@@ -74,7 +74,7 @@ class Remains(Struct, array_like=True):
                 yield minute_ms, self.minutes[minute_ms]
 
     def drop(self, before_ms: int) -> None:
-        """Drop what lies before a time at which nothing that is not over begins."""
+        """Drop everything before a time. All spells that are not over must begin at or after it."""
         self.minutes = {at: one for at, one in self.minutes.items() if at + MINUTE_MS > before_ms}
         self.pieces = [one for one in self.pieces if one.to_ms > before_ms]
 
@@ -90,6 +90,6 @@ def _add(sums: dict[int, Piece], between: int, piece: Piece) -> None:
 
 
 def _first_asked_ms(minute_ms: int, minute: Minute) -> int:
-    """Return when the earliest request that a minute tells of was asked, to the second; at most its start."""
+    """Return the time of a minute's earliest request, to the second; at most the minute's start."""
     seconds = (asked.second for slot in minute.read() for asked in slot.asked)
     return min(minute_ms, min(seconds, default=minute_ms) * 1000)

@@ -1,7 +1,7 @@
-"""How many dossiers the trouble that lasts has hit so far, kept up minute by minute.
+"""Counts the dossiers that the open spell has hit so far, minute by minute.
 
 Growth alone does not publish an open outage again, but the engineer on call needs the current figure.
-Summing a day of minutes at each slot would cost too much, so those whose facts are complete are summed once.
+Summing a day of minutes at each slot would cost too much, so complete minutes are summed only once.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from streams.model.sketch import distinct_of_union
 
 
 class Running:
-    """The sums of the spell that lasts, up to the last minute whose facts are complete."""
+    """The sums of the open spell, up to the last minute whose facts are complete."""
 
     def __init__(self) -> None:
         self._start_ms = -FAR
@@ -21,12 +21,12 @@ class Running:
         self._totals = Totals()
 
     def forget_from(self, minute_ms: int) -> None:
-        """Sum all minutes again if this one, whose facts have changed, is among those that were summed."""
+        """Sum all minutes again if a minute whose facts have changed was already summed."""
         if minute_ms < self._next_ms:
             self._start_ms = -FAR
 
     def begins_ms(self, start_ms: int) -> int:
-        """Return from when on `dossiers` wants the minutes of a spell that began at ``start_ms``."""
+        """Return the time from which `dossiers` needs the minutes of a spell that began at ``start_ms``."""
         return self._next_ms if start_ms == self._start_ms else start_ms - MINUTE_MS
 
     def dossiers(
@@ -38,8 +38,8 @@ class Running:
     ) -> int:
         """Return the distinct dossiers with a failed attempt since ``start_ms``.
 
-        ``minutes`` are those from `begins_ms` on, in order; ``carried`` returns the sum of those that are
-        forgotten, a new one each time.
+        ``minutes`` are those from `begins_ms` on, in order; ``carried`` returns the sum of the
+        forgotten ones, as a new object each time.
         """
         if start_ms != self._start_ms:
             self._start_ms, self._next_ms = start_ms, start_ms - MINUTE_MS

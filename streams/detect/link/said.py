@@ -1,4 +1,4 @@
-"""What the window of a minute says: its counts and latency, and for how long it was in which state."""
+"""Makes a minute's window: its counts and latency, and the time spent in each state."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -16,11 +16,11 @@ from streams.model.outage import Kind, LinkStateName, RaisedNormal, Window
 from streams.model.sketch import bucket_value_ms, quantiles_ms
 
 Trouble = tuple[int, int | None, Kind]
-"""Start, end (None: lasting) and kind of an outage."""
+"""Start, end (None: open) and kind of an outage."""
 
 STATE_OF: Final[dict[Kind, LinkStateName]] = {"down": "DOWN", "degraded": "DEGRADED"}
 STATES: Final[tuple[LinkStateName, ...]] = ("DOWN", "DEGRADED", "UNKNOWN", "UP")
-"""In this order where a minute was in two of them equally long."""
+"""The first of these wins if a minute was in two states for equally long."""
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 _pack: Final = msgspec.msgpack.Encoder().encode
@@ -35,13 +35,13 @@ def digest_of(fresh: Window) -> bytes:
 def digest_of_times(
     unknown_ms: int, degraded_ms: int, down_ms: int, raised: RaisedNormal | UnsetType
 ) -> bytes:
-    """Return the digest of a window without facts; most of them say the same."""
+    """Return the digest of a window without facts; cached, as most of these are the same."""
     told = () if raised is UNSET else (raised,)
     return blake2b(_pack((unknown_ms, degraded_ms, down_ms, *told)), digest_size=8).digest()
 
 
 def state_ms(known: Intervals, trouble: Sequence[Trouble], start_ms: int, end_ms: int) -> dict[str, int]:
-    """Return for how long a link was in each state in ``[start_ms, end_ms)``, in milliseconds."""
+    """Return how long a link was in each state in ``[start_ms, end_ms)``, in milliseconds."""
     seen_ms = end_ms - start_ms if known == [(start_ms, end_ms)] else length_ms(known)
     spent = {"UNKNOWN": end_ms - start_ms - seen_ms, "UP": seen_ms, "DEGRADED": 0, "DOWN": 0}
     for begins, ends, kind in trouble:

@@ -1,8 +1,9 @@
-"""Full failures that are no outage, as they were too short: found in the time in which requests were asked.
+"""Finds, by request time, full failures too short to be an outage.
 
-A full failure of five seconds at ten lookups a second is beyond chance, yet less than `min_duration_ms`. It
-is counted in the minute in which it began: the sum of evidence for a full outage against normal, over the
-seconds of asking, rises to what an outage takes, and falls again. What lies in an outage belongs to that.
+A full failure of five seconds at ten lookups a second is beyond chance, yet shorter than `min_duration_ms`.
+It is found by the sum of the evidence for a full outage against normal, over the seconds of request: the sum
+rises to the threshold of an outage, and falls again. It is counted in the minute in which it began. A failure
+within an outage belongs to that outage.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from streams.model.measurement import Asked, LinkSlot
 from streams.model.outage import ShortFailures
 
 AROUND_MS: Final = 15_000
-"""How much is read before and after a minute: a failure that begins in it may end after it."""
+"""How far before and after a minute is read: a failure that begins in it may end after it."""
 
 
 def least_failures(rule: Rule, normal: Normal) -> int:
@@ -38,9 +39,9 @@ def short_failures(
     rule: Rule,
     normal: Normal,
 ) -> ShortFailures | None:
-    """Return the full failures that began in a minute, outside of ``trouble``; None where there was none.
+    """Return the full failures that began in a minute, outside of ``trouble``; None if there were none.
 
-    ``seconds`` are those of asking from `AROUND_MS` before the minute until as long after it.
+    ``seconds`` are the counts by second of request from `AROUND_MS` before the minute to as long after it.
     """
     outside = list(trouble)
     found = [
@@ -60,7 +61,7 @@ def _end_ms(run: Run) -> int:
 
 
 def _runs(seconds: Sequence[Asked], rule: Rule, normal: Normal) -> Iterator[Run]:
-    """Yield the stretches in which everything failed beyond chance, each up to where answers came again."""
+    """Yield the runs in which everything failed beyond chance, each up to the return of answers."""
     share0, enough = normal.failure_share, threshold(rule, normal)
     total = most = 0.0
     begin = 0
@@ -79,12 +80,12 @@ def _runs(seconds: Sequence[Asked], rule: Rule, normal: Normal) -> Iterator[Run]
 
 
 def slots_needed(minute_ms: int, timeout_ms: int, slot_ms: int) -> tuple[int, int]:
-    """Return the span of the slots in which what was asked in and around a minute became known."""
+    """Return the span of slots in which the outcomes of requests in and around a minute became known."""
     return minute_ms - AROUND_MS, minute_ms + MINUTE_MS + AROUND_MS + timeout_ms + slot_ms
 
 
 def asked_around(minute_ms: int, slots: Iterable[LinkSlot]) -> list[Asked]:
-    """Return what was asked in and around a minute, by second; nothing if no second failed mostly."""
+    """Return the counts in and around a minute, by second of request; empty if no second mostly failed."""
     first, last = (minute_ms - AROUND_MS) // 1000, (minute_ms + MINUTE_MS + AROUND_MS) // 1000
     kept = [slot.asked for slot in slots]
     excess: dict[int, int] = {}
@@ -92,10 +93,10 @@ def asked_around(minute_ms: int, slots: Iterable[LinkSlot]) -> list[Asked]:
         for asked in some:
             if asked.failed:
                 excess[asked.second] = excess.get(asked.second, 0) + asked.failed
-    for some in kept:  # of the other seconds most were answered
+    for some in kept:  # seconds without a failure cannot have mostly failed
         for asked in some:
             if asked.ok and asked.second in excess:
                 excess[asked.second] -= asked.ok
     if not any(first <= second < last and more > 0 for second, more in excess.items()):
-        return []  # on a busy link most minutes are done with here
+        return []  # on a busy link most minutes end here
     return merge_asked([[asked for some in kept for asked in some if first <= asked.second < last]])

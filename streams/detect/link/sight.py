@@ -1,4 +1,4 @@
-"""When we could see a link at all: its observer vouched for being alive."""
+"""When we could see a link at all, because its observer was alive."""
 
 from bisect import bisect_right
 from typing import Final
@@ -8,29 +8,29 @@ from msgspec import Struct, field
 from streams.model.intervals import Intervals, difference, intersection, union
 
 GRACE_MS: Final = 10_000
-"""Heartbeats may come this much later than promised before we call ourselves blind."""
+"""Heartbeats may be late by this much before the link counts as unobserved."""
 NEVER: Final = 1 << 62
 
 
 class Sight(Struct, array_like=True):
-    """Spans ``[start, end)`` in which the observer vouched for being alive, ascending, never touching.
+    """Spans ``[start, end)`` in which the observer reported being alive, ascending, never touching.
 
-    ``first_heard_ms`` is the earliest heartbeat that named the link. Before it, and where none ever did
-    (imported records), silence is never blindness, and each record vouches for itself.
+    ``first_heard_ms`` is the earliest heartbeat that named the link. Before it, and if none ever did
+    (imported records), the link always counts as observed.
     """
 
     first_heard_ms: int = NEVER
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
     gaps: list[tuple[int, int]] = field(default_factory=list)
-    """Spans of which records are missing, ascending and apart: they are unknown, whatever was seen."""
+    """Spans with missing records, ascending and disjoint: these are unknown despite any heartbeat."""
 
     def miss(self, start_ms: int, end_ms: int) -> None:
-        """Note that records of a span are missing."""
+        """Note that records of a span of time are missing."""
         self.gaps = union([*self.gaps, (start_ms, end_ms)])
 
     def add(self, start_ms: int, end_ms: int) -> None:
-        """Add a span, joining it with those it touches within the grace."""
+        """Add a span in which the observer was alive; join it with spans less than `GRACE_MS` away."""
         end_ms += GRACE_MS
         ends = self.ends
         if ends and self.starts[-1] <= start_ms <= ends[-1]:
@@ -46,7 +46,7 @@ class Sight(Struct, array_like=True):
         self.ends[first:last] = [end_ms]
 
     def within(self, start_ms: int, end_ms: int) -> Intervals:
-        """Return when the observer was alive, as far as is known, within ``[start_ms, end_ms)``.
+        """Return when the observer was alive within ``[start_ms, end_ms)``, as far as is known.
 
         >>> sight = Sight()
         >>> sight.add(100_000, 101_000)
@@ -73,7 +73,7 @@ class Sight(Struct, array_like=True):
         return spans
 
     def covers_all(self, start_ms: int, end_ms: int) -> bool:
-        """Say whether the observer was alive, as far as is known, throughout ``[start_ms, end_ms)``."""
+        """Return whether the observer was alive throughout ``[start_ms, end_ms)``, as far as is known."""
         if self.gaps and intersection(self.gaps, [(start_ms, end_ms)]):
             return False
         if end_ms <= self.first_heard_ms:
@@ -83,7 +83,7 @@ class Sight(Struct, array_like=True):
         return self.within(start_ms, end_ms) == [(start_ms, end_ms)]
 
     def covers(self, start_ms: int, end_ms: int) -> bool:
-        """Say whether the observer was alive at any time of ``[start_ms, end_ms)``."""
+        """Return whether the observer was alive at any time in ``[start_ms, end_ms)``."""
         return bool(self.within(start_ms, end_ms))
 
     def prune(self, before_ms: int) -> None:

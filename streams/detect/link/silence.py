@@ -1,9 +1,9 @@
-"""How long nothing may be known of a link before what was seen earlier says nothing about what follows.
+"""When a silence is so long that earlier facts about a link say nothing about later ones.
 
-Nothing is known where nobody calls, or nobody watches. Evidence adds up across such a time only as long as
-it is no longer than is usual for the link: where ``n`` calls were expected and none came, the chance of that
-is e^-n, and from n = 9.21 on it is no accident (as in ``rule/expected.py``). What is usual is told by the
-minutes before it in which somebody asked, so a link that is asked once in ten minutes goes on adding up.
+There is silence while nobody calls, or nobody watches. Evidence adds up across a silence only if that is not
+unusually long for the link: if ``n`` calls were expected and none came, the probability is e^-n, and from
+n = 9.21 on that cannot be chance (as in ``rule/expected.py``). The usual pace is taken from the last minutes
+with calls, so on a link called once in ten minutes evidence still adds up.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from streams.detect.link.minute import MINUTE_MS
 from streams.detect.rule.expected import SILENCE
 
 PACE_MINUTES: Final = 24
-"""By how many minutes in which somebody asked the pace is told."""
+"""The usual pace is taken from this many minutes with calls."""
 LEAST_MINUTES: Final = 4
 LONGEST_GAPS: Final = 4
-"""A gap counts as no more than so many usual ones, or a night would make a slow link of a busy one."""
+"""A gap counts as at most this many median gaps; otherwise one night would make a busy link look quiet."""
 
 
 def usual_gap_ms(asked: Sequence[tuple[int, int]]) -> float | None:
-    """Return the time between two calls that is usual; None where too little is known.
+    """Return the usual time between two calls, None if too little is known.
 
-    ``asked`` holds minutes in which somebody asked, by their starts, ascending, with how many did.
+    ``asked`` holds the minutes with calls: start and number of calls, ascending.
 
-    >>> usual_gap_ms([(at * 60_000, 2) for at in range(10)])
-    30000.0
+        >>> usual_gap_ms([(at * 60_000, 2) for at in range(10)])
+        30000.0
     """
     if len(asked) < LEAST_MINUTES:
         return None
@@ -37,12 +37,12 @@ def usual_gap_ms(asked: Sequence[tuple[int, int]]) -> float | None:
 
 
 def is_too_long(silence_ms: int, unwatched_ms: int, least_ms: int, usual_ms: float | None) -> bool:
-    """Say whether nothing was known for so long that what was seen before counts no more.
+    """Return whether a silence was so long that earlier facts no longer count.
 
-    ``unwatched_ms`` of the silence nobody watched. Less than ``least_ms`` is never too long.
+    ``unwatched_ms`` is the part of it in which nobody watched. Up to ``least_ms`` it is never too long.
 
-    >>> is_too_long(12_600_000, 0, 300_000, 60_000), is_too_long(1_200_000, 0, 300_000, 600_000)
-    (True, False)
+        >>> is_too_long(12_600_000, 0, 300_000, 60_000), is_too_long(1_200_000, 0, 300_000, 600_000)
+        (True, False)
     """
     if silence_ms <= max(least_ms, MINUTE_MS):
         return False

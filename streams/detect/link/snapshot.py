@@ -1,7 +1,7 @@
-"""A link's whole state as bytes, and back: what the Faust table holds, one value a link.
+"""A link's whole state as bytes, and back: the Faust table holds one value per link.
 
-A snapshot is exact: a tracker restored from it goes on as the one it was taken from would have. Minutes
-that are packed already travel as they are.
+A snapshot is exact: a tracker restored from it behaves exactly as the original would have. Minutes already
+packed are stored as they are.
 """
 
 from array import array
@@ -33,7 +33,7 @@ VERSION: Final = 12
 
 
 class LateState(Struct, array_like=True):
-    """Late facts that wait for their time."""
+    """Late facts that are not due yet."""
 
     due_ms: int
     source: Source
@@ -42,11 +42,11 @@ class LateState(Struct, array_like=True):
 
 
 class LinkState(Struct, array_like=True):
-    """Everything a tracker knows, with the position up to which it has followed `link.measurements`.
+    """Everything a tracker knows, with its position in `link.measurements`.
 
-    ``position`` is the offset of the next measurement to apply; ``applied`` the next offset of each source
-    partition and ``watermarks`` where each stands; ``clock_ms`` the end of the last slot closed; ``waiting``
-    since when ranges are missing.
+    ``position`` is the offset of the next measurement to apply; ``applied`` is the next offset of each source
+    partition, ``watermarks`` their watermarks; ``clock_ms`` is the end of the last slot closed; ``waiting``
+    holds since when ranges are missing.
     """
 
     version: int
@@ -85,7 +85,7 @@ class LinkState(Struct, array_like=True):
 
 
 class CutsState(Struct, array_like=True):
-    """Some consecutive cuts of one source partition; ``follows`` is where the value before them ends."""
+    """Some consecutive cuts of one source partition; ``follows`` is where the previous value ends."""
 
     partition: int
     watermarks: list[int]
@@ -94,7 +94,7 @@ class CutsState(Struct, array_like=True):
 
 
 CHUNK_MS: Final = 600_000
-"""Watermark time of the cuts in one value: short, so that little is written again and again."""
+"""Watermark time of the cuts in one value: short, so that little is rewritten each time."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(LinkState)
@@ -104,8 +104,8 @@ _cuts_decoder: Final = msgspec.msgpack.Decoder(CutsState)
 def save(detector: Detector, position: int) -> dict[str, bytes]:
     """Return the state of every link, and the recent cuts, at a position of `link.measurements`.
 
-    The keys are ``link:NAME`` and ``cuts:PARTITION:TEN_MINUTES``. Each link stands alone: it may be
-    restored beside others that were saved at other positions.
+    The keys are ``link:NAME`` and ``cuts:PARTITION:TEN_MINUTES``. Links are independent: one may be restored
+    together with others that were saved at other positions.
     """
     saved = {}
     for partition, cuts in detector.cuts.items():
@@ -125,11 +125,11 @@ def save(detector: Detector, position: int) -> dict[str, bytes]:
 
 
 def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
-    """Put a fresh detector into what `save` returned; say from which position on to apply measurements.
+    """Restore a new detector from what `save` returned; return the position to apply measurements from.
 
-    Links saved at different positions catch up from the least of them. Return None, and leave the detector as
-    it is, where there is nothing, or where cuts are missing that no measurement from there on brings again:
-    two workers, of which one had lost the partition, may have written the values in turns.
+    Links saved at different positions catch up from the lowest. Return None, and leave the detector
+    unchanged, if nothing is saved, or if cuts are missing that no later measurement brings: two workers, one
+    of which had lost the partition, may have written values by turns.
     """
     states = [unpack(data) for key, data in saved.items() if key.startswith("link:")]
     if not states:
@@ -165,7 +165,7 @@ def pack(state: LinkState) -> bytes:
 
 
 def unpack(data: bytes) -> LinkState:
-    """Return the state in `pack`'s bytes; raise `ValueError` where they are of another version."""
+    """Return the state in the bytes made by `pack`. Raises `ValueError` if they are of another version."""
     state = _decoder.decode(decompress(data))
     if state.version != VERSION:
         raise ValueError(f"the state of {state.link} has version {state.version}, not {VERSION}")
@@ -213,7 +213,7 @@ def snapshot(tracker: LinkTracker, position: int, detector: Detector) -> LinkSta
 
 
 def restore(tracker: LinkTracker, state: LinkState) -> None:
-    """Put a tracker, fresh from its constructor, into a state."""
+    """Restore a new tracker from a state."""
     tracker.history.restore(state.minutes, state.past, state.final_ms, state.state, state.usual)
     tracker.hour, tracker.too_late = state.hour, state.too_late
     windows, outages = tracker.windows, tracker.outages

@@ -1,13 +1,13 @@
 """From verdicts to spells of trouble: half-open, in order, never overlapping.
 
-Trouble that comes back within ``flap_gap_ms`` as it was is the same spell, with its changes counted: a
-flapping link is one incident, not twenty. What comes back otherwise (down where answers were slow before,
-failing in part where all failed) is a spell of its own: read as one, a full outage would vanish in the
-slowness around it, or hours of failing in part be counted as down. A shift between down and degraded likewise
-ends one spell and begins the next.
+Trouble that resumes within ``flap_gap_ms`` in the same form is the same spell, with its changes counted: a
+flapping link is one incident, not twenty. Trouble that resumes in another form (down after slow answers,
+partial failure after full failure) is a new spell: joined, a full outage would disappear in the slowness
+around it, or hours of partial failure would count as down. A shift between down and degraded also ends one
+spell and begins the next.
 
-A spell is published as soon as it is decided, so no later verdict takes back what an earlier one made of the
-spells: whether it is trouble that came back is decided when it comes, by the edges as they are placed then.
+A spell is published as soon as it is decided, so a later verdict never undoes an earlier one's effect on the
+spells: whether trouble is a resumed spell is decided at once, by the edges as placed at that point.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,15 +22,15 @@ from streams.detect.rule.rules import LinkRules
 
 
 class TroubleSpell(Struct, array_like=True):
-    """Trouble of a link over ``[start_ms, end_ms)``, by time of asking; ``end_ms`` None while it lasts.
+    """Trouble of a link over ``[start_ms, end_ms)``, by request time; ``end_ms`` is None while it is open.
 
-    ``opened_ms`` and ``closed_ms`` are the event times of the decisions; ``placed_ms`` is where its end was
-    placed at the latter; ``changes`` counts how often it ended and came back; ``slow`` says that latency
-    alone gave it away, ``down`` that it is so by the last verdict on it, ``normal`` that it ended as it had
+    ``opened_ms`` and ``closed_ms`` are the event times of the decisions; ``placed_ms`` is where the closing
+    decision placed the end; ``changes`` counts its ends and resumptions, two for each resumption. ``slow``:
+    found by latency alone; ``down``: down according to its last verdict; ``normal``: ended because it had
     become normal.
 
-    ``back_ms`` is when it last came back; ``ended`` holds ``end_ms``, ``closed_ms`` and ``placed_ms`` as they
-    were until then.
+    ``back_ms`` is when it last resumed; ``ended`` holds the values of ``end_ms``, ``closed_ms`` and
+    ``placed_ms`` before that.
     """
 
     start_ms: int
@@ -48,7 +48,7 @@ class TroubleSpell(Struct, array_like=True):
     ended: tuple[int, int, int] | None = None
 
     def edges(self) -> Iterator[int]:
-        """Yield where it begins and ends, and where it did before it came back if it may still be parted."""
+        """Yield its start and end; if it may still be split, also its former end and its resumption."""
         yield self.start_ms
         if self.end_ms is not None:
             yield self.end_ms
@@ -58,14 +58,14 @@ class TroubleSpell(Struct, array_like=True):
 
     @property
     def confined(self) -> bool:
-        """Whether it is the trouble of these services and agencies, and not of the link as a whole."""
+        """Whether it is trouble of some services and agencies only, not of the link as a whole."""
         return bool(self.services or self.agencies)
 
 
 def spells_of(
     verdicts: Iterable[Decided], rules: LinkRules, before: Iterable[TroubleSpell] = ()
 ) -> list[TroubleSpell]:
-    """Return the spells that verdicts, in order of decision, speak of, after those of earlier verdicts."""
+    """Return the spells that follow from verdicts, in order of decision, after the spells ``before`` them."""
     spells = [replace(spell) for spell in before]
     for decided in verdicts:
         follow(spells, decided, rules)
@@ -73,7 +73,7 @@ def spells_of(
 
 
 def follow(spells: list[TroubleSpell], decided: Decided, rules: LinkRules) -> None:
-    """Take in the next verdict, by the rule of its slot: it changes the last spell, or adds one, or both."""
+    """Apply the next verdict under the rule of its slot: it changes the last spell, adds one, or both."""
     rule = rules.at(decided.decided_ms - 1)
     last = spells[-1] if spells else None
     if last is not None and last.end_ms is None:
@@ -99,7 +99,7 @@ def _fresh(start_ms: int, decided: Decided) -> TroubleSpell:
 
 
 def _go_on(spells: list[TroubleSpell], decided: Decided, rule: Rule) -> None:
-    """Take in a verdict while the last spell lasts: its end, or a change of kind."""
+    """Apply a verdict while the last spell is open: its end, or a change of kind."""
     last, condition, edge_ms = spells[-1], decided.verdict.condition, decided.at_ms
     if condition != "UP":
         began_ms = last.start_ms if last.back_ms is None else last.back_ms
@@ -118,10 +118,10 @@ def _go_on(spells: list[TroubleSpell], decided: Decided, rule: Rule) -> None:
 
 
 def _parted(last: TroubleSpell, decided: Decided) -> TroubleSpell:
-    """Give a spell its end back, and return what was taken for its return as a spell of its own.
+    """Restore a spell's former end, and return what seemed to be its resumption as a separate spell.
 
-    What came back looked like the spell at first, and turned out to be of the other kind from its start. The
-    spell had ended before; what is found later of other trouble does not change its kind.
+    The resumed trouble looked like the spell at first, and turned out to be of the other kind from its start.
+    The spell had ended before that, and later trouble does not change its kind.
     """
     assert last.back_ms is not None
     assert last.ended is not None
@@ -132,12 +132,12 @@ def _parted(last: TroubleSpell, decided: Decided) -> TroubleSpell:
 
 
 FIRST_RETURN: Final = 2
-"""Changes of a spell that came back once. One that comes back again is flapping: a single incident."""
+"""The `changes` of a spell that resumed once. If it resumes again it is flapping: a single incident."""
 
 
 def _is_back(before: TroubleSpell, fresh: TroubleSpell, edge_ms: int, rule: Rule) -> bool:
-    """Say whether a fresh spell, placed at ``edge_ms``, is one that came back soon, and as it was."""
+    """Return whether a new spell, placed at ``edge_ms``, is the former one that resumes soon, unchanged."""
     soon = edge_ms - before.placed_ms < rule.flap_gap_ms
-    flapping = before.changes > 0  # bursts look now like this, now like that: still one incident
+    flapping = before.changes > 0  # bursts look different each time: still one incident
     alike = before.slow == fresh.slow and (flapping or before.down == fresh.down)
     return soon and alike and not before.normal

@@ -1,9 +1,9 @@
-"""One link as `detect` follows it: facts in, windows and outage revisions out, in event time.
+"""Tracks one link: takes facts, and returns windows and outage revisions, all in event time.
 
-Time is the *clock*: the least watermark over the source partitions, which the caller passes in as the end
-of the last slot it closes. Facts of open slots are only added up. Facts about a slot that their own
-partition had closed before are late: they wait until the clock has passed the watermark they came with,
-so that what they correct, and when, does not depend on the order in which partitions were read.
+Time is the *clock*: the lowest watermark of the source partitions, which the caller passes as the end of the
+last slot it closes. Facts of open slots are only added up. Facts about a slot that their own partition had
+already closed are late: they wait until the clock has passed the watermark they came with, so that what they
+correct, and when, does not depend on the order in which partitions were read.
 
 Work is done only when something is due (`next_ms`): a slot with facts closes, late facts take effect, the
 figures of an outage become final, or a minute's window ends.
@@ -31,7 +31,7 @@ from streams.model.settings import DetectSettings
 
 
 class Late(NamedTuple):
-    """Late facts: when they are due, where they came from, and what they say."""
+    """Late facts: when they are due, their source, and their contents."""
 
     due_ms: int
     source: Source
@@ -47,7 +47,7 @@ class Output(NamedTuple):
 
 
 class LinkTracker:
-    """Follows one link; counts its time by state where ``service`` says until when links are in service."""
+    """Tracks one link. Given a ``service``, which knows when links were retired, counts its time by state."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class LinkTracker:
         return self.history.sight
 
     def add(self, slots: Iterable[LinkSlot]) -> bool:
-        """Add facts about slots that are still open; say whether one is now the first of them."""
+        """Add facts about slots that are still open; return whether one is now the first open slot."""
         order, first = self._open_order, False
         for slot in slots:
             start_ms = slot.start_ms
@@ -89,18 +89,18 @@ class LinkTracker:
         return first
 
     def add_late(self, late: Late) -> None:
-        """Keep late facts until the clock reaches their time."""
+        """Keep late facts until they are due."""
         heapq.heappush(self.late, late)
 
     def next_ms(self) -> int:
-        """Return when something is due next."""
+        """Return when something is next due."""
         due_ms, windows = self._facts_ms(), self.windows
         if windows.next_ms < windows.until_ms and windows.next_ms + MINUTE_MS < due_ms:
             return windows.next_ms + MINUTE_MS
         return due_ms
 
     def _facts_ms(self) -> int:
-        """Return when something other than a window is due next."""
+        """Return when something other than a window is next due."""
         due_ms = self._open_order[0] + self._slot_ms if self._open_order else FAR
         if self.late and self.late[0].due_ms < due_ms:
             due_ms = self.late[0].due_ms
@@ -115,7 +115,7 @@ class LinkTracker:
         """Close every slot that ends by ``clock_ms`` and return what to publish, in order."""
         output, windows = Output([], []), self.windows
         while (now_ms := self._facts_ms()) <= clock_ms:
-            if windows.next_ms < now_ms - MINUTE_MS:  # nothing that they depend on changes in between
+            if windows.next_ms < now_ms - MINUTE_MS:  # nothing they depend on changes in between
                 windows.close(now_ms - 1, self.outages.trouble, output.windows)
             self.spent(now_ms - 1)
             self._advance_to(now_ms, output)
@@ -124,16 +124,16 @@ class LinkTracker:
         return output
 
     def spent(self, clock_ms: int) -> Spent | None:
-        """Return how long the link was in each state, counted up to a clock that it was advanced to."""
+        """Return how long the link was in each state, counted up to a clock reached by `advance`."""
         return None if self.elapsed is None else self.elapsed.settle(clock_ms, self.outages.trouble)
 
     def spent_ms(self, clock_ms: int) -> dict[str, int] | None:
-        """Return the same by the states' names, in milliseconds."""
+        """Return `spent` in milliseconds by name of state."""
         spent = self.spent(clock_ms)
         return None if spent is None else spent.by_state()
 
     def state_at(self, clock_ms: int) -> LinkStateName:
-        """Return the state in the last slot closed by ``clock_ms``, as judged by now."""
+        """Return the state in the last slot closed by ``clock_ms``, as judged now."""
         slot_ms = self.settings.slot_ms
         if not self.windows.known(clock_ms - slot_ms, clock_ms):
             return "UNKNOWN"
@@ -143,14 +143,14 @@ class LinkTracker:
         return "UP"
 
     def dossiers_so_far(self, clock_ms: int) -> int | None:
-        """Return the distinct dossiers hit so far by the outage that lasts, None without one."""
+        """Return the number of distinct dossiers hit so far by the open outage, None without one."""
         return self.outages.dossiers_so_far(clock_ms)
 
     def forget(self, before_ms: int) -> None:
-        """Forget, in one operation, what no fact that is still to come can change.
+        """Forget, in one operation, everything that no future fact can change.
 
-        The facts to come are no older than ``before_ms``. What they may lead to reads facts somewhat older;
-        those, the verdicts that are not final, and the outages that hang together with them stay.
+        Future facts are no older than ``before_ms``. Judging them may read somewhat older facts; those, the
+        verdicts that are not final, and the outages connected with them are kept.
         """
         history = self.history
         if before_ms <= history.final_ms:
@@ -165,7 +165,7 @@ class LinkTracker:
         self.windows.forget(floor_ms)
 
     def _learn(self, before_ms: int) -> None:
-        """Tell the profile of each hour about to be forgotten what was asked in it."""
+        """Update the expected volume with the attempts of each hour about to be forgotten."""
         hour_ms, attempts, troubled = self.hour
         for minute_ms, minute in self.history.between(-FAR, before_ms):
             this_ms = minute_ms // HOUR_MS * HOUR_MS
@@ -184,7 +184,7 @@ class LinkTracker:
             self.windows.expected.learn(hour_ms, attempts, seen_ms)
 
     def _advance_to(self, now_ms: int, output: Output) -> None:
-        """Do what is due at ``now_ms``: close slots, then correct, then publish."""
+        """Do what is due at ``now_ms``: close slots, then apply corrections, then publish."""
         slot_ms = self._slot_ms
         review = False
         touched: set[int] = set()
@@ -207,7 +207,7 @@ class LinkTracker:
             output.windows.extend(windows.correct(touched, self.outages.trouble))
 
     def _correct(self, now_ms: int) -> set[int]:
-        """Apply the late facts that are due; return the starts of the minutes they touch."""
+        """Apply the late facts that are due; return the starts of the minutes they affect."""
         slots: list[LinkSlot] = []
         touched: set[int] = set()
         seen: set[int] = set()

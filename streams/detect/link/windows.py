@@ -1,8 +1,8 @@
-"""The one-minute window of a link: its counts, its latency, and for how long it was in which state.
+"""The one-minute windows of a link: counts, latency, and the time spent in each state.
 
-A slot in which an outcome became known vouches for the time from its start until its evidence is too old,
-or until silence has lasted beyond chance; the rest is UNKNOWN, and so is what no observer saw. Known time
-inside an outage is that outage's, the rest is UP.
+A slot in which an outcome became known is evidence: the link's state is known from the slot's start until the
+evidence is too old, or until silence has lasted beyond chance. All other time is UNKNOWN, and so is time
+without an observer. Known time inside an outage has the state of that outage, the rest is UP.
 """
 
 from array import array
@@ -30,19 +30,19 @@ FAR: Final = 1 << 62
 
 
 class Windows:
-    """The windows of one link: which are due, and what was published of each."""
+    """The windows of one link: which are due, and what was published for each."""
 
     def __init__(self, link: str, rules: LinkRules, settings: DetectSettings, history: History) -> None:
         self.link, self.rules, self.settings, self.history = link, rules, settings, history
         self.expected = Expected()
         self.wanted = True
-        """Whether windows are made. Where they are not, nothing is kept for them either."""
+        """Whether windows are made. If not, nothing is kept for them either."""
         self.published: dict[int, tuple[int, bytes]] = {}
         """Revision and digest of each window published, by start."""
-        self.evident = array("q")  # there are thousands: as a list they take five times the memory
-        """Starts of the slots in which outcomes became known."""
+        self.evident = array("q")  # there are thousands; a list takes five times the memory
+        """Starts of the slots with evidence, ascending."""
         self.vouched = array("q")
-        """Until when each of them vouches for the link's state."""
+        """Until when each slot in `evident` keeps the link's state known."""
         self.next_ms = FAR
         self.until_ms = -FAR
         self.first_ms = FAR
@@ -56,7 +56,7 @@ class Windows:
         return self.history.sight
 
     def see(self, start_ms: int, end_ms: int) -> bool:
-        """Note that an observer was alive in a span; say whether that was news."""
+        """Note that an observer was alive in a span; return whether that was not known already."""
         whole = [(start_ms, end_ms + GRACE_MS)]
         news = self.sight.within(*whole[0]) != whole
         self.sight.add(start_ms, end_ms)
@@ -67,10 +67,10 @@ class Windows:
         return self.next_ms + MINUTE_MS if self.next_ms < self.until_ms else FAR
 
     def expect(self, slot: LinkSlot) -> Iterable[int]:
-        """Give a window to the minute of a slot with facts, and to those for which its evidence holds.
+        """Schedule windows for the minute of a slot with facts, and for those in which its evidence holds.
 
-        Return the starts of earlier minutes of which it tells more than was known: an outage that swallows
-        its requests is silent until they are given up, and then each vouches for when it was asked.
+        Return the starts of earlier minutes about which more is known now: in an outage where requests get no
+        answer nothing is known until they time out, and then each is evidence for the time of its request.
         """
         minute_ms = slot.start_ms // MINUTE_MS * MINUTE_MS
         if not self.wanted:
@@ -83,27 +83,27 @@ class Windows:
             until_ms = self._vouch(slot.start_ms)
             if slot.asked[0].second * 1000 < slot.start_ms - self.settings.slot_ms:
                 earlier = {*earlier, *self._vouch_for_asking(slot)}
-            if sum(asked.failed for asked in slot.asked) > 1:  # it takes a minute more to tell short failures
+            if sum(asked.failed for asked in slot.asked) > 1:  # short failures are found a minute later
                 until_ms = max(until_ms, minute_ms + 2 * MINUTE_MS)
         self._reach(until_ms)
         return earlier
 
     def _relevelled(self) -> Iterable[int]:
-        """Return the minutes whose link has another raised normal than was said."""
+        """Return the published minutes whose raised normal has changed."""
         spans = self.history.habits.take_relevelled()
         if not spans:
             return ()
         return {at for start_ms, end_ms in spans for at in self.published if start_ms <= at < end_ms}
 
     def _reach(self, until_ms: int) -> None:
-        """Have windows made up to a time at least."""
+        """Schedule windows up to ``until_ms`` at least."""
         if until_ms > self.until_ms:
             self.until_ms = -(-until_ms // MINUTE_MS) * MINUTE_MS
 
     def reconsider(self, slots: Sequence[LinkSlot]) -> set[int]:
-        """Look again which slots vouch, where late facts were added; return the minutes that may be touched.
+        """Check again which slots are evidence, after late facts; return the minutes possibly affected.
 
-        What a correction takes back vouches for nothing any more, as if it had never been.
+        Outcomes removed by a correction are no longer evidence, as if they had never existed.
         """
         touched: set[int] = set()
         if not self.wanted:
@@ -120,7 +120,7 @@ class Windows:
         return {*touched, *self._vouch_again(), *self._relevelled()}
 
     def _vouch(self, slot_start_ms: int) -> int:
-        """Note that outcomes became known in a slot; return until when they vouch for the link's state."""
+        """Note that a slot is evidence; return until when it keeps the link's state known."""
         until_ms = self._vouches_until_ms(slot_start_ms)
         evident = self.evident
         if not evident or slot_start_ms > evident[-1]:
@@ -143,9 +143,9 @@ class Windows:
         return slot_start_ms + slot_ms + ttl_ms
 
     def _vouch_again(self) -> set[int]:
-        """Recompute how long evidence holds where a correction changed how often the link is asked.
+        """Recompute how long evidence holds after corrections of the link's volume.
 
-        Return the minutes that may be touched.
+        Return the minutes possibly affected.
         """
         touched: set[int] = set()
         for from_ms, to_ms in self.history.take_resummed():
@@ -158,7 +158,7 @@ class Windows:
         return touched
 
     def _vouch_for_asking(self, slot: LinkSlot) -> set[int]:
-        """Let the outcomes of a slot vouch for when they were asked; return the minutes that are news."""
+        """Note that a slot's outcomes are evidence for their request times; return the changed minutes."""
         news: set[int] = set()
         for at_ms in self._asked_in(slot):
             at = bisect_left(self.evident, at_ms)
@@ -167,14 +167,14 @@ class Windows:
         return {minute_ms for minute_ms in news if minute_ms < self.next_ms}
 
     def _asked_in(self, slot: LinkSlot) -> list[int]:
-        """Return the starts of the earlier slots in which the outcomes of a slot were asked, a while back."""
+        """Return the starts of earlier slots, except the previous one, with requests of a slot's outcomes."""
         slot_ms = self.settings.slot_ms
         reach_ms = self.settings.lookback_ms(slot.start_ms)
         asked = {asked.second * 1000 // slot_ms * slot_ms for asked in slot.asked}
         return sorted(at for at in asked if slot_ms < slot.start_ms - at <= reach_ms)
 
     def _is_evident(self, at_ms: int) -> bool:
-        """Say whether outcomes became known in a slot, or of requests asked in it soon after."""
+        """Return whether outcomes became known in a slot, or soon after for requests made in it."""
         reach_ms = self.settings.longest_lookback_ms
         for _, minute in self.history.between(at_ms, at_ms + reach_ms + 1):
             for slot in minute.read():
@@ -186,7 +186,7 @@ class Windows:
         return False
 
     def close(self, now_ms: int, trouble: Sequence[Trouble], into: list[Window]) -> None:
-        """Append the windows that end by ``now_ms`` and were not published yet to ``into``."""
+        """Append to ``into`` the windows that end by ``now_ms`` and were not published yet."""
         last_ms = min(now_ms - MINUTE_MS, self.until_ms - 1)
         while self.next_ms <= last_ms:
             start_ms = self.next_ms
@@ -200,9 +200,9 @@ class Windows:
                     into.append(fresh)
 
     def correct(self, minutes: Iterable[int], trouble: Sequence[Trouble]) -> Iterator[Window]:
-        """Yield next revisions of the windows of some minutes, where they say something else now."""
+        """Yield the next revisions of the windows of some minutes, for those whose contents changed."""
         chosen = set(minutes) if self.wanted else set()
-        asked = {minute_ms - MINUTE_MS for minute_ms in chosen}  # outcomes may be known a minute after that
+        asked = {minute_ms - MINUTE_MS for minute_ms in chosen}  # outcomes may become known a minute later
         for minute_ms in sorted(chosen | asked):
             if minute_ms < self.oldest_ms:
                 continue
@@ -230,7 +230,7 @@ class Windows:
         return difference(known, self.sight.gaps)
 
     def knows_all(self, start_ms: int, end_ms: int) -> bool:
-        """Say whether the observer was alive and evidence held all the time: `known`'s usual case."""
+        """Return whether all the time is known, the usual case of `known`."""
         evident, vouched = self.evident, self.vouched
         at = bisect_right(evident, start_ms) - 1
         if at < 0 or not self.sight.covers_all(start_ms, end_ms):
@@ -244,7 +244,7 @@ class Windows:
         return True
 
     def forget(self, before_ms: int) -> None:
-        """Forget the windows before a time: they stand as they were last published."""
+        """Forget the windows before a time; they stay as last published."""
         self.oldest_ms = max(self.oldest_ms, before_ms)
         self.sight.prune(before_ms - self.rules.evidence_ttl_ms)
         old = max(bisect_left(self.evident, before_ms) - 1, 0)
@@ -253,7 +253,7 @@ class Windows:
             del self.published[oldest_ms]
 
     def _publish(self, start_ms: int, trouble: Sequence[Trouble]) -> Window | None:
-        """Return the window of a minute, if it says anything new."""
+        """Return the window of a minute if its contents are new, otherwise None."""
         end_ms = start_ms + MINUTE_MS
         minute = self.history.minutes.get(start_ms)
         known = self.published.get(start_ms)
@@ -285,12 +285,12 @@ class Windows:
         return fresh
 
     def _say(self, start_ms: int, revision: int, digest: bytes) -> None:
-        """Note what is published of a minute."""
+        """Note the revision and digest published for a minute."""
         self.published[start_ms] = revision, digest
         self.first_ms = min(self.first_ms, start_ms)
 
     def _may_be_short(self, start_ms: int) -> bool:
-        """Say whether short full failures may have begun in a minute, once the next one is closed."""
+        """Return whether short full failures may have begun in a minute; False until the next is closed."""
         if start_ms + MINUTE_MS >= self.next_ms:
             return False
         minutes = (self.history.minutes.get(at) for at in (start_ms, start_ms + MINUTE_MS))
@@ -299,7 +299,7 @@ class Windows:
         return failures > 1 and failures >= least_failures(self.rules.at(start_ms), normal)
 
     def _short_failures(self, start_ms: int, trouble: Sequence[Trouble]) -> ShortFailures | UnsetType:
-        """Return the full failures too short for an outage that began in a minute."""
+        """Return the full failures that began in a minute and were too short for an outage; UNSET if none."""
         if not self._may_be_short(start_ms):
             return UNSET
         settings = self.settings
@@ -310,7 +310,7 @@ class Windows:
 
 
 def changed_minutes(before: list[Trouble], after: list[Trouble], now_ms: int) -> set[int]:
-    """Return the starts of the minutes in which two accounts of a link's trouble differ."""
+    """Return the starts of the minutes in which a link's trouble differs ``before`` and ``after``."""
     ends: Mapping[tuple[int, str], int | None] = {(start, kind): end for start, end, kind in before}
     changed: set[int] = set()
     for start_ms, end_ms, kind in after:

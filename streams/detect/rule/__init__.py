@@ -1,1 +1,1 @@
-"""The rule: pure statistics that tell a link's trouble from its normal noise."""
+"""The rule: pure statistics that distinguish a link's trouble from its normal noise."""

@@ -1,24 +1,24 @@
-"""The rule: sequential tests that tell a link's trouble from its normal noise, in O(1) a slot.
+"""The rule: sequential tests that distinguish a link's trouble from its normal noise, in O(1) per slot.
 
 Theory. In a slot with ``ok`` answered and ``failed`` failed attempts, the log-likelihood ratio of a
 failure share p1 against another p0 is ``failed * ln(p1/p0) + ok * ln((1-p1)/(1-p0))``. CUSUM (Page,
-Biometrika 1954; optimal in Lorden's sense, 1971) adds it up, never below 0, and decides at a threshold h.
-The slot after the last zero is the change point, so a start can be *backdated*. As evidence weighs by
-count, one rule serves one attempt in 40 s and thousands a second.
+Biometrika 1954; optimal in Lorden's sense, 1971) sums it up, never below 0, and decides at a threshold h.
+The slot after the last zero is the change point, so a start can be *backdated*. As evidence is weighted by
+counts, one rule serves one attempt in 40 s and thousands a second.
 
-The threshold follows from the false alarms allowed: in normal conditions an excursion that begins at a
-given slot reaches h with a chance below e^-h, so h = ln(N / alpha) keeps them below alpha a link and week,
-where N is the number of slots a week in which anything becomes known, so at most that of the attempts.
+The threshold follows from the allowed rate of false alarms: in normal conditions an excursion that begins at
+a given slot reaches h with a probability below e^-h, so h = ln(N / alpha) keeps false alarms below alpha per
+link and week. N is the number of slots per week with any outcome, so at most the number of attempts.
 
-Which test runs in which condition, and where it leads, stands in `TRANSITIONS` alone. While UP: *total*
-(most attempts fail), *half* (at least half), *partial* (beyond normal) and *slow* (answers far slower than
-normal). While in trouble: *recovery* (back to normal), *worse* or *better* (degraded to down, down to
-degraded), and *normal* (the trouble has stayed at one level for so long that it is the link's normal by now).
+Only `TRANSITIONS` defines which test runs in which condition, and where it leads. While UP: *total* (most
+attempts fail), *half* (at least half), *partial* (beyond normal) and *slow* (answers far slower than normal).
+While in trouble: *recovery* (back to normal), *worse* or *better* (degraded to down, down to degraded), and
+*normal* (the trouble has stayed at one level for so long that it has become the link's normal).
 
-What is normal is learned from the link's past (``normal.py``, ``level.py``). Until there is enough of it
-the rule goes by what it has *seen* since the history began: full outages are tested against the mean of
-that, partial failure against the most it may be, so that a link which has always failed a little is not
-in trouble for it. ``docs/detection.md`` derives every number.
+What is normal is learned from the link's past (``normal.py``, ``level.py``). Until there is enough of it, the
+rule relies on what it has *seen* since the history began. Full outages are tested against the mean failure
+share seen, partial failure against its upper bound, so a link that has always failed a little does not count
+as in trouble. ``docs/detection.md`` derives every number.
 """
 
 from collections.abc import Callable
@@ -42,11 +42,11 @@ TRANSITIONS: Final[dict[Condition, dict[TestName, Condition]]] = {
 class Normal(NamedTuple):
     """A link's own normal, learned from its past by ``normal.py``.
 
-    ``slots_per_week`` are those in which an outcome becomes known, at most; an excursion may begin with each.
+    ``slots_per_week`` is an upper bound on the slots with an outcome; an excursion may begin with each.
     ``slow_ms`` is the latency from which an answer counts as slow, None while too little is known, and
-    ``slow_share`` how many of them are so normally.
-    ``known`` says whether the past is long enough to tell the failure share; until it is, the rule goes by
-    what its state has seen. ``stays`` says that trouble has stayed at one level for ``normal_after_ms``.
+    ``slow_share`` the normal share of slow answers. ``known`` says whether the past is long enough to
+    determine the failure share; until it is, the rule relies on what its state has seen. ``stays`` says
+    that trouble has stayed at one level for ``normal_after_ms``.
     """
 
     failure_share: float
@@ -58,7 +58,7 @@ class Normal(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What one slot says: attempts answered, attempts failed, and how many answers were slow."""
+    """The counts of one slot: attempts answered, attempts failed, and answers that were slow."""
 
     ok: int
     failed: int
@@ -66,7 +66,7 @@ class Counts(NamedTuple):
 
 
 class Cusum(NamedTuple):
-    """A running test: its sum, and what it has seen since its last zero."""
+    """A running test: its sum, and its start and counts since the last zero."""
 
     total: float = 0.0
     since_ms: int = 0
@@ -78,7 +78,7 @@ IDLE: Final = Cusum()
 
 
 class Spell(NamedTuple):
-    """Trouble, from the slot in which it began; ``slow`` where latency alone gave it away."""
+    """Trouble, from the slot in which it began; ``slow`` if it was found by latency alone."""
 
     since_ms: int
     slow: bool
@@ -87,20 +87,20 @@ class Spell(NamedTuple):
 
 
 LONG_SPELL_MS: Final = 3_600_000
-"""Trouble that lasts longer than this must recover by more evidence: chance has more slots to begin in."""
+"""Longer trouble needs more evidence of recovery, as chance has more slots to begin in."""
 
 
 class RuleState(NamedTuple):
-    """Everything the rule remembers of a link; equal states decide alike ever after."""
+    """Everything the rule remembers of a link; equal states lead to equal decisions."""
 
     condition: Condition = "UP"
     tests: tuple[Cusum, ...] = (IDLE, IDLE, IDLE, IDLE)
     """One for each entry of ``TRANSITIONS[condition]``, in its order."""
     spell: Spell | None = None
     seen: Seen = NOTHING
-    """Nothing once the past tells what is normal."""
+    """What the link has shown; `NOTHING` once its normal is known from the past."""
     heard_ms: int = 0
-    """Until when something was known of the link, while anything is remembered; 0 where nothing is."""
+    """Until when something was known of the link; 0 if the state remembers nothing."""
 
 
 QUIET: Final = RuleState()
@@ -108,16 +108,16 @@ QUIET: Final = RuleState()
 
 
 def after_silence(state: RuleState) -> RuleState:
-    """Return what is left of a state after a time of which nothing is known: the condition alone."""
+    """Return what is left of a state after an overlong silence: only the condition."""
     tests = (IDLE,) * len(state.tests)
     return state._replace(tests=tests, heard_ms=0) if state.spell else QUIET._replace(seen=state.seen)
 
 
 class Verdict(NamedTuple):
-    """A change of condition, decided at a slot's end: which test, and the slot in which it began.
+    """A change of condition, decided at a slot's end: the test, and the start of the slot where it began.
 
-    ``whole`` says that the spell under way is of the new kind from its start; ``normal_share`` is how often
-    attempts failed in normal conditions, as far as was known.
+    ``whole`` says that the open spell is of the new kind from its start; ``normal_share`` is the failure
+    share taken as normal.
     """
 
     test: TestName
@@ -141,14 +141,14 @@ def step(
     normal: Normal,
     holds: Callable[[Verdict], bool] = lambda _verdict: True,
 ) -> tuple[RuleState, Verdict | None]:
-    """Take in the slot ``[slot_ms, end_ms)`` and return the next state, with a verdict if one fell.
+    """Apply the slot ``[slot_ms, end_ms)``; return the next state, and a verdict if one was reached.
 
-    A verdict falls only if it ``holds`` by what is known beyond the slots' counts.
+    A verdict is reached only if ``holds`` confirms it from facts beyond the slots' counts.
     """
     state = weigh(state, slot_ms, counts, rule, normal)
     for name, test in zip(TRANSITIONS[state.condition], state.tests, strict=True):
         if name == "normal":
-            test = test._replace(since_ms=slot_ms)  # noqa: PLW2901 - it gathers no evidence, it is told
+            test = test._replace(since_ms=slot_ms)  # noqa: PLW2901 - it gathers no evidence
         elif test.total <= 0:
             continue
         if _decides(name, test, state, end_ms, rule, normal):
@@ -189,8 +189,8 @@ def weigh(state: RuleState, slot_ms: int, counts: Counts, rule: Rule, normal: No
 def decisive_evidence(name: TestName, rule: Rule, normal: Normal, lasted_ms: int = 0) -> float:
     """Return the evidence, in nats, at which a test decides once it has also lasted long enough.
 
-    ``lasted_ms`` is for how long there has been trouble. A recovery by chance may begin with each of its
-    slots, so by Wald's bound the evidence grows with the logarithm of their number.
+    ``lasted_ms`` is how long the trouble has lasted. A recovery by chance may begin with each of its
+    slots, so by Wald's bound the evidence needed grows with the logarithm of their number.
     """
     if name == "recovery":
         return rule.recovery_evidence + log(max(1.0, lasted_ms / LONG_SPELL_MS))
@@ -198,11 +198,11 @@ def decisive_evidence(name: TestName, rule: Rule, normal: Normal, lasted_ms: int
 
 
 def normal_share(name: TestName, test: Cusum, state: RuleState, rule: Rule, normal: Normal) -> float:
-    """Return the failure share that a test holds to be normal.
+    """Return the failure share that a test takes as normal.
 
-    While the past does not tell it, it is what was seen before the test's evidence began: its mean, or for
-    a partial failure the most it may be. So what a link has always done is never trouble, and five failures
-    in a row are, from the first minute on.
+    While it is not known from the past, it comes from the attempts before the test's evidence began: their
+    mean share, or for a partial failure the upper bound. So what a link has always done is never trouble, and
+    five failures in a row are trouble from the first minute on.
     """
     if normal.known:
         return normal.failure_share
@@ -213,9 +213,9 @@ def normal_share(name: TestName, test: Cusum, state: RuleState, rule: Rule, norm
 
 
 def _gains_while_well(counts: Counts, rule: Rule, normal: Normal) -> list[float]:
-    """Return what a slot adds to each test while the link is well and its past tells what is normal.
+    """Return what a slot adds to each test while the link is well and its normal is known.
 
-    That is nearly every slot, and all tests are against the same share then.
+    That holds for nearly every slot, and then all tests use the same normal share.
     """
     ok, failed, slow = counts
     share0 = normal.failure_share
@@ -228,7 +228,7 @@ def _gains_while_well(counts: Counts, rule: Rule, normal: Normal) -> list[float]
 
 
 def _grow(test: Cusum, gain: float, slot_ms: int, counts: Counts, ceiling: float) -> Cusum:
-    """Add a slot's evidence; a ceiling keeps old evidence from outweighing new."""
+    """Add a slot's evidence, up to a ceiling that keeps old evidence from outweighing new."""
     total = test.total + gain
     if total <= 0.0:
         return IDLE
@@ -257,7 +257,7 @@ def _gain(name: TestName, test: Cusum, counts: Counts, state: RuleState, rule: R
         return evidence(ok, failed, partial_share(rule, p0), p0)
     spell = state.spell
     assert spell is not None
-    # What the recovery test has seen is left out: answers since do not dilute how much failed.
+    # Attempts counted by the recovery test are left out, so that its answers do not dilute the failure share.
     share = spell_share(spell.attempts - test.attempts, spell.failures - test.failures, p0)
     gain = -evidence(ok, failed, share, p0)
     if spell.slow:
@@ -266,7 +266,7 @@ def _gain(name: TestName, test: Cusum, counts: Counts, state: RuleState, rule: R
 
 
 def _decides(name: TestName, test: Cusum, state: RuleState, end_ms: int, rule: Rule, normal: Normal) -> bool:
-    """Say whether a test has both evidence and duration enough."""
+    """Return whether a test has both enough evidence and enough duration."""
     if name == "normal":
         return normal.stays
     lasted_ms, spell = end_ms - test.since_ms, state.spell
@@ -283,9 +283,9 @@ def _decides(name: TestName, test: Cusum, state: RuleState, end_ms: int, rule: R
 
 
 def _is_total(test: Cusum, state: RuleState, rule: Rule, normal: Normal) -> bool:
-    """Say whether a full outage within a degradation is as sure as one in normal conditions must be.
+    """Return whether a full outage within a degradation is as certain as one in normal conditions must be.
 
-    It is told from how often attempts failed before, so it need not last until a change of kind has settled.
+    It is tested against the failure share before it, so it need not last for ``settle_ms``.
     """
     spell = state.spell
     assert spell is not None
@@ -321,7 +321,7 @@ def _enter(
 
 
 def _fits(attempts: int, failures: int, condition: Condition) -> bool:
-    """Say whether a spell's earlier part may as well have been of a kind: within two standard errors."""
+    """Return whether a spell's earlier part may also have been of a kind, within two standard errors."""
     if attempts <= 0:
         return True
     share = failures / attempts

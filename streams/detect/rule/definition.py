@@ -1,4 +1,4 @@
-"""The values by which a link is judged, as data with a version."""
+"""The parameters by which a link is judged, as data with a version."""
 
 from typing import Annotated, Final
 
@@ -13,7 +13,7 @@ LongDuration = Annotated[int, Meta(ge=86_400_000, le=31 * 86_400_000)]
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
     """A rule, as data. Shares are of attempts, evidence in nats, times in milliseconds.
 
-    What each field means, and from where its value is, stands in ``docs/detection.md``.
+    ``docs/detection.md`` explains each field and the origin of its value.
     """
 
     version: Annotated[str, Meta(min_length=1, max_length=100)] = "cusum-1"
@@ -54,4 +54,4 @@ _ORDERED: Final = (
     ("better_share", "worse_share"),
     ("slow_normal_share", "slow_share"),
 )
-"""A test tells a lesser share from a greater one, so there must be a difference."""
+"""A test distinguishes a lower share from a higher one, so they must differ."""

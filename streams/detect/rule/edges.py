@@ -1,12 +1,12 @@
-"""Where trouble began and ended, to the millisecond, in the time in which requests were *asked*.
+"""Finds where trouble began and ended, to the millisecond, by *request* time.
 
-The rule decides on slots in which outcomes became known, which may be half a minute after they were
-asked. The edges are found over the seconds of asking, twice. At the decision, by the same sequential sums:
-the start is the first failed request after the failing sum's last zero, the end the first answered request
-after the answered sum's last zero. And again when every outcome asked before the decision is known: then
-the edge is the change point of greatest likelihood, how much fails being part of what is estimated (D. V.
-Hinkley, *Inference about the change-point in a sequence of binomial variables*, Biometrika 57, 1970). That
-matters where failures are known later than answers, and where only some attempts fail.
+The rule decides on slots in which outcomes became known, which may be half a minute after the requests. The
+edges are found over the seconds of request, twice. First at the decision, by the same sequential sums: the
+start is the first failed request after the failing sum's last zero, the end the first answered request after
+the answered sum's last zero. Second, once every outcome requested before the decision is known: then the edge
+is the change point of maximum likelihood, with the failure share estimated as well (D. V. Hinkley, *Inference
+about the change-point in a sequence of binomial variables*, Biometrika 57, 1970). That matters when failures
+become known later than answers, and when only some attempts fail.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,14 +19,14 @@ from streams.model.measurement import EDGE_TIMES, Asked, LinkSlot
 
 SHARES: Final = (0.25, 0.5, 0.75, 0.95)
 FULL: Final = 0.9
-"""Failing share from which trouble is told from noise within a single second."""
+"""Failure share from which a single second is enough to distinguish trouble from noise."""
 
 
 def onset_ms(seconds: Sequence[Asked], least_share: float, normal: float) -> int | None:
-    """Return when the first failing request was asked, or None if the seconds (ascending) show none.
+    """Return the time of the first failing request of the trouble, None if the seconds (ascending) show none.
 
-    How much fails since then is not known beforehand: of the shares from ``least_share`` up, the one that
-    explains the seconds best places the start (a generalised likelihood ratio over the change point).
+    The failure share is not known beforehand: of the shares from ``least_share`` up, the one that best
+    explains the seconds places the start (a generalised likelihood ratio over the change point).
     """
     best, found = 0.0, None
     for share in _shares(least_share):
@@ -37,7 +37,7 @@ def onset_ms(seconds: Sequence[Asked], least_share: float, normal: float) -> int
 
 
 def _shares(least: float) -> list[float]:
-    """Return the failing shares that are tried, from the least that counts as trouble up."""
+    """Return the failure shares to try, from the lowest that counts as trouble up."""
     return [least, *(share for share in SHARES if share > least)]
 
 
@@ -57,8 +57,8 @@ def _last_rise(seconds: Iterable[Asked], share: float, normal: float) -> tuple[f
 class Run(NamedTuple):
     """The stretch of request time that shows trouble most clearly, ``[start_ms, end_ms)``.
 
-    It begins with the first failing request and ends with the first that was answered after it. Where none
-    is known yet, ``end_ms`` is None, and ``last_ms`` is the last failing request as far as is kept. Its
+    It begins with the first failing request and ends with the first answered one after it; ``end_ms`` is
+    None if that is not known yet. ``last_ms`` is the last failing request, as far as times are kept.
     ``evidence`` is in nats.
     """
 
@@ -70,10 +70,10 @@ class Run(NamedTuple):
 
     @property
     def length_ms(self) -> float:
-        """How long it lasts by its failures: up to the last of them, and as far again as they lie apart.
+        """How long it lasted, in ms: to the last failure plus the mean gap of failures, or to ``end_ms``.
 
-        How long the next answer takes to come says nothing about how long the trouble lasted. Five failures
-        or more within 8 s are never taken to last for 10 s.
+        The wait for the next answer says nothing about how long the trouble lasted. Five or more failures
+        within 8 s never count as lasting 10 s.
         """
         gaps = max(self.failures - 1, 1)
         shown_ms = (self.last_ms - self.start_ms) * (gaps + 1) / gaps
@@ -81,10 +81,10 @@ class Run(NamedTuple):
 
 
 def clearest_run(seconds: Sequence[Asked], least_share: float, normal: float) -> Run | None:
-    """Return the stretch of the seconds of asking with the most evidence of trouble; None if there is none.
+    """Return the stretch of request time with the most evidence of trouble; None if there is none.
 
-    In the slots in which outcomes became known, failures stand alone where nobody asks any more: a timeout
-    is known later than an answer. By the time of asking each stands beside the answers to its neighbours.
+    By the time outcomes became known, failures may appear on their own after requests stopped, as a time-out
+    is known later than an answer. By request time each failure is next to the answers around it.
     """
     runs = (run_of(seconds, share, normal) for share in _shares(least_share))
     return max((run for run in runs if run is not None), key=lambda run: run.evidence, default=None)
@@ -116,14 +116,14 @@ def _run(seconds: Sequence[Asked], most: float, first: int, last: int) -> Run:
             end_ms = asked.second * 1000 + asked.first_ok
             break
     in_second_ms = ended.first_failed[-1] if ended.first_failed else 0
-    if len(ended.first_failed) == EDGE_TIMES and ended.ok <= 0:  # of so many only the earliest times are kept
+    if len(ended.first_failed) == EDGE_TIMES and ended.ok <= 0:  # only the earliest times are kept
         in_second_ms = 999
     last_ms = ended.second * 1000 + in_second_ms
     return Run(most, start_ms, last_ms, end_ms, sum(asked.failed for asked in seconds[first : last + 1]))
 
 
 def recovery_ms(seconds: Iterable[Asked], share: float, normal: float) -> int | None:
-    """Return when the first request that succeeds again was asked, or None if none does."""
+    """Return the time of the first request that succeeds again, None if none does."""
     total, found = 0.0, None
     for asked in seconds:
         before = total
@@ -159,9 +159,10 @@ def likeliest_onset_ms(seconds: Sequence[Asked], least_share: float, normal: flo
 def likeliest_recovery_ms(
     seconds: Sequence[Asked], least_share: float, normal: float, before: tuple[int, int] = (0, 0)
 ) -> int | None:
-    """Return the likeliest end of trouble that reigns at the first of the seconds; None if it never ends.
+    """Return the likeliest end of trouble that is present at the first of the seconds; None if it never ends.
 
-    ``before`` are attempts and failures of the trouble before the seconds: it may have ended before them.
+    ``before`` are the attempts and failures of the trouble before the seconds, where it may have ended
+    already.
     """
     attempts, failures = before
     best, at, share = max(_likelihood(attempts, failures, least_share, normal)[0], 0.0), -1, 0.0
@@ -181,9 +182,9 @@ def likeliest_recovery_ms(
 
 
 def _likelihood(attempts: int, failures: int, least: float, normal: float) -> tuple[float, float]:
-    """Return how much better the likeliest failing share (from ``least`` up) explains the counts; and it.
+    """Return the log-likelihood gain of the likeliest failure share (from ``least`` up), and that share.
 
-    Where records are gone, corrections may take back more than was counted: then there are no answers.
+    If records were lost, corrections may remove more than was counted; then there are no answers.
     """
     failures = max(failures, 0)
     attempts = max(attempts, failures)
@@ -193,11 +194,12 @@ def _likelihood(attempts: int, failures: int, least: float, normal: float) -> tu
 
 
 def slow_seconds(slots: Iterable[LinkSlot], slow_ms: int | None, *, latest: bool) -> list[Asked]:
-    """Return the answers by second of asking, the slow ones as if they had failed.
+    """Return the answers by second of request, with the slow ones counted as failed.
 
-    A slot says how many of its answers were slow, and when they were asked, but not which was which. Those
-    asked too long before the slot are slow for certain; of the others the latest asked are taken to be
-    (``latest``, where slowness begins) or the earliest (where it ends).
+    A slot holds how many answers were slow, and the times of all requests, but not which of them were slow.
+    Answers to requests made too long before the slot are certainly slow; of the others the latest requests
+    are assumed to be slow (``latest``, to find where slowness begins) or the earliest (to find where it
+    ends).
     """
     seconds: dict[int, Asked] = {}
     for slot in slots:

@@ -1,12 +1,12 @@
-"""What a link has kept up for long: its failure share and slow mark over its last hours, by the week.
+"""A link's long-term level: its failure share and slowness limit over about a week of hours.
 
-What is normal now is the median over many hours without trouble, so trouble never becomes normal by itself,
-and neither does what creeps up within a day. Two things make a level normal: the link has had it since its
-history began, or trouble has stayed at it for ``normal_after_ms``. The second is asked at the end of each
-hour: seven slices of that time, in each nearly all of what was asked was in trouble short of down, all
-at one level. From then on those hours count as quiet ones do.
+What is normal is the median over many hours without trouble, so trouble never becomes normal by itself, and
+neither does a creeping change within a day. Two things make a level normal: the link has had it since its
+history began, or trouble has stayed at it for ``normal_after_ms``. The second is checked at the end of each
+hour: in each of seven slices of that time nearly all attempts must have been in trouble short of down, all at
+one level. From then on those hours count like quiet ones.
 
-Everything here is a function of the hours up to some time; a late record only moves what comes after it.
+Everything here is a function of the hours up to some time; a late record only affects what comes after it.
 """
 
 from bisect import bisect_left
@@ -23,25 +23,25 @@ from streams.detect.rule.expected import HOUR_MS
 from streams.detect.rule.slowness import beyond
 
 HOURS: Final = 168
-"""The last so many hours that tell one make a normal."""
+"""The normal is taken from this many of the last usable hours."""
 DAY_MS: Final = 86_400_000
 LEAST_HOURS: Final = 6
 LEAST_ATTEMPTS: Final = 10
-"""Attempts from which a block, or an hour, says anything."""
+"""Blocks and hours with fewer attempts than this do not count."""
 LEAST_SEEN: Final = 300
-"""Attempts from which all the hours together tell a failure share."""
+"""The hours must have this many attempts together to determine a failure share."""
 SHARE_STEPS: Final = 200
-"""A normal share is rounded to half percents."""
+"""A normal share is rounded to half a percent."""
 SLICES: Final = 7
 LEAST_SLICES: Final = 4
 MOSTLY: Final = 0.9
-"""Share of what was asked in a slice that must have been in trouble."""
+"""Share of a slice's attempts that must have been in trouble."""
 ABOUT: Final = 0.01
-"""How far the share of a slice may lie from that of all, or a fifth of it, chance aside."""
+"""How far the share of a slice may differ from the overall share (or a fifth of that), besides chance."""
 
 
 class Sums(NamedTuple):
-    """What some blocks hold: attempts, how many failed, from when an answer is slow, and their tail."""
+    """Sums over some blocks: attempts, failures, the slowness limit, and the latency tail (`tail_of`)."""
 
     attempts: int = 0
     failures: int = 0
@@ -52,11 +52,12 @@ class Sums(NamedTuple):
 class Level(NamedTuple):
     """What is normal after an hour.
 
-    ``failure_share`` and ``slow_ms`` are None while too little is known; ``slow_share`` of the answers take
-    longer than that. Of the hours before ``until_ms`` those from ``adopted_ms`` on count, with the trouble in
-    them: it had stayed. ``stays`` says that this was found at the end of this very hour. ``raised_ms`` is
-    since when more attempts fail than the rule itself holds to be normal; ``slower_ms`` since when answers
-    take longer than ``usual_ms``, the slow mark before that became normal. None where that is not so.
+    ``failure_share`` and ``slow_ms`` are None while too little is known; ``slow_share`` of the answers
+    take longer than ``slow_ms``. The hours from ``adopted_ms`` to ``until_ms`` count with the trouble in
+    them, because it had stayed; ``stays`` says that this was found at the end of this very hour.
+    ``raised_ms`` is since when more attempts fail than the rule takes as normal; ``slower_ms`` since when
+    answers take longer than ``usual_ms``, the slowness limit before that became normal. These three are
+    None if it is not the case.
     """
 
     failure_share: float | None = None
@@ -83,7 +84,7 @@ class Hour(Struct, frozen=True, array_like=True):
 
 
 def levelled(hours: Sequence[Hour], before: Level, rule: Rule) -> Hour:
-    """Return the last of ``hours`` (ascending) with the level after it; ``before`` is the one before it."""
+    """Return the last of ``hours`` (ascending) with the level after it; ``before`` is the level before it."""
     last = hours[-1]
     end_ms = last.start_ms + HOUR_MS
     adopted_ms, until_ms = before.adopted_ms, before.until_ms
@@ -115,7 +116,7 @@ def levelled(hours: Sequence[Hour], before: Level, rule: Rule) -> Hour:
 
 
 def _counted(hour: Hour, until_ms: int) -> Sums:
-    """Return what of an hour counts: what was quiet, and before ``until_ms`` the trouble that had stayed."""
+    """Return the part of an hour that counts: its quiet blocks, and before ``until_ms`` also its trouble."""
     quiet, troubled = hour.quiet, hour.troubled
     if hour.start_ms >= until_ms:
         return quiet
@@ -127,7 +128,7 @@ def _counted(hour: Hour, until_ms: int) -> Sums:
 def needed(hours: Sequence[Hour], before_ms: int, normal_after_ms: int) -> list[Hour]:
     """Return the hours that still count for those from ``before_ms`` on.
 
-    They are all of the time in which trouble may stay, and before it the last that tell what is normal.
+    These are all hours in which trouble may stay, and before them the last ones that count for the normal.
     """
     oldest = bisect_left(hours, before_ms - normal_after_ms - DAY_MS, key=_start)
     until_ms = hours[-1].level.until_ms if hours else 0
@@ -136,22 +137,22 @@ def needed(hours: Sequence[Hour], before_ms: int, normal_after_ms: int) -> list[
 
 
 def usual_share(shares: Iterable[float]) -> float:
-    """Return the median of shares, to half percents."""
+    """Return the median of shares, rounded to half a percent."""
     return round(SHARE_STEPS * median(shares)) / SHARE_STEPS
 
 
 def normal_failure_share(share: float, rule: Rule) -> float:
-    """Return the share of failures to be held normal where this one was met."""
+    """Return an observed share of failures, limited to what may count as normal."""
     return min(max(share, rule.normal_failure_share), rule.worst_normal_share)
 
 
 def normal_slow_share(share: float, rule: Rule) -> float:
-    """Return the share of slow answers to be held normal where this one was met."""
+    """Return an observed share of slow answers, limited to what may count as normal."""
     return min(max(share, rule.slow_normal_share), rule.slow_share / 2)
 
 
 def _stays_since(hours: Sequence[Hour], end_ms: int, until_ms: int, rule: Rule) -> int | None:
-    """Return since when trouble has stayed at one level up to ``end_ms``, if for long enough; else None."""
+    """Return since when trouble has stayed at one level up to ``end_ms``; None if not for long enough."""
     from_ms = end_ms - rule.normal_after_ms
     if from_ms < until_ms:
         return None
@@ -184,7 +185,7 @@ def _stays_since(hours: Sequence[Hour], end_ms: int, until_ms: int, rule: Rule) 
 
 
 def _is_at(hours: Sequence[Hour], share: float) -> bool:
-    """Say whether some hours were in trouble nearly throughout, at this failure share."""
+    """Return whether some hours were in trouble nearly throughout, at this failure share."""
     attempts = sum(hour.troubled.attempts for hour in hours)
     failures = sum(hour.troubled.failures for hour in hours)
     if attempts < MOSTLY * (attempts + sum(hour.quiet.attempts for hour in hours)) or attempts <= 0:
@@ -194,7 +195,7 @@ def _is_at(hours: Sequence[Hour], share: float) -> bool:
 
 
 def _mark(hours: Sequence[Hour]) -> int | None:
-    """Return from when an answer is slow by the usual latency of some hours in trouble."""
+    """Return the median slowness limit of some hours in trouble, None if unknown."""
     marks = [hour.troubled.slow_ms for hour in hours if hour.troubled.slow_ms is not None]
     return median_low(marks) if marks else None
 

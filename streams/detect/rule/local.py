@@ -1,22 +1,24 @@
-"""Local trouble: one service or one agency of a link fails wholly while the others are well.
+"""Local trouble: every request for one service, or of one agency, fails while the others are well.
 
-Theory. Each name (a service, or an agency) has a CUSUM of its own: the evidence that 95 % of its lookups
-fail, against what is normal for the link. It begins with a failure, as `measure` tells nothing of a name
-before that. Every attempt belongs to two names, so there are more tests than slots: with up to 72 names at
-most six name-minutes a week to each slot of the link's own bound. So the threshold is ln 6 = 1.8 nats higher.
+Theory. Each name (a service, or an agency) has its own CUSUM: the evidence that 95 % of its lookups fail,
+against the link's normal. It begins with a failure, as `measure` reports nothing about a name before that.
+Every attempt belongs to two names, so there are more tests than slots: with up to 72 names, at most six
+name-minutes a week for each slot in the link's own bound. So the threshold is higher by ln 6 = 1.8 nats.
 
-That a name fails wholly does not make the trouble local. Three things must show beside it:
+A name whose requests all fail is not necessarily local trouble. Three more things must hold:
 
-- *The others are well with it.* Once the name is established (half of the evidence) the attempts of the
-  others are weighed: normal against one half failing. That evidence fades with each minute in which the name
-  fails, so it must come from the same minutes. Where nobody else asks, or others fail too, it is not local.
-- *The others are not beyond normal.* A CUSUM over what is left of the link rises where trouble spreads. It
-  holds back what would begin, and ends what is under way, as that is the link's own trouble now.
-- *The other kind does not explain it.* An agency that asks for one service only fails with that service. So
-  most failures of a name must lie beyond those of the services, or agencies, that fail wholly already.
+- *The others are well at the same time.* Once the name is established (it has half of the evidence) the
+  attempts of the others are weighed: normal against one half failing. That evidence fades with each minute in
+  which the name fails, so it must come from the same minutes. If there are no other requests, or others fail
+  too, the trouble is not local.
+- *The others do not fail beyond normal.* A CUSUM over the rest of the link rises if trouble spreads. It
+  prevents new local spells, and ends open ones, as it is then the link's own trouble.
+- *The other kind does not explain it.* An agency that uses only one service fails along with that service. So
+  most failures of a name must lie beyond those of the failing services (for an agency) or agencies (for a
+  service).
 
-Facts are taken in minute by minute. What is remembered is a few numbers for each name that failed of late, so
-a minute can be judged again from the state before it, and no older fact is read.
+Facts are applied minute by minute. The state is a few numbers for each name that failed recently, so a minute
+can be judged again from the state before it, without reading older facts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,35 +32,35 @@ from streams.model.measurement import Part
 
 MINUTE_MS: Final = 60_000
 SILENT_MS: Final = 20 * MINUTE_MS
-"""For so long after a failure `measure` tells of a name. What it did not tell of for longer is unknown."""
+"""How long after a failure `measure` reports a name. A name not reported for longer is unknown."""
 NAMES_A_SLOT: Final = 6
 FEW: Final = 8
-"""Where more services, or more agencies, than this fail wholly, trouble is not local."""
+"""If more services, or more agencies, than this fail completely, trouble is not local."""
 MOST_SUSPECTS: Final = 32
-"""Bound on the tests that run for one link; those with the most evidence stay."""
+"""Limit on the running tests of one link; those with the most evidence are kept."""
 WHOLLY: Final = 4
-"""Failures to an answer from which a name fails wholly in a minute."""
+"""A name fails completely in a minute from this many failures per answer."""
 AROUND: Final = 10.0
-"""Evidence in nats that the others do not fail with a name: fifteen answers."""
+"""Evidence needed, in nats, that the others do not fail with a name: fifteen answers."""
 AROUND_MOST: Final = 14.0
 FADING: Final = 0.7
-"""What is left of that after each minute in which the name fails: less than `AROUND`, even of the most."""
+"""Factor on that evidence for each minute in which the name fails; it takes even the most below `AROUND`."""
 CALM: Final = 3.0
-"""Evidence in nats that the others fail beyond normal, below which they are well."""
+"""The others are well up to this much evidence, in nats, that they fail beyond normal."""
 STRAY: Final = 4.0
-"""A gap this many times the mean comes by chance in e^-4 = 2 % of cases."""
+"""A gap this many times the mean has a probability of e^-4 = 2 %."""
 FAILING: Final = 0.9
-"""Failing share that a recovery is told from."""
+"""Failure share against which a recovery is tested."""
 
 Parts = Mapping[str, Part]
 
 
 class Suspect(NamedTuple):
-    """A name that failed of late: its running test, and what was seen around it.
+    """A name that failed recently: its running test, and the evidence about the others.
 
-    ``since_ms`` and ``then_ms`` are when the first and the second failure were asked, ``told_ms`` the last
-    minute that told of the name. ``apart`` counts the failures that no trouble of the other kind explains;
-    ``around`` is evidence that the others are well.
+    ``since_ms`` and ``then_ms`` are the request times of the first and the second failure, ``told_ms`` is the
+    last minute with facts about the name. ``apart`` counts the failures that no trouble of the other kind
+    explains; ``around`` is evidence that the others are well.
     """
 
     agency: bool
@@ -72,10 +74,11 @@ class Suspect(NamedTuple):
     then_ms: int | None = None
 
     def start_ms(self, end_ms: int) -> int:
-        """Return when the trouble that shows by ``end_ms`` began: with the first failure, or with the second.
+        """Return when the trouble seen by ``end_ms`` began: at the first failure, or at the second.
 
-        A failure that came by itself before would draw the start to it. Where the name fails wholly, lookups
-        come as they are asked, so a first gap of more than `STRAY` times the mean is hardly one of them.
+        A single earlier failure must not move the start forward to it. While every request fails, failures
+        come as often as requests, so if the first gap is longer than `STRAY` times the mean, the first
+        failure is hardly part of the trouble.
         """
         if self.then_ms is None or self.failures < 3:
             return self.since_ms
@@ -84,10 +87,10 @@ class Suspect(NamedTuple):
 
 
 class Struck(NamedTuple):
-    """A name that fails wholly, while it lasts.
+    """A name in open trouble: every request for it fails.
 
-    ``failed_ms`` is when the last failure that is known was asked. ``back`` is the evidence that the name is
-    well again, and ``ok_ms`` the first answer that counts towards that, or the first in its last minute.
+    ``failed_ms`` is the request time of the last known failure. ``back`` is the evidence that the name has
+    recovered, and ``ok_ms`` the first answer that counts towards that, or the first in its last minute.
     """
 
     agency: bool
@@ -101,7 +104,7 @@ class Struck(NamedTuple):
 
 
 class LocalSpell(NamedTuple):
-    """A name that failed wholly over ``[start_ms, end_ms)`` by time of asking, and when that was decided."""
+    """A name that failed completely over ``[start_ms, end_ms)`` by request time; when that was decided."""
 
     agency: bool
     name: str
@@ -112,12 +115,12 @@ class LocalSpell(NamedTuple):
 
 
 class LocalState(NamedTuple):
-    """What is remembered of a link's names; equal states decide alike ever after."""
+    """Everything remembered of a link's names; equal states lead to equal decisions."""
 
     suspects: tuple[Suspect, ...] = ()
     struck: tuple[Struck, ...] = ()
     spread: float = 0.0
-    """Evidence that what is left of the link fails beyond normal."""
+    """Evidence that the rest of the link fails beyond normal."""
 
 
 QUIET: Final = LocalState()
@@ -126,7 +129,7 @@ QUIET: Final = LocalState()
 class Facts(NamedTuple):
     """What became known of a link in the minute ``[start_ms, start_ms + 60 s)``.
 
-    Times in the parts are milliseconds after the start. ``down`` says that the link was down in the minute.
+    Times in the parts are milliseconds after the start. ``down``: the link was down in the minute.
     """
 
     start_ms: int
@@ -137,7 +140,7 @@ class Facts(NamedTuple):
     down: bool
 
     def part(self, name: "Suspect | Struck") -> Part:
-        """Return what the minute says of a name."""
+        """Return the minute's facts about a name."""
         return (self.agencies if name.agency else self.services).get(name.name, _NOTHING)
 
 
@@ -145,12 +148,12 @@ _NOTHING: Final = Part()
 
 
 def local_threshold(rule: Rule, normal: Normal) -> float:
-    """Return the evidence, in nats, at which a name is taken to fail wholly."""
+    """Return the evidence, in nats, at which a name counts as failing completely."""
     return threshold(rule, normal) + log(NAMES_A_SLOT)
 
 
 def step(state: LocalState, facts: Facts, rule: Rule, normal: Normal) -> tuple[LocalState, list[LocalSpell]]:
-    """Take in a minute; return the state after it, and the spells that were found to have ended."""
+    """Apply a minute; return the state after it, and the spells whose end was found."""
     if state == QUIET and not facts.services and not facts.agencies:
         return QUIET, []
     struck, ended = _follow(state.struck, facts, rule, normal)
@@ -176,7 +179,7 @@ def step(state: LocalState, facts: Facts, rule: Rule, normal: Normal) -> tuple[L
 def _follow(
     struck: Iterable[Struck], facts: Facts, rule: Rule, normal: Normal
 ) -> tuple[list[Struck], list[LocalSpell]]:
-    """Follow what fails wholly; return what still does, and what ended."""
+    """Apply a minute to the failing names; return those that still fail, and the spells that ended."""
     going_on: list[Struck] = []
     ended: list[LocalSpell] = []
     for one in struck:
@@ -209,7 +212,7 @@ def _over(one: Struck, end_ms: int, facts: Facts) -> LocalSpell:
 def _spread(
     spread: float, apart: Iterable[Suspect | Struck], facts: Facts, rule: Rule, normal: Normal
 ) -> float:
-    """Return the evidence that what is left of the link fails beyond normal."""
+    """Return the evidence that the rest of the link fails beyond normal."""
     ok, failed = _others(apart, facts)
     p0 = normal.failure_share
     return min(max(spread + evidence(ok, failed, partial_share(rule, p0), p0), 0.0), rule.shift_evidence)
@@ -223,7 +226,7 @@ def _without(
     rule: Rule,
     normal: Normal,
 ) -> float:
-    """Return the evidence of the minutes before without the failures of names established in this one."""
+    """Return the earlier evidence without the failures of names that were established in this minute."""
     known, p0 = {(one.agency, one.name) for one in established}, normal.failure_share
     fresh = [one for one in apart if (one.agency, one.name) not in known]
     failures = sum(one.failures - max(facts.part(one).failed, 0) for one in fresh)
@@ -231,7 +234,7 @@ def _without(
 
 
 def _others(apart: Iterable[Suspect | Struck], facts: Facts) -> tuple[int, int]:
-    """Return how many attempts were answered, and how many failed, of all but some names."""
+    """Return how many attempts were answered, and how many failed, without those of some names."""
     attempts, failures = facts.attempts, facts.failures
     for one in apart:
         part = facts.part(one)
@@ -273,7 +276,7 @@ def _grown(
     rule: Rule,
     normal: Normal,
 ) -> Suspect | None:
-    """Return a running test with a minute added, or None at zero or if the minute lacks it."""
+    """Return a running test with a minute added, None if it falls to zero or the name is silent too long."""
     part, p0 = facts.part(one), normal.failure_share
     ok, failed = max(part.ok, 0), max(part.failed, 0)
     total = min(one.total + evidence(ok, failed, rule.total_share, p0), ceiling)
@@ -309,7 +312,7 @@ def _opened(
     rule: Rule,
     enough: float,
 ) -> list[Struck]:
-    """Return the names that are found to fail wholly, and alone, by the end of a minute."""
+    """Return the names found, at the end of a minute, to fail completely and alone."""
     before = {(one.agency, one.name) for one in established}
     kinds = [one.agency for one in established] + [one.agency for one in struck]
     end_ms = facts.start_ms + MINUTE_MS
@@ -325,7 +328,9 @@ def _opened(
         and kinds.count(one.agency) <= FEW
     ]
     alone = [one for one in found if 2 * one.apart >= one.failures]
-    if not alone and not struck:  # the same lookups by service and by agency: the fewer names tell it
+    if (
+        not alone and not struck
+    ):  # the same lookups seen by service and by agency: the kind with fewer names is reported
         agencies = [one for one in found if one.agency]
         services = [one for one in found if not one.agency]
         if agencies and services and len(agencies) != len(services):

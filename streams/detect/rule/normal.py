@@ -1,15 +1,15 @@
-"""A link's own normal, learned from its past with trouble left out.
+"""A link's own normal, learned from its past without trouble.
 
-The past is kept in blocks of ten minutes, and summed by hours (`level.py`). What holds in a block comes from
-the hours before its own, and while there are too few of them from the blocks before it, by medians and means:
-robust against an odd block, and a late record can only move what comes after it.
-What is made of the blocks is rounded (the volume up to the steps of `VOLUMES`, the failure share to half
-percents, latency to the steps of `LADDER_MS`), so that one record more or less rarely changes anything.
+The past is kept in blocks of ten minutes, and summed by hours (`level.py`). The normal of a block comes from
+the hours before its own, or while these are too few from the blocks before it, by medians and means: that is
+robust against an odd block, and a late record only affects what comes after it.
+The results are rounded (the volume up to the steps of `VOLUMES`, the failure share to half a percent, latency
+to the steps of `LADDER_MS`), so that one record more or less rarely changes anything.
 
-Theory. An excursion of a sum over slots begins with a slot in which something is known, and from each such
-slot it reaches h with a chance of at most e^-h (Wald). So what bounds the false alarms of a week is the
-number of those slots: never more than the slots there are, nor than the attempts. That makes the threshold
-the same for all links from about one attempt a slot up.
+Theory. An excursion of a sum over slots begins with a slot that has outcomes, and from each such slot it
+reaches h with a probability of at most e^-h (Wald). So the false alarms per week are bounded by the number of
+those slots, which is at most the number of all slots, and of attempts. So the threshold is the same for all
+links with about one attempt per slot or more.
 """
 
 from bisect import bisect_left
@@ -37,12 +37,12 @@ BLOCK_MS: Final = 600_000
 WEEK_MS: Final = 7 * 86_400_000
 BLOCKS_A_WEEK: Final = WEEK_MS // BLOCK_MS
 FIRST_GUESS_ATTEMPTS: Final = 64
-"""Attempts a block assumed of a link of which no block is known yet: about one in ten seconds."""
+"""Attempts per block assumed for a link without any known block: about one in ten seconds."""
 LEAST_BLOCKS: Final = 3
 LEAST_KNOWN: Final = 1_000
-"""Attempts from which the blocks tell a failure share."""
+"""The blocks must have this many attempts together to determine a failure share."""
 BLOCKS: Final = 36
-"""How many quiet blocks (six hours) tell the volume, and what is normal until the hours do."""
+"""Number of quiet blocks (six hours) for the volume, and for the normal until there are enough hours."""
 BLOCKS_AN_HOUR: Final = 6
 LEAST_VOLUME: Final = 16
 
@@ -55,13 +55,13 @@ def _volumes() -> tuple[int, ...]:
 
 
 VOLUMES: Final = _volumes()
-"""Attempts a block, in steps of a tenth at most (of one where that is more)."""
+"""Attempts per block, in steps of at most a tenth (but at least one)."""
 
 
 class Block(Struct, frozen=True, array_like=True):
-    """What ten minutes of a link were like: attempts, how many failed, slow from, and the worst condition.
+    """Ten minutes of a link: attempts, failure share, slowness limit, and the worst condition.
 
-    ``tail`` says how many of its answers took longer than each step of the ladder, see `tail_of`.
+    ``tail`` holds the share of its answers that took longer than each step of the ladder, see `tail_of`.
     """
 
     start_ms: int
@@ -73,12 +73,12 @@ class Block(Struct, frozen=True, array_like=True):
 
     @property
     def failures(self) -> int:
-        """How many attempts failed."""
+        """The number of failed attempts."""
         return round(self.share * self.attempts)
 
     @property
     def telling(self) -> bool:
-        """Whether the block tells what is normal."""
+        """Whether the block counts for what is normal."""
         return self.condition == "UP" and self.attempts >= LEAST_ATTEMPTS
 
 
@@ -90,9 +90,9 @@ def block_of(
     rule: Rule,
     condition: Condition = "UP",
 ) -> Block | None:
-    """Return what a block says, or None where nothing was asked in it.
+    """Return a block, None if it has no attempts.
 
-    ``latencies`` are those of its minutes, ascending, as `usual_of` has them.
+    ``latencies`` are those of its minutes, ascending, as returned by `usual_of`.
     """
     if attempts <= 0:
         return None
@@ -102,7 +102,7 @@ def block_of(
 
 
 def sums_of(blocks: Iterable[Block], condition: Condition) -> Sums:
-    """Return the sums over the blocks that were in a condition."""
+    """Return the sums over the blocks whose worst condition was ``condition``."""
     chosen = [block for block in blocks if block.condition == condition]
     return Sums(
         sum(block.attempts for block in chosen), sum(block.failures for block in chosen), *_tails(chosen)
@@ -110,7 +110,7 @@ def sums_of(blocks: Iterable[Block], condition: Condition) -> Sums:
 
 
 def _tails(blocks: Iterable[Block]) -> tuple[int | None, bytes]:
-    """Return from when an answer is slow by some blocks, and the tail of all their answers."""
+    """Return the median slowness limit of some blocks, and the tail of all their answers."""
     told = [block for block in blocks if block.slow_ms is not None]
     counts = [block.attempts - block.failures for block in told]
     if sum(counts) <= 0:
@@ -121,9 +121,9 @@ def _tails(blocks: Iterable[Block]) -> tuple[int | None, bytes]:
 
 
 def normal_after(blocks: Sequence[Block], rule: Rule, slot_ms: int, level: Level = UNKNOWN) -> Normal:
-    """Return what is normal after ``blocks`` (ascending, telling, all of them in the past).
+    """Return what is normal after ``blocks`` (ascending, all `telling` and in the past).
 
-    ``level`` is that of the hours before.
+    ``level`` is the level of the hours before.
     """
     recent = blocks[-BLOCKS:]
     share, slow_ms, slow = level.failure_share, level.slow_ms, level.slow_share
@@ -140,12 +140,12 @@ def normal_after(blocks: Sequence[Block], rule: Rule, slot_ms: int, level: Level
 
 
 def present_volume(recent: Sequence[Block]) -> int:
-    """Return the attempts a block at present: of the last hour's or of all, whichever is more, rounded up.
+    """Return the present attempts per block, rounded up: the higher mean of the last hour and of all.
 
-    The last hour's, for traffic that rises; of all, as they are many and so vary less.
+    The last hour follows rising traffic; the mean of all blocks varies less.
 
-    >>> present_volume([Block(0, 40, 0.03, None)] * 30 + [Block(0, 90, 0.03, None)] * 6)
-    94
+        >>> present_volume([Block(0, 40, 0.03, None)] * 30 + [Block(0, 90, 0.03, None)] * 6)
+        94
     """
     if not recent:
         return FIRST_GUESS_ATTEMPTS
@@ -154,7 +154,7 @@ def present_volume(recent: Sequence[Block]) -> int:
 
 
 def coarse_volume(attempts: int) -> int:
-    """Return attempts rounded up to a power of four times 16: what a late record hardly ever moves.
+    """Return attempts rounded up to 16 times a power of four, which a late record hardly ever changes.
 
     >>> coarse_volume(16), coarse_volume(17), coarse_volume(600)
     (16, 64, 1024)

@@ -1,15 +1,15 @@
-"""Which rule judges a link at a time: the revisions of `link.rules`, in event time.
+"""Determines which rule judges a link at a time, from the revisions on `link.rules`, in event time.
 
-A revision says from when on its values judge the links it names. It never changes what was judged before: a
-late fact about an earlier slot is judged by the rule that held then. Of the rules that name a link the most
-specific one holds: a name goes before any pattern, and a pattern with more literal characters before one with
-fewer. Where none names it, the built-in rule holds.
+A revision states from when its values judge the links it names. It never changes earlier judgements: a late
+fact about an earlier slot is judged by the rule in force at that time. Of the rules that name a link the most
+specific applies: a name precedes any pattern, and a pattern with more literal characters one with fewer. If
+none names it, the built-in rule applies.
 
 Two things make the answer the same for a live worker, one that was killed, and `analyze`:
 
-* A revision takes effect at the start of a block of ten minutes, in which what is normal stays as it is.
-* It takes effect no earlier than ``lead_ms`` after the broker took it, whatever it says. The lead is longer
-  than an event may be ahead of the broker's clock, so every worker knows a revision before its time.
+* A revision takes effect at the start of a block of ten minutes, within which the normal does not change.
+* It takes effect at least ``lead_ms`` after the broker accepted it, whatever it states. The lead is longer
+  than an event may be ahead of the broker's clock, so every worker knows a revision before it takes effect.
 """
 
 import re
@@ -34,12 +34,12 @@ Patterns = Annotated[list[Identifier], Meta(min_length=1, max_length=1000)]
 
 
 class RuleRevision(Struct, frozen=True):
-    """One revision of one rule, as it stands on `link.rules`.
+    """One revision of one rule, as recorded on `link.rules`.
 
-    ``links`` are names or patterns, in which ``*`` stands for any characters. ``values`` are those of the
-    whole rule; their ``version`` names the rule and revision (``RULE@REVISION``), as outages do. A
-    ``withdrawn`` revision hands its links back to the next rule that names them, from ``effective_from_ms``
-    on. ``author`` names an office or an account, never a citizen.
+    ``links`` are names or patterns, in which ``*`` stands for any characters. ``values`` is the complete
+    rule; its ``version`` names the rule and revision (``RULE@REVISION``), as outages do. After a
+    ``withdrawn`` revision, from ``effective_from_ms`` on, the next rule that names the links applies.
+    ``author`` names an office or an account, never a citizen.
     """
 
     rule_id: RuleId
@@ -61,13 +61,13 @@ class RuleRevision(Struct, frozen=True):
 
     @property
     def key(self) -> bytes:
-        """The record's key: its own alone, so that compaction keeps every revision."""
+        """The record's key, unique to the revision so that compaction keeps them all."""
         digest = blake2b(msgspec.json.encode(self), digest_size=4).hexdigest()
         return f"{self.values.version} {digest}".encode()
 
 
 def version_of(rule_id: str, revision: int) -> str:
-    """Return how outages name the rule and the revision that judged them.
+    """Return the name that outages use for the rule and revision that judged them.
 
     >>> version_of("patient", 3)
     'patient@3'
@@ -76,7 +76,7 @@ def version_of(rule_id: str, revision: int) -> str:
 
 
 decode: Final = msgspec.json.Decoder(RuleRevision).decode
-"""From a record's bytes to the revision; raises `msgspec.ValidationError` naming the field that is wrong."""
+"""Decodes a revision from a record's bytes; raises `msgspec.ValidationError` that names the invalid field."""
 
 
 def next_revision(
@@ -91,9 +91,9 @@ def next_revision(
     recorded_at_ms: int,
     withdrawn: bool = False,
 ) -> RuleRevision:
-    """Return the revision that follows those ``known`` of a rule.
+    """Return the next revision of a rule after those ``known``.
 
-    Raises `msgspec.ValidationError` naming the field that is wrong.
+    Raises `msgspec.ValidationError` that names the invalid field.
     """
     number = 1 + max((one.revision for one in known if one.rule_id == rule_id), default=0)
     values = structs.replace(values, version=version_of(rule_id, number))
@@ -121,15 +121,15 @@ def grid_after_ms(at_ms: int) -> int:
 
 
 class LinkRules:
-    """The rules of one link over time; the object stays as revisions come."""
+    """The rules of one link over time; the object is updated when revisions arrive."""
 
     def __init__(self, first: Rule) -> None:
         self.changes: list[tuple[int, Rule]] = [(EVER, first)]
-        """From when on each rule holds, ascending; the first ever since."""
+        """The rules with the time from which each applies, ascending; the first has always applied."""
         self._from_ms, self._to_ms, self._rule = EVER, -EVER, first
 
     def at(self, at_ms: int) -> Rule:
-        """Return the rule that judges what became known at a time."""
+        """Return the rule that judges outcomes that became known at a time."""
         if self._from_ms <= at_ms < self._to_ms:
             return self._rule
         self._to_ms = -EVER
@@ -141,31 +141,31 @@ class LinkRules:
         return self._rule
 
     def replace(self, changes: list[tuple[int, Rule]]) -> None:
-        """Take other changes, the first of which holds ever since."""
+        """Replace `changes`; the first of them must have always applied."""
         self.changes = changes
         self._from_ms, self._to_ms = 0, 0  # looked up again
 
     @property
     def flap_gap_ms(self) -> int:
-        """The longest gap, under any of the rules, after which trouble still belongs to that before it."""
+        """The largest ``flap_gap_ms`` of any of the rules."""
         return max(rule.flap_gap_ms for _, rule in self.changes)
 
     @property
     def evidence_ttl_ms(self) -> int:
-        """The longest time, under any of the rules, for which evidence holds."""
+        """The largest ``evidence_ttl_ms`` of any of the rules."""
         return max(rule.evidence_ttl_ms for _, rule in self.changes)
 
     @property
     def normal_after_ms(self) -> int:
-        """The longest time, under any of the rules, after which trouble that stays is normal."""
+        """The largest ``normal_after_ms`` of any of the rules."""
         return max(rule.normal_after_ms for _, rule in self.changes)
 
 
 class Rules:
-    """All revisions known of all rules, and which rule each link has when.
+    """All known revisions of all rules, and the rule of each link over time.
 
-    ``built_in`` holds where no revision does. Order of calls: any; what holds depends on the set of revisions
-    (of two that say different things under one number, on which came first).
+    ``built_in`` applies where no revision does. Calls may come in any order; the result depends only on the
+    set of revisions (and of two that differ under one number, on which came first).
     """
 
     def __init__(self, built_in: Rule, lead_ms: int = 0) -> None:
@@ -179,7 +179,7 @@ class Rules:
         return [self._known[name] for name in sorted(self._known)]
 
     def of(self, link: str) -> LinkRules:
-        """Return the rules of a link; the object follows revisions taken later."""
+        """Return the rules of a link; the object is updated when more revisions are taken."""
         rules = self._links.get(link)
         if rules is None:
             rules = self._links[link] = LinkRules(self.built_in)
@@ -188,13 +188,13 @@ class Rules:
         return rules
 
     def effective_ms(self, revision: RuleRevision, logged_at_ms: int) -> int:
-        """Return when a revision takes effect that the broker took at a time."""
+        """Return when a revision takes effect, given when the broker accepted it."""
         return max(revision.effective_from_ms, grid_after_ms(logged_at_ms + self.lead_ms))
 
     def take(self, revision: RuleRevision, logged_at_ms: int) -> int | None:
-        """Take in a revision; return when it takes effect, or None where it was known.
+        """Add a revision; return when it takes effect, None if it was known already.
 
-        Raises `ValueError` where the rule has a revision of that number which says something else.
+        Raises `ValueError` if the rule has a different revision of the same number.
         """
         name = revision.rule_id, revision.revision
         if name in self._known:
@@ -222,7 +222,7 @@ class Rules:
         return changes
 
     def _holding(self, link: str, candidates: list[tuple[int, RuleRevision]], at_ms: int) -> Rule:
-        """Return the rule of a link at a time: the closest of the last revisions that are due."""
+        """Return the rule of a link at a time: the most specific among the latest revisions in force."""
         due = {one.rule_id: (since_ms, one) for since_ms, one in candidates if since_ms <= at_ms}
         best = max(
             (
@@ -241,7 +241,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def matches(pattern: str, link: str) -> bool:
-    """Say whether a name or pattern names a link.
+    """Return whether a name or pattern matches a link.
 
     >>> matches("hcmc-*", "hcmc-npd"), matches("hcmc-npd", "hcmc-npd"), matches("[h]*", "hcmc-npd")
     (True, True, False)
@@ -250,7 +250,7 @@ def matches(pattern: str, link: str) -> bool:
 
 
 def specificity(patterns: Iterable[str], link: str) -> tuple[bool, int] | None:
-    """Return how closely the closest of some patterns names a link: by name at all, literal characters.
+    """Return the best match of a link: whether it is by name, and the number of literal characters.
 
     >>> specificity(["*", "hcmc-*"], "hcmc-npd"), specificity(["hcmc-npd"], "hcmc-npd")
     ((False, 5), (True, 8))

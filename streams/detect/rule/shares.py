@@ -1,4 +1,4 @@
-"""How often attempts fail: the evidence for one share against another, and which shares are told apart."""
+"""Failure shares: the evidence for one share against another, and which shares can be distinguished."""
 
 from functools import lru_cache
 from math import log, sqrt
@@ -19,22 +19,23 @@ def evidence(ok: int, failed: int, share: float, against: float) -> float:
 
 @lru_cache(maxsize=1024)
 def _weights(share: float, against: float) -> tuple[float, float]:
-    """Return the evidence of one failure and of one answer; a rule uses few pairs, so they are kept."""
+    """Return the evidence of one failure and of one answer; cached, as a rule uses few pairs of shares."""
     return log(share / against), log((1 - share) / (1 - against))
 
 
 TOLERANCE: Final = 0.05
-"""Tolerance below 0.5 that still counts as half."""
+"""How far below 0.5 a share may be and still count as half."""
 
 
 def is_down(attempts: int, failures: int) -> bool:
-    """Say whether at least half of the attempts fail, as far as can be told from what was seen.
+    """Return whether at least half of the attempts fail, allowing for chance.
 
-    A share of one half is seen as less half of the time, so one standard error is allowed for, but no more
-    than five points: of ten attempts four would do otherwise, and of those three in ten often look so.
+    A true share of one half is observed below 0.5 half of the time, so one standard error is allowed, but at
+    most five percentage points. Without that limit four failures of ten attempts would count as half, and a
+    true share of 30 % often produces that.
 
-    >>> is_down(10, 10), is_down(600, 300), is_down(600, 290), is_down(600, 240), is_down(10, 4)
-    (True, True, True, False, False)
+        >>> is_down(10, 10), is_down(600, 300), is_down(600, 290), is_down(600, 240), is_down(10, 4)
+        (True, True, True, False, False)
     """
     if attempts <= 0:
         return False
@@ -43,7 +44,7 @@ def is_down(attempts: int, failures: int) -> bool:
 
 
 def partial_share(rule: "Rule", p0: float) -> float:
-    """Return the least failing share that is clearly beyond a normal one of ``p0``.
+    """Return the lowest failure share that is clearly above a normal share of ``p0``.
 
     >>> from streams.detect.rule.definition import Rule
     >>> [round(partial_share(Rule(), p0), 2) for p0 in (0.03, 0.05, 0.1, 0.15)]
@@ -53,41 +54,41 @@ def partial_share(rule: "Rule", p0: float) -> float:
 
 
 def spell_share(attempts: int, failures: int, p0: float) -> float:
-    """Return how often attempts fail in a spell, kept where a recovery can be told from it."""
+    """Return the failure share of a spell, limited to values from which a recovery can be distinguished."""
     return min(max((failures + 1) / (attempts + 2), p0 + min(p0, LEAST_BEYOND)), 0.9)
 
 
 LEAST_BEYOND: Final = 0.05
-"""How far beyond normal a spell's failure share is taken to be at least, or as far again as normal."""
+"""A spell's failure share is taken to be above normal by at least this, or by normal itself if less."""
 
 
 def is_well(attempts: int, failures: int, rule: "Rule", p0: float, share: float = 0.9) -> bool:
-    """Say whether normal, ``p0``, explains what followed on trouble better than a degradation does.
+    """Return whether the normal share ``p0`` explains the attempts after trouble better than a degradation.
 
-    ``share`` is how often attempts failed in the trouble. After a full outage a link that fails a quarter
-    of its attempts looks far more like normal than like the outage. It is better, not well: the test of
-    that name will say so.
+    ``share`` is the failure share during the trouble. A link with a quarter of its attempts failing after a
+    full outage looks far more like normal than like the outage. But it is only better, not well, and the test
+    ``better`` will find that.
 
-    >>> from streams.detect.rule.definition import Rule
-    >>> is_well(5, 0, Rule(), 0.03), is_well(30, 3, Rule(), 0.03), is_well(30, 6, Rule(), 0.03)
-    (True, True, False)
+        >>> from streams.detect.rule.definition import Rule
+        >>> is_well(5, 0, Rule(), 0.03), is_well(30, 3, Rule(), 0.03), is_well(30, 6, Rule(), 0.03)
+        (True, True, False)
     """
     degraded = min(max(rule.better_share, partial_share(rule, p0)), share)
     return evidence(attempts - failures, failures, degraded, p0) <= 0
 
 
 class Seen(NamedTuple):
-    """What a link has shown outside trouble since its history began, while that is all there is to go by."""
+    """A link's attempts outside trouble since its history began, used until its normal is known."""
 
     attempts: int = 0
     failures: int = 0
 
     def without(self, attempts: int, failures: int) -> "Seen":
-        """Return what had been seen before some of it."""
+        """Return the counts without some attempts and failures."""
         return Seen(self.attempts - attempts, self.failures - failures)
 
     def mean_share(self, rule: "Rule") -> float:
-        """Return how often attempts fail as far as is known, from the rule's own idea of normal on.
+        """Return the mean failure share, starting from the rule's own normal share as a prior.
 
         >>> from streams.detect.rule.definition import Rule
         >>> [round(Seen(*counts).mean_share(Rule()), 3) for counts in ((0, 0), (300, 30), (300, 90))]
@@ -98,7 +99,7 @@ class Seen(NamedTuple):
         return min(max(share, guess), rule.worst_normal_share)
 
     def most_share(self, rule: "Rule") -> float:
-        """Return the greatest share that what was seen agrees with: Wilson's bound at two standard errors.
+        """Return the upper bound of the failure share: Wilson's bound at two standard errors.
 
         >>> from streams.detect.rule.definition import Rule
         >>> [round(Seen(*counts).most_share(Rule()), 3) for counts in ((0, 0), (300, 9), (3000, 300))]
@@ -115,5 +116,5 @@ class Seen(NamedTuple):
 
 NOTHING: Final = Seen()
 GUESS_WEIGHT: Final = 30
-"""Attempts as which the rule's own idea of normal counts beside what was seen."""
+"""Weight, in attempts, of the rule's own normal share in the mean."""
 ERRORS: Final = 2.0

@@ -1,4 +1,4 @@
-"""From when an answer is slow: the marks there are, and what the latencies of some minutes say of them."""
+"""When an answer counts as slow: the possible limits, and which one follows from the latencies of minutes."""
 
 from collections.abc import Iterable
 from statistics import median_low
@@ -10,23 +10,23 @@ from streams.model.measurement import Histogram
 from streams.model.sketch import BUCKET_LOWER_MS, TOP_MS, bucket_of, quantiles_ms
 
 LEAST_ANSWERS: Final = 20
-"""Answers from which a 95th percentile can be told."""
+"""A 95th percentile needs at least this many answers."""
 LADDER_MS: Final = (*(round(300 * 2 ** (step / 2)) for step in range(18)), TOP_MS)
-"""Where an answer may begin to be slow: from 0.3 s to 109 s in steps of 41 %, and above that never.
+"""The possible slowness limits: from 0.3 s to 109 s in steps of 41 %; at the last step no answer is slow.
 
-So nothing is too slow to be normal.
+So any latency can become normal.
 """
 _BARS: Final = tuple(bucket_of(ms) for ms in LADDER_MS)
 _STEP_OF: Final = tuple(
     max((bar + 1 for bar in _BARS if bar < bucket), default=0) for bucket in range(len(BUCKET_LOWER_MS))
 )
-"""From a bucket to the one that stands for its step of the ladder."""
+"""Maps a bucket to the one that represents its step of the ladder."""
 
 
 class Usual(NamedTuple):
-    """What is usual in a minute: the 95th percentile of its latencies, and they by the steps of the ladder.
+    """A minute's usual latency: its 95th percentile, and the histogram by the steps of the ladder.
 
-    Where they are too few for a percentile, it is None, and they are kept as they are.
+    If there are too few answers for a percentile, it is None and the histogram is kept in full.
     """
 
     p95_ms: float | None
@@ -34,7 +34,7 @@ class Usual(NamedTuple):
 
 
 def usual_of(latency: Histogram) -> Usual:
-    """Return what was usual in a minute."""
+    """Return the usual latency of a minute."""
     if sum(latency.values()) < LEAST_ANSWERS:
         return Usual(None, dict(latency))
     p95 = quantiles_ms(latency, (0.95,))
@@ -43,11 +43,11 @@ def usual_of(latency: Histogram) -> Usual:
 
 
 def slow_from_ms(minutes: Iterable[Usual], rule: Rule) -> int | None:
-    """Return from when on an answer is slow, by what was usual in some minutes.
+    """Return the slowness limit (ms) from the usual latencies of a block's minutes, None if unknown.
 
-    The block is cut into parts of answers enough each, and the median of their 95th percentiles (the lower of
-    two) counts: a block is not quiet because nobody knew yet that it was slow, and what was so for less
-    than half of it does not pass for usual.
+    The block is divided into parts with enough answers each, and the median of their 95th percentiles (the
+    lower of two) counts: a block may look quiet only because its slowness was not found yet, so slowness in
+    less than half of it must not count as usual.
     """
     usual: list[float] = []
     few: Histogram = {}
@@ -67,7 +67,7 @@ def slow_from_ms(minutes: Iterable[Usual], rule: Rule) -> int | None:
 
 
 def tail_of(minutes: Iterable[Usual]) -> bytes:
-    """Return for each step of the ladder how many of 255 answers took longer, rounded up; empty of none.
+    """Return for each step of the ladder how many of 255 answers took longer, rounded up.
 
     >>> list(tail_of([Usual(None, {bucket_of(200): 3, bucket_of(40_000): 1})]))
     [64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0]
@@ -82,7 +82,7 @@ def tail_of(minutes: Iterable[Usual]) -> bytes:
 
 
 def beyond(tail: bytes, slow_ms: int | None) -> float:
-    """Return the share of answers that a tail shows beyond a mark."""
+    """Return the share of answers that took longer than ``slow_ms``, according to a tail."""
     return tail[LADDER_MS.index(slow_ms)] / 255 if tail and slow_ms is not None else 0.0
 
 
@@ -95,7 +95,7 @@ def slow_answers(latency: Histogram, slow_ms: int | None) -> int:
 
 
 def coarse(latency: Histogram) -> Histogram:
-    """Return a histogram that tells no more than how many answers lie above each step of the ladder.
+    """Return a histogram reduced to how many answers lie above each step of the ladder.
 
     >>> fine = {bucket_of(120): 90, bucket_of(350): 7, bucket_of(390): 2, bucket_of(5000): 1}
     >>> [slow_answers(coarse(fine), ms) == slow_answers(fine, ms) for ms in LADDER_MS[:4]]
