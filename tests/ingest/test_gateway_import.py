@@ -77,6 +77,15 @@ def test_the_same_lines_have_the_same_ids_in_every_packing(tmp_path):
     assert len(set(ids[0])) == 4
 
 
+def test_a_line_that_stands_there_twice_is_read_twice(tmp_path):
+    """Two lines of one call, by its id and times, give the same events twice, which count once."""
+    calls = [call | {"id": f"r{n}"} for n, call in enumerate(CALLS)]
+    figures, done = imported(tmp_path, lines(calls + calls), id="{id}")
+    assert figures["calls"] == 6
+    assert len({event["event_id"] for event in done}) == 3
+    assert analyze(tmp_path / "log.ndjson", beside=False).records.duplicate == 6
+
+
 def test_calls_longer_than_the_settings_time_out_are_said(tmp_path):
     """Where calls took longer than measure waits, the command says what to set."""
     (tmp_path / "in").write_text(lines([CALLS[0] | {"took": 45_000}]))

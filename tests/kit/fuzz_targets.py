@@ -2,10 +2,11 @@
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from fuzz_doors import DOORS
+from fuzzing import Target
 
 from streams.detect.believe import check_measurement
 from streams.detect.detector import Detector
@@ -41,15 +42,6 @@ SCRATCH = Path(tempfile.mkdtemp(prefix="portallink-fuzz-"))
 LOGGED_MS = 1_700_000_000_000
 _measurement = msgspec.json.Decoder(Measurement)
 _head = msgspec.json.Decoder(SignedHead)
-
-
-@dataclass(frozen=True)
-class Target:
-    """Something that takes bytes: how it is called, what it may raise, and where mutations begin."""
-
-    run: Callable[[bytes], object]
-    raises: tuple[type[Exception], ...] = ()
-    corpus: list[bytes] = field(default_factory=list)
 
 
 def _values(*topics: str) -> list[bytes]:
@@ -186,4 +178,5 @@ TARGETS: dict[str, Target] = {
         (Problem,),
         [b"WzEsICJ4Il0", b"WzEyLCBudWxsXQ"],
     ),
+    **DOORS,
 }

@@ -3,12 +3,12 @@
 import gc
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from random import Random
 
 import psutil
-from fuzz_targets import Target
 
 HANG_SECONDS = 1.0
 MOST_GROWTH_BYTES = 64 * 1024 * 1024
@@ -18,6 +18,15 @@ TOKENS = (
     *(b"\\u0000", b"\\ud800", b"\xc2\x85", b"\x1b[31m", b"\xef\xbb\xbf", b"../", b"%s", b"' OR 1=1 --"),
     *(b"[" * 2_000, b'{"a":' * 1_500, b"(" * 500),
 )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that takes bytes: how it is called, what it may raise, and where mutations begin."""
+
+    run: Callable[[bytes], object]
+    raises: tuple[type[Exception], ...] = ()
+    corpus: list[bytes] = field(default_factory=list)
 
 
 class FindingError(AssertionError):

@@ -8,6 +8,7 @@ comes later still is passed on at once, and is counted: it is late, as it would 
 """
 
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from typing import Final
 from zlib import crc32
 
@@ -27,6 +28,9 @@ _encoder: Final = msgspec.json.Encoder()
 
 Entry = tuple[int, bool, str, Event]
 """Event time, whether it is an end, its id, the event: what events are ordered by."""
+
+
+_PLACE: Final = itemgetter(0, 1, 2)
 
 
 def entry_of(event: Event) -> Entry:
@@ -83,7 +87,7 @@ class TimeOrder:
         self._next_ms = (last + 1) * SPAN_MS + self._hold_ms
         for span in sorted(span for span in spans if span < last):
             entries = spans.pop(span)
-            entries.sort()
+            entries.sort(key=_PLACE)  # of a line that stands there twice the events are alike
             self._released_ms = max(self._released_ms, (span + 1) * SPAN_MS)
             yield from entries
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from re import ASCII
 from re import compile as pattern
+from re import error as pattern_error
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -92,7 +93,7 @@ def _strptime(format_: str) -> Callable[[str], datetime]:
     """Return a parser of a format; what stands before a fraction is parsed once a second."""
     try:
         datetime.strptime(datetime(2026, 1, 1, tzinfo=UTC).strftime(format_), format_)  # noqa: DTZ007 - a trial
-    except ValueError as error:
+    except (ValueError, pattern_error) as error:  # strptime makes a pattern of it: `%d %d` is none
         raise TimeSaidError(f"`{format_}` is no format of strptime: {error}") from None
     fraction = _FRACTION.fullmatch(format_)
     if fraction is None:
