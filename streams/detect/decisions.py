@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from streams import telemetry
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules, decode
+from streams.kafka.identity import UNKNOWN_MS, latest_ms
 from streams.kafka.publish import partitions_of
 from streams.kafka.topics import Topics
 from streams.model.border import UNREADABLE
@@ -96,6 +97,7 @@ class DecisionsReader:
         self._connection, self._topic, self._lead_ms, self._take = connection, topic, lead_ms, take
         self._consumer: AIOKafkaConsumer | None = None
         self._known_until_ms = -1
+        self._logged_ms: dict[TopicPartition, int] = {}
         self._turn = asyncio.Lock()
 
     async def read_for(self, event_ms: int) -> None:
@@ -110,13 +112,29 @@ class DecisionsReader:
             consumer = self._consumer or await self._open()
             sources = sorted(consumer.assignment())
             ends = await consumer.end_offsets(sources)
+            for source in sources:
+                await self._look(consumer, source, ends[source])
             while behind := [source for source in sources if await consumer.position(source) < ends[source]]:
                 consumer.resume(*behind)
                 for source, records in (await consumer.getmany(timeout_ms=1000)).items():
                     for record in records:
                         self._learn(source, record)
+                    self._logged_ms[source] = latest_ms(records, self._logged_ms.get(source, UNKNOWN_MS))
             consumer.pause(*sources)  # else a waiting fetch delays the next request for the end offsets
             self._known_until_ms = now_ms + self._lead_ms
+
+    async def _look(self, consumer: AIOKafkaConsumer, source: TopicPartition, end: int) -> None:
+        """Read a partition again from its beginning where it is not the log that was read: made again."""
+        logged_ms, position = self._logged_ms.get(source, UNKNOWN_MS), await consumer.position(source)
+        later = (
+            (await consumer.offsets_for_times({source: logged_ms + 1}))[source] if logged_ms >= 0 else None
+        )
+        if position <= end and (later is None or later.offset >= position):
+            return
+        self._logged_ms.pop(source, None)
+        await consumer.seek_to_beginning(source)
+        began = await consumer.position(source)
+        telemetry.emit(telemetry.LogBeganAgain(source.topic, source.partition, position, began))
 
     async def close(self) -> None:
         """Close the connection to the broker."""

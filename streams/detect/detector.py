@@ -82,6 +82,8 @@ class Detector:
         self.waiting: dict[str, int] = {}
         """Sources with a missing range, and since when by the broker's time."""
         self._unawaited: set[str] = set()
+        self.logged_ms = -1
+        """The greatest broker's time of what was followed of `link.measurements`, -1 where unknown."""
         self._whole: bool | None = None
         """Whether `link.measurements` is followed from its beginning, None before the first measurement."""
         self.resume_at: dict[str, int] = {}
@@ -132,8 +134,8 @@ class Detector:
 
     def wait_for_nothing(self) -> None:
         """Accept the next range of each source as it comes: `link.measurements` is a different topic now."""
-        self._unawaited = set(self.applied)
-        self.waiting, self.resume_at = {}, {}
+        self._unawaited, self._whole = set(self.applied), False
+        self.waiting, self.resume_at, self.logged_ms = {}, {}, -1
 
     def _comes_too_early(
         self, measurement: Measurement, applied: int | None, position: int | None, logged_ms: int | None
@@ -145,7 +147,8 @@ class Detector:
         if key in self._unawaited:
             self._unawaited.discard(key)
             return False
-        if logged_ms is None or not undeclared(measurement, applied if self._whole else applied or 1):
+        unknown = applied is None and not self._whole
+        if logged_ms is None or unknown or not undeclared(measurement, applied):
             self.waiting.pop(key, None)
             return False
         since_ms = self.waiting.setdefault(key, logged_ms)

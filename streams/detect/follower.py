@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from streams.detect.detector import Detector
+from streams.detect.link.snapshot import Place
 
 
 class Follower:
@@ -18,11 +19,21 @@ class Follower:
         self.detector = detector
         self.next_position = next_position
         self.published_until = published_until
-        self.logged_ms = 0
-        """The latest broker's time of a measurement applied; one logged later is not a copy."""
+        self.heard_at = time.monotonic()
         self.unacknowledged: list[Any] = []
         self.sent: list[Any] = []
         self.saved_at = time.monotonic()
+
+    @property
+    def place(self) -> Place:
+        """How far the partition was followed."""
+        return Place(self.next_position, self.detector.logged_ms)
+
+    def begin_again(self, position: int) -> None:
+        """Go on in another log, from a position on; what it repeats is known by its ranges."""
+        self.next_position = self.published_until = position
+        self.unacknowledged.clear()
+        self.detector.wait_for_nothing()
 
     async def confirm(self) -> None:
         """Wait until the broker has acknowledged everything sent so far."""
@@ -31,6 +42,6 @@ class Follower:
 
 
 def logged_ms_of(message: Any) -> int:
-    """Return the broker's time of a message, which Faust gives in seconds."""
+    """Return the time of a message, which Faust gives in seconds."""
     logged_ms: int = round(message.timestamp * 1000)
     return logged_ms

@@ -58,3 +58,15 @@ async def first_new(consumer: Consumer, partition: TopicPartition, logged_ms: in
     """Return the first offset logged after ``logged_ms``, or the end offset if there is none."""
     found = await consumer.offset_after(partition, logged_ms)
     return bounds.end if found is None else found
+
+
+async def is_other_log(
+    consumer: Consumer, partition: TopicPartition, position: int, logged_ms: int, bounds: Bounds
+) -> bool:
+    """Say whether a partition is not the log that was read up to a position.
+
+    It ends before the position, or something before the position was logged after all that was read.
+    """
+    if position > bounds.end:
+        return True
+    return logged_ms >= 0 and await first_new(consumer, partition, logged_ms, bounds) < position

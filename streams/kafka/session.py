@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from msgspec import Struct
 
 from streams import telemetry
-from streams.kafka.identity import Silences, first_new
+from streams.kafka.identity import Silences, is_other_log
 from streams.kafka.outbox import Outbox
 from streams.kafka.ports import (
     Batches,
@@ -214,8 +214,8 @@ class Running:
             return
         bounds = await self._consumer.bounds(suspects)
         for partition, logged_ms in suspects.items():
-            first = await first_new(self._consumer, partition, logged_ms, bounds[partition])
-            if first < self._worker.next_offset(partition):
+            position = self._worker.next_offset(partition)
+            if await is_other_log(self._consumer, partition, position, logged_ms, bounds[partition]):
                 del mine[partition]
                 await self._go_on_in_other_log(partition, bounds[partition])
 

@@ -231,7 +231,8 @@ class SourcePartition:
             "logged_ms": logged_ms,
             "letters_from": letters_from,
             "partitions": partitions,
-            "gone_from": self.meter.gone_from,
+            # A meter that is being rebuilt does not know yet what the commit says of its range.
+            "gone_from": self.progress.gone_from if self._rebuilding else self.meter.gone_from,
         }
         measured_until = self.meter.next_offset
         if measured_until is not None and measured_until > self.commit_offset:

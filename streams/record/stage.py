@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 
 from streams import telemetry
 from streams.kafka.clients import KafkaConsumer, KafkaProducer, refusal
-from streams.kafka.identity import UNKNOWN_MS, first_new, latest_ms
+from streams.kafka.identity import UNKNOWN_MS, first_new, is_other_log, latest_ms
 from streams.kafka.loop import StageLoop
 from streams.kafka.ports import Batches, Bounds, Commit
 from streams.kafka.read import record_of
@@ -69,6 +69,8 @@ class RecordWorker:
         self._read_until: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._logged_ms: dict[TopicPartition, int] = {}
+        self._unanswered: dict[TopicPartition, int] = {}
+        """Partitions of a transaction of which no answer came, with the greatest broker's time in it."""
         self.commit_first = False
 
     async def assign(
@@ -105,19 +107,47 @@ class RecordWorker:
             self._read_until.pop(partition, None)
             self._committed.pop(partition, None)
             self._logged_ms.pop(partition, None)
+            self._unanswered.pop(partition, None)
 
     async def work(self, batches: Batches) -> None:
         """Write a poll into the ledger; raise `RetryLaterError` while the database does not answer."""
+        moved = await self._moved()
+        batches = {one: messages for one, messages in batches.items() if one not in moved}
         records = [
             record_of(message, self._declared[partition.topic])
             for partition, messages in sorted(batches.items())
             for message in messages
         ]
+        logged_ms = {
+            one: latest_ms(messages, self._logged_ms.get(one, UNKNOWN_MS))
+            for one, messages in batches.items()
+        }
+        self._unanswered |= logged_ms
         applied = await self._ledger.apply(records)
+        self._unanswered.clear()
         for partition, messages in batches.items():
             self._read_until[partition] = messages[-1].offset + 1
-            self._logged_ms[partition] = latest_ms(messages, self._logged_ms.get(partition, UNKNOWN_MS))
+        self._logged_ms |= logged_ms
         self._tell(applied)
+
+    async def _moved(self) -> set[TopicPartition]:
+        """Return the partitions that go on elsewhere after a transaction without an answer.
+
+        It may have been written. Then the ledger stands further on, in a log that may be another one by now.
+        """
+        moved = set()
+        known = await self._ledger.positions() if self._unanswered else {}
+        for partition, logged_ms in list(self._unanswered.items()):
+            at = known.get((self._declared[partition.topic], partition.partition), 0)
+            if partition in self._read_until and at > self._read_until[partition]:
+                moved.add(partition)
+                self._read_until[partition], self._logged_ms[partition] = at, logged_ms
+                bounds = (await self._consumer.bounds([partition]))[partition]
+                if await is_other_log(self._consumer, partition, at, logged_ms, bounds):
+                    await self.began_again(partition, bounds)
+                self._consumer.seek(partition, self._read_until[partition])
+            del self._unanswered[partition]
+        return moved
 
     async def head_gone(self, partition: TopicPartition, bounds: Bounds) -> None:
         """Skip past records that were deleted before they could be read."""

@@ -2,15 +2,18 @@
 
     python tests/chaos RUNS [FIRST_SEED] [FAULT...]
 
-A seed repeats its faults and their moments. With faults named, only those are played.
+A seed repeats its faults and their moments. With faults named, only those are played. The stages' logs of a
+run that failed are kept, and the place is told.
 """
 
 import asyncio
 import logging
+import shutil
 import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Awaitable, Callable
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -18,8 +21,8 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "kit"))
 
-from chaos_faults import LOSSLESS, LOSSY
-from chaos_run import Cluster, chaos
+from chaos_faults import LOSSLESS, LOSSY, RECORDS_GONE
+from chaos_run import ChaosRun, Cluster, chaos
 
 
 def plan(runs: int, first_seed: int, named: list[str]) -> list[tuple[int, list[str]]]:
@@ -34,13 +37,20 @@ def plan(runs: int, first_seed: int, named: list[str]) -> list[tuple[int, list[s
     return planned
 
 
+def check_after(names: list[str]) -> Callable[[ChaosRun], Awaitable[None]]:
+    """Return what is to be checked after some faults."""
+    if set(names) & RECORDS_GONE:
+        return ChaosRun.check_records
+    return ChaosRun.check_lossy if set(names) & set(LOSSY) else ChaosRun.check
+
+
 async def play(cluster: Cluster, folder: Path, seed: int, names: list[str]) -> list[float]:
     """Play one run; return how long each fault took until results came again."""
     rng = Random(seed)
     faults = [(rng.uniform(0.25, 0.7), (LOSSLESS | LOSSY)[name]) for name in names]
     async with chaos(cluster, folder, seed) as run:
         await run.play(faults)
-        await (run.check_lossy() if set(names) & set(LOSSY) else run.check())
+        await check_after(names)(run)
         return run.recovered_seconds
 
 
@@ -65,6 +75,10 @@ def main() -> int:
                 outcome = f"recovered in {max(seconds):.1f} s"
             except Exception as error:  # noqa: BLE001 - whatever it is, the run failed
                 failed.append(seed)
+                kept = shutil.copytree(
+                    place, tempfile.mkdtemp(prefix=f"portallink-chaos-{seed}-"), dirs_exist_ok=True
+                )
+                print(f"logs of seed {seed}: {kept}")
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 outcome = f"FAILED in {where.name}, {where.line}: {type(error).__name__}: {str(error)[:900]}"
             print(f"seed {seed}: {name}: {outcome} ({time.monotonic() - began:.0f} s)", flush=True)

@@ -159,14 +159,18 @@ async def cut_off_end(run: ChaosRun) -> None:
     await asyncio.to_thread(run.cluster.start)
 
 
-async def recreated_events(run: ChaosRun) -> None:
-    """Make the topic of lookups again under its name."""
-    await _recreate(run, run.topics.lookups)
+def made_again(name: str) -> Fault:
+    """Make a topic again under its name."""
 
+    async def fault(run: ChaosRun) -> None:
+        topic = run.topics.by_declared_name()[name]
+        async with _admin(run) as admin:
+            await admin.delete_topics([topic])
+        await asyncio.sleep(3)
+        partitions = {"npd.lookups": 2, "portal.submissions": 1}
+        await create_topics(run.cluster.connection, run.topics, partitions=partitions)
 
-async def recreated_measurements(run: ChaosRun) -> None:
-    """Make `link.measurements` again under its name."""
-    await _recreate(run, run.topics.measurements)
+    return fault
 
 
 LOSSLESS: dict[str, Fault] = {
@@ -190,10 +194,14 @@ LOSSLESS: dict[str, Fault] = {
 LOSSY: dict[str, Fault] = {
     "head deleted": deleted_head,
     "end cut off": cut_off_end,
-    "npd.lookups made again": recreated_events,
-    "link.measurements made again": recreated_measurements,
+    **{
+        f"{name} made again": made_again(name)
+        for name in ("npd.lookups", "link.measurements", "link.windows", "link.outages")
+    },
 }
 """Faults by which records are gone: that must be told."""
+RECORDS_GONE = {"link.windows made again", "link.outages made again"}
+"""Those of which the ledger alone keeps what is gone."""
 
 
 def _ledger_file(run: ChaosRun) -> Path:
@@ -213,14 +221,6 @@ async def _admin(run: ChaosRun):
 async def _configure(run: ChaosRun, topic: str, name: str, value: str) -> None:
     async with _admin(run) as admin:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})])
-
-
-async def _recreate(run: ChaosRun, topic: str) -> None:
-    async with _admin(run) as admin:
-        await admin.delete_topics([topic])
-    await asyncio.sleep(3)
-    partitions = {"npd.lookups": 2, "portal.submissions": 1}
-    await create_topics(run.cluster.connection, run.topics, partitions=partitions)
 
 
 def _cut(folder: Path, lost_batches: int = 3) -> None:

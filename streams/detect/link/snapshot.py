@@ -6,7 +6,7 @@ packed are stored as they are.
 
 from array import array
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -93,21 +93,30 @@ class CutsState(Struct, array_like=True):
     follows: int = 0
 
 
+class Place(NamedTuple):
+    """How far `link.measurements` was followed, and the greatest broker's time before, -1 where not known."""
+
+    position: int = 0
+    logged_ms: int = -1
+
+
 CHUNK_MS: Final = 600_000
 """Watermark time of the cuts in one value: short, so that little is rewritten each time."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(LinkState)
 _cuts_decoder: Final = msgspec.msgpack.Decoder(CutsState)
+_place_decoder: Final = msgspec.msgpack.Decoder(Place)
+_PLACE: Final = "place:"
 
 
 def save(detector: Detector, position: int) -> dict[str, bytes]:
     """Return the state of every link, and the recent cuts, at a position of `link.measurements`.
 
-    The keys are ``link:NAME`` and ``cuts:PARTITION:TEN_MINUTES``. Links are independent: one may be restored
-    together with others that were saved at other positions.
+    The keys are ``link:NAME``, ``cuts:PARTITION:TEN_MINUTES`` and ``place:``. Links are independent: one may
+    be restored together with others that were saved at other positions.
     """
-    saved = {}
+    saved = {_PLACE: _encoder.encode(Place(position, detector.logged_ms))}
     for partition, cuts in detector.cuts.items():
         chunks: dict[int, CutsState] = {}
         until = 0
@@ -122,6 +131,12 @@ def save(detector: Detector, position: int) -> dict[str, bytes]:
         state = snapshot(tracker, position, detector)
         saved[f"link:{link}"] = pack(state)
     return saved
+
+
+def place_in(saved: Mapping[str, bytes]) -> Place:
+    """Return how far the topic had been followed when `save` was called last."""
+    data = saved.get(_PLACE)
+    return Place() if data is None else _place_decoder.decode(data)
 
 
 def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
@@ -152,6 +167,7 @@ def load(detector: Detector, saved: Mapping[str, bytes]) -> int | None:
     detector.cuts |= known
     detector.applied, detector.clock_ms, detector.waiting = least.applied, least.clock_ms, least.waiting
     detector.watermarks |= least.watermarks
+    detector.logged_ms = place_in(saved).logged_ms
     for state in states:
         restore(detector.tracker(state.link), state)
         detector.schedule(state.link)
