@@ -1,6 +1,6 @@
 """``python -m tools.scenario_docs [--check]``: write the reference of catalogues and scenarios.
 
-`docs/scenarios.md` and two JSON Schemas, all from the types that read the files, from a checkout's root.
+`docs/scenarios.md` and three JSON Schemas, all from the types that read the files, from a checkout's root.
 """
 
 import argparse
@@ -14,23 +14,25 @@ import msgspec
 from msgspec import inspect
 
 from streams.simulate.city import Catalogue
+from streams.simulate.nation import Nation
 from streams.simulate.scenario import Scenario
 
-ROOTS: Final = {"scenario": Scenario, "catalogue": Catalogue}
+ROOTS: Final = {"scenario": Scenario, "catalogue": Catalogue, "nation": Nation}
 HEAD: Final = """# Catalogues and scenarios: the reference
 
 Written by `python -m tools.scenario_docs` from the types that read the files.
 
 `portallink simulate SCENARIO` plays a scenario of the package, or a YAML file of your own: `portallink
 simulate mine.yaml --out log.ndjson`. With `--catalogue DIR` the city is your own as well: `DIR/city.yaml`
-is its catalogue, and each other `.yaml` beside it a scenario, named after its file. Begin with a
-copy of `streams/simulate/data`. What is wrong in a file is named by file, line and reason, with the
-values that there are.
+is its catalogue, and each other `.yaml` beside it a scenario, named after its file. Of `DIR/nation.yaml`
+the scenario `national` is made: a portal, links and communes for each province. Begin with a copy of
+`streams/simulate/data`. What is wrong in a file is named by file, line and reason, with the values that
+there are.
 
 Times are local, Asia/Ho_Chi_Minh: `2024-03-11T07:30`. Names are small letters, digits and hyphens. A file
 has at most 4 MB, a scenario 1,830 days and about 500 million records. `city.md` says what the simulation
 makes of all this. JSON Schemas for editors lie beside the data:
-`streams/simulate/data/scenario.schema.json` and `catalogue.schema.json`.
+`streams/simulate/data/scenario.schema.json`, `catalogue.schema.json` and `nation.schema.json`.
 """
 
 

@@ -67,7 +67,7 @@ class Engine:
         counters: defaultdict[str, int],
         clocks: Mapping[str, Clock],
     ) -> None:
-        self._clocks, self._off_ms = clocks, {name: clock.off_ms(start_ms) for name, clock in clocks.items()}
+        self._clocks = clocks
         self.start_ms, self.end_ms = start_ms, end_ms
         self.counters = counters
         self._broker, self._add, self._lookups_from = broker, broker.add, broker.lookups_from
@@ -108,7 +108,6 @@ class Engine:
             while True:
                 if at >= flush_at:
                     flush_at = at + _FLUSH_MS
-                    self._off_ms = {name: clock.off_ms(at) for name, clock in self._clocks.items()}
                     self._beat_until(at)
                     if len(broker) >= _PIECE_RECORDS and (entries := broker.until(at)):
                         yield entries
@@ -154,6 +153,8 @@ class Engine:
             return
         dossier.asked = asked = dossier.asked + 1
         id_ = dossier.id
+        clock = self._clocks[matter.observer]
+        off_ms = clock.fast_ms if at_ms < clock.read_again_ms else clock.read(at_ms)
         self._add(
             dossier.partition,
             id_,
@@ -161,7 +162,7 @@ class Engine:
             Submission(
                 f"{id_}-{asked}",
                 type_,
-                at_ms + self._off_ms[matter.observer],
+                at_ms + off_ms,
                 id_,
                 matter.portal,
                 matter.agency,
@@ -223,7 +224,8 @@ class Engine:
         matter, key, attempt = dossier.matter, dossier.id, dossier.attempt
         place, add, end_ms = dossier.partition + self._lookups_from, self._add, self.end_ms
         lookup, name, agency, service = f"{key}-{asked}", link.id, matter.agency, matter.service
-        probe, off_ms = matter.synthetic, self._off_ms[matter.observer]
+        probe, clock = matter.synthetic, self._clocks[matter.observer]
+        off_ms = clock.fast_ms if at_ms < clock.read_again_ms else clock.read(at_ms)
         add(
             place,
             key,
@@ -275,7 +277,8 @@ class Engine:
         arrived, (says, took) = at_ms + way, view
         if arrived >= end_ms:
             return
-        off_ms = self._off_ms[name]
+        clock = self._clocks[name]
+        off_ms = clock.fast_ms if arrived < clock.read_again_ms else clock.read(arrived)
         add(
             place,
             key,

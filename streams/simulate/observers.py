@@ -3,26 +3,42 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import floor
 from random import Random
+from typing import Final
 
 from streams.model.wire import Heartbeat
 from streams.simulate.faults.laying import Window
 from streams.simulate.load.links import LinkState
 from streams.simulate.scenario import Clocks
 
+_READ_FOR_MS: Final = 60_000
+"""For how long a clock's reading serves: a drift of 1,000 ppm, the most there is, moves it by 60 ms."""
+
 
 class Clock:
-    """The clock of one machine, off by a constant and by a drift since it was last set."""
+    """The clock of one machine, off by a constant and by a drift since it was last set.
+
+    It is fast by ``fast_ms``, as `read` last found it; from ``read_again_ms`` on that is to be read again.
+    """
+
+    __slots__ = ("_drift_ppm", "_every_ms", "_offset_ms", "_set_at_ms", "fast_ms", "read_again_ms")
 
     def __init__(self, clocks: Clocks, rng: Random) -> None:
         self._offset_ms = floor((2 * rng.random() - 1) * clocks.offset_up_to_ms)
         self._drift_ppm = floor((2 * rng.random() - 1) * clocks.drift_ppm_up_to)
         self._every_ms = clocks.set_every_minutes * 60_000
         self._set_at_ms = floor(rng.random() * self._every_ms)
+        self.fast_ms = self.read_again_ms = 0
 
     def off_ms(self, at_ms: int) -> int:
         """Return by how much the clock is fast at a time; negative where it is slow."""
         since_ms = (at_ms - self._set_at_ms) % self._every_ms
         return self._offset_ms + self._drift_ppm * since_ms // 1_000_000
+
+    def read(self, at_ms: int) -> int:
+        """Read the clock at a time, and return by how much it is fast."""
+        self.fast_ms = self.off_ms(at_ms)
+        self.read_again_ms = at_ms + _READ_FOR_MS
+        return self.fast_ms
 
 
 class Observers:

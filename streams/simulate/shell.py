@@ -1,6 +1,7 @@
 """The I/O of the simulation: reads the catalogue and scenarios, writes or publishes logs, and the truth."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -18,10 +19,13 @@ from streams.simulate.check import check_catalogue
 from streams.simulate.check_scenario import check_scenario
 from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
+from streams.simulate.moved import moved
+from streams.simulate.nation import NATIONAL, Nation, build, check_nation
 from streams.simulate.scenario import Scenario
 from streams.simulate.truth import Truth
 
 _CATALOGUE: Final = "city.yaml"
+_NATION: Final = "nation.yaml"
 PACKAGED: Final[Traversable] = files("streams.simulate") / "data"
 """The folder of the catalogue and the scenarios that come with the package."""
 LARGEST_FILE_BYTES: Final = 4_000_000
@@ -30,7 +34,7 @@ LARGEST_FILE_BYTES: Final = 4_000_000
 def scenario_names(folder: Traversable = PACKAGED) -> list[str]:
     """Return the names of the scenarios in a folder, by default of those that come with the package."""
     return sorted(
-        entry.name.removesuffix(".yaml")
+        NATIONAL if entry.name == _NATION else entry.name.removesuffix(".yaml")
         for entry in folder.iterdir()
         if entry.name.endswith(".yaml") and entry.name != _CATALOGUE
     )
@@ -42,6 +46,34 @@ def load_catalogue(folder: Traversable = PACKAGED) -> Catalogue:
     catalogue = located.convert(Catalogue)
     check_catalogue(catalogue, located)
     return catalogue
+
+
+def load_played(
+    name: str, folder: Traversable = PACKAGED, today: date | None = None
+) -> tuple[Catalogue, Scenario]:
+    """Return a scenario, moved to begin on the latest fitting day up to ``today``, and where it plays.
+
+    That is the catalogue of the folder; the national scenario makes its own of the folder's `nation.yaml`,
+    with the provinces of the day on which it begins. Raise `LocatedError` where a file is wrong or missing.
+    """
+    catalogue = load_catalogue(folder)
+    if name == NATIONAL and (folder / _NATION).is_file():
+        return _load_nation(catalogue, folder, today)
+    scenario = load_scenario(name, catalogue, folder)
+    return catalogue, scenario if today is None else moved(scenario, today)
+
+
+def _load_nation(city: Catalogue, folder: Traversable, today: date | None) -> tuple[Catalogue, Scenario]:
+    located = _read(folder / _NATION, _NATION if folder is PACKAGED else f"{folder}/{_NATION}")
+    nation = located.convert(Nation)
+    check_nation(nation, located)
+    catalogue, scenario = build(nation, city.services)
+    if today is not None:
+        first = datetime.fromisoformat(moved(scenario, today).start).date()
+        catalogue, scenario = build(nation, city.services, first)
+    check_catalogue(catalogue, located)
+    check_scenario(scenario, catalogue, located)
+    return catalogue, scenario if today is None else moved(scenario, today)
 
 
 def load_scenario(name: str, catalogue: Catalogue, folder: Traversable = PACKAGED) -> Scenario:

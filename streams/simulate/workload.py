@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from streams.model.hours.calendar import DAY_MS, UTC_OFFSET_MS, day_start_ms, to_local
 from streams.simulate.city import Catalogue, Link, Portal
 from streams.simulate.dossier import Dossier, Matter
-from streams.simulate.draw import lognormal, seeded
+from streams.simulate.draw import Table, lognormal, seeded
 from streams.simulate.load.links import LinkState
 from streams.simulate.scenario import Batch, Flow, People, Scenario, epoch_ms
 from streams.simulate.timetable import BIN_MS, Timetable, kinds_of_days
@@ -96,6 +96,8 @@ class Workload:
             for name in (*(service.id for service in group.all()), *group.members):
                 self._groups.setdefault(name, []).append(group.id)
         self._codes: dict[tuple[str, str, int], tuple[str, int]] = {}
+        self._days: dict[int, str] = {}
+        self._settled: dict[tuple[str, str], tuple[tuple[LinkState, ...], Table]] = {}
         self._numbered: dict[str, Iterator[tuple[str, int]]] = {}
         self._met: set[tuple[str, str]] = set()
         self._timetables: dict[str, Timetable] = {}
@@ -176,10 +178,14 @@ class Workload:
 
     def _code(self, prefix: str, agency: str, at_ms: int) -> str:
         """Return the next dossier code of an agency on a day, as portals write it: H29.12-230313-0042."""
-        key = prefix, agency, (at_ms + UTC_OFFSET_MS) // DAY_MS
+        day = (at_ms + UTC_OFFSET_MS) // DAY_MS
+        key = prefix, agency, day
         head, number = self._codes.get(key, ("", 0))
         if not number:
-            head = f"{prefix}.{self._office_numbers[agency]:02d}-{to_local(at_ms):%y%m%d}-"
+            written = self._days.get(day)
+            if written is None:
+                written = self._days[day] = f"{to_local(at_ms):%y%m%d}"
+            head = f"{prefix}.{self._office_numbers[agency]:02d}-{written}-"
         self._codes[key] = head, number + 1
         return f"{head}{number + 1:04d}"
 
@@ -191,9 +197,14 @@ class Workload:
         matter.first_aim = "access" if flow.access else "lookups"
         matter.channel = flow.channel
         if flow.submits:
-            of_service = self._services[service]
-            matter.settling = self._links(portal, of_service.settling)
-            matter.settling_table = lognormal(of_service.settling_hours * _HOUR_MS, 0.7)
+            key = portal.id, service
+            if key not in self._settled:
+                of_service = self._services[service]
+                self._settled[key] = (
+                    self._links(portal, of_service.settling),
+                    lognormal(of_service.settling_hours * _HOUR_MS, 0.7),
+                )
+            matter.settling, matter.settling_table = self._settled[key]
         return matter
 
     def _first_of(self, flow: Flow, agency: str, service: str) -> None:

@@ -62,7 +62,7 @@ def test_what_was_set_is_no_result(catalogue):
 
 def test_every_calibrated_scenario_is_checked():
     """No scenario with figures goes unchecked."""
-    assert set(scenario_names()) - set(CALIBRATED) == {"monday-morning", "bad-day", "tet-week"}
+    assert set(scenario_names()) - set(CALIBRATED) == {"monday-morning", "bad-day", "tet-week", "national"}
 
 
 def test_the_table_of_systems_names_what_the_catalogue_holds(catalogue):

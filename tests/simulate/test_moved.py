@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from streams.model.hours.calendar import CALENDARS, DAY_MS, date_ms, service_length_ms
 from streams.simulate.moved import moved
-from streams.simulate.shell import load_catalogue, load_scenario, scenario_names
+from streams.simulate.shell import load_catalogue, load_played, load_scenario, scenario_names
 
 CATALOGUE = load_catalogue()
 DAYS = st.dates(date(2024, 1, 1), date(2026, 12, 31))
@@ -22,7 +22,7 @@ def worked(day: date) -> bool:
 @pytest.mark.parametrize("name", scenario_names())
 def test_everything_moves_by_the_same_days(name: str) -> None:
     """Start, end and every fault move by the same whole days."""
-    before = load_scenario(name, CATALOGUE)
+    _, before = load_played(name)
     after = moved(before, date(2026, 11, 28))
     by = datetime.fromisoformat(after.start) - datetime.fromisoformat(before.start)
     assert by % timedelta(days=1) == timedelta()

@@ -22,13 +22,11 @@ from streams.model.hours.calendar import to_local
 from streams.model.located import LocatedError
 from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
-from streams.simulate.moved import moved
 from streams.simulate.scenario import Scenario
 from streams.simulate.shell import (
     PACKAGED,
     drain,
-    load_catalogue,
-    load_scenario,
+    load_played,
     publish_log,
     scenario_names,
     topic_partitions,
@@ -88,17 +86,14 @@ def simulate(
     """
     city = folder or PACKAGED
     try:
-        catalogue = load_catalogue(city)
         if listed:
-            _list(catalogue, city, as_json=as_json)
+            _list(city, as_json=as_json)
             return
         if scenario is None:
             refuse(f"name a scenario: {', '.join(scenario_names(city))}, or a YAML file of your own")
-        chosen = load_scenario(scenario, catalogue, city)
+        catalogue, chosen = load_played(scenario, city, None if start is None else _day(start))
     except LocatedError as error:
         refuse(error)
-    if start is not None:
-        chosen = moved(chosen, _day(start))
     if out is not None and speed is not None:
         refuse("--speed paces what goes to Kafka; a log file holds its times in itself")
     run_truth, target = _simulate(
@@ -120,9 +115,9 @@ def simulate(
         raise typer.Exit(FAILED)
 
 
-def _list(catalogue: Catalogue, city: Traversable, *, as_json: bool) -> None:
+def _list(city: Traversable, *, as_json: bool) -> None:
     """Print every scenario of a city: its name, its period and what it shows."""
-    found = [load_scenario(name, catalogue, city) for name in scenario_names(city)]
+    found = [load_played(name, city)[1] for name in scenario_names(city)]
     if as_json:
         print_json(
             [

@@ -1,0 +1,265 @@
+"""The national scenario: each province of a day with its portal, links and communes, from one page of data.
+
+The provinces are data with dates: 63 until 30 June 2025, 34 since. `build` turns a `Nation` into a catalogue
+and a scenario like any other; what it makes grows with the people of each province.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from math import ceil
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, field
+from msgspec.structs import replace
+
+from streams.model.located import Located
+from streams.simulate.check import known, unique
+from streams.simulate.city import (
+    AgencyGroup,
+    Catalogue,
+    Count,
+    Link,
+    LocalDate,
+    LocalTime,
+    Name,
+    Portal,
+    Positive,
+    ServiceGroup,
+    Strict,
+    Text,
+)
+from streams.simulate.scenario import Clocks, Fault, FaultProcess, Flow, People, Scenario
+
+NATIONAL: Final = "national"
+"""The name of the scenario."""
+_WORKING_DAYS: Final = 250
+"""Of a year, for which flows are counted."""
+_MILLION: Final = 1_000_000
+
+
+class Province(Strict, frozen=True, kw_only=True):
+    """A province; ``until`` a day it stands by itself, from that day on it is part of the one it ``joins``.
+
+    ``code`` is its number in the statistical list, ``people`` are those of the census.
+    """
+
+    id: Name
+    code: Annotated[int, Meta(ge=1, le=99)]
+    name: str
+    en: str = ""
+    people: Count
+    until: LocalDate | None = None
+    joins: Name | None = None
+
+
+class Communes(Strict, frozen=True, kw_only=True):
+    """How many communes, wards and towns the nation has ``until`` a day; without one, since then."""
+
+    until: LocalDate | None = None
+    count: Count
+
+
+class NationalFlow(Strict, frozen=True, kw_only=True):
+    """What people ask of the portal of their province: each of them ``a_year`` times in a year."""
+
+    id: Name
+    a_year: Positive
+    services: dict[Name, Positive]
+    timetable: Literal["office", "health", "always", "even"] = "office"
+    submits: bool = True
+    extra_lookups: list[Name] = field(default_factory=list)
+
+
+class Nation(Strict, frozen=True, kw_only=True):
+    """A nation: what each province has, and the provinces.
+
+    A link ``npd`` is ``ha-noi-npd`` in Hà Nội; its capacity is for a million people. ``faults`` strike a link
+    in every province, or in those named in full. ``national_processes`` are each one process over a link in
+    every province, ``provincial_processes`` one in each province. The ``people`` of the nation spread over
+    the provinces as the census found them.
+    """
+
+    title: Text
+    start: LocalTime
+    end: LocalTime
+    people: Annotated[int, Meta(ge=1, le=10_000_000_000)]
+    seed: int = 1
+    partitions: Annotated[int, Meta(ge=1, le=64)] = 2
+    heartbeat_interval_ms: Annotated[int, Meta(ge=1_000, le=3_600_000)] = 300_000
+    clocks: Clocks = field(default_factory=Clocks)
+    applicants: People = field(default_factory=People)
+    communes: list[Communes]
+    links: list[Link]
+    lookups: dict[Name, Name]
+    flows: list[NationalFlow]
+    faults: list[Fault] = field(default_factory=list)
+    national_processes: list[FaultProcess] = field(default_factory=list)
+    provincial_processes: list[FaultProcess] = field(default_factory=list)
+    provinces: list[Province]
+
+
+def check_nation(nation: Nation, located: Located) -> None:
+    """Raise `LocatedError` where a nation contradicts itself; what it makes is checked like any city."""
+    ids = [province.id for province in nation.provinces]
+    unique("province", ids, located, "provinces")
+    unique("code", [str(one.code) for one in nation.provinces], located, "provinces", field="code")
+    if not ids:
+        raise located.error("a nation needs provinces", "provinces")
+    staying = {one.id for one in nation.provinces if one.joins is None}
+    for index, province in enumerate(nation.provinces):
+        where = ("provinces", index)
+        if (province.until is None) != (province.joins is None):
+            raise located.error("`until` and `joins` go together", *where)
+        if province.joins is not None:
+            known("province that stays", [province.joins], staying, located, *where, "joins")
+        _day(province.until, located, *where, "until")
+    if [communes.until is None for communes in nation.communes] != [False] * (len(nation.communes) - 1) + [
+        True
+    ]:
+        raise located.error("all but the last need `until`", "communes")
+    for index, communes in enumerate(nation.communes):
+        _day(communes.until, located, "communes", index, "until")
+    endings = [link.id for link in nation.links]
+    for role, ending in nation.lookups.items():
+        known("link", [ending], endings, located, "lookups", role)
+
+
+def _day(said: str | None, located: Located, *where: str | int) -> None:
+    try:
+        date.fromisoformat(said or "2025-07-01")
+    except ValueError as error:
+        raise located.error(f"{said} is no date: {error}", *where) from error
+
+
+def provinces_on(nation: Nation, day: date) -> list[Province]:
+    """Return the provinces of a day, each with the people of those that have joined it."""
+    on = day.isoformat()
+    gone = [one for one in nation.provinces if one.until is not None and one.until <= on]
+    joined = {
+        one.id: sum(other.people for other in gone if other.joins == one.id) for one in nation.provinces
+    }
+    return [replace(one, people=one.people + joined[one.id]) for one in nation.provinces if one not in gone]
+
+
+def build(
+    nation: Nation, services: Sequence[ServiceGroup], day: date | None = None
+) -> tuple[Catalogue, Scenario]:
+    """Return the nation as a catalogue and its scenario, with the provinces of ``day`` or of its own start.
+
+    ``services`` are those of the city: the nation has the same ones.
+    """
+    day = day or datetime.fromisoformat(nation.start).date()
+    provinces = provinces_on(nation, day)
+    counted = sum(one.people for one in provinces)
+    people = {one.id: one.people * nation.people / counted for one in provinces}
+    on = day.isoformat()
+    communes = next(one.count for one in nation.communes if one.until is None or on < one.until)
+    catalogue = Catalogue(
+        links=[_link(link, one, people[one.id]) for one in provinces for link in nation.links],
+        portals=[
+            Portal(
+                id=one.id,
+                name=Text(
+                    vi=f"Cổng Dịch vụ công {one.name}", en=f"{one.en or one.name} public-service portal"
+                ),
+                prefix=f"P{one.code:02d}",
+                system=1,
+                lookups={role: f"{one.id}-{ending}" for role, ending in nation.lookups.items()},
+            )
+            for one in provinces
+        ],
+        agencies=[
+            AgencyGroup(
+                id=f"{one.id}-communes",
+                name=Text(vi=f"Xã, phường {one.name}", en=f"Communes of {one.en or one.name}"),
+                numbered=f"{one.id}-xa",
+                count=max(1, round(communes * one.people / counted)),
+            )
+            for one in provinces
+        ],
+        services=_served(services, set(nation.lookups)),
+    )
+    return catalogue, _scenario(nation, provinces, people)
+
+
+def _served(groups: Sequence[ServiceGroup], roles: set[str]) -> list[ServiceGroup]:
+    """Return the services whose lookups a province can make."""
+    kept = {
+        service.id: service
+        for group in groups
+        for service in group.services
+        if {*service.lookups, *service.settling} <= roles
+    }
+    return [
+        replace(
+            group,
+            services=[service for service in group.services if service.id in kept],
+            members=[name for name in group.members if name in kept],
+        )
+        for group in groups
+    ]
+
+
+def _link(link: Link, province: Province, people: float) -> Link:
+    return replace(
+        link,
+        id=f"{province.id}-{link.id}",
+        name=Text(
+            vi=f"{province.name} – {link.name.vi}", en=f"{province.en or province.name} – {link.name.en}"
+        ),
+        capacity_per_second=max(0.1, ceil(link.capacity_per_second * people / _MILLION)),
+    )
+
+
+def _scenario(nation: Nation, provinces: Sequence[Province], people: dict[str, float]) -> Scenario:
+    first, last = datetime.fromisoformat(nation.start), datetime.fromisoformat(nation.end)
+    of_a_year = (last - first).days / _WORKING_DAYS
+    endings = {link.id for link in nation.links}
+
+    def everywhere(names: Sequence[str]) -> list[str]:
+        return [
+            whole
+            for name in names
+            for whole in ([f"{one.id}-{name}" for one in provinces] if name in endings else [name])
+        ]
+
+    return Scenario(
+        name=NATIONAL,
+        title=nation.title,
+        start=nation.start,
+        end=nation.end,
+        seed=nation.seed,
+        partitions=nation.partitions,
+        heartbeat_interval_ms=nation.heartbeat_interval_ms,
+        clocks=nation.clocks,
+        people=nation.applicants,
+        flows=[
+            Flow(
+                id=f"{one.id}-{flow.id}",
+                portal=one.id,
+                services=flow.services,
+                agencies=f"{one.id}-communes",
+                count=max(1, round(people[one.id] * flow.a_year * of_a_year)),
+                timetable=flow.timetable,
+                submits=flow.submits,
+                extra_lookups=flow.extra_lookups,
+            )
+            for flow in nation.flows
+            for one in provinces
+        ],
+        faults=[replace(fault, links=everywhere(fault.links)) for fault in nation.faults],
+        fault_processes=[
+            *(
+                replace(process, id=f"{process.id}-{name}", links=everywhere([name]))
+                for process in nation.national_processes
+                for name in process.links
+            ),
+            *(
+                replace(
+                    process, id=f"{one.id}-{process.id}", links=[f"{one.id}-{name}" for name in process.links]
+                )
+                for process in nation.provincial_processes
+                for one in provinces
+            ),
+        ],
+    )
