@@ -8,16 +8,8 @@ from typing import Any, Final
 import yaml
 
 from streams.model.events import OUTCOMES, SUBMISSION_TYPES
-from streams.telemetry.contract import (
-    CONTRACT,
-    LABEL_LIMITS,
-    LINK_STATES,
-    OTHER,
-    PAIR_LIMIT,
-    PERIODS,
-    RESULTS,
-    Metric,
-)
+from streams.telemetry.contract import CONTRACT, Metric
+from streams.telemetry.labels import LABEL_LIMITS, LINK_STATES, OTHER, PAIR_LIMIT, PERIODS, RESULTS
 from tools.dashboards.spec import Board
 
 NAME: Final = re.compile(r"\bportallink_[a-z0-9_]+")

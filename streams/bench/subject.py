@@ -24,7 +24,8 @@ from streams.kafka.connection import kafka_connection
 from streams.kafka.topics import Topics
 from streams.measure.stage import Measure
 from streams.model.settings import MeasureSettings
-from streams.telemetry.contract import RECORDS, RESULTS
+from streams.telemetry.contract import RECORDS
+from streams.telemetry.labels import RESULTS
 
 POLL_RECORDS: Final = 500
 RESULT_FD: Final = 9

@@ -21,7 +21,7 @@ from streams.ledger.store.database import reading, writing
 from streams.ledger.store.schema import positions
 from streams.ledger.store.settle import settle_after_upgrade
 from streams.model.record import Record
-from streams.telemetry.contract import LISTED_CLOSED, LISTED_OPEN
+from streams.telemetry.labels import LISTED_CLOSED, LISTED_OPEN
 
 T = TypeVar("T")
 JUDGED_SECONDS: Final = 5.0

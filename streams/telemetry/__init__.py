@@ -10,37 +10,19 @@ a new occurrence is a small frozen class with a ``name``, a ``level``, ``fields(
 
 from streams.telemetry.collecting import ExportAnswered, SourcesAlive, SpansRejected, SpansTaken
 from streams.telemetry.common import (
-    AddressServed,
-    BrokerAway,
-    BrokerBack,
     ConsumerLag,
-    LastCommitFailed,
     LogBeganAgain,
     PartitionsAssigned,
     PartitionsRevoked,
     RecordRejected,
     RecordsLost,
     RecordsRead,
-    StageAdvised,
-    StageBlocked,
-    StageFailed,
-    StageMoved,
-    StageReady,
-    StageStalled,
-    StageStarted,
-    StageStopped,
-    StageUnblocked,
 )
 from streams.telemetry.detecting import (
     LinkReleased,
     LinkRestored,
-    MeasurementApplied,
-    MeasurementDuplicate,
-    MeasurementEarly,
     OutagePublished,
     SlotFinalised,
-    SourceGap,
-    SourceIdle,
     WindowPublished,
 )
 from streams.telemetry.edges import (
@@ -69,6 +51,28 @@ from streams.telemetry.measuring import (
     PartitionRebuilt,
     PartitionsNotUsed,
     RecordsMetered,
+)
+from streams.telemetry.merging import (
+    MeasurementApplied,
+    MeasurementDuplicate,
+    MeasurementEarly,
+    SourceGap,
+    SourceIdle,
+)
+from streams.telemetry.stages import (
+    AddressServed,
+    BrokerAway,
+    BrokerBack,
+    LastCommitFailed,
+    StageAdvised,
+    StageBlocked,
+    StageFailed,
+    StageMoved,
+    StageReady,
+    StageStalled,
+    StageStarted,
+    StageStopped,
+    StageUnblocked,
 )
 
 __all__ = [

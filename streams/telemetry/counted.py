@@ -17,12 +17,12 @@ from streams.telemetry.contract import (
     LINK_OUTAGE_START,
     LINK_STATE_CHANGES,
     LINK_STATE_SECONDS,
-    LINK_STATES,
     OUTAGES,
     SHORT_FAILURE_LOOKUPS,
     SHORT_FAILURE_SECONDS,
     SHORT_FAILURES,
 )
+from streams.telemetry.labels import LINK_STATES
 from streams.telemetry.store import Store
 
 KINDS: Final = ("down", "degraded")

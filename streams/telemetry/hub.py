@@ -13,15 +13,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.exposition import choose_encoder
 
 from streams import __version__
-from streams.telemetry.contract import (
-    BUILD_INFO,
-    LABEL_LIMITS,
-    OCCURRENCES,
-    RECORDS,
-    RECORDS_REREAD,
-    RESULTS,
-)
+from streams.telemetry.contract import BUILD_INFO, OCCURRENCES, RECORDS, RECORDS_REREAD
 from streams.telemetry.health import Health
+from streams.telemetry.labels import LABEL_LIMITS, RESULTS
 from streams.telemetry.logs import LEVELS, LogFormat, make_logger
 from streams.telemetry.ports import port_error
 from streams.telemetry.store import Store

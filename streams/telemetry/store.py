@@ -17,7 +17,8 @@ from functools import cache
 from typing import NamedTuple, TypeVar, cast
 
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_value_ms
-from streams.telemetry.contract import LABEL_LIMITS, OTHER, Metric
+from streams.telemetry.contract import Metric
+from streams.telemetry.labels import LABEL_LIMITS, OTHER
 
 Labels = tuple[str, ...]
 Ledger = TypeVar("Ledger")

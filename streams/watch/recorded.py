@@ -16,7 +16,7 @@ from streams.model.canonical import encode
 from streams.model.outage import Outage, Window
 from streams.model.record import Record
 from streams.model.topics import OUTAGES, WINDOWS
-from streams.telemetry.contract import LISTED_CLOSED, LISTED_OPEN
+from streams.telemetry.labels import LISTED_CLOSED, LISTED_OPEN
 
 EVERY_MS: Final = 60_000
 

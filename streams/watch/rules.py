@@ -7,7 +7,7 @@ and intervals. Production runs at 1; a demo or a test of a whole morning runs fa
 from typing import Any, Final
 
 from streams.model.hours.holidays import YEARS
-from streams.telemetry.contract import METRICS_PORTS
+from streams.telemetry.labels import METRICS_PORTS
 from streams.watch.alerts.budgets import slo_alerts
 from streams.watch.alerts.links import link_alerts
 from streams.watch.alerts.pipeline import pipeline_alerts

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from streams.model.border import UNREADABLE
-from streams.telemetry.contract import ACCEPTANCE_BUCKETS
+from streams.telemetry.labels import ACCEPTANCE_BUCKETS
 
 FAST_BURN: Final = 14.4
 """Burn rate of the fastest alert: 2 % of a 30-day budget in one hour (Google SRE workbook, ch. 5)."""

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from streams.telemetry.contract import METRICS_PORTS
+from streams.telemetry.labels import METRICS_PORTS
 from tools.command_docs import leaves
 
 ROOT = Path(__file__).resolve().parents[2]

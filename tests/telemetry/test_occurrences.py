@@ -25,7 +25,7 @@ from streams.model.measurement import (
     Source,
 )
 from streams.model.outage import LinkStateName, Outage, RaisedNormal, ShortFailures, Window
-from streams.telemetry import contract
+from streams.telemetry import contract, labels
 from streams.telemetry.store import Store
 
 SOURCE = Source("npd.lookups", 3, 100, 120, "d" * 64)
@@ -268,7 +268,7 @@ SPENT = {"up": 90_000, "degraded": 0, "down": 12_500, "unknown": 17_500, "not_in
 def state_seconds(told):
     """Return what is shown of the time in each state of the link."""
     names = {
-        s: f'portallink_link_state_seconds_total{{link="npd",state="{s}"}}' for s in contract.LINK_STATES
+        s: f'portallink_link_state_seconds_total{{link="npd",state="{s}"}}' for s in labels.LINK_STATES
     }
     return {state: shown(told)[name] for state, name in names.items() if name in shown(told)}
 
@@ -288,7 +288,7 @@ def test_time_by_state_is_set_to_its_totals():
     """It is the total that comes with a slot or a restart, whichever came before; a new link begins at 0."""
     told, _ = a_telemetry("detect")
     told.emit(telemetry.SlotFinalised("npd", 0, 5_000, "UP"))
-    assert state_seconds(told) == dict.fromkeys(contract.LINK_STATES, 0)
+    assert state_seconds(told) == dict.fromkeys(labels.LINK_STATES, 0)
     for one in (
         telemetry.SlotFinalised("npd", 5_000, 10_000, "UP", spent_ms=SPENT),
         telemetry.LinkRestored("npd", "UP", 10_000, None, SPENT),
@@ -325,7 +325,7 @@ def test_the_state_and_its_changes_follow_the_slots(states):
     known = [state for state in states if state != "UNKNOWN"]
     changes = sum(a != b for a, b in itertools.pairwise(known))
     assert store.value(contract.LINK_STATE_CHANGES, ("npd",)) == changes
-    assert store.value(contract.LINK_STATE, ("npd",)) == contract.LINK_STATE_CODES[states[-1]]
+    assert store.value(contract.LINK_STATE, ("npd",)) == labels.LINK_STATE_CODES[states[-1]]
 
 
 def test_short_failures_of_a_window_count_once_however_often_it_is_revised():

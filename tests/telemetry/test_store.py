@@ -20,15 +20,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from streams.model.sketch import BUCKET_LOWER_MS, bucket_of, bucket_value_ms
-from streams.telemetry.contract import (
-    CONSUMER_LAG,
-    FAILED_BY_SERVICE,
-    LOOKUP_LATENCY,
-    LOOKUPS,
-    OTHER,
-    PAIR_LIMIT,
-    WATERMARK_LAG,
-)
+from streams.telemetry.contract import CONSUMER_LAG, FAILED_BY_SERVICE, LOOKUP_LATENCY, LOOKUPS, WATERMARK_LAG
+from streams.telemetry.labels import OTHER, PAIR_LIMIT
 from streams.telemetry.store import Store
 
 NOW_MS = 1_700_000_060_000.0

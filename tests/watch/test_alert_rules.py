@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streams.telemetry.contract import METRICS_PORTS
+from streams.telemetry.labels import METRICS_PORTS
 from streams.watch.promql import span_at
 from streams.watch.rules import rule_files
 from streams.watch.settings import Links, Lookups, WatchSettings

@@ -19,7 +19,7 @@ from streams.model.record import Record
 from streams.model.settings import DetectSettings
 from streams.model.topics import OUTAGES, WINDOWS
 from streams.servers.prometheus import Prometheus
-from streams.telemetry.contract import LINK_STATES
+from streams.telemetry.labels import LINK_STATES
 from streams.watch.api import PrometheusApi
 from streams.watch.backfill import make_blocks, write_openmetrics
 

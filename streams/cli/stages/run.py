@@ -26,7 +26,7 @@ from streams.kafka.topics import Topics
 from streams.kafka.waiting import partitions_when_there, watch_broker
 from streams.kafka.worker import StageStoppedError
 from streams.measure.stage import GROUP, Measure
-from streams.telemetry.contract import METRICS_PORTS
+from streams.telemetry.labels import METRICS_PORTS
 from streams.telemetry.ports import PortError, listening_on
 
 T = TypeVar("T")
