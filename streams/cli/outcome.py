@@ -18,11 +18,12 @@ from rich.console import Console, ConsoleDimensions
 from rich.progress import Task, TextColumn
 from rich.text import Text
 
+from streams.logs.whole import whole_file
 from streams.model.text import visible
 
 FAILED = 1
 BAD_USAGE = 2
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a disk says that takes no more: nothing that was asked is wrong."""
 
 
@@ -51,6 +52,12 @@ class Screen(Console):
             return ConsoleDimensions(int(columns), own.height)
         return own if self.is_terminal or self.stderr else ConsoleDimensions(WHOLE_COLUMNS, own.height)
 
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **settings: Any) -> None:
+        """Print; lines of text are left to the terminal to wrap, so that no time or path is broken."""
+        if soft_wrap is None:
+            soft_wrap = all(isinstance(one, str | Text) for one in objects)
+        super().print(*objects, soft_wrap=soft_wrap, **settings)
+
     def render_str(self, text: str, **settings: Any) -> Text:
         """Return a string as it is shown."""
         return super().render_str(visible(text), **settings)
@@ -77,7 +84,7 @@ def styled(text: str, style: str) -> Text:
 
 def say(*words: str | Text) -> None:
     """Print a line of a result, as long as it is; words are set apart by spaces."""
-    results.print(*words, soft_wrap=True)
+    results.print(*words)
 
 
 def print_json(result: Any) -> None:
@@ -92,17 +99,21 @@ def print_document(text: str) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file, which appears whole or not at all; end the command where it cannot be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)  # a device or a pipe
-            return
-        partial.write_bytes(content)
-        partial.replace(path)
+        with whole_file(path) as file:
+            file.write(content)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        end = fail if error.errno in FULL else refuse
-        end(f"{path}: {error.strerror}")
+        not_written(path, error)
+
+
+def not_written(path: Path | None, error: OSError) -> NoReturn:
+    """End the command because something cannot be written: a full disk is a failure, a bad path bad usage.
+
+    Without a ``path`` the file that the error names is meant.
+    """
+    end = fail if error.errno in FULL else refuse
+    name = path or error.filename
+    end(f"{name}: {error.strerror}" if name and error.strerror else error)
 
 
 def fail(error: Exception | str) -> NoReturn:

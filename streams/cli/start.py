@@ -4,6 +4,7 @@ A reader that went away ends a command quietly, as `head` expects; a full disk i
 terminal cannot show are written as escapes.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ def run(command: Callable[[], None]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # What the Kafka client tells its log the command tells as well; without a handler it would go to stderr.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         command()
         code: Any = 0

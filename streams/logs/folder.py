@@ -8,7 +8,6 @@ the columns topic, partition, offset, logged_at_ms, key and value, the last two 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from hashlib import blake2b
 from heapq import merge
 from itertools import groupby
@@ -20,6 +19,7 @@ import msgspec
 from msgspec import Struct, field
 
 from streams.logs.file import LogFileError, form_in, read_file
+from streams.logs.whole import whole_file
 from streams.logs.write import log_writer
 from streams.model.border import UNREADABLE
 from streams.model.digest import digest_of
@@ -128,12 +128,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace the manifest atomically."""
-    partial = folder / (MANIFEST + ".partial")
-    with partial.open("wb") as file:
+    with whole_file(folder / MANIFEST) as file:
         file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
         file.flush()
         fsync(file.fileno())
-    partial.replace(folder / MANIFEST)
 
 
 def write_segment(folder: Path, file_format: FileFormat, records: Sequence[Record]) -> Segment:
@@ -143,7 +141,7 @@ def write_segment(folder: Path, file_format: FileFormat, records: Sequence[Recor
     if file_format == "parquet":
         write_parquet(folder / name, records)
     else:
-        with _without_remains(folder / (name + ".partial")), log_writer(folder / name) as writer:
+        with log_writer(folder / name) as writer:
             writer.write(records)
     return Segment(
         file=name,
@@ -157,16 +155,6 @@ def write_segment(folder: Path, file_format: FileFormat, records: Sequence[Recor
         digest=digest_of(record[2:] for record in records),
         checks=checks_of(records),
     )
-
-
-@contextmanager
-def _without_remains(partial: Path) -> Iterator[None]:
-    """Remove an unfinished file on any error, so that a full disk gets its space back."""
-    try:
-        yield
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def checks_of(records: Sequence[Record]) -> list[str]:
@@ -238,14 +226,11 @@ def write_parquet(path: Path, records: Iterable[Record]) -> None:
     """Write records to a Parquet file, which gets its final name when complete."""
     import polars as pl  # noqa: PLC0415 - slow to import, and needed for this format alone
 
-    partial = path.with_name(path.name + ".partial")
     schema = {name: getattr(pl, kind) for name, kind in COLUMNS.items()}
-    with _without_remains(partial):
-        columns: list[Sequence[object]] = list(zip(*records, strict=True)) or [()] * len(COLUMNS)
-        frame = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=schema)
-        with partial.open("wb") as file:
-            frame.write_parquet(file, compression="zstd")
-        partial.replace(path)
+    columns: list[Sequence[object]] = list(zip(*records, strict=True)) or [()] * len(COLUMNS)
+    frame = pl.DataFrame(dict(zip(COLUMNS, columns, strict=True)), schema=schema)
+    with whole_file(path) as file:
+        frame.write_parquet(file, compression="zstd")
 
 
 def read_parquet(path: Path) -> Iterator[Record]:

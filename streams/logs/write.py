@@ -10,6 +10,7 @@ import zstandard
 
 from streams.logs.file import FORMS, Form
 from streams.logs.line import decode_lines, encode_line
+from streams.logs.whole import whole_file
 from streams.model.record import Record
 
 
@@ -69,23 +70,16 @@ def log_writer(path: Path) -> Iterator["LogWriter"]:
     """
     form = form_of(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with ExitStack() as stack:
-            raw = stack.enter_context(partial.open("wb"))
-            if form == "zst":
-                packed = zstandard.ZstdCompressor(level=1).stream_writer(raw, closefd=False)
-                yield LogWriter(stack.enter_context(packed))
-            elif form == "gz":
-                yield LogWriter(stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0)))
-            elif form == "parquet":
-                yield stack.enter_context(ParquetLogWriter(raw))
-            else:
-                yield LogWriter(raw)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as raw, ExitStack() as stack:
+        if form == "zst":
+            packed = zstandard.ZstdCompressor(level=1).stream_writer(raw, closefd=False)
+            yield LogWriter(stack.enter_context(packed))
+        elif form == "gz":
+            yield LogWriter(stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0)))
+        elif form == "parquet":
+            yield stack.enter_context(ParquetLogWriter(raw))
+        else:
+            yield LogWriter(raw)
 
 
 class Stream(Protocol):

@@ -17,6 +17,7 @@ from streams.detect.rule.rules import decode as decode_rule
 from streams.logs.file import chunked, seldom_collected
 from streams.logs.folder import read_manifest
 from streams.logs.read import read_partitions
+from streams.logs.whole import whole_file
 from streams.measure.refused import DeadLetter
 from streams.model.border import UNREADABLE
 from streams.model.canonical import encode, final_outages
@@ -167,7 +168,7 @@ class Analysis:
             "outages": self.outages,
         }
         for name, values in results.items():
-            with (folder / f"{name}.ndjson").open("wb") as file:
+            with whole_file(folder / f"{name}.ndjson") as file:
                 file.writelines(encode(value) + b"\n" for value in values)
 
 

@@ -10,6 +10,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from streams.detect.rule.definition import Rule
 from streams.logs.read import read_log
+from streams.logs.whole import whole_file, whole_folder
 from streams.logs.write import log_writer
 from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
@@ -57,25 +59,36 @@ def add(root: Path, name: str, log: Path, rule: Rule, shows: str, *, replace: bo
     if (folder / ABOUT).exists() and not replace:
         raise GoldenError(f"{folder} already exists; --replace makes today's outages the expected ones")
     outages = analyze(log, rule, outages_only=True).final()
-    folder.mkdir(parents=True, exist_ok=True)
-    records = 0
-    if log.resolve() != (folder / LOG).resolve():
-        with log_writer(folder / LOG) as writer:
-            chunk = []
-            for record in read_log(log):
-                chunk.append(record)
-                records += 1
-                if len(chunk) == CHUNK_RECORDS:
-                    writer.write(chunk)
-                    chunk = []
-            writer.write(chunk)
-    else:
-        records = sum(1 for _ in read_log(log))
-    (folder / RULE).write_bytes(msgspec.json.format(msgspec.json.encode(rule), indent=2) + b"\n")
-    (folder / OUTAGES).write_bytes(b"".join(encode(outage) + b"\n" for outage in outages))
-    about = msgspec.json.format(msgspec.json.encode(About(shows, records)), indent=2)
-    (folder / ABOUT).write_bytes(about + b"\n")
+    if not folder.exists():
+        with whole_folder(folder) as new:
+            _write(new, _copied(log, new / LOG), rule, outages, shows)
+        return outages
+    is_own = log.resolve() == (folder / LOG).resolve()
+    records = sum(1 for _ in read_log(log)) if is_own else _copied(log, folder / LOG)
+    _write(folder, records, rule, outages, shows)
     return outages
+
+
+def _copied(log: Path, copy: Path) -> int:
+    """Copy a log; return how many records it has."""
+    records = 0
+    with log_writer(copy) as writer:
+        reading = iter(read_log(log))
+        while chunk := list(islice(reading, CHUNK_RECORDS)):
+            writer.write(chunk)
+            records += len(chunk)
+    return records
+
+
+def _write(folder: Path, records: int, rule: Rule, outages: Iterable[Outage], shows: str) -> None:
+    files = {
+        RULE: msgspec.json.format(msgspec.json.encode(rule), indent=2) + b"\n",
+        OUTAGES: b"".join(encode(outage) + b"\n" for outage in outages),
+        ABOUT: msgspec.json.format(msgspec.json.encode(About(shows, records)), indent=2) + b"\n",
+    }
+    for name, content in files.items():
+        with whole_file(folder / name) as file:
+            file.write(content)
 
 
 def names(root: Path) -> list[str]:

@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from streams.logs.whole import whole_file
 from streams.model.times import LOCAL_TIME, local_time
 from streams.replay.explain import Explanation
 
@@ -33,7 +34,8 @@ def write_svg(explanation: Explanation, path: Path) -> None:
         figure.suptitle(
             f"{outage.link}: {outage.kind} {local_time(outage.start_ms)} to {end} (Asia/Ho_Chi_Minh)"
         )
-        figure.savefig(path, format="svg", metadata={"Date": None})
+        with whole_file(path) as file:
+            figure.savefig(file, format="svg", metadata={"Date": None})
 
 
 def _moment(epoch_ms: int) -> datetime:

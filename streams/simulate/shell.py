@@ -11,6 +11,7 @@ import msgspec
 
 from streams.kafka.publish import PublishError, partitions_of, publish
 from streams.logs.file import seldom_collected
+from streams.logs.whole import whole_file
 from streams.logs.write import log_writer
 from streams.model.located import Located, LocatedError, one_of
 from streams.model.record import Record
@@ -173,4 +174,5 @@ def truth_path(path: Path) -> Path:
 def write_truth(truth: Truth, path: Path) -> None:
     """Write the truth as indented JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")
+    with whole_file(path) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")

@@ -5,6 +5,7 @@ clock: at every ``step`` of event time the values are written with that time. On
 (UTC) bounds memory; ``promtool tsdb create-blocks-from openmetrics`` turns it into blocks.
 """
 
+import io
 import platform
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Final
 from streams import __version__, telemetry
 from streams.detect.detector import NOT_YET, Detector
 from streams.detect.rule.rules import Rules
+from streams.logs.whole import whole_file
 from streams.model.measurement import Measurement
 from streams.model.retirement import Service
 from streams.model.settings import DetectSettings
@@ -170,7 +172,7 @@ class _History:
         day = datetime.fromtimestamp(self._now_ms / 1000, UTC).date()
         path = self._out / f"{day.isoformat()}.om.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as file:
+        with whole_file(path) as raw, io.TextIOWrapper(raw, "utf-8", write_through=True) as file:
             # OpenMetrics wants a metric's samples together, and each series in order of time.
             for metric, series in self._day.items():
                 file.write(head(metric, openmetrics=True))

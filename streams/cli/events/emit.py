@@ -11,7 +11,7 @@ from typing import Annotated, BinaryIO, Final
 
 import typer
 
-from streams.cli.outcome import BAD_USAGE, fail, notes, print_json, refuse, say
+from streams.cli.outcome import BAD_USAGE, fail, not_written, notes, print_json, refuse, say
 from streams.emit.emitter import Emitter, now_ms
 from streams.emit.wellformed import EventError, Sendable, checked, records_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
@@ -87,9 +87,9 @@ def emit(
         else:
             count = _write(lines, out, partitions)
     except OSError as error:
-        refuse(error)
+        not_written(None, error)
     for line in lines.refused[:SHOWN]:
-        notes.print(f"refused: {line}", soft_wrap=True)
+        notes.print(f"refused: {line}")
     if len(lines.refused) > SHOWN:
         notes.print(f"and {len(lines.refused) - SHOWN:,} more")
     if as_json:

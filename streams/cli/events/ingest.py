@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-from rich.table import Table
 
 from streams.cli.events.import_options import LogOut, Partitions
 from streams.cli.events.ingest_http import http, maps
 from streams.cli.events.ingest_otlp import otlp
 from streams.cli.events.rejects import Rejects
-from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
+from streams.cli.outcome import Words, fail, not_written, notes, print_json, refuse, results
 from streams.cli.settings_option import SettingsFile, settings_of
+from streams.cli.table import show_pairs
 from streams.ingest.tally import ImportFileError
 from streams.ingest.xroad.calls import Call, pair_records
 from streams.ingest.xroad.events import DEFAULT_PARTITIONS, lookup_records
@@ -77,7 +77,7 @@ def xroad(
         with Rejects(rejects) as rejected:
             records = _read(files, rejected)
     except OSError as error:
-        refuse(error)
+        not_written(rejects, error)
     book = pair_records(records)
     summary = summarise(book, records=len(records) + rejected.count, rejected=rejected.count)
     del records
@@ -106,7 +106,6 @@ def _warn(summary: ImportSummary, bound: int) -> None:
             "partition; events of the others become dead letters (too_many_links). Raise max_links in the "
             "settings, or import fewer consumers at once",
             style="yellow",
-            soft_wrap=True,
         )
     if summary.request_ids_reused:
         notes.print(
@@ -114,7 +113,6 @@ def _warn(summary: ImportSummary, bound: int) -> None:
             f"{summary.request_ids_reused:,}; each call counts, and the time of its request is added to its "
             "lookup_id",
             style="yellow",
-            soft_wrap=True,
         )
 
 
@@ -148,7 +146,7 @@ def _to_file(out: Path, records: Iterator[Record]) -> int:
     except LogNameError as error:
         refuse(error)
     except OSError as error:
-        fail(f"{out}: {error}")
+        not_written(out, error)
     return count
 
 
@@ -171,24 +169,22 @@ def _to_kafka(calls: list[Call], partitions: int | None, topic: str, settings: M
 
 
 def _print(summary: ImportSummary, target: str) -> None:
-    table = Table("X-Road import", "", show_header=False)
-    for name in ("records", "pairs", "singles", "duplicates", "rejected", "events"):
-        table.add_row(name, f"{getattr(summary, name):,}")
-    table.add_row("links", str(len(summary.links)))
+    names = ("records", "pairs", "singles", "duplicates", "rejected", "events")
+    pairs = [(name, f"{getattr(summary, name):,}") for name in names]
+    pairs.append(("links", str(len(summary.links))))
     if summary.metaservice_calls:
-        table.add_row("calls of X-Road's own services", f"{summary.metaservice_calls:,}, on links apart")
+        pairs.append(("calls of X-Road's own services", f"{summary.metaservice_calls:,}, on separate links"))
     if summary.sides_inferred:
-        table.add_row("without securityServerType", f"{summary.sides_inferred:,}, side inferred")
+        pairs.append(("without securityServerType", f"{summary.sides_inferred:,}, side inferred"))
     if summary.paired_by_message_id:
-        table.add_row("paired by messageId", f"{summary.paired_by_message_id:,}")
-    table.add_row("outcomes", ", ".join(f"{name} {count:,}" for name, count in summary.outcomes.items()))
+        pairs.append(("paired by messageId", f"{summary.paired_by_message_id:,}"))
+    pairs.append(("outcomes", ", ".join(f"{name} {count:,}" for name, count in summary.outcomes.items())))
     for name, times in (("request", summary.request_network), ("response", summary.response_network)):
         if times is not None:
-            table.add_row(f"{name} network time", _times(times))
+            pairs.append((f"{name} network time", _times(times)))
     if summary.first_ms is not None and summary.last_ms is not None:
-        table.add_row("from", _local(summary.first_ms))
-        table.add_row("to", _local(summary.last_ms))
-    results.print(table)
+        pairs += [("from", _local(summary.first_ms)), ("to", _local(summary.last_ms))]
+    show_pairs(pairs)
     results.print(f"written to {target}")
 
 

@@ -77,7 +77,7 @@ def _state_file(paths: list[Path], suffix: str) -> Path:
 
 
 def _tell(text: str) -> None:
-    notes.print(text, soft_wrap=True)
+    notes.print(text)
 
 
 class _Rejected:

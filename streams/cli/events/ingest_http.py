@@ -10,13 +10,23 @@ from typing import Annotated, Final
 import msgspec
 import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
-from rich.table import Table
 
 from streams.cli.events.import_options import LogOut, Partitions
 from streams.cli.events.ingest_follow import follow_logs, mapper_named
 from streams.cli.events.rejects import Rejects
-from streams.cli.outcome import Words, fail, notes, print_document, print_json, refuse, results, say
+from streams.cli.outcome import (
+    Words,
+    fail,
+    not_written,
+    notes,
+    print_document,
+    print_json,
+    refuse,
+    results,
+    say,
+)
 from streams.cli.settings_option import SettingsFile, settings_of
+from streams.cli.table import show_pairs
 from streams.ingest.gateway.files import PROBED_LINES, Counts, LogFile, side_by_side
 from streams.ingest.gateway.order import DISORDER_MS, Entry, Log, TimeOrder
 from streams.ingest.gateway.summary import Figures, LogSummary
@@ -103,7 +113,9 @@ def http(
                 run.to_file(calls, out, partitions or DEFAULT_PARTITIONS)
             else:
                 run.to_kafka(calls, partitions, suffix)
-    except (ImportFileError, LogNameError, OSError) as error:
+    except OSError as error:
+        not_written(None if error.filename else out, error)
+    except (ImportFileError, LogNameError) as error:
         refuse(f"{error}; {run.sent:,} events before it were sent to Kafka" if run.sent else error)
     summary = run.summary(rejected, with_rejects=rejects is None)
     target = "nothing was written" if check else f"written to {out or 'Kafka'}"
@@ -247,16 +259,17 @@ class Import:
 
 
 def _print(summary: LogSummary, target: str) -> None:
-    table = Table("Access log import", "", show_header=False)
-    for name in ("lines", "calls", "skipped", "rejected", "events"):
-        table.add_row(name, f"{getattr(summary, name):,}")
-    for name in ("links", "outcomes", "submissions", "unmatched"):
-        if counts := getattr(summary, name):
-            table.add_row(name.replace("unmatched", "no rule for"), _counted(counts))
+    names = ("lines", "calls", "skipped", "rejected", "events")
+    pairs = [(name, f"{getattr(summary, name):,}") for name in names]
+    pairs += [
+        (name.replace("unmatched", "no rule for"), _counted(counts))
+        for name in ("links", "outcomes", "submissions", "unmatched")
+        if (counts := getattr(summary, name))
+    ]
     if summary.first_ms is not None and summary.last_ms is not None:
-        table.add_row("from", f"{local_time(summary.first_ms)} Asia/Ho_Chi_Minh")
-        table.add_row("to", f"{local_time(summary.last_ms)} Asia/Ho_Chi_Minh")
-    results.print(table)
+        pairs.append(("from", f"{local_time(summary.first_ms)} Asia/Ho_Chi_Minh"))
+        pairs.append(("to", f"{local_time(summary.last_ms)} Asia/Ho_Chi_Minh"))
+    show_pairs(pairs)
     results.print(target)
 
 
@@ -269,7 +282,7 @@ def _counted(counts: dict[str, int]) -> str:
 def _warn(summary: LogSummary, mapper: Mapper, settings: MeasureSettings) -> None:
     """Say what will not be as one may think."""
     for text in _warnings(summary, mapper, settings):
-        notes.print(f"warning: {text}", style="yellow", soft_wrap=True)
+        notes.print(f"warning: {text}", style="yellow")
 
 
 def _warnings(summary: LogSummary, mapper: Mapper, settings: MeasureSettings) -> Iterator[str]:

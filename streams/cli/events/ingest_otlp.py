@@ -8,14 +8,14 @@ from typing import Annotated, BinaryIO, Final
 
 import msgspec
 import typer
-from rich.table import Table
 
 from streams.cli.events.import_options import LogOut, Partitions
 from streams.cli.events.ingest_http import Import
 from streams.cli.events.rejects import Rejects
-from streams.cli.outcome import notes, print_json, refuse, results
+from streams.cli.outcome import not_written, notes, print_json, refuse, results
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.cli.stages.run_collect import DEFAULT_MAP, Maps, mapper_of
+from streams.cli.table import show_pairs
 from streams.collect.bodies import BodyError
 from streams.collect.bodies import unpacked as unpacked_body
 from streams.ingest.mapping.mapper import Event, Mapper
@@ -126,7 +126,9 @@ def otlp(
                 run.to_file(calls, out, partitions or DEFAULT_PARTITIONS)
             else:
                 run.to_kafka(calls, partitions, suffix)
-    except (ImportFileError, LogNameError, OSError) as error:
+    except OSError as error:
+        not_written(None if error.filename else out, error)
+    except (ImportFileError, LogNameError) as error:
         refuse(error)
     tally, figures = run.tally, run.figures
     counts = {
@@ -142,13 +144,12 @@ def otlp(
         rejects = {"rejects": msgspec.to_builtins(rejected.first)}
         print_json(counts | {name: dict(count) for name, count in told.items()} | rejects)
         return
-    table = Table("Import of spans", "", show_header=False)
-    for name, count in counts.items():
-        table.add_row(name.replace("_", " "), f"{count:,}")
+    pairs = [(name.replace("_", " "), f"{count:,}") for name, count in counts.items()]
     for name in ("links", "outcomes"):
-        table.add_row(name, ", ".join(f"{one} {count:,}" for one, count in getattr(figures, name).items()))
-    results.print(table)
+        found = getattr(figures, name).items()
+        pairs.append((name, "\n".join(f"{one} {count:,}" for one, count in found)))
+    show_pairs(pairs)
     results.print(f"written to {out or 'Kafka'}")
     for reason, count in tally.reasons.most_common():
-        notes.print(f"rejected: {count:,} spans: {reason}", soft_wrap=True)
+        notes.print(f"rejected: {count:,} spans: {reason}")
     rejected.show()

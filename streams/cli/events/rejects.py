@@ -1,6 +1,7 @@
 """Records that an import could not use: all counted, some shown, all written to a file on request."""
 
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
@@ -8,6 +9,7 @@ import msgspec
 
 from streams.cli.outcome import notes
 from streams.ingest.tally import Reject, reason_of
+from streams.logs.whole import whole_file
 
 MAX_KEPT: Final = 10_000
 SHOWN: Final = 20
@@ -22,17 +24,18 @@ class Rejects:
         self._reasons: Counter[str] = Counter()
         self._path = path
         self._file: BinaryIO | None = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        """Open the file; raise `OSError` where that cannot be."""
+        """Open the file; raise `OSError` where it cannot be opened."""
         if self._path is not None:
-            self._file = self._path.open("wb")
+            self._file = self._open.enter_context(whole_file(self._path))
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        """Close the file; it stays where the import was refused, as it says why."""
+        failed = error if isinstance(error, OSError) else None
+        self._open.__exit__(None if failed is None else kind, failed, None)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -51,7 +54,7 @@ class Rejects:
     def show(self) -> None:
         """Print the first of them, and where the others are."""
         for reject in self.first[:SHOWN]:
-            notes.print(f"rejected: {reject}", soft_wrap=True)
+            notes.print(f"rejected: {reject}")
         if self.count > SHOWN:
             where = self._path or "--json or --rejects FILE"
             notes.print(f"and {self.count - SHOWN:,} more; see {where}")

@@ -12,9 +12,9 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
-from rich.table import Table
 
-from streams.cli.outcome import FAILED, Words, fail, notes, print_json, refuse, results, styled
+from streams.cli.outcome import FAILED, Words, fail, not_written, notes, print_json, refuse, results, styled
+from streams.cli.table import Column, show_table
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError
 from streams.logs.write import LogNameError
@@ -35,6 +35,9 @@ from streams.simulate.shell import (
     write_truth,
 )
 from streams.simulate.truth import Truth
+
+COLOURS = {True: "green", False: "red", None: "dim"}
+SHOWN_FAULTS = 60
 
 
 def simulate(
@@ -131,10 +134,10 @@ def _list(city: Traversable, *, as_json: bool) -> None:
             ]
         )
         return
-    table = Table("scenario", "from", "to", "shows")
-    for one in found:
-        table.add_row(one.name, one.start, one.end, f"{one.title.en} / {one.title.vi}")
-    results.print(table)
+    show_table(
+        [Column("scenario"), Column("from", 2), Column("to", 3), Column("shows", 1, wrapped=True)],
+        [(one.name, one.start, one.end, f"{one.title.en} / {one.title.vi}") for one in found],
+    )
 
 
 def _day(said: str) -> date:
@@ -172,7 +175,7 @@ def _simulate(
         except LogNameError as error:
             refuse(error)
         except OSError as error:
-            fail(f"{out}: {error}")
+            not_written(None if error.filename else out, error)
         return result, f"{out}, truth in {truth or truth_path(out)}"
     if report and speed is None:
         run = make(partitions)
@@ -220,8 +223,8 @@ def _progress(run: Run) -> Iterator[Callable[[int], None]]:
 
 def _print(truth: Truth, target: str, report: bool) -> None:
     if report:
-        results.print(_calibration(truth))
-    results.print(_faults(truth))
+        _print_calibration(truth)
+    _print_faults(truth)
     records = sum(truth.records[name] for name in ("events", "duplicate", "heartbeats"))
     results.print(
         f"{records:,} records ({truth.records['heartbeats']:,} heartbeats, "
@@ -230,36 +233,46 @@ def _print(truth: Truth, target: str, report: bool) -> None:
     )
 
 
-def _calibration(truth: Truth) -> Table:
-    table = Table(title=f"Calibration of {truth.scenario}, scale {truth.scale:g} (- is judged at scale 1)")
-    table.add_column("#", no_wrap=True)
-    table.add_column("figure")
-    table.add_column("source", no_wrap=True)
-    table.add_column("is", no_wrap=True)
-    for name in ("expected", "simulated", "off", "bound"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for figure in truth.figures:
-        colour = {True: "green", False: "red", None: "dim"}[figure.within]
-        table.add_row(
+def _print_calibration(truth: Truth) -> None:
+    columns = [
+        Column("#"),
+        Column("figure", wrapped=True),
+        Column("source", 4),
+        Column("is", 5),
+        Column("expected", 2, right=True),
+        Column("simulated", 1, right=True),
+        Column("off", right=True),
+        Column("bound", 3, right=True),
+    ]
+    rows = [
+        (
             str(figure.system),
             f"{figure.what_vi} / {figure.what_en}" + (f" ({figure.note})" if figure.note else ""),
             figure.source,
             figure.made,
             f"{figure.expected:,.0f}",
             f"{figure.simulated:,.0f}",
-            styled(f"{figure.difference:+.3%}", colour),
+            styled(f"{figure.difference:+.3%}", COLOURS[figure.within]),
             f"{figure.bound:.2%}" if figure.within is not None else "-",
         )
-    return table
+        for figure in truth.figures
+    ]
+    title = f"Calibration of {truth.scenario}, scale {truth.scale:g} (- is judged at scale 1)"
+    show_table(columns, rows, title=title)
 
 
-def _faults(truth: Truth) -> Table:
-    table = Table(
-        "link", "kind", "from", "to", "hit / asked", "cause", title="Faults, times in Asia/Ho_Chi_Minh"
-    )
+def _print_faults(truth: Truth) -> None:
+    columns = [
+        Column("link"),
+        Column("kind", 2),
+        Column("from", 1),
+        Column("to", 3),
+        Column("failed / attempts", 5),
+        Column("cause", 4, wrapped=True),
+    ]
     shown = [fault for fault in truth.faults if fault.attempts or not fault.outage]
-    for fault in shown[:60]:
-        table.add_row(
+    rows = [
+        (
             fault.link,
             fault.kind if fault.outage else f"{fault.kind} (no outage)",
             _local(fault.start_ms),
@@ -267,9 +280,11 @@ def _faults(truth: Truth) -> Table:
             f"{fault.failures:,} / {fault.attempts:,}",
             fault.cause + (f": {fault.about}" if fault.about else ""),
         )
-    if len(shown) > 60:
-        table.add_row("…", f"{len(shown) - 60} more", "", "", "", "see the truth file")
-    return table
+        for fault in shown[:SHOWN_FAULTS]
+    ]
+    show_table(columns, rows, title="Faults, times in Asia/Ho_Chi_Minh")
+    if len(shown) > SHOWN_FAULTS:
+        results.print(f"{len(shown) - SHOWN_FAULTS:,} more faults are in the truth file")
 
 
 def _local(epoch_ms: int) -> str:

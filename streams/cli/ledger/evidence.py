@@ -19,6 +19,7 @@ from streams.detect.rule.definition import Rule
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches, topics_present
 from streams.ledger.proof.proofs import LeafProof, proof_of
+from streams.ledger.read.ids import outage_id_length, outage_meant
 from streams.ledger.read.lists import list_outages, revisions_of
 from streams.ledger.read.meant import Narrowing
 from streams.ledger.read.question import Question
@@ -39,11 +40,12 @@ from streams.replay.verify import OutageCheck, held_whole, verify_outage
 from streams.serve.answers import evidence_until_ms, iso
 from streams.serve.texts import written_time
 
+OutageId = Annotated[str, typer.Argument(help="The outage's id, or the beginning of it.")]
 Servers = Annotated[str | None, typer.Option(help="Broker to read from.")]
 
 
 def verify(
-    outage_id: str,
+    outage_id: OutageId,
     *,
     revision: Annotated[int | None, typer.Option(help="Which revision [default: the last].", min=1)] = None,
     log: Annotated[
@@ -70,7 +72,7 @@ def verify(
         number = revision or revisions[-1].revision
         outage = next((one for one in revisions if one.revision == number), None)
         if outage is None:
-            refuse(f"outage {outage_id} has no revision {number}")
+            refuse(f"outage {revisions[0].outage_id} has no revision {number}")
         proof = proof_of(connection, outage_id, number)
     try:
         judged_by = None if rule is None else read_rule(rule)
@@ -88,7 +90,7 @@ def verify(
     else:
         _print_check(check, proof)
     if not matches:
-        fail(f"outage {outage_id}, revision {number}, does not match")
+        fail(f"outage {outage.outage_id}, revision {number}, does not match")
 
 
 def archive(
@@ -124,6 +126,7 @@ def archive(
         manifest = _captured(folder, connection, chosen)
         with read(ledger) as ledger_connection:
             listed = list_outages(ledger_connection, question, Narrowing(retracted=True))
+            length = outage_id_length(ledger_connection)
         lacking = [one.outage.outage_id for one in listed if not held_whole(one.outage, manifest.held())]
         if as_json:
             answer = {"folder": str(folder), "records": manifest.records, "outages": len(listed)}
@@ -132,7 +135,7 @@ def archive(
             whole = len(listed) - len(lacking)
             say(f"{folder}: {manifest.records:,} records; {whole} outages can be verified by it")
             for outage_id in lacking:
-                say(styled("lacking", "red"), outage_id)
+                say(styled("lacking", "red"), outage_id[:length])
         if every is None:
             break
         time.sleep(every * 3_600)
@@ -141,11 +144,8 @@ def archive(
 
 
 def known_revisions(connection: sa.Connection, outage_id: str) -> list[Outage]:
-    """Return every revision of an outage, the first first; end the command where the ledger has none."""
-    revisions = revisions_of(connection, outage_id) if outage_id.isprintable() else []
-    if not revisions:
-        refuse(f"the ledger has no outage {outage_id!r}; `portallink outages list` names them")
-    return revisions
+    """Return every revision of an outage, the first first; raise `UnclearIdError` where no one is meant."""
+    return revisions_of(connection, outage_meant(connection, outage_id))
 
 
 def _captured(folder: Path, connection: dict[str, Any], settings: Settings) -> Manifest:

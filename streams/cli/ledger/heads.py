@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
 from streams.cli.ledger.ledger_options import (
     AsJson,
+    InLanguage,
     KeyFile,
     LedgerAddress,
     key_path,
@@ -44,6 +45,7 @@ from streams.ledger.proof.signed import Finding
 from streams.ledger.proof.verify import Verified, verify_ledger
 from streams.ledger.store.database import reading, writing
 from streams.model.border import UNREADABLE
+from streams.serve.texts import Language, text, written_count
 
 Line = TypeVar("Line", SignedHead, GrowthProof)
 
@@ -62,6 +64,7 @@ def verify(
         bool, typer.Option(help="Leave the figures made from history unchecked.")
     ] = False,
     key: KeyFile = None,
+    language: InLanguage = "en",
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,15 +77,15 @@ def verify(
     trusted = _trusted(public_key, key)
     columns = (SpinnerColumn(), Words("{task.description}"), TimeElapsedColumn())
     with read(ledger) as connection, Progress(*columns, console=notes, transient=True) as progress:
-        task = progress.add_task("reading")
+        task = progress.add_task(text("reading", language))
         result = verify_ledger(
             connection,
             trusted,
             kept,
             derived=not history_only,
-            progress=lambda what: progress.update(task, description=f"checking {what}"),
+            progress=lambda what: progress.update(task, description=text("checking", language, what=what)),
         )
-    _print_verified(result, as_json=as_json)
+    _print_verified(result, language, as_json=as_json)
 
 
 def head(
@@ -184,11 +187,13 @@ def _lines_of(path: Path, kind: type[Line], name: str) -> list[Line]:
     return found
 
 
-def _print_verified(result: Verified, *, as_json: bool) -> None:
+def _print_verified(result: Verified, language: Language, *, as_json: bool) -> None:
     _print_findings(result.findings, msgspec.to_builtins(result), as_json=as_json)
     if result.findings:
-        fail(f"{len(result.findings)} findings: the ledger is not what was signed and published")
-    notes.print(f"{result.revisions} revisions, {result.leaves} leaves and {result.heads} heads agree")
+        fail(text("ledger_differs", language, count=written_count(len(result.findings), language)))
+    counts = {name: getattr(result, name) for name in ("revisions", "leaves", "heads")}
+    written = {name: written_count(count, language) for name, count in counts.items()}
+    notes.print(text("ledger_agrees", language, **written))
 
 
 def _print_findings(findings: Iterable[Finding], answer: Any, *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from streams.cli.ledger.heads import consistency, head, key_command, verify
 from streams.cli.ledger.ledger_options import (
     AsJson,
+    InLanguage,
     LedgerAddress,
     opened,
     read,
@@ -45,6 +46,7 @@ from streams.logs.read import read_log
 from streams.model.record import Record
 from streams.record.reread import ledger_batches
 from streams.serve.access import Role, new_token
+from streams.serve.texts import text, written_calendar
 
 app = typer.Typer(no_args_is_help=True, help="The auditors' ledger: make, rebuild, sign, verify.")
 
@@ -71,7 +73,7 @@ def migrate(*, settings: SettingsFile = None, ledger: LedgerAddress = None) -> N
 
 
 @app.command()
-def calendars(*, ledger: LedgerAddress = None, as_json: AsJson = False) -> None:
+def calendars(*, language: InLanguage = "en", ledger: LedgerAddress = None, as_json: AsJson = False) -> None:
     """List the calendars by which the ledger counts, with the version of each."""
     with read(ledger) as connection:
         known, said = calendars_of(connection), said_calendars(connection)
@@ -80,7 +82,9 @@ def calendars(*, ledger: LedgerAddress = None, as_json: AsJson = False) -> None:
         print_json([{"name": c.name, "version": c.version, "says": own.get(c.name)} for c in known.values()])
         return
     for calendar in known.values():
-        say(f"{calendar.name}: version {calendar.version}")
+        called = written_calendar(calendar.name, language)
+        name = calendar.name if called == calendar.name else f"{calendar.name} ({called})"
+        say(f"{name}: {text('calendar_version', language, version=calendar.version)}")
 
 
 @app.command()

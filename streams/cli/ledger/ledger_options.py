@@ -10,14 +10,16 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.exc import SQLAlchemyError
 
-from streams.cli.outcome import fail, notes, refuse
+from streams.cli.outcome import fail, not_written, notes, refuse
 from streams.ledger.proof.heads import KeyFileError, load_or_make_key
 from streams.ledger.read.names import UnknownNameError
 from streams.ledger.read.question import Question
 from streams.ledger.store.address import Address
-from streams.ledger.store.database import LedgerError, open_ledger, reading, sqlite_url
+from streams.ledger.store.database import LedgerDiskError, LedgerError, open_ledger, reading, sqlite_url
+from streams.model.short import UnclearIdError
 from streams.model.times import parse_month_ms, parse_time_ms
 from streams.serve.names import Names, NamesFileError, read_names
+from streams.serve.texts import Language
 from streams.servers import paths
 
 LedgerAddress = Annotated[
@@ -59,6 +61,10 @@ NamesFile = Annotated[
         help="YAML file of the names that readers see [default: those of the simulated city].",
     ),
 ]
+InLanguage = Annotated[
+    Language,
+    typer.Option("--language", envvar="PORTALLINK_LANGUAGE", help="Language of the output: vi or en."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print the result as CSV.")]
 
@@ -83,8 +89,10 @@ def signing_key(path: Path | None, made_one: Callable[[Path], None] = _say_made)
     made = not file.exists()
     try:
         found = load_or_make_key(file)
-    except (KeyFileError, OSError) as error:
+    except KeyFileError as error:
         refuse(error)
+    except OSError as error:
+        not_written(file, error)
     if made:
         made_one(file)
     return found
@@ -104,11 +112,13 @@ def opened(address: str | None, *, create: bool = False) -> Iterator[sa.Engine]:
     meant = ledger_address(address)
     try:
         engine = open_ledger(meant, create=create)
+    except LedgerDiskError as error:
+        fail(error)
     except LedgerError as error:
         refuse(error)
     try:
         yield engine
-    except UnknownNameError as error:
+    except (UnknownNameError, UnclearIdError) as error:
         refuse(error)
     except SQLAlchemyError as error:
         fail(meant.redact(f"the ledger does not answer: {getattr(error, 'orig', None) or error}"))

@@ -1,59 +1,66 @@
 """`portallink links`: which links there are, and from when on one is out of service."""
 
-import asyncio
-import getpass
-import time
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from aiokafka.errors import KafkaError
-from msgspec import ValidationError
-from rich.table import Table
 
-from streams.cli.ledger.exclusions import Author, Reason, Servers, Suffix
-from streams.cli.ledger.ledger_options import AsJson, LedgerAddress, read
-from streams.cli.outcome import fail, notes, print_json, refuse, results
-from streams.kafka.connection import ConnectionSettingsError, kafka_connection
-from streams.kafka.topics import Topics
+from streams.cli.ledger.decisions import Author, Reason, Servers, Suffix, decided, send
+from streams.cli.ledger.ledger_options import AsJson, InLanguage, LedgerAddress, read
+from streams.cli.ledger.tables import show_table_in
+from streams.cli.outcome import notes, print_json
+from streams.cli.table import Column
 from streams.ledger.read.histories import retirement_revisions_of
 from streams.ledger.read.names import require_link
 from streams.model.retirement import Retirement, put_back, retire
 from streams.model.times import parse_time_ms
-from streams.record.send import send_decision
 from streams.serve.answers import links_answer, retirement_answer
-from streams.serve.texts import written_time
+from streams.serve.texts import text, written_time
 
 app = typer.Typer(no_args_is_help=True, help="Links: since when they are known, and when they retire.")
 
+Name = Annotated[str, typer.Argument(help="The link.")]
+
 
 @app.command(name="list")
-def list_command(*, ledger: LedgerAddress = None, as_json: AsJson = False) -> None:
-    """List the links, since and until when they are known, and from when retired. Times: Asia/Ho_Chi_Minh."""
+def list_command(
+    *, language: InLanguage = "en", ledger: LedgerAddress = None, as_json: AsJson = False
+) -> None:
+    """List the links: when each is first and last known, and from when it is retired.
+
+    Times are Asia/Ho_Chi_Minh.
+    """
     with read(ledger) as connection:
         rows = links_answer(connection)
-        retired = {one.link: one for one in retirement_revisions_of(connection)}
+        retired = {one.link: one.from_ms for one in retirement_revisions_of(connection)}
     if as_json:
         print_json(rows)
         return
-    table = Table("link", "first evidence", "known until", "retired from", "by", "reason")
-    for row in rows:
-        last = retired.get(row["link"])
-        gone = None if last is None or last.withdrawn else last
-        table.add_row(
+    columns = {
+        "link": Column(""),
+        "first_evidence": Column("", 2),
+        "known_until": Column("", 1),
+        "retired_from": Column("", 3),
+        "author": Column("", 5),
+        "reason": Column("", 4, wrapped=True),
+    }
+    cells = [
+        (
             row["link"],
-            written_time(row["first_ms"], "en"),
-            written_time(row["known_until_ms"], "en"),
-            "" if gone is None else written_time(gone.from_ms, "en"),
-            "" if gone is None else gone.author,
-            "" if gone is None else gone.reason,
+            written_time(row["first_ms"], language),
+            written_time(row["known_until_ms"], language),
+            written_time(retired[row["link"]], language) if row["retired_from"] else "",
+            row["retired_by"] or "",
+            row["retired_reason"] or "",
         )
-    results.print(table)
+        for row in rows
+    ]
+    show_table_in(language, columns, cells)
 
 
 @app.command(name="retire")
 def retire_command(
-    link: str,
+    link: Name,
     start: Annotated[str, typer.Option("--from", help="From when on; Asia/Ho_Chi_Minh.")],
     reason: Reason,
     *,
@@ -63,19 +70,19 @@ def retire_command(
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a link out of service: from then on its time does not count, and nobody is called for it."""
+    """Retire a link: from then on its time does not count, and it raises no alert."""
 
     def revised(before: Retirement | None, who: str, now_ms: int) -> Retirement:
         return retire(before, link, parse_time_ms(start), who, reason, now_ms)
 
     made = _revised(link, revised, author, ledger)
-    _send(made, suffix, bootstrap_servers)
+    send(made, suffix, bootstrap_servers)
     _tell(made, as_json=as_json)
 
 
 @app.command(name="restore")
 def restore_command(
-    link: str,
+    link: Name,
     reason: Reason,
     *,
     author: Author = None,
@@ -84,41 +91,52 @@ def restore_command(
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a retirement back: the link counts as if it had never been out of service."""
+    """Withdraw a link's retirement. The link then counts as if it had never been retired."""
 
     def revised(before: Retirement | None, who: str, now_ms: int) -> Retirement:
         return put_back(before, link, who, reason, now_ms)
 
     made = _revised(link, revised, author, ledger)
-    _send(made, suffix, bootstrap_servers)
+    send(made, suffix, bootstrap_servers)
     _tell(made, as_json=as_json)
 
 
 @app.command()
-def show(link: str, *, ledger: LedgerAddress = None, as_json: AsJson = False) -> None:
-    """Show every revision of a link's retirement: who said what, when and why."""
+def show(
+    link: Name, *, language: InLanguage = "en", ledger: LedgerAddress = None, as_json: AsJson = False
+) -> None:
+    """Show each revision of a link's retirement: who made it, when and why."""
     with read(ledger) as connection:
         require_link(connection, link)
         found = retirement_revisions_of(connection, link)
     if as_json:
         print_json([retirement_answer(one) for one in found])
         return
-    table = Table("revision", "recorded", "what", "from", "author", "reason")
-    for one in found:
-        table.add_row(
+    columns = {
+        "revision": Column("", 4),
+        "recorded_at": Column(""),
+        "action": Column("", 1),
+        "from": Column("", 2),
+        "author": Column("", 3),
+        "reason": Column("", 5, wrapped=True),
+    }
+    rows = [
+        (
             str(one.revision),
-            written_time(one.recorded_at_ms, "en"),
-            "puts back" if one.withdrawn else "retires",
-            written_time(one.from_ms, "en"),
+            written_time(one.recorded_at_ms, language),
+            text("restores" if one.withdrawn else "retires", language),
+            written_time(one.from_ms, language),
             one.author,
             one.reason,
         )
-    results.print(table)
+        for one in found
+    ]
+    show_table_in(language, columns, rows)
 
 
 def _revised(
     link: str,
-    revised: Callable[[Retirement | None, str, int], Retirement],
+    revise: Callable[[Retirement | None, str, int], Retirement],
     author: str | None,
     ledger: str | None,
 ) -> Retirement:
@@ -126,26 +144,13 @@ def _revised(
     with read(ledger) as connection:
         require_link(connection, link)
         before = retirement_revisions_of(connection, link)
-    try:
-        last = before[-1] if before else None
-        return revised(last, author or getpass.getuser(), int(time.time() * 1000))
-    except (ValidationError, ValueError) as error:
-        refuse(error)
-
-
-def _send(retirement: Retirement, suffix: str, bootstrap_servers: str | None) -> None:
-    topics = Topics().suffixed(suffix) if suffix else Topics()
-    try:
-        asyncio.run(send_decision(kafka_connection(bootstrap_servers), retirement, topics))
-    except ConnectionSettingsError as error:
-        refuse(error)
-    except KafkaError as error:
-        fail(f"the broker did not take it: {error!r}")
+    last = before[-1] if before else None
+    return decided(author, lambda who, now_ms: revise(last, who, now_ms))
 
 
 def _tell(retirement: Retirement, *, as_json: bool) -> None:
     if as_json:
         print_json(retirement_answer(retirement))
     else:
-        done = "is back in service" if retirement.withdrawn else "is retired"
+        done = "is in service again" if retirement.withdrawn else "is retired"
         notes.print(f"{retirement.link} {done}, revision {retirement.revision}")

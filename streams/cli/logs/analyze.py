@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-from streams.cli.outcome import Words, fail, notes, refuse
+from streams.cli.outcome import Words, fail, not_written, notes, refuse
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError
@@ -53,7 +53,10 @@ def analyze_log(
     except (LogFileError, RuleFileError) as error:
         refuse(error)
     if out is not None:
-        analysis.write(out)
+        try:
+            analysis.write(out)
+        except OSError as error:
+            not_written(out, error)
     for outage in analysis.final():
         sys.stdout.buffer.write(encode(outage) + b"\n")
     sys.stdout.flush()
@@ -93,12 +96,10 @@ def _summarise(analysis: Analysis) -> None:
         f"{records.late:,} late, {records.dead_letter + analysis.pending_dead_letters:,} dead letters, "
         f"{analysis.pending - analysis.pending_dead_letters:,} after the last cut"
         + (f"; {analysis.ignored:,} of other topics ignored" if analysis.ignored else ""),
-        soft_wrap=True,
     )
     for topic, partition, letter in analysis.dead_letters[:10]:
         notes.print(
             f"dead letter {topic}/{partition} offset {letter.offset}: {letter.reason}: {letter.detail}",
-            soft_wrap=True,
         )
     if len(analysis.dead_letters) > 10:
         notes.print(f"... and {len(analysis.dead_letters) - 10:,} more")

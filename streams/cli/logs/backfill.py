@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+from sqlalchemy.exc import SQLAlchemyError
 
 from streams.cli.logs.analyze import analyze_with_progress
-from streams.cli.outcome import Words, fail, notes, print_json, refuse
+from streams.cli.outcome import Words, fail, not_written, notes, print_json, refuse
+from streams.ledger.store.database import LedgerError
 from streams.logs.file import LogFileError
 from streams.model.hours.calendar import to_local
 from streams.replay.rulefile import RuleFileError, read_rule
@@ -62,7 +64,9 @@ def backfill(
             if blocks:
                 progress.update(task, description="promtool makes blocks", total=None)
                 made = make_blocks(written.files, out / "blocks")
-    except (OSError, PartError) as error:
+    except OSError as error:
+        not_written(out, error)
+    except (LedgerError, PartError, SQLAlchemyError) as error:
         fail(error)
     if as_json:
         print_json(

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.table import Table
 
 from streams.cli.logs.analyze import analyze_with_progress
 from streams.cli.logs.diff import print_diff
 from streams.cli.logs.score import read_truth
-from streams.cli.outcome import notes, print_json, refuse, results
+from streams.cli.outcome import notes, print_json, refuse
 from streams.cli.settings_option import SettingsFile, settings_of
+from streams.cli.table import Column, show_table
 from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError
 from streams.model.canonical import final_outages
@@ -81,12 +81,9 @@ def compared_json(compared: list[tuple[Backtest, list[Score] | None]]) -> list[d
 
 
 def _print_scores(versions: list[str], scores: list[Score]) -> None:
-    table = Table("measure", title="Against the truth")
-    for version in versions:
-        table.add_column(version, justify="right")
-    for name, value in _MEASURES.items():
-        table.add_row(name, *(value(one) for one in scores))
-    results.print(table)
+    columns = [Column("measure"), *(Column(version, right=True) for version in versions)]
+    rows = [(name, *(value(one) for one in scores)) for name, value in _MEASURES.items()]
+    show_table(columns, rows, title="Against the truth")
 
 
 def _seconds(ms: float | None) -> str:

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
-from rich.table import Table
 
 from streams.bench.run import FAUST_RECORDS, BenchError, BenchResult, Figures, as_json, run_bench
 from streams.bench.workload import EVENTS_PER_DOSSIER
-from streams.cli.outcome import Words, fail, notes, print_json, refuse, results
+from streams.cli.outcome import Words, fail, notes, print_json, refuse
+from streams.cli.table import Column, show_table
 from streams.kafka.connection import ConnectionSettingsError
 from streams.kafka.publish import PublishError
 from streams.kafka.topics import TopicCreationError
 from streams.servers.errors import PartError
 
 app = typer.Typer(help="Measure this machine's rates: of the stages, or of the audit pages (`serve`).")
+RATE_COLUMNS = {"records": 5, "per s": 2, "per CPU-s": 0, "peak MB": 4, "× raw": 1, "× Faust": 3}
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 
@@ -58,18 +58,13 @@ def bench(
 
 
 def _print(result: BenchResult) -> None:
-    table = Table(
-        title=f"{result.events:,} records on {result.machine['cpus']} CPUs",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    table.add_column("what", no_wrap=True)
-    for column in ("records", "per s", "per CPU-s", "peak MB", "× raw", "× Faust"):
-        table.add_column(column, justify="right", no_wrap=True)
     raw, faust = result.references["aiokafka_raw"], result.references["faust_idiomatic"]
-    for name, one in (result.stages | result.references).items():
-        table.add_row(name, *_row(one, raw, faust))
-    results.print(table)
+    show_table(
+        [Column("what"), *(Column(name, rank, right=True) for name, rank in RATE_COLUMNS.items())],
+        [(name, *_row(one, raw, faust)) for name, one in (result.stages | result.references).items()],
+        title=f"{result.events:,} records on {result.machine['cpus']} CPUs",
+        dense=True,
+    )
     notes.print(
         "measure and detect as they run in production, end_to_end both at once (CPU and memory added). "
         f"aiokafka_raw reads and does nothing; faust_idiomatic reads at most {FAUST_RECORDS:,} records. "
@@ -130,9 +125,7 @@ def serve(
     if as_json_wanted:
         print_json(result)
         return
-    table = Table(title=result["database"], box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("question", no_wrap=True)
-    columns = {
+    fields = {
         "p50 ms": "p50_ms",
         "p95 ms": "p95_ms",
         "max ms": "max_ms",
@@ -141,8 +134,12 @@ def serve(
         "database's": "database_cpu_ms",
         "kB": "kilobytes",
     }
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    for question, one in result["questions"].items():
-        table.add_row(question, *(f"{one[column]:,.1f}" for column in columns.values()))
-    results.print(table)
+    show_table(
+        [Column("question"), *(Column(name, rank, right=True) for rank, name in enumerate(fields, 1))],
+        [
+            (question, *(f"{one[field]:,.1f}" for field in fields.values()))
+            for question, one in result["questions"].items()
+        ],
+        title=result["database"],
+        dense=True,
+    )

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 
 from streams.cli.outcome import FAILED, notes, print_json, refuse, results, styled
+from streams.cli.table import Cell, Column, show_table
 from streams.ledger.store.database import LedgerError
 from streams.model.outage import Outage
 from streams.model.times import local_time
@@ -60,7 +60,7 @@ def print_diff(found: Diff) -> None:
         results.print(f"no difference; {found.same} outages are the same")
         return
     if found.gained or found.lost or found.changed:
-        results.print(_outages(found))
+        show_table(OUTAGE_COLUMNS, _outages(found))
     for window in found.windows:
         moved = ", ".join(f"{state} {_span(ms)}" for state, ms in window.state_moved_ms.items())
         results.print(
@@ -82,17 +82,26 @@ def print_diff(found: Diff) -> None:
     )
 
 
-def _outages(found: Diff) -> Table:
-    table = Table("", "link", "kind", "start", "end", "what changed")
+OUTAGE_COLUMNS = [
+    Column(""),
+    Column("link"),
+    Column("kind", 3),
+    Column("start", 1),
+    Column("end", 4),
+    Column("what changed", 2, wrapped=True),
+]
+
+
+def _outages(found: Diff) -> list[tuple[Cell, ...]]:
+    rows: list[tuple[Cell, ...]] = []
     for sign, outages in ((styled("gained", "green"), found.gained), (styled("lost", "red"), found.lost)):
-        for outage in outages:
-            table.add_row(sign, *_place(outage), "")
+        rows += [(sign, *_place(outage), "") for outage in outages]
     for pair in found.changed:
         moves = [f"start {_span(pair.start_moved_ms)}"] if pair.start_moved_ms else []
         moves += [f"end {_span(pair.end_moved_ms)}"] if pair.end_moved_ms else []
         what = "; ".join([*moves, *([_changes(pair.changed)] if pair.changed else [])])
-        table.add_row(styled("changed", "yellow"), pair.link, "", local_time(pair.start_ms), "", what)
-    return table
+        rows.append((styled("changed", "yellow"), pair.link, "", local_time(pair.start_ms), "", what))
+    return rows
 
 
 def _place(outage: Outage) -> tuple[str, str, str, str]:

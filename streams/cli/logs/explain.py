@@ -5,10 +5,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich import box
-from rich.table import Column, Table
 
-from streams.cli.outcome import fail, notes, print_json, refuse, results, styled
+from streams.cli.outcome import not_written, notes, print_json, refuse, results, styled
+from streams.cli.table import Cell, Column, show_table
 from streams.logs.file import LogFileError
 from streams.model.times import local_time
 from streams.replay.explain import Explanation, Step, UnknownOutageError
@@ -51,7 +50,7 @@ def explain(
         try:
             write_svg(found, svg)
         except OSError as error:
-            fail(error)
+            not_written(svg, error)
         notes.print(f"plot written to {svg}")
     if as_json:
         print_json(msgspec.to_builtins(found) | {"reasons": found.reasons()})
@@ -66,7 +65,7 @@ def _print(found: Explanation, every_slot: bool) -> None:
         f"{local_time(outage.start_ms)} to {local_time(outage.end_ms) if outage.end_ms else 'now (open)'} · "
         f"{outage.failures} of {outage.attempts} attempts failed",
     )
-    results.print(_slots(found.steps, every_slot))
+    show_table(SLOT_COLUMNS, _slots(found.steps, every_slot), dense=True)
     for sentence in found.reasons():
         results.print(f"• {sentence}")
     for revision in found.revisions:
@@ -78,34 +77,50 @@ def _print(found: Explanation, every_slot: bool) -> None:
         )
 
 
-def _slots(steps: list[Step], every_slot: bool) -> Table:
-    names = ("slot", "ok", "failed", "slow", "test", "evidence", "", "link")
-    columns = (Column(name, no_wrap=True) for name in names)
-    # A little tighter than usual: eighty columns hold all of it.
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+SLOT_COLUMNS = [
+    Column("slot"),
+    Column("ok", 2),
+    Column("failed", 1),
+    Column("slow", 4),
+    Column("test", 3),
+    Column("evidence"),
+    Column("", 5),
+    Column("link"),
+]
+
+
+def _slots(steps: list[Step], every_slot: bool) -> list[list[Cell]]:
+    """Return the rows of the slots; a row stands for those in which nothing happens."""
+    rows: list[list[Cell]] = []
     left_out = 0
     for number, step in enumerate(steps):
         if not every_slot and _dull(steps, number):
             left_out += 1
             continue
         if left_out:
-            table.add_row("…", "", "", "", "", f"{left_out} alike", "", "")
+            rows.append(_alike(left_out))
             left_out = 0
         bar = next((bar for bar in step.bars if bar.test == step.verdict), step.strongest)
         colour = COLOURS[step.condition]
-        table.add_row(
-            local_time(step.start_ms, date=False),
-            str(step.answered),
-            str(step.failed),
-            str(step.slow) if step.slow else "",
-            bar.test if bar else "",
-            f"{bar.total:.1f}/{bar.threshold:.1f}" if bar else "",
-            _bar(bar.total / bar.threshold) if bar else "",
-            styled(step.condition, colour).append(" ◄" if step.verdict else "", "default"),
+        rows.append(
+            [
+                local_time(step.start_ms, date=False),
+                str(step.answered),
+                str(step.failed),
+                str(step.slow) if step.slow else "",
+                bar.test if bar else "",
+                f"{bar.total:.1f}/{bar.threshold:.1f}" if bar else "",
+                _bar(bar.total / bar.threshold) if bar else "",
+                styled(step.condition, colour).append(" ◄" if step.verdict else "", "default"),
+            ]
         )
     if left_out:
-        table.add_row("…", "", "", "", "", f"{left_out} alike", "", "")
-    return table
+        rows.append(_alike(left_out))
+    return rows
+
+
+def _alike(count: int) -> list[Cell]:
+    return ["…", "", "", "", "", f"{count} alike", "", ""]
 
 
 def _dull(steps: list[Step], number: int) -> bool:

@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from streams.cli.logs.diff import print_diff
-from streams.cli.outcome import FAILED, fail, notes, print_json, refuse, say
+from streams.cli.outcome import FAILED, not_written, notes, print_json, refuse, say
 from streams.detect.rule.definition import Rule
 from streams.logs.file import LogFileError
 from streams.replay import golden
@@ -40,7 +40,7 @@ def add(
     except (golden.GoldenError, LogFileError, RuleFileError, FileNotFoundError) as error:
         refuse(error)
     except OSError as error:
-        fail(error)
+        not_written(root / name, error)
     size = (root / name / golden.LOG).stat().st_size
     say(f"{root / name}: {len(outages)} outages kept, log of {size / 1e6:.1f} MB")
     if size > LARGE_BYTES:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from streams.cli.outcome import notes, print_json, refuse, results
+from streams.cli.outcome import notes, print_json, refuse
+from streams.cli.table import Column, show_table
 from streams.replay.query import QueryError, run
 
 ROWS_SHOWN = 200
+LONG_TEXT = 60
 
 
 def query(
@@ -31,10 +32,10 @@ def query(
     if as_json:
         print_json([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
         return
-    table = Table(*columns)
-    for row in rows[:ROWS_SHOWN]:
-        table.add_row(*("" if value is None else str(_plain(value)) for value in row))
-    results.print(table)
+    shown = [["" if value is None else str(_plain(value)) for value in row] for row in rows[:ROWS_SHOWN]]
+    long = [any(len(row[at]) > LONG_TEXT for row in shown) for at in range(len(columns))]
+    # The statement names first what matters most.
+    show_table([Column(name, at, wrapped=long[at]) for at, name in enumerate(columns)], shown)
     if len(rows) > ROWS_SHOWN:
         notes.print(f"and {len(rows) - ROWS_SHOWN:,} more rows; --json prints all")
 

@@ -6,9 +6,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 import typer
-from rich.table import Table
 
 from streams.cli.outcome import print_json, refuse, results
+from streams.cli.table import Column, show_table
 from streams.model.border import UNREADABLE
 from streams.model.outage import Outage, Window
 from streams.score.known import KnownDowntime, known_downtimes
@@ -16,6 +16,33 @@ from streams.score.score import Part, Quantiles, Score, score
 from streams.score.truth import Truth
 
 Row = TypeVar("Row", Outage, Window)
+PART_COLUMNS = [
+    Column("incidents"),
+    Column("seen", 2, right=True),
+    Column("found", 1, right=True),
+    Column("recall", right=True),
+    Column("range recall", 6, right=True),
+    Column("start error", 3, right=True),
+    Column("end error", 4, right=True),
+    Column("delay", 5, right=True),
+]
+CAUSE_COLUMNS = [
+    Column("cause"),
+    Column("seen", 2),
+    Column("found", 1),
+    Column("range recall", 5),
+    Column("kind", 4),
+    Column("domain", 3),
+    Column("blamed", 6, wrapped=True),
+]
+OFF_COLUMNS = [
+    Column("link"),
+    Column("a minute", 4),
+    Column("true (s)", 2),
+    Column("found (s)", 1),
+    Column("off (pp)"),
+    Column("why (s)", 3, wrapped=True),
+]
 
 
 def score_outages(
@@ -71,18 +98,15 @@ def _read(path: Path) -> bytes:
 
 
 def _print(result: Score, known: Sequence[KnownDowntime]) -> None:
-    table = Table(title=f"{result.scenario}, seed {result.seed}, scale {result.scale:g}")
-    table.add_column("incidents", no_wrap=True)
-    for name in ("seen", "found", "recall", "range recall"):
-        table.add_column(name, justify="right")
-    for name in ("start error", "end error", "delay"):
-        table.add_column(f"{name} p50, p95 (s)", justify="right")
     parts = {"all": result.all, **result.by_volume, **result.by_duration}
-    for name, part in parts.items():
-        table.add_row(name, *_cells(part), end_section=name in ("all", "over 1/s"))
-    results.print(table)
+    show_table(
+        PART_COLUMNS,
+        [(name, *_cells(part)) for name, part in parts.items()],
+        title=f"{result.scenario}, seed {result.seed}, scale {result.scale:g}; in seconds: p50, p95",
+        sections=[0, len(result.by_volume)],
+    )
     if result.by_cause:
-        results.print(_causes(result))
+        _print_causes(result)
     for name, value in (
         ("outages", f"{result.outages}, of which {result.false_outages} false"),
         ("precision", f"{_share(result.precision)}, range-based {_share(result.range_precision)}"),
@@ -113,29 +137,48 @@ def _print(result: Score, known: Sequence[KnownDowntime]) -> None:
 
 def _print_downtime(result: Score) -> None:
     """Print how far off the downtime is by how often links are asked, and why, for those that are off."""
-    volumes = Table("links asked", "links", "availability error (pp)", "from the first failing request (pp)")
-    for name, of in result.availability_by_volume.items():
-        if of.links:
-            volumes.add_row(name, str(of.links), f"{of.error_pp:g}", f"{of.error_asked_pp:g}")
-    results.print(volumes)
+    volumes = [
+        (name, str(of.links), f"{of.error_pp:g}", f"{of.error_asked_pp:g}")
+        for name, of in result.availability_by_volume.items()
+        if of.links
+    ]
+    show_table(
+        [
+            Column("links asked"),
+            Column("links", 1),
+            Column("availability error (pp)"),
+            Column("from the first failing request (pp)", 2, wrapped=True),
+        ],
+        volumes,
+    )
     if not result.downtime_off:
         return
-    off = Table("link", "a minute", "true (s)", "found (s)", "off (pp)", "why (s)")
-    for link in result.downtime_off:
-        why = ", ".join(f"{part} {seconds:+.1f}" for part, seconds in link.parts.items())
-        times = [f"{seconds:.1f}" for seconds in (link.true_s, link.found_s)]
-        off.add_row(link.link, f"{link.attempts_per_minute:g}", *times, f"{link.error_pp:.3f}", why)
-    results.print(off)
+    rows = [
+        (
+            link.link,
+            f"{link.attempts_per_minute:g}",
+            *(f"{seconds:.1f}" for seconds in (link.true_s, link.found_s)),
+            f"{link.error_pp:.3f}",
+            ", ".join(f"{part} {seconds:+.1f}" for part, seconds in link.parts.items()),
+        )
+        for link in result.downtime_off
+    ]
+    show_table(OFF_COLUMNS, rows)
 
 
-def _causes(result: Score) -> Table:
-    """Return how well the incidents of each cause were found, and whom the outages blamed."""
-    table = Table("cause", "seen", "found", "range recall", "kind", "domain", "blamed", title="By cause")
-    for name, of in result.by_cause.items():
-        blamed = ", ".join(f"{domain} {count}" for domain, count in of.named.items())
-        shares = [_share(share) for share in (of.range_recall, of.kind, of.domain)]
-        table.add_row(name, str(of.incidents), str(of.found), *shares, blamed)
-    return table
+def _print_causes(result: Score) -> None:
+    """Print how well the incidents of each cause were found, and whom the outages blamed."""
+    rows = [
+        (
+            name,
+            str(of.incidents),
+            str(of.found),
+            *(_share(share) for share in (of.range_recall, of.kind, of.domain)),
+            ", ".join(f"{domain} {count}" for domain, count in of.named.items()),
+        )
+        for name, of in result.by_cause.items()
+    ]
+    show_table(CAUSE_COLUMNS, rows, title="By cause")
 
 
 def _cells(part: Part) -> list[str]:

@@ -10,17 +10,17 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from msgspec import DecodeError, to_builtins
 from msgspec.structs import replace
-from rich.table import Table
 
-from streams.cli.ledger.exclusions import Servers, Suffix
+from streams.cli.ledger.decisions import Servers, Suffix, suffixed
 from streams.cli.ledger.ledger_options import AsJson
-from streams.cli.outcome import fail, notes, print_json, refuse, results
+from streams.cli.outcome import fail, notes, print_json, refuse
+from streams.cli.table import Column, show_table
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches
-from streams.kafka.topics import Topics
 from streams.measure.letters import Letter, letter_decoder, letter_key
 from streams.model.canonical import encode
 from streams.model.record import LOGGED_AT_HEADER
+from streams.model.short import UnclearIdError, meant
 from streams.model.times import local_time
 
 app = typer.Typer(no_args_is_help=True, help="Records that could not be used: list, show, retry, forget.")
@@ -28,7 +28,14 @@ app = typer.Typer(no_args_is_help=True, help="Records that could not be used: li
 SHOWN: Final = 50
 MAX_REQUEST_BYTES: Final = 8 * 1024 * 1024
 Place = tuple[str, int, int]
-Chosen = Annotated[list[str] | None, typer.Argument(help="TOPIC/PARTITION@OFFSET of each, as `list` shows.")]
+SEE: Final = "portallink dead-letters list"
+Record = Annotated[
+    str, typer.Argument(help="TOPIC/PARTITION@OFFSET, as `list` shows it, or the beginning of it.")
+]
+Chosen = Annotated[
+    list[str] | None,
+    typer.Argument(help="TOPIC/PARTITION@OFFSET of each, as `list` shows it, or the beginning of it."),
+]
 ByReason = Annotated[str | None, typer.Option(help="Only those with this reason.")]
 
 
@@ -45,10 +52,13 @@ def list_command(
     if as_json:
         print_json([_without_value(letter) for letter in letters.values()])
         return
-    table = Table("record", "reason", "logged", "detail")
-    for place, letter in list(letters.items())[:SHOWN]:
-        table.add_row(_name(place), letter.reason, local_time(letter.logged_at_ms), letter.detail)
-    results.print(table)
+    show_table(
+        [Column("record"), Column("reason", 1), Column("logged", 3), Column("detail", 2, wrapped=True)],
+        [
+            (_name(place), letter.reason, local_time(letter.logged_at_ms), letter.detail)
+            for place, letter in list(letters.items())[:SHOWN]
+        ],
+    )
     counts = Counter(letter.reason for letter in letters.values())
     notes.print(", ".join(f"{count:,} {why}" for why, count in counts.most_common()) or "no dead letters")
     if len(letters) > SHOWN:
@@ -57,7 +67,7 @@ def list_command(
 
 @app.command()
 def show(
-    record: Annotated[str, typer.Argument(help="TOPIC/PARTITION@OFFSET.")],
+    record: Record,
     *,
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
@@ -121,9 +131,11 @@ def _open_letters(
     if records is None:
         return found
     by_name = {_name(place): place for place in found}
-    if missing := [name for name in records if name not in by_name]:
-        refuse(f"no open dead letter of {', '.join(missing)}; see `portallink dead-letters list`")
-    return {by_name[name]: found[by_name[name]] for name in records}
+    try:
+        names = [meant(typed, list(by_name), "open dead letter", SEE) for typed in records]
+    except UnclearIdError as error:
+        refuse(error)
+    return {by_name[name]: found[by_name[name]] for name in names}
 
 
 def _place(letter: Letter) -> Place:
@@ -140,14 +152,10 @@ def _without_value(letter: Letter) -> dict[str, Any]:
     return shown | {"record": _name(_place(letter))}
 
 
-def _topics(suffix: str) -> Topics:
-    return Topics().suffixed(suffix) if suffix else Topics()
-
-
 def _read(suffix: str, servers: str | None) -> list[Letter]:
     async def read() -> list[Letter]:
         letters = []
-        async for batch in topic_batches(kafka_connection(servers), [_topics(suffix).dead_letters]):
+        async for batch in topic_batches(kafka_connection(servers), [suffixed(suffix).dead_letters]):
             for record in batch:
                 try:
                     letters.append(letter_decoder.decode(record.value))
@@ -165,7 +173,7 @@ def _read(suffix: str, servers: str | None) -> list[Letter]:
 
 def _settle(letters: dict[Place, Letter], how: str, suffix: str, servers: str | None) -> None:
     """Send the records again where they are to be retried, then mark their letters as settled."""
-    topic = _topics(suffix).dead_letters
+    topic = suffixed(suffix).dead_letters
 
     async def send() -> None:
         options = {

@@ -69,6 +69,6 @@ def _play(running: Demo, *, once: bool) -> None:
         places = running.board.addresses
         results.print(running.board.places())
         results.print()
-        results.print(try_next(str(running.folder), places["Kafka"], places["page"]), soft_wrap=True)
+        results.print(try_next(str(running.folder), places["Kafka"], places["page"]))
         while True:
             time.sleep(3600)

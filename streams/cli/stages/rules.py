@@ -4,29 +4,39 @@ import asyncio
 import getpass
 import time
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from rich.table import Column, Table
 
+from streams.cli.ledger.decisions import Author, Servers, Suffix, suffixed
 from streams.cli.ledger.ledger_options import AsJson
-from streams.cli.outcome import fail, notes, print_json, refuse, results, say
+from streams.cli.outcome import fail, notes, print_json, refuse, say
 from streams.cli.settings_option import SettingsFile, settings_of
+from streams.cli.table import Column, show_table
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import RuleRevision, Rules, decode, grid_after_ms, next_revision
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches
-from streams.kafka.topics import Topics
 from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
+from streams.model.short import UnclearIdError, meant
 from streams.model.times import TimeTextError, local_time, parse_time_ms
 from streams.replay.rulefile import RuleFileError, read_rule
 
 app = typer.Typer(no_args_is_help=True, help="Rules of detection: from when on, by whom and why.")
 
+RULE_COLUMNS = [
+    Column("rule"),
+    Column("revision", 5),
+    Column("links"),
+    Column("from", 1),
+    Column("author", 4),
+    Column("reason", 3, wrapped=True),
+    Column("status", 2),
+]
 MARGIN_MS = 30_000
 """Margin between the earliest allowed start of a rule and the proposed one, as the command takes a moment."""
 
@@ -36,10 +46,8 @@ From = Annotated[
         "--from", help="From when on, a full ten minutes; Asia/Ho_Chi_Minh [default: the next that can be]."
     ),
 ]
+RuleId = Annotated[str, typer.Argument(help="The rule's id, or the beginning of it.")]
 Reason = Annotated[str, typer.Option(help="Why.")]
-Author = Annotated[str | None, typer.Option(help="Who decided [default: the account's name].")]
-Suffix = Annotated[str, typer.Option(help="Suffix of the topics' names.")]
-Servers = Annotated[str | None, typer.Option(help="Broker [default: KAFKA_BOOTSTRAP_SERVERS].")]
 
 
 @app.command()
@@ -83,7 +91,7 @@ def apply(
 
 @app.command()
 def withdraw(
-    rule_id: Annotated[str, typer.Argument(help="The rule.")],
+    rule_id: RuleId,
     reason: Reason,
     *,
     start: From = None,
@@ -96,12 +104,10 @@ def withdraw(
     """Take a rule back from a time on: its links go to the next rule that names them, or the built-in one."""
     topic = _Topic(suffix, bootstrap_servers, settings)
     known = topic.read()
-    last = _last(known, rule_id)
-    if last is None:
-        _unknown(rule_id, known)
+    last = _meant(known, rule_id)
     if last.withdrawn:
-        refuse(f"rule {rule_id} is withdrawn already, by {last.author}")
-    revision = _revision(known, rule_id, last.values, last.links, start, author, reason, withdrawn=True)
+        refuse(f"rule {last.rule_id} is already withdrawn, by {last.author}")
+    revision = _revision(known, last.rule_id, last.values, last.links, start, author, reason, withdrawn=True)
     topic.send(revision, "withdrawn", as_json=as_json)
 
 
@@ -123,32 +129,36 @@ def list_command(
         if as_json:
             print_json(spans)
             return
-        table = Table("from", Column("rule", overflow="fold"))
-        for from_ms, rule in changes:
-            table.add_row("ever" if rule is changes[0][1] else local_time(from_ms), rule.version)
-        results.print(table)
+        rows = [
+            ("the beginning" if rule is changes[0][1] else local_time(from_ms), rule.version)
+            for from_ms, rule in changes
+        ]
+        show_table([Column("from"), Column("rule")], rows)
         return
     last = {revision.rule_id: (effective_ms, revision) for effective_ms, revision in known.revisions}
     if as_json:
         print_json([_answer(*one) for one in last.values()])
         return
-    table = Table(Column("rule", overflow="fold"), "revision", "links", "from", "author", "reason", "")
-    for effective_ms, one in last.values():
-        table.add_row(
-            one.rule_id,
-            str(one.revision),
-            "\n".join(one.links),
-            local_time(effective_ms),
-            one.author,
-            one.reason,
-            "withdrawn" if one.withdrawn else "",
-        )
-    results.print(table)
+    show_table(
+        RULE_COLUMNS,
+        [
+            (
+                one.rule_id,
+                str(one.revision),
+                "\n".join(one.links),
+                local_time(effective_ms),
+                one.author,
+                one.reason,
+                "withdrawn" if one.withdrawn else "",
+            )
+            for effective_ms, one in last.values()
+        ],
+    )
 
 
 @app.command()
 def show(
-    rule_id: Annotated[str, typer.Argument(help="The rule.")],
+    rule_id: RuleId,
     *,
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
@@ -157,9 +167,8 @@ def show(
 ) -> None:
     """Show every revision of a rule: links, from when on, who, why, and the values that are not built in."""
     known = _Topic(suffix, bootstrap_servers, settings).read()
-    found = [one for one in known.revisions if one[1].rule_id == rule_id]
-    if not found:
-        _unknown(rule_id, known)
+    name = _meant(known, rule_id).rule_id
+    found = [one for one in known.revisions if one[1].rule_id == name]
     if as_json:
         print_json([_answer(*one) for one in found])
         return
@@ -180,8 +189,7 @@ class _Topic:
             self._connection = kafka_connection(bootstrap_servers)
         except ConnectionSettingsError as error:
             refuse(error)
-        topics = Topics().suffixed(suffix) if suffix else Topics()
-        self._name = topics.rules
+        self._name = suffixed(suffix).rules
 
     def read(self) -> Rules:
         """Return the rules as they stand now."""
@@ -271,9 +279,13 @@ def _says(last: RuleRevision, values: Rule, links: list[str]) -> bool:
     return same and sorted(links) == sorted(last.links)
 
 
-def _unknown(rule_id: str, known: Rules) -> NoReturn:
-    names = ", ".join(sorted({one.rule_id for _, one in known.revisions})) or "none"
-    refuse(f"there is no rule {rule_id!r}; the rules are: {names}")
+def _meant(known: Rules, typed: str) -> RuleRevision:
+    """Return the last revision of the rule that was typed, whole or by its beginning."""
+    names = {one.rule_id: one for _, one in known.revisions}
+    try:
+        return names[meant(typed, list(names), "rule", "portallink rules list")]
+    except UnclearIdError as error:
+        refuse(error)
 
 
 def _differing(values: Rule) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 from aiokafka.errors import KafkaError
-from rich.table import Table
 
 from streams.cli.outcome import fail, notes, print_document, print_json, refuse, results, styled, write_whole
+from streams.cli.table import Cell, Column, show_table
 from streams.kafka.acls import grants
 from streams.kafka.asyncapi import asyncapi_document
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
@@ -79,7 +79,7 @@ def acls(
         print_json([grant._asdict() for grant in grants()])
         return
     for grant in grants():
-        results.print(grant.command(prefix), soft_wrap=True)
+        results.print(grant.command(prefix))
 
 
 def _partition_count(option: str) -> tuple[str, int]:
@@ -90,14 +90,10 @@ def _partition_count(option: str) -> tuple[str, int]:
 
 
 def _print(report: TopicReport) -> None:
-    table = Table("topic", "result")
-    for name in report.created:
-        table.add_row(name, styled("created", "green"))
-    for name in report.unchanged:
-        table.add_row(name, "as declared")
-    for difference in report.differences:
-        table.add_row(
-            difference.topic,
-            styled(f"{difference.setting} is {difference.found}, declared {difference.wanted}", "red"),
-        )
-    results.print(table)
+    rows: list[tuple[Cell, ...]] = [(name, styled("created", "green")) for name in report.created]
+    rows += [(name, "as declared") for name in report.unchanged]
+    rows += [
+        (one.topic, styled(f"{one.setting} is {one.found}, declared {one.wanted}", "red"))
+        for one in report.differences
+    ]
+    show_table([Column("topic"), Column("result", wrapped=True)], rows)

@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from streams.cli.outcome import fail, notes, print_json, refuse, write_whole
+from streams.cli.outcome import fail, not_written, notes, print_json, refuse, write_whole
+from streams.logs.whole import whole_folder
 from streams.resources import resource_folder
 from streams.watch.rules import alertmanager_files, rule_files
 from streams.watch.settings import SettingsError, load_settings
@@ -42,12 +43,12 @@ def rules(
     texts |= {out / "alertmanager" / name: text for name, text in alertmanager_files(settings).items()}
     changed = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
     if not check:
-        try:
-            for path in changed:
+        for path in changed:
+            try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, texts[path].encode())
-        except OSError as error:
-            fail(error)
+            except OSError as error:
+                not_written(path.parent, error)
+            write_whole(path, texts[path].encode())
     for warning in settings.warnings:
         notes.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
     if as_json:
@@ -74,10 +75,13 @@ def export(
     if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         refuse(f"{directory} is not an empty folder")
     try:
-        for name in EXPORTED:
-            shutil.copytree(resource_folder(name), directory / name)
+        with whole_folder(directory) as folder:
+            for name in EXPORTED:
+                shutil.copytree(resource_folder(name), folder / name)
+    except shutil.Error as error:  # it lists what it could not copy, and why
+        fail(error.args[0][0][2])
     except OSError as error:
-        fail(error)
+        not_written(directory, error)
     files = sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
     if as_json:
         print_json({"directory": str(directory), "files": files})

@@ -101,11 +101,15 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(pem)
-        except FileExistsError:
+            path.hardlink_to(partial)
+        except FileExistsError:  # another process was first
             return load_or_make_key(path)
+        finally:
+            partial.unlink(missing_ok=True)
         return key
     try:
         loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)

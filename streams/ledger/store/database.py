@@ -4,6 +4,7 @@ There is one writer at a time: SQLite takes its write lock at the start of the t
 an advisory lock until its end. Readers never wait for a writer (WAL, MVCC) and see one state per transaction.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,13 @@ BUSY_TIMEOUT_MS: Final = 60_000
 
 class LedgerError(RuntimeError):
     """The ledger cannot be opened or used; the message says what to do."""
+
+
+class LedgerDiskError(LedgerError):
+    """The ledger's disk is full, or fails."""
+
+
+DISK_FAILS: Final = frozenset([sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
 
 
 def sqlite_url(path: Path) -> str:
@@ -66,8 +74,9 @@ def open_ledger(url: str | Address, *, create: bool = False) -> sa.Engine:
         engine.dispose()
         if not isinstance(error, SQLAlchemyError):
             raise
-        reason = address.redact(getattr(error, "orig", None) or error)
-        raise LedgerError(f"cannot use the ledger at {address}: {reason}") from None
+        orig = getattr(error, "orig", None)
+        kind = LedgerDiskError if getattr(orig, "sqlite_errorcode", 0) & 0xFF in DISK_FAILS else LedgerError
+        raise kind(f"cannot use the ledger at {address}: {address.redact(orig or error)}") from None
     return engine
 
 
