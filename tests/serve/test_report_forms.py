@@ -145,6 +145,38 @@ def test_the_workbook_and_the_zip_have_the_interface_s_figures(report: Answer, l
         assert float(written) == value
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("kind", ["html", "pdf", "xlsx", "zip"])
+def test_excluded_outages_and_short_failures_have_their_place(report: Answer, kind, language) -> None:
+    """Every form for people lists the outages with excluded time, and the links with short failures."""
+    short = {"short_failures": 7, "short_failure_ms": 41_000, "short_failure_lookups": 977}
+    told = dict(report) | {"links": [row | short for row in report["links"]]}
+    concerned = [row for row in report["outages"] if row["exclusions"]]
+    assert 0 < len(concerned) < len(report["outages"])
+    made = render_report(told, kind, language, city_names())
+    heads = [text(name, language) for name in ("excluded_outages", "short_failures_by_link")]
+    if kind in ("html", "pdf"):
+        said = made.decode() if kind == "html" else _letters(made)
+        section = said[said.rindex(heads[0]) :]
+        assert heads[1] in section
+        assert "977" in section
+        assert all(row["exclusions"][0]["proposed_by"] in section for row in concerned)
+        return
+    if kind == "xlsx":
+        book = load_workbook(io.BytesIO(made))
+        excluded, failed = ([*book[head[:31]].iter_rows(min_row=2, values_only=True)] for head in heads)
+    else:
+        with zipfile.ZipFile(io.BytesIO(made)) as folder:
+            files = [
+                folder.read(f"{name}.csv").decode("utf-8-sig")
+                for name in ("excluded_outages", "short_failures_by_link")
+            ]
+        separator = ";" if language == "vi" else ","
+        excluded, failed = ([*csv.reader(io.StringIO(file), delimiter=separator)][1:] for file in files)
+    assert [row[0] for row in excluded] == [row["outage_id"] for row in concerned]
+    assert [list(map(str, row[-3:])) for row in failed] == [["7", "41000", "977"]] * len(report["links"])
+
+
 def test_times_in_the_workbook_are_local_times(report: Answer) -> None:
     """A time is a cell of the spreadsheet's own kind, in Asia/Ho_Chi_Minh, beside the link's name."""
     book = load_workbook(io.BytesIO(render_report(report, "xlsx", "en", city_names())))

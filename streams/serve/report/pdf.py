@@ -15,6 +15,7 @@ from streams.model.hours.calendar import to_local
 from streams.model.text import visible
 from streams.serve.answers import Answer
 from streams.serve.names import Names
+from streams.serve.report.tables import excluded_outages, short_failures
 from streams.serve.texts import (
     Language,
     text,
@@ -72,6 +73,9 @@ WORDS: Final = (
         "dossiers_text",
         "figure",
     ),
+    *("excluded_outages", "no_excluded_outages", "counted_without_exclusions", "left_out"),
+    *("short_failures_by_link", "short_failures_text", "no_short_failures", "short_failures"),
+    *("short_failure_ms", "short_failure_lookups"),
     *("value", "up", "down", "degraded", "unknown", "days_text", "rounded_text", "bar"),
 )
 
@@ -132,6 +136,8 @@ def _said(report: Answer, language: Language, names: Names) -> dict[str, Any]:
         "links": [writer.row(row) for row in report["links"]],
         "calendar": writer.days(report["days"]),
         "outages": [writer.outage(row) for row in report["outages"]],
+        "excluded_outages": [writer.excluded_outage(row) for row in excluded_outages(report)],
+        "short_failures": [writer.short_failures(row) for row in short_failures(report)],
         "exclusion_note": text(told, language),
         "exclusions": [writer.exclusion(row) for row in report["exclusions"]],
         "exact": [
@@ -228,6 +234,20 @@ class _Writer:
             written_count(row["dossiers_affected"], self._language),
             self._excluded(row),
         ]
+
+    def excluded_outage(self, row: Answer) -> list[str]:
+        return [
+            self.when(row["start_ms"]),
+            self.link(row["link"]),
+            self.rounded("counted_ms", row["counted_without_exclusions_ms"]),
+            self.rounded("counted_ms", row["counted_ms"]),
+            self.rounded("counted_ms", row["left_out_ms"]),
+            self._excluded(row),
+        ]
+
+    def short_failures(self, row: Answer) -> list[str]:
+        figures = ("short_failures", "short_failure_ms", "short_failure_lookups")
+        return [self.link(row["link"]), *(self.rounded(name, row[name]) for name in figures)]
 
     def exclusion(self, row: Answer) -> list[str]:
         status = self._t(row["status"])

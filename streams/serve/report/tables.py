@@ -36,6 +36,20 @@ OUTAGE_COLUMNS: Final = (
     "incident_id",
     "evidence_until",
 )
+EXCLUDED_OUTAGE_COLUMNS: Final = (
+    "outage_id",
+    "link",
+    "kind",
+    "start",
+    "end",
+    "counted_without_exclusions_ms",
+    "counted_ms",
+    "left_out_ms",
+    "excluded",
+    "excluded_by",
+    "dossiers_affected",
+)
+SHORT_FAILURE_COLUMNS: Final = ("link", "short_failures", "short_failure_ms", "short_failure_lookups")
 EXCLUSION_COLUMNS: Final = (
     "exclusion_id",
     "revision",
@@ -69,6 +83,20 @@ class Table(Struct, frozen=True):
     rows: Sequence[Mapping[str, Any]]
 
 
+def excluded_outages(report: Answer) -> list[Answer]:
+    """Return a report's outages with excluded or pending time, each with its ``left_out_ms``."""
+    return [
+        row | {"left_out_ms": row["counted_without_exclusions_ms"] - row["counted_ms"]}
+        for row in report["outages"]
+        if row["excluded"] != "no"
+    ]
+
+
+def short_failures(report: Answer) -> list[Answer]:
+    """Return the rows of a report's links that had short failures."""
+    return [row for row in report["links"] if row["short_failures"]]
+
+
 def tables(report: Answer) -> list[Table]:
     """Return every table of a report, identifiers as they are."""
     question, versions = report["question"], report["versions"]
@@ -93,6 +121,8 @@ def tables(report: Answer) -> list[Table]:
         ),
         Table("availability", ("link", *report["total"], "provisional_years"), list(summary_rows(report))),
         Table("outages", OUTAGE_COLUMNS, report["outages"]),
+        Table("excluded_outages", EXCLUDED_OUTAGE_COLUMNS, excluded_outages(report)),
+        Table("short_failures_by_link", SHORT_FAILURE_COLUMNS, short_failures(report)),
         Table("exclusions", EXCLUSION_COLUMNS, report["exclusions"]),
         Table("days", DAY_COLUMNS, report["days"]),
         Table("evidence", EVIDENCE_COLUMNS, evidence),
