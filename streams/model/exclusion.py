@@ -23,6 +23,8 @@ EVERY_LINK: Final = "*"
 ExclusionKind = Literal["maintenance", "exclusion"]
 """What the author calls it; whether it was announced follows from its times alone."""
 ExclusionStatus = Literal["active", "pending", "withdrawn"]
+Fault = Literal["withdrawn", "announced", "approved", "own"]
+"""Why an exclusion is not approved or withdrawn."""
 Words = Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
@@ -100,11 +102,21 @@ def new_exclusion(
     return Exclusion(exclusion_id, 1, link, start_ms, end_ms, kind, author, reason, recorded_at_ms, False)
 
 
+class JudgementError(ValueError):
+    """A revision that cannot be made: ``fault`` says why, ``by`` whose earlier revision is the reason."""
+
+    def __init__(self, fault: Fault, message: str, by: str) -> None:
+        self.fault: Fault = fault
+        self.by = by
+        super().__init__(message)
+
+
 def withdraw(ruling: Ruling, author: str, reason: str, recorded_at_ms: int) -> Exclusion:
-    """Return the revision that withdraws an exclusion; raise ValueError if it is already withdrawn."""
+    """Return the revision that withdraws an exclusion; raise `JudgementError` if it is already withdrawn."""
     if ruling.last.withdrawn:
-        raise ValueError(
-            f"exclusion {ruling.last.exclusion_id} is withdrawn already, by {ruling.last.author}"
+        by = ruling.last.author
+        raise JudgementError(
+            "withdrawn", f"exclusion {ruling.last.exclusion_id} is withdrawn already, by {by}", by
         )
     return _next(ruling, author, reason, recorded_at_ms, withdrawn=True)
 
@@ -112,17 +124,21 @@ def withdraw(ruling: Ruling, author: str, reason: str, recorded_at_ms: int) -> E
 def approve(ruling: Ruling, author: str, reason: str, recorded_at_ms: int) -> Exclusion:
     """Return the revision by which a second person approves an exclusion.
 
-    Raise ValueError if it is withdrawn, approved already, needs no approval, or the author proposed it.
+    Raise `JudgementError` if it is withdrawn, approved already, needs no approval, or the author proposed it.
     """
-    name = ruling.last.exclusion_id
+    name, by = ruling.last.exclusion_id, ruling.proposed.author
     if ruling.last.withdrawn:
-        raise ValueError(f"exclusion {name} is withdrawn, by {ruling.last.author}")
+        last = ruling.last.author
+        raise JudgementError("withdrawn", f"exclusion {name} is withdrawn, by {last}", last)
     if not ruling.after_the_fact:
-        raise ValueError(f"exclusion {name} was announced before it began: it needs no approval")
+        message = f"exclusion {name} was announced before it began: it needs no approval"
+        raise JudgementError("announced", message, by)
     if ruling.approved_by is not None:
-        raise ValueError(f"exclusion {name} is approved already, by {ruling.approved_by}")
-    if author == ruling.proposed.author:
-        raise ValueError(f"exclusion {name} was proposed by {author}: a second person must approve it")
+        second = ruling.approved_by
+        raise JudgementError("approved", f"exclusion {name} is approved already, by {second}", second)
+    if author == by:
+        message = f"exclusion {name} was proposed by {by}: a second person must approve it"
+        raise JudgementError("own", message, by)
     return _next(ruling, author, reason, recorded_at_ms, approved=True)
 
 

@@ -35,6 +35,7 @@ from streams.serve.context import (
     Auditor,
     Name,
     Problem,
+    Refusal,
     Viewer,
     answered,
     services,
@@ -186,7 +187,7 @@ def newest_head(request: Request, _: Viewer) -> Response:
     with reading(services(request).ledger) as connection:
         found = latest_head(connection)
     if found is None:
-        raise Problem(404, "Not found", "no head is signed yet")
+        raise Refusal(404, "Not found", "no_head_yet")
     return answered(request, to_builtins(found))
 
 
@@ -231,7 +232,7 @@ def known_until(connection: sa.Connection) -> int:
 
 def _known(found: Sequence[Any]) -> Sequence[Any]:
     if not found:
-        raise Problem(404, "Not found", "there is no such outage")
+        raise Refusal(404, "Not found", "no_such_outage")
     return found
 
 

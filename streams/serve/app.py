@@ -23,6 +23,7 @@ from streams.serve import api, judgements, runbooks
 from streams.serve.access import Access, Caller
 from streams.serve.context import Contact, Problem, Services
 from streams.serve.head import HeadAsGet
+from streams.serve.language import language_of
 from streams.serve.limit import RateLimit
 from streams.serve.names import Names, city_names
 from streams.serve.pages import account, docs, front, history, judging, proof, reports, shown, static, story
@@ -140,12 +141,17 @@ async def _observe(request: Request, handle: Callable[[Request], Awaitable[Respo
     return response
 
 
-def _refused(request: Request, status: int, title: str, detail: str, headers: dict[str, str]) -> Response:
-    """Return a refusal in the form the client asked for: a page, or application/problem+json (RFC 9457)."""
+def _refused(
+    request: Request, status: int, title: str, detail: str, headers: dict[str, str], said: str = ""
+) -> Response:
+    """Return a refusal in the form the client asked for: a page, or application/problem+json (RFC 9457).
+
+    ``said`` is the detail in the reader's language, where there is one.
+    """
     if not request.url.path.startswith("/api/"):
         if status == HTTPStatus.UNAUTHORIZED:
             return shown.to_sign_in(request)
-        return HTMLResponse(shown.refusal(request, status, detail), status, headers)
+        return HTMLResponse(shown.refusal(request, status, said or detail), status, headers)
     body = {"type": "about:blank", "title": title, "status": status}
     return JSONResponse(
         body | ({"detail": detail} if detail else {}),
@@ -157,12 +163,15 @@ def _refused(request: Request, status: int, title: str, detail: str, headers: di
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return _refused(request, error.status, error.title, error.detail, error.headers)
+    said = error.said(language_of(request))
+    return _refused(request, error.status, error.title, error.detail, error.headers, said)
 
 
 async def _on_unknown_name(request: Request, error: Exception) -> Response:
     assert isinstance(error, UnknownNameError)
-    return _refused(request, 404, "Not found", error.detail, {})
+    return _refused(
+        request, 404, "Not found", error.detail, {}, shown.unknown_name(error, language_of(request))
+    )
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

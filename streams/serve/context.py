@@ -25,6 +25,7 @@ from streams.serve.limit import RateLimit
 from streams.serve.names import Names
 from streams.serve.pages.live import Boards
 from streams.serve.report.files import rows_csv
+from streams.serve.texts import Language, text
 from streams.serve.trail import Trail
 
 COOKIE: Final = "portallink"
@@ -50,6 +51,22 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
     ) -> None:
         self.status, self.title, self.detail, self.headers = status, title, detail, headers or {}
         super().__init__(title)
+
+    def said(self, language: Language) -> str:  # noqa: ARG002 - a detail of the interface has one language
+        """Return the detail as a page says it."""
+        return self.detail
+
+
+class Refusal(Problem):
+    """A problem whose detail is a text, in each reader's language; the interface says it in English."""
+
+    def __init__(self, status: int, title: str, key: str, **values: str) -> None:
+        self._key, self._values = key, values
+        super().__init__(status, title, self.said("en"))
+
+    def said(self, language: Language) -> str:
+        """Return the detail as a page says it."""
+        return text(self._key, language, **self._values)
 
 
 class Contact(Struct, frozen=True):
@@ -103,7 +120,7 @@ class Asked(BaseModel):
                 month = self.month or f"{local_date(known_until_ms - 1):%Y-%m}"
                 start_ms, end_ms = parse_month_ms(month)
             elif self.from_ is None or self.to is None:
-                raise Problem(422, "Unprocessable", "`from` and `to` belong together")
+                raise Refusal(422, "Unprocessable", "fault_from_to")
             else:
                 start_ms, end_ms = parse_time_ms(self.from_), parse_time_ms(self.to)
             as_of_ms = None if self.as_of is None else parse_time_ms(self.as_of)

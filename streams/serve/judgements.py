@@ -1,8 +1,8 @@
 """Exclusions over the interface: listing, proposing, approving and withdrawing them."""
 
 import time
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -13,7 +13,16 @@ from streams.ledger.read.histories import all_rulings, exclusion_revisions_of
 from streams.ledger.read.names import require_link
 from streams.ledger.read.summary import exclusions_touching
 from streams.ledger.store.database import reading
-from streams.model.exclusion import Exclusion, Ruling, approve, checked, new_exclusion, withdraw
+from streams.model.exclusion import (
+    Exclusion,
+    Fault,
+    JudgementError,
+    Ruling,
+    approve,
+    checked,
+    new_exclusion,
+    withdraw,
+)
 from streams.model.times import TimeTextError, parse_time_ms
 from streams.serve.answers import exclusion_answer, revision_answer
 from streams.serve.api import asked_of
@@ -24,12 +33,20 @@ from streams.serve.context import (
     Name,
     Operator,
     Problem,
+    Refusal,
     Viewer,
     answered,
     services,
 )
 from streams.serve.described import PUBLISHED, USUAL, refusals, tables
 
+FAULTS: Final[Mapping[Fault, str]] = {
+    "withdrawn": "fault_withdrawn",
+    "announced": "fault_announced",
+    "approved": "fault_approved",
+    "own": "fault_own",
+}
+"""What is said to readers of a revision that cannot be made."""
 router = APIRouter(prefix="/api/v1", default_response_class=JSONResponse)
 
 
@@ -104,7 +121,7 @@ def exclusion_history(request: Request, _: Viewer, exclusion_id: Name) -> Respon
     with reading(services(request).ledger) as connection:
         found = exclusion_revisions_of(connection, exclusion_id)
     if not found:
-        raise Problem(404, "Not found", "there is no such exclusion")
+        raise Refusal(404, "Not found", "no_such_exclusion")
     rows = [revision_answer(one) for one in found]
     return answered(request, {"revisions": rows}, rows)
 
@@ -115,20 +132,30 @@ async def propose(request: Request, author: str, said: NewExclusion) -> Exclusio
         with reading(services(request).ledger) as connection:
             require_link(connection, said.link)
     try:
+        start_ms, end_ms = _time_ms(said.from_, "fault_from"), _time_ms(said.to, "fault_to")
+        if end_ms <= start_ms:
+            raise Refusal(422, "Unprocessable", "fault_order")
         exclusion = checked(
             new_exclusion(
                 said.link,
-                parse_time_ms(said.from_),
-                parse_time_ms(said.to),
+                start_ms,
+                end_ms,
                 kind=said.kind,
                 author=author,
                 reason=said.reason,
                 recorded_at_ms=int(time.time() * 1000),
             )
         )
-    except (TimeTextError, ValidationError, ValueError) as error:
+    except (ValidationError, ValueError) as error:
         raise Problem(422, "Unprocessable", str(error)) from error
     return await _publish(request, exclusion)
+
+
+def _time_ms(words: str, fault: str) -> int:
+    try:
+        return parse_time_ms(words)
+    except TimeTextError as error:
+        raise Refusal(422, "Unprocessable", fault) from error
 
 
 async def revise(
@@ -142,18 +169,18 @@ async def revise(
     with reading(services(request).ledger) as connection:
         known = {one.last.exclusion_id: one for one in all_rulings(connection)}
     if exclusion_id not in known:
-        raise Problem(404, "Not found", "there is no such exclusion")
+        raise Refusal(404, "Not found", "no_such_exclusion")
     try:
         revision = revised(known[exclusion_id], author, reason, int(time.time() * 1000))
-    except ValueError as error:
-        raise Problem(409, "Conflict", str(error)) from error
+    except JudgementError as error:
+        raise Refusal(409, "Conflict", FAULTS[error.fault], name=exclusion_id, by=error.by) from error
     return await _publish(request, revision)
 
 
 async def _publish(request: Request, exclusion: Exclusion) -> Exclusion:
     exclude = services(request).exclude
     if exclude is None:
-        raise Problem(503, "Service unavailable", "this process has no broker to publish exclusions to")
+        raise Refusal(503, "Service unavailable", "no_broker")
     await exclude(exclusion)
     request.state.subject = f"{exclusion.exclusion_id} revision {exclusion.revision}"
     return exclusion

@@ -1,11 +1,26 @@
 """The operators' forms: they do what the interface does, under the same roles, and explain what is wrong."""
 
+import asyncio
 import re
+import time
+from html import unescape
+from itertools import islice
 
 import pytest
 import worked_month as month
 from playwright.sync_api import sync_playwright
 from running import Running, running
+
+from streams.ledger.store.apply import apply_records
+from streams.ledger.store.database import open_ledger, sqlite_url
+from streams.model.canonical import encode
+from streams.model.exclusion import Exclusion, new_exclusion
+from streams.model.record import Record
+from streams.model.topics import EXCLUSIONS
+from streams.serve.access import Access, new_token
+from streams.serve.app import create_app
+from streams.serve.limit import RateLimit
+from streams.serve.texts import LANGUAGES, Language, text
 
 FIELDS = {
     "link": month.LINK,
@@ -38,22 +53,28 @@ def test_a_form_says_what_the_interface_would(client: Running, tokens, excluded)
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"link": "hcmc-npb"}, "the nearest it knows is &#39;hcmc-npd&#39;"),
-        ({"to": "2025-05-01T22:00"}, "end"),
-        ({"from": "tomorrow"}, "from"),
-        ({"reason": ""}, "reason"),
-        ({"kind": "holiday"}, "kind"),
+        ({"link": "hcmc-npb"}, ["unknown_name", "nearest_name"]),
+        ({"link": ""}, ["fault_link"]),
+        ({"to": "2025-05-01T22:00"}, ["fault_order"]),
+        ({"from": "tomorrow"}, ["fault_from"]),
+        ({"to": "2025-02-31T00:00"}, ["fault_to"]),
+        ({"reason": "", "kind": "holiday"}, ["fault_kind", "fault_reason"]),
+        ({"approved": "yes"}, ["fault_field"]),
     ],
-    ids=["link", "order", "time", "reason", "kind"],
+    ids=["link", "no link", "order", "time", "kind", "reason", "field"],
 )
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_what_makes_no_sense_comes_back_with_what_was_typed(
-    client: Running, tokens, excluded, wrong, said: str
+    client: Running, tokens, excluded, wrong, said: list[str], language: Language
 ) -> None:
-    """A wrong field publishes nothing; the form comes back filled, and names the fault."""
-    answer = client.post("/exclusions", data=FIELDS | wrong, headers=bearer(tokens, "operator"))
+    """A wrong field publishes nothing; the form comes back filled, and names the fault in its language."""
+    headers = bearer(tokens, "operator") | {"Accept-Language": language}
+    answer = client.post("/exclusions", data=FIELDS | wrong, headers=headers)
     assert answer.status_code == 422
     [fault] = re.findall(r'id="fault">([^\n]*)</p>', answer.text)
-    assert said in fault
+    scope = text("link", language).lower()
+    told = [text(key, language, scope=scope, near="hcmc-npd") for key in said]
+    assert unescape(fault) == " ".join([text("not_sent", language), *told])
     assert "reason" in wrong or "Thay bộ định tuyến</textarea>" in answer.text
     assert excluded == []
 
@@ -68,6 +89,31 @@ def test_forms_are_for_operators_of_this_site(client: Running, tokens, excluded,
     page = client.get("/exclusions", headers=bearer(tokens, "auditor"))
     assert page.status_code == 200
     assert "<textarea" not in page.text
+    assert excluded == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_judgement_that_cannot_be_made_is_refused_in_the_reader_s_language(
+    client: Running, tokens, excluded, language: Language
+) -> None:
+    """Whoever asks for a revision that there cannot be is told why, in the language of the page."""
+    operator = bearer(tokens, "operator") | {"Accept-Language": language}
+    held = client.get(f"/api/v1/exclusions?month={month.MONTH}", headers=operator).json()["exclusions"]
+    announced = next(one for one in held if not one["after_the_fact"] and not one["withdrawn"])
+    withdrawn = next(one for one in held if one["withdrawn"])
+    approved = next(one for one in held if one["approved_by"] is not None)
+    for one, key, by in (
+        (announced, "fault_announced", announced["proposed_by"]),
+        (withdrawn, "fault_withdrawn", withdrawn["author"]),
+        (approved, "fault_approved", approved["approved_by"]),
+    ):
+        path = f"/exclusions/{one['exclusion_id']}/approval"
+        answer = client.post(path, data={"reason": "Đồng ý"}, headers=operator)
+        assert answer.status_code == 409
+        assert text(key, language, name=one["exclusion_id"], by=by) in unescape(answer.text)
+    nowhere = client.post("/exclusions/x-none/approval", data={"reason": "Đồng ý"}, headers=operator)
+    assert nowhere.status_code == 404
+    assert text("no_such_exclusion", language) in unescape(nowhere.text)
     assert excluded == []
 
 
@@ -101,6 +147,58 @@ def test_an_operator_s_walk(chromium, app, tokens, excluded) -> None:
     announced, withdrawn = excluded
     assert (announced.reason, announced.kind, announced.revision) == ("Thay bộ định tuyến", "maintenance", 1)
     assert (withdrawn.reason, withdrawn.withdrawn) == ("Hoãn", True)
+
+
+def test_a_second_person_s_walk(chromium, tmp_path) -> None:
+    """Without script a second person finds what is pending, approves it by keyboard, and it is in force."""
+    proposed = new_exclusion(
+        month.LINK,
+        month.START,
+        month.START + 3_600_000,
+        kind="exclusion",
+        author="audit",
+        reason="Thống nhất sau sự cố",
+        recorded_at_ms=month.END,
+    )
+    ledger = open_ledger(sqlite_url(tmp_path / "ledger.db"), create=True)
+    windows = (one for one in month.records() if one.topic == "link.windows")
+    apply_records(ledger, list(islice(windows, 60)))
+    published: list[Exclusion] = []
+
+    async def publish(one: Exclusion) -> None:
+        place = (EXCLUSIONS, 0, len(published), one.recorded_at_ms, one.link.encode())
+        published.append(one)
+        apply_records(ledger, [Record(*place, encode(one))])
+
+    asyncio.run(publish(proposed))
+    token, entry = new_token("operator-two", "operator", int(time.time()) + 600)
+    app = create_app(ledger, Access([entry]), limit=RateLimit(10_000, 10_000), exclude=publish)
+    with running(app) as served, sync_playwright() as playwright:
+        browser = playwright.chromium.connect_over_cdp(chromium.url)
+        context = browser.new_context(
+            base_url=str(served.base_url), java_script_enabled=False, locale="vi-VN"
+        )
+        page = context.new_page()
+        page.goto("/exclusions")
+        page.fill("#token", token)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/exclusions")
+        assert "Chờ phê duyệt" in page.locator("main table").inner_text()
+        page.locator("main table a").first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/exclusions/x-*")
+        page.fill("#approve-reason", "Biên bản số 12")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/exclusions?sent=*")
+        page.locator("[role=status] a").click()
+        page.wait_for_url("**/exclusions/x-*")
+        assert "operator-two" in page.locator("#revisions").inner_text()
+        assert page.locator("#approve-reason").count() == 0
+        context.close()
+    ledger.dispose()
+    assert [(one.author, one.approved) for one in published] == [("audit", False), ("operator-two", True)]
+    assert published[1].reason == "Biên bản số 12"
 
 
 def test_the_interface_is_described_for_people(client: Running) -> None:

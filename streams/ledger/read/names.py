@@ -29,6 +29,8 @@ class UnknownNameError(LookupError):
 
     def __init__(self, scope: Scope, name: str, known: Iterable[str]) -> None:
         near = _nearest(name, known)
+        self.scope: Scope = scope
+        self.near = near
         hint = f"; the nearest it knows is {near!r}" if near is not None else ""
         self.detail = f"the ledger knows no such {scope}{hint}"
         super().__init__(f"the ledger knows no {scope} {name!r}{hint}")

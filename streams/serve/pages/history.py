@@ -17,7 +17,7 @@ from streams.ledger.store.database import reading
 from streams.model.hours.calendar import local_date
 from streams.serve.answers import exclusion_answer, listed_answer, summary_answer
 from streams.serve.api import asked_of
-from streams.serve.context import Asked, Problem, Viewer, services
+from streams.serve.context import Asked, Refusal, Viewer, services
 from streams.serve.cursor import CURSOR, cursor_after, cursor_in
 from streams.serve.language import language_of
 from streams.serve.pages.overview import overview, timeline
@@ -63,7 +63,7 @@ def link_page(request: Request, _: Viewer, asked: Annotated[Listing, Query()]) -
     with reading(services(request).ledger) as connection:
         question = asked_of(request, connection, asked)
         if question.link is None:
-            raise Problem(422, "Unprocessable", "`link` names the link to show")
+            raise Refusal(422, "Unprocessable", "fault_no_link")
         standing = Standing(connection, question)
         answer = summary_answer(summarise_links(connection, question, standing))
         calendars = list(calendars_of(connection))

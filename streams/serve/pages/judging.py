@@ -19,13 +19,23 @@ from streams.ledger.store.days import link_lives
 from streams.model.exclusion import EVERY_LINK, Exclusion, Ruling, approve, withdraw
 from streams.serve.access import Caller
 from streams.serve.answers import exclusion_answer
-from streams.serve.context import NAME, Name, Operator, Problem, Viewer, services
+from streams.serve.context import NAME, Name, Operator, Problem, Refusal, Viewer, services
 from streams.serve.judgements import NewExclusion, propose, revise
-from streams.serve.pages.shown import form_of, shown
+from streams.serve.language import language_of
+from streams.serve.pages.shown import form_of, shown, unknown_name
+from streams.serve.texts import text
 
 MOST: Final = 200
 """So many exclusions are listed, the latest; reports and the interface have all."""
 EMPTY: Final = {"link": "", "from": "", "to": "", "kind": "maintenance", "reason": ""}
+FIELD_FAULTS: Final = {
+    "link": "fault_link",
+    "from": "fault_from",
+    "to": "fault_to",
+    "kind": "fault_kind",
+    "reason": "fault_reason",
+}
+"""What is said of each field of the form that cannot be taken."""
 router = APIRouter(include_in_schema=False)
 
 
@@ -41,16 +51,17 @@ def exclusions_page(
 async def add(request: Request, caller: Operator) -> Response:
     """Take an exclusion from the form; what makes no sense comes back with what was typed, and why."""
     _refuse_other_sites(request)
-    said = EMPTY | await form_of(request)
+    said, language = EMPTY | await form_of(request), language_of(request)
     try:
         made = await propose(request, caller.name, NewExclusion.model_validate(said))
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        fields = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
+        faults = " ".join(text(FIELD_FAULTS.get(one, "fault_field"), language) for one in fields)
         return _page(request, caller, 422, said=said, fault=faults)
     except UnknownNameError as error:
-        return _page(request, caller, 422, said=said, fault=error.detail)
+        return _page(request, caller, 422, said=said, fault=unknown_name(error, language))
     except Problem as problem:
-        return _page(request, caller, problem.status, said=said, fault=problem.detail)
+        return _page(request, caller, problem.status, said=said, fault=problem.said(language))
     return RedirectResponse(f"/exclusions?sent={made.exclusion_id}", 303)
 
 
@@ -72,7 +83,7 @@ async def _revised(
     _refuse_other_sites(request)
     reason = (await form_of(request)).get("reason", "").strip()
     if not 0 < len(reason) <= 2_000:
-        raise Problem(422, "Unprocessable", "a reason has 1 to 2000 letters")
+        raise Refusal(422, "Unprocessable", "fault_reason")
     await revise(request, exclusion_id, how, caller.name, reason)
     return RedirectResponse(f"/exclusions?sent={exclusion_id}", 303)
 
@@ -111,4 +122,4 @@ def _page(
 
 def _refuse_other_sites(request: Request) -> None:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise Problem(403, "Forbidden", "the form was sent from another site")
+        raise Refusal(403, "Forbidden", "fault_other_site")

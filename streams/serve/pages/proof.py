@@ -6,7 +6,7 @@ from fastapi.responses import Response
 
 from streams.ledger.proof.heads import latest_head, log_sizes, stored_heads
 from streams.ledger.store.database import reading
-from streams.serve.context import Problem, Viewer, services, tagged
+from streams.serve.context import Refusal, Viewer, services, tagged
 from streams.serve.pages.shown import shown
 
 router = APIRouter(include_in_schema=False)
@@ -28,7 +28,7 @@ def head_file(request: Request, _: Viewer) -> Response:
     with reading(services(request).ledger) as connection:
         head = latest_head(connection)
     if head is None:
-        raise Problem(404, "Not found", "no head is signed yet")
+        raise Refusal(404, "Not found", "no_head_yet")
     body = msgspec.json.encode(head) + b"\n"
     headers = {"Content-Disposition": 'attachment; filename="portallink-head.json"'}
     return tagged(request, body, "application/json", headers)

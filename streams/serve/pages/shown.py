@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from streams.ledger.read.names import UnknownNameError
 from streams.ledger.read.question import Question
 from streams.model.hours.calendar import day_start_ms, local_date, month_of, to_local
 from streams.model.times import parse_month_ms
@@ -44,6 +45,12 @@ def refusal(request: Request, status: int, detail: str) -> str:
     """Return the page that says why a page is not shown."""
     words = {403: "forbidden", 404: "not_found", 500: "failed"}.get(status, "refused")
     return rendered(request, "refusal.html", words=text(words, language_of(request)), detail=detail)
+
+
+def unknown_name(error: UnknownNameError, language: Language) -> str:
+    """Return that the ledger does not know a name, and the one that is most like it."""
+    said = text("unknown_name", language, scope=text(error.scope, language).lower())
+    return said if error.near is None else f"{said} {text('nearest_name', language, near=error.near)}"
 
 
 def to_sign_in(request: Request) -> Response:

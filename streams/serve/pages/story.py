@@ -18,7 +18,7 @@ from streams.model.exclusion import rulings
 from streams.model.hours.calendar import MINUTE_MS, local_date
 from streams.model.outage import Outage
 from streams.serve.answers import evidence_until_ms, exclusion_answer, iso, outage_answer, revision_answer
-from streams.serve.context import Auditor, Name, Problem, Viewer, services, tagged
+from streams.serve.context import Auditor, Name, Refusal, Viewer, services, tagged
 from streams.serve.language import language_of
 from streams.serve.pages.diffs import diffs
 from streams.serve.pages.picture import drawn, picture
@@ -38,7 +38,7 @@ def outage_page(request: Request, caller: Viewer, outage_id: Name) -> Response:
     with reading(services(request).ledger) as connection:
         found = revisions_of(connection, outage_id)
         if not found:
-            raise Problem(404, "Not found", "there is no such outage")
+            raise Refusal(404, "Not found", "no_such_outage")
         last = found[-1]
         lives = link_lives(connection)
         now_ms = lives[last.link].known_until_ms if last.link in lives else last.detected_at_ms
@@ -103,7 +103,7 @@ def key_file(request: Request, _: Viewer) -> Response:
     """Give the public key by which heads are checked."""
     key = services(request).public_key
     if key is None:
-        raise Problem(404, "Not found", "this process was given no public key")
+        raise Refusal(404, "Not found", "no_public_key")
     return _file(request, public_pem(key).encode(), "application/x-pem-file", "portallink-key.pem")
 
 
@@ -113,7 +113,7 @@ def exclusion_page(request: Request, caller: Viewer, exclusion_id: Name) -> Resp
     with reading(services(request).ledger) as connection:
         found = exclusion_revisions_of(connection, exclusion_id)
     if not found:
-        raise Problem(404, "Not found", "there is no such exclusion")
+        raise Refusal(404, "Not found", "no_such_exclusion")
     [ruling] = rulings(found)
     second_person = services(request).second_person
     return shown(
@@ -128,7 +128,7 @@ def exclusion_page(request: Request, caller: Viewer, exclusion_id: Name) -> Resp
 
 def _last(found: list[Outage]) -> Outage:
     if not found:
-        raise Problem(404, "Not found", "there is no such outage")
+        raise Refusal(404, "Not found", "no_such_outage")
     return found[-1]
 
 
