@@ -1,7 +1,7 @@
-"""Follows access logs into Kafka, with the position saved after the broker's word.
+"""Follows access logs into Kafka, and saves the position after the broker's confirmation.
 
-One process follows a log; a lock on the file of positions keeps a second one away. While the broker is away
-the follower waits and begins again from the saved position, as it does after a crash.
+One process follows a log; a lock on the file of positions keeps out a second one. While the broker is away
+the follower waits; then it restarts from the saved position, as after a crash.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ class FollowError(RuntimeError):
 
 
 def hold_back_ms(mapper: Mapper, settings: MeasureSettings) -> int:
-    """Return how long events are held back so that none comes behind the watermark."""
+    """Return how long (ms) events must be held back so that none arrives behind the watermark."""
     return max(0, mapper.said.lookup_timeout_ms + BUFFER_MS - settings.out_of_orderness_ms)
 
 
 class Followed:
-    """What is followed, and how: the paths, the map, the topics' names, the file of positions."""
+    """Follows some logs: their paths, the map, the topics' names, the file of positions."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Followed:
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
-        """End after the step under way; what was sent is confirmed and the position saved first."""
+        """End after the current step, once its records are confirmed and the position is saved."""
         self._stop.set()
 
     async def run(self, connection: Mapping[str, Any]) -> None:
@@ -70,7 +70,7 @@ class Followed:
         Raises:
             FollowError: another process follows these logs, or the file of positions cannot be used.
             ImportFileError: the map does not fit the log.
-            PublishError: the broker could not be reached at the beginning.
+            PublishError: the broker could not be reached at the start.
         """
         with _locked(self._state_file):
             wait_seconds = 0.0
@@ -81,7 +81,7 @@ class Followed:
                     if not wait_seconds and not self._was_connected:
                         raise
                     wait_seconds = min(LONGEST_WAIT_SECONDS, max(FIRST_WAIT_SECONDS, 2 * wait_seconds))
-                    self._tell(f"{error}; again in {wait_seconds:.0f} s")
+                    self._tell(f"{error}; retrying in {wait_seconds:.0f} s")
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._stop.wait(), wait_seconds)
 
@@ -96,7 +96,7 @@ class Followed:
                 topics = [LOOKUPS] if mapper.said.submissions is None else [LOOKUPS, SUBMISSIONS]
                 counts = [await publisher.partitions_of(self._names[topic]) for topic in topics]
                 if len(set(counts)) > 1:
-                    raise FollowError(f"{' and '.join(topics)} have not the same number of partitions")
+                    raise FollowError(f"{' and '.join(topics)} do not have the same number of partitions")
                 self._was_connected = True
                 following = Following(mapper, counts[0], self._hold_ms, state, self._note)
                 tails = [self._tail(path, mapper, following, state, stack) for path in self._paths]
@@ -116,7 +116,7 @@ class Followed:
         return tail
 
     async def _step(self, following: Following, tails: Sequence[Tail], publisher: Publisher) -> None:
-        """Read what is new, send what is certain, save the position; wait where there was nothing."""
+        """Read new lines, send the events due, save the position; wait if there was nothing to do."""
         caught_up = True
         now_ms = time.time_ns() // 1_000_000
         for tail in tails:
@@ -148,7 +148,7 @@ class Followed:
 
 
 def read_state(path: Path) -> FollowState:
-    """Return the saved state, a new one where there is none; raise `FollowError` where it is damaged."""
+    """Return the saved state, or a new one if there is none. Raises `FollowError` if it is damaged."""
     try:
         return _state.decode(path.read_bytes())
     except FileNotFoundError:
@@ -161,7 +161,7 @@ def read_state(path: Path) -> FollowState:
 
 
 def write_state(path: Path, state: FollowState) -> None:
-    """Save the state: whole, or not at all."""
+    """Save the state atomically."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
         file.write(msgspec.json.encode(state))
@@ -172,7 +172,7 @@ def write_state(path: Path, state: FollowState) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other followers of the same positions away."""
+    """Keep out other followers that use the same file of positions."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(path.name + ".lock").open("w")

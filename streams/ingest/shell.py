@@ -1,4 +1,4 @@
-"""The I/O of imports: reads maps, by a preset's name or from a file."""
+"""The I/O of imports: reads maps, given a preset's name or a file."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -21,15 +21,15 @@ def preset_names() -> list[str]:
 
 
 def preset_text(name: str) -> str:
-    """Return a map that comes with the package; raise `LocatedError` where there is none of that name."""
+    """Return the text of a map that comes with the package. Raises `LocatedError` for an unknown name."""
     if name not in preset_names():
         known = ", ".join(preset_names())
-        raise LocatedError(name, 1, f"no such map; there are {known}, or give the path of a .yaml file")
+        raise LocatedError(name, 1, f"no such map; use {known}, or give the path of a .yaml file")
     return (files("streams.ingest") / "presets" / f"{name}.yaml").read_text("utf-8")
 
 
 def load_mapper(name: str) -> Mapper:
-    """Return what applies a map, by a preset's name or by the path of a YAML file.
+    """Return the mapper for a preset's name or the path of a YAML file.
 
     Raises:
         LocatedError: the map cannot be read or used; the message names file, line and reason.
@@ -44,7 +44,7 @@ def load_mapper(name: str) -> Mapper:
 
 
 def mapper_of(document: Located) -> Mapper:
-    """Return what applies the map of a document; raise `LocatedError` at the key that is wrong."""
+    """Return the mapper for a document. Raises `LocatedError` at the key at fault."""
     said = document.convert(Map)
     try:
         return Mapper(said)

@@ -1,4 +1,4 @@
-"""What an HTTP status says of a call where nothing else does."""
+"""The outcome of a call by its HTTP status, if nothing else determines it."""
 
 from typing import Final
 
@@ -10,11 +10,11 @@ STATUS_OUTCOMES: Final[dict[int, Outcome]] = {
     429: "throttled",
     499: "cancelled",
 }
-"""499 is what nginx notes where the client closed the connection before its answer."""
+"""nginx logs 499 if the client closed the connection before the answer."""
 
 
 def outcome_of_status(status: int) -> Outcome:
-    """Return the outcome of an HTTP status: the link carried it, whatever it says.
+    """Return the outcome for an HTTP status; with any status the link itself worked.
 
     >>> [outcome_of_status(status) for status in (200, 302, 404, 403, 422, 429, 499, 503)]
     ['ok', 'ok', 'not_found', 'denied', 'denied', 'throttled', 'cancelled', 'provider_error']

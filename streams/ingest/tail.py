@@ -1,13 +1,12 @@
-"""Follows a file by name: across rotation by renaming and by copying, from a saved position on.
+"""Follows a file by name, from a saved position, across rotation by renaming or copying.
 
-A log is known by its first lines (`gateway.files.fingerprint`), whatever its name is. Where the file under
-the name is another than the one that was read, the rest of that one is looked for among its neighbours
-(`access.log.1`, `access.log-20261127.gz`), packed or not; those that are newer than it are read as well,
-oldest first, and then the file itself. Only whole lines are read; the last line of a file that was rotated
-away is read as it is.
+A log is identified by its first lines (`gateway.files.fingerprint`), whatever its name is. If the file now
+under the name is not the one that was read, the rest of the latter is looked for among the neighbouring files
+(`access.log.1`, `access.log-20261127.gz`), compressed or not; then newer neighbours are read, oldest first,
+and then the file itself. Only whole lines are read, except that the last line of a rotated file is read as it
+is.
 
-`logrotate` with `copytruncate` loses the lines that are written between its copy and its cut; renaming loses
-none.
+`logrotate` with `copytruncate` loses the lines written between copying and truncating; renaming loses none.
 """
 
 import os
@@ -25,15 +24,15 @@ from streams.intake.split import MAX_DOCUMENT_BYTES, TOO_LONG
 
 PIECE_BYTES: Final = 1 << 18
 LINGER_SECONDS: Final = 2.0
-"""How long a file that was renamed is read on after it last grew: its writer may not know yet."""
+"""How long a renamed file is still read after it last grew, as its writer may not have noticed."""
 LONGEST_LINGER_SECONDS: Final = 30.0
 NO_LOGS: Final = (".swp", ".tmp", ".partial", "~", ".json", ".lock")
 
 
 class Tail:
-    """Reads a file as it grows; `read` gives whole lines, or nothing where there is nothing new.
+    """Reads a file as it grows: `read` returns whole lines, or None if there are no new ones.
 
-    ``lines`` is how many first lines name a log. ``notes`` are sentences for a person: what was lost.
+    ``lines`` is how many first lines identify a log. ``notes`` are messages for a person about lost lines.
     """
 
     def __init__(self, path: Path, position: Position | None, lines: int = 1) -> None:
@@ -41,11 +40,11 @@ class Tail:
         self._live: _Live | None = None
         self._packed: Iterator[Piece] = iter(())
         self._wanted: deque[Position] = deque()
-        """Logs that were rotated away, by their first lines: their files may be renamed again meanwhile."""
+        """Rotated logs still to be read, identified by their first lines, as files may be renamed again."""
         self._known: set[str] = set()
-        """Logs that were read, or will be."""
+        """Fingerprints of the logs that were read, or will be."""
         self._finished_s: float | None = None
-        """When the last log that was read to its end was written to."""
+        """When the log last read to its end was last modified."""
         self.notes: list[str] = []
         if position is not None:
             self._known.add(position.fingerprint)
@@ -53,7 +52,7 @@ class Tail:
 
     @property
     def lingers(self) -> bool:
-        """Whether a file that was renamed is still read, so that the one under the name waits."""
+        """Whether a renamed file is still being read, so that the one under the name must wait."""
         return self._live is not None and self._live.renamed_s is not None
 
     def close(self) -> None:
@@ -63,7 +62,7 @@ class Tail:
             self._live = None
 
     def read(self, now_s: float) -> Piece | None:
-        """Return the next lines, None where there are none now; raise `OSError` where it cannot be read."""
+        """Return the next lines, None if there are none now. Raises `OSError` if the file cannot be read."""
         while True:
             piece = next(self._packed, None)
             if piece is not None:
@@ -96,7 +95,7 @@ class Tail:
         self.close()
 
     def _open_next(self) -> bool:
-        """Open the file under the name, unless others were rotated away that come before it."""
+        """Open the file under the name, unless rotated logs must be read first; return whether it is open."""
         if not self._open(Position("", 0, 1)):
             return False
         live = self._live
@@ -110,7 +109,7 @@ class Tail:
         return True
 
     def _open(self, at: Position) -> bool:
-        """Open the file under the name; return False while it is not there or has no whole first line."""
+        """Open the file under the name; return False if it does not exist or its first line is incomplete."""
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
@@ -124,7 +123,7 @@ class Tail:
         return True
 
     def _go_on(self, position: Position) -> None:
-        """Open the file that was read before, under its name or among its neighbours."""
+        """Continue with the file that was read before, under its name or among its neighbours."""
         try:
             with self._path.open("rb") as file:
                 same = _name_of(file, self._naming) == position.fingerprint
@@ -137,7 +136,7 @@ class Tail:
             self._wanted.append(position)
 
     def _seek_newer(self, changed_s: float) -> None:
-        """Have logs read that were rotated away after a time, and not read yet; the open one is known."""
+        """Schedule the rotated logs modified since ``changed_s`` that were not read yet."""
         for path in self._neighbours():
             name = self._name(path)
             if name is None or name in self._known:
@@ -148,7 +147,7 @@ class Tail:
                     self._wanted.append(Position(name, 0, 1))
 
     def _neighbours(self) -> list[Path]:
-        """Return what the file may have been renamed or copied to, the oldest first."""
+        """Return the files that the log may have been renamed or copied to, oldest first."""
         found = []
         for path in self._path.parent.glob(f"{glob_escape(self._path.name)}[.-]*"):
             if not path.name.endswith(NO_LOGS):
@@ -166,7 +165,7 @@ class Tail:
         return None
 
     def _rest_of(self, position: Position) -> Iterator[Piece]:
-        """Yield the lines of a log that was rotated away, packed or not, from a position on."""
+        """Yield the lines of a rotated log, compressed or not, from a position on."""
         for path in [*self._neighbours(), self._path]:
             with ExitStack() as stack:
                 try:
@@ -181,15 +180,15 @@ class Tail:
                 except FileNotFoundError:
                     continue  # renamed again
                 except IntakeError as error:
-                    self.notes.append(f"{path}: {error.reason}; what follows in it is lost")
+                    self.notes.append(f"{path}: {error.reason}; the rest of it is lost")
         self.notes.append(
-            f"{self._path}: the log that was read up to line {position.line - 1:,} is neither there nor "
-            "among its neighbours; anything that followed in it is lost"
+            f"{self._path}: the log that was read up to line {position.line - 1:,} was found neither "
+            "there nor among its neighbours; later lines, if any, are lost"
         )
 
 
 def _lines_from(position: Position, chunks: Iterator[bytes], path: str) -> Iterator[Piece]:
-    """Yield the lines of a finished log from a position on; the last as it stands."""
+    """Yield the lines of a finished log from a position on, including an incomplete last line."""
     at, skip, held = position, position.offset, b""
     for given in chunks:
         held += given[skip:]
@@ -203,14 +202,14 @@ def _lines_from(position: Position, chunks: Iterator[bytes], path: str) -> Itera
 
 
 class _Live:
-    """The file under the name, or what was it until it was renamed."""
+    """The open file: it is under the name, or was until it was renamed."""
 
     def __init__(self, file: BinaryIO, position: Position) -> None:
         self._file = file
         self.position = position
         self._skipping = False
         self.renamed_s: float | None = None
-        """Since when another file is known to be under the name."""
+        """When another file was first found under the name; None if there is none."""
         self._grew_s = 0.0
         self._size = -1
         self.changed_s = os.fstat(file.fileno()).st_mtime
@@ -219,7 +218,7 @@ class _Live:
         self._file.close()
 
     def read(self, path: str, now_s: float) -> Piece | None:
-        """Return whole lines from the position on; in place of a line that is too long its reason stands."""
+        """Return whole lines from the position on; an overlong line is replaced by `TOO_LONG`."""
         at = self.position
         data = os.pread(self._file.fileno(), PIECE_BYTES, at.offset)
         if b"\n" not in data and len(data) == PIECE_BYTES:
@@ -246,18 +245,18 @@ class _Live:
         return piece
 
     def was_cut(self, naming: int) -> bool:
-        """Say whether the file was cut, or begun again, under its name."""
+        """Return whether the file was truncated or rewritten under its name."""
         if os.fstat(self._file.fileno()).st_size < self.position.offset:
             return True
         name = _name_of(self._file, naming)
         return name is not None and name != self.position.fingerprint
 
     def is_over(self, path: Path, now_s: float) -> bool:
-        """Say whether another file is under the name, and this one has not grown for a while."""
+        """Return whether another file is under the name and this one has not grown for a while."""
         try:
             renamed = path.stat().st_ino != os.fstat(self._file.fileno()).st_ino
         except FileNotFoundError:
-            renamed = False  # not yet made anew
+            renamed = False  # not recreated yet
         if not renamed:
             self.renamed_s = None
             return False
@@ -267,13 +266,13 @@ class _Live:
         return quiet_s >= LINGER_SECONDS or now_s - self.renamed_s >= LONGEST_LINGER_SECONDS
 
     def last_line(self, path: str) -> Piece | None:
-        """Return the last line of a file that will not grow, where no break stands behind it."""
+        """Return the last line of a file that will not grow, if it lacks a line break."""
         data = os.pread(self._file.fileno(), MAX_DOCUMENT_BYTES, self.position.offset)
         return piece_of(path, self.position, data) if data.strip() else None
 
 
 def _name_of(file: BinaryIO, lines: int) -> str | None:
-    """Return what names an open file, None while its first lines are not whole."""
+    """Return the fingerprint of an open file, None while its first lines are incomplete."""
     begin = os.pread(file.fileno(), 4_096, 0)
     if begin.lstrip().count(b"\n") < lines:
         begin = os.pread(file.fileno(), HEAD_BYTES + 4_096, 0)
@@ -283,5 +282,5 @@ def _name_of(file: BinaryIO, lines: int) -> str | None:
 
 
 def glob_escape(name: str) -> str:
-    """Return a pattern that matches a name alone."""
+    """Return a glob pattern that matches only this name."""
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

@@ -1,4 +1,4 @@
-"""What became of the records of a file, and when that is reason to refuse it: the same for every import."""
+"""Counts what became of the records of a file, and decides when to refuse it; shared by all imports."""
 
 from collections import Counter
 from re import compile as pattern
@@ -7,16 +7,16 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 GIVE_UP_AFTER: Final = 100_000
-"""Records that could not be used, none that could, after which a file is refused without reading on."""
+"""A file is refused without reading on if its first this many records are all unusable."""
 _PLACE: Final = pattern(r" \(byte \d+\)")
 
 
 class ImportFileError(ValueError):
-    """A file that is refused: unreadable, or less than half of it can be used; the message says why."""
+    """A refused file: unreadable, or more than half of it cannot be used; the message says why."""
 
 
 class Reject(Struct, frozen=True):
-    """A record that was not used: `record` counts from 1 within its file, lines within their part of it."""
+    """An unusable record; `record` counts from 1 within its file, `line` within its part of the file."""
 
     file: str
     record: int
@@ -28,23 +28,23 @@ class Reject(Struct, frozen=True):
 
     @property
     def place(self) -> str:
-        """Where in the file it stands."""
+        """The record's place in the file."""
         return f"line {self.line}, record {self.record}"
 
 
 class Tally(NamedTuple):
-    """What became of the records of a file."""
+    """Counts of a file's used records, and of its rejected ones by reason."""
 
     used: int
     reasons: Counter[str]
 
     @property
     def rejected(self) -> int:
-        """How many records could not be used."""
+        """The number of records that could not be used."""
         return self.reasons.total()
 
     def refusal(self) -> str | None:
-        """Return why the file is refused, None where at least half of it can be used."""
+        """Return why the file is refused, None if at least half of it can be used."""
         if self.rejected <= self.used:
             return None
         reason, count = self.reasons.most_common(1)[0]

@@ -1,7 +1,7 @@
-r"""What all imports share of values: text in one spelling, names that fit, times within reason.
+r"""Values as all imports treat them: normalised text, names of limited length, plausible times.
 
-Numbers may be text, nothing may be a word (`None`, `NULL`, `NaN`, `\N`, `-`). What cannot be used is refused
-by the field's name; the value itself is never repeated.
+Numbers may be given as text, and a missing value as a word (`None`, `NULL`, `NaN`, `\N`, `-`). Errors name
+the field of an unusable value, and never repeat the value itself.
 """
 
 from hashlib import blake2b
@@ -21,7 +21,7 @@ class RejectedRecordError(ValueError):
 
 
 def text_of(value: Scalar) -> str:
-    """Return a text, empty where there is none.
+    """Return a value as text, empty if there is none.
 
     >>> text_of(" a "), text_of(100.0), text_of("NULL")
     ('a', '100', '')
@@ -40,7 +40,7 @@ def text_of(value: Scalar) -> str:
 
 
 def fit(name: str, length: int) -> str:
-    """Shorten a name, a digest in place of its end to keep names apart; nothing becomes `unknown`.
+    """Shorten a long name, with a digest at the end to keep it distinct; an empty one becomes `unknown`.
 
     >>> fit("", 200), fit("a" * 30, 20)
     ('unknown', 'aaaaaaaaaaa~2006c2b0')

@@ -11,14 +11,14 @@ from streams.simulate.scenario import Figure
 from streams.simulate.truth import FigureResult, TrueFault
 
 _SET: Final = ("received/", "catalogue/", "applicants/")
-"""Counters of what a scenario sets: how many come, who they are, what there is."""
+"""Counters that the scenario itself sets: how many people come, who they are, what the catalogue holds."""
 _SHORTEST_MS: Final = 10_000
 _FEWEST: Final = 5
-"""An overload shorter than this, or that fewer requests met, is a moment's and nobody's outage."""
+"""An overload that is shorter than this, or fails fewer requests, does not count as an outage."""
 
 
 def settle(states: Sequence[LinkState]) -> list[TrueFault]:
-    """Return all faults in order of time, with whom they hit and the kind that follows from what they did."""
+    """Return all faults in order of time, with the services and agencies hit, and their final kind."""
     faults: list[TrueFault] = []
     for state in states:
         for overload in state.overloads:
@@ -39,7 +39,7 @@ def settle(states: Sequence[LinkState]) -> list[TrueFault]:
 
 
 def _judge(fault: TrueFault) -> None:
-    """Settle a fault's kind: down is where at least half of the attempts failed."""
+    """Set a fault's final kind: down if at least half of the attempts failed."""
     if not fault.attempts:
         return
     fault.share_of_attempts = round(fault.failures / fault.attempts, 4)
@@ -48,7 +48,7 @@ def _judge(fault: TrueFault) -> None:
 
 
 def catalogue_counters(catalogue: Catalogue) -> dict[str, int]:
-    """Return how many services the catalogue holds, in all and by group, and how many are full-process."""
+    """Return counters of the catalogue's services (all, by group, full-process) and agencies."""
     counters: dict[str, int] = {}
     for group in catalogue.services:
         services = group.all()
@@ -62,7 +62,7 @@ def catalogue_counters(catalogue: Catalogue) -> dict[str, int]:
 
 
 def figure_results(figures: Sequence[Figure], counters: dict[str, int], scale: float) -> list[FigureResult]:
-    """Return each figure beside what the run's counters say of it."""
+    """Return each figure compared with the run's counters."""
     results = []
     for figure in figures:
         counted = sum(counters.get(name, 0) for name in figure.counters)
@@ -70,7 +70,7 @@ def figure_results(figures: Sequence[Figure], counters: dict[str, int], scale: f
             among = sum(counters.get(name, 0) for name in figure.among)
             simulated = round(figure.total * counted / among) if among else 0
             share = counted / among if among else 0.0
-            # Few applicants say little of a share: three standard errors are no miss.
+            # With few applicants a share is uncertain: up to three standard errors do not count as a miss.
             bound = max(figure.bound, 3 * sqrt((1 - share) / max(counted, 1)))
         else:
             simulated, bound = counted, figure.bound

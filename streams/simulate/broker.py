@@ -1,9 +1,9 @@
-"""From events to records in broker order.
+"""Turns events into records in broker order.
 
-A record is logged a little after its event: most within milliseconds, some up to five seconds out of order,
-a few minutes late, some twice. Records wait here as they come, in one list that is nearly in order. Once the
-simulation's clock has passed a second nothing can be logged in it any more: the list is sorted, and all up to
-there let go. So the log's time never runs backwards, and memory holds only what is under way.
+A record is logged shortly after its event: most within milliseconds, some up to five seconds out of order, a
+few minutes late, some twice. Records wait here in one list that is nearly in order. Once the simulation's
+clock has passed a second, nothing more can be logged in it: the list is sorted, and everything up to there is
+released. So the log's time never goes back, and memory holds only records in flight.
 """
 
 from bisect import bisect_left
@@ -24,15 +24,15 @@ from streams.simulate.scenario import Transport
 TOPICS: Final = (SUBMISSIONS, LOOKUPS)
 
 Entry = tuple[int, int, str | None, Event]
-"""Log time, place (which partition of which topic), key, value."""
+"""Log time, place (number of a topic's partition), key, value."""
 _encoder: Final = msgspec.json.Encoder()
 _logged = itemgetter(0)
 
 
 class BrokerOrder:
-    """Takes events as they happen and gives them back in the order of their log time.
+    """Takes events as they happen and returns them in order of log time.
 
-    A place is a partition of a topic: first those of the submissions, from ``lookups_from`` on the lookups'.
+    A place is a partition of a topic: first those of submissions, from ``lookups_from`` on those of lookups.
     """
 
     def __init__(self, transport: Transport, partitions: int, rng: Random) -> None:
@@ -53,7 +53,7 @@ class BrokerOrder:
         self._counts = {"heartbeats": 0, "late": 0, "disordered": 0, "duplicate": 0}
 
     def counts(self) -> dict[str, int]:
-        """Return what went into the log so far: events, heartbeats, and what happened to the events."""
+        """Return the counts so far: events, heartbeats, and late, disordered and duplicate events."""
         events = sum(self._offsets) - self._counts["heartbeats"] - self._counts["duplicate"]
         return {"events": events, **self._counts}
 
@@ -84,13 +84,13 @@ class BrokerOrder:
             self._put((at_ms + late_ms + delays[floor(random() * TABLE_SIZE)], place, None, value))
 
     def __len__(self) -> int:
-        """Return how many records wait."""
+        """Return the number of waiting records."""
         return len(self._waiting)
 
     def until(self, at_ms: int | None) -> list[Entry]:
-        """Return what was logged before the second of ``at_ms``; everything if it is None.
+        """Return the entries logged before the second of ``at_ms``; all of them if it is None.
 
-        Entries logged in the same millisecond stay in the order in which they were added. They are to be made
+        Entries logged in the same millisecond stay in the order in which they were added. Pass the entries to
         `records` or `lines` in the order in which they are returned.
         """
         waiting = self._waiting
@@ -102,7 +102,7 @@ class BrokerOrder:
 
     def records(self, entries: Iterable[Entry]) -> Iterator[Record]:
         """Yield entries as records, each with the next offset of its partition."""
-        new = tuple.__new__  # a third of the time of the named tuple's own constructor
+        new = tuple.__new__  # takes a third of the time of the named tuple's constructor
         places, offsets, encode = self._places, self._offsets, _encoder.encode
         for logged, place, key, value in entries:
             offset = offsets[place]
@@ -111,7 +111,7 @@ class BrokerOrder:
             yield new(Record, (*places[place], offset, logged, data, encode(value)))
 
     def lines(self, entries: Iterable[Entry]) -> bytes:
-        """Return entries as lines of a log file, as `encode_line` makes them; our values need no check."""
+        """Return entries as lines of a log file, like `encode_line`, but without its check of values."""
         places, offsets = self._places, self._offsets
         lines: list[Line] = []
         for logged, place, key, value in entries:

@@ -1,4 +1,4 @@
-"""What the types cannot say of a catalogue: that names exist and are unique, and shares add up."""
+"""Checks that the types cannot make of a catalogue: names exist and are unique, and shares add up."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from streams.simulate.city import Catalogue
 
 
 def check_catalogue(catalogue: Catalogue, located: Located) -> None:
-    """Raise `LocatedError` where identifiers overlap or refer to nothing."""
+    """Raise `LocatedError` if identifiers are repeated or refer to nothing."""
     links = [link.id for link in catalogue.links]
     unique("link", links, located, "links")
     unique("portal", [portal.id for portal in catalogue.portals], located, "portals")
@@ -20,7 +20,7 @@ def check_catalogue(catalogue: Catalogue, located: Located) -> None:
             raise located.error(f"the shares of link `{link.id}` add up to more than 1", "links", index)
         if link.state == "unconnected" and link.probe_seconds is None:
             raise located.error(
-                f"link `{link.id}` is unconnected: without `probe_seconds` nobody ever asks it",
+                f"link `{link.id}` is unconnected: without `probe_seconds` it never gets a request",
                 "links",
                 index,
             )
@@ -43,7 +43,7 @@ def _check_services(catalogue: Catalogue, located: Located) -> None:
         for s, service in enumerate(group.services):
             if service.id in seen:
                 raise located.error(
-                    f"service `{service.id}` stands twice", "services", g, "services", s, "id"
+                    f"service `{service.id}` is defined twice", "services", g, "services", s, "id"
                 )
             seen[service.id] = g
             for field in ("lookups", "settling"):
@@ -56,9 +56,9 @@ def _check_services(catalogue: Catalogue, located: Located) -> None:
 
 
 def known(what: str, names: Iterable[str], there: Iterable[str], located: Located, *where: str | int) -> None:
-    """Raise `LocatedError`, with the values that there are, at the first of some names that is none of them.
+    """Raise `LocatedError` at the first of some names that is not in ``there``, listing the valid ones.
 
-    ``where`` is the part that holds the names, a list or a mapping by name; of a single one it is itself.
+    ``where`` is the path of the names: a list, a mapping by name, or a single name.
     """
     there = set(there)
     for index, name in enumerate(names):
@@ -74,5 +74,5 @@ def unique(what: str, ids: list[str], located: Located, *where: str, field: str 
     seen: set[str] = set()
     for index, name in enumerate(ids):
         if name in seen:
-            raise located.error(f"{what} `{name}` stands twice", *where, index, field)
+            raise located.error(f"{what} `{name}` is defined twice", *where, index, field)
         seen.add(name)

@@ -1,4 +1,4 @@
-"""What the types cannot say of a scenario: that names exist and are used, times fit, and a run of it ends."""
+"""Checks that the types cannot make of a scenario: names exist and are used, times fit, and a run ends."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -16,7 +16,7 @@ _DAY_MS: Final = 86_400_000
 YEARS: Final = range(2000, 2100)
 LONGEST_DAYS: Final = 1_830
 MOST_RECORDS: Final = 500_000_000
-"""About as many as a run writes in an hour and a half."""
+"""About as many records as a run writes in an hour and a half."""
 MOST_SPELLS: Final = 100_000
 RECORDS_OF_A_DOSSIER: Final = 12
 _OF_A_FLOW: Final = frozenset(
@@ -34,7 +34,7 @@ _TRAITS: Final = ("vneid-account", "vneid-level-2", "cmnd", "cccd")
 
 
 def check_scenario(scenario: Scenario, catalogue: Catalogue, located: Located) -> None:
-    """Raise `LocatedError` where the scenario contradicts the catalogue, the calendar or itself."""
+    """Raise `LocatedError` if the scenario contradicts the catalogue, the calendar or itself."""
     start, end = (_time(scenario.start, located, "start"), _time(scenario.end, located, "end"))
     if end <= start:
         raise located.error("the scenario ends before it starts", "end")
@@ -69,7 +69,7 @@ def check_scenario(scenario: Scenario, catalogue: Catalogue, located: Located) -
 
 
 class _Names:
-    """What the catalogue knows, by identifier, and what the scenario makes use of."""
+    """The catalogue's objects by identifier, and those that the scenario uses."""
 
     def __init__(self, catalogue: Catalogue, scenario: Scenario) -> None:
         self.links = {link.id: link for link in catalogue.links}
@@ -154,7 +154,7 @@ def _check_fault(index: int, fault: Fault, names: _Names, located: Located) -> N
     known("service", fault.services, names.services, located, *where, "services")
     if fault.cause in OF_PORTALS:
         if not fault.portals:
-            raise located.error(f"{fault.cause} is of portals: name them under `portals`", *where)
+            raise located.error(f"{fault.cause} applies to portals: name them under `portals`", *where)
         _used("portal", fault.portals, names.playing, located, *where, "portals")
     elif not fault.links:
         raise located.error("a fault on links needs `links`", *where)
@@ -167,9 +167,9 @@ def _check_fault(index: int, fault: Fault, names: _Names, located: Located) -> N
     if start + fault.minutes * 60_000 > names.end_ms:
         raise located.error("the fault ends after the scenario", *where, "minutes")
     if fault.ramp_minutes + fault.recovery_minutes > fault.minutes:
-        raise located.error("it grows and recovers for longer than it lasts", *where, "minutes")
+        raise located.error("its ramp and recovery are longer than the fault", *where, "minutes")
     if fault.ends_apart_minutes >= fault.minutes:
-        raise located.error("some links would come back before it starts", *where, "ends_apart_minutes")
+        raise located.error("some links would recover before it starts", *where, "ends_apart_minutes")
     pattern = fault.pattern or cause.pattern
     if pattern != "steady" and fault.minutes * 60 / (fault.bad_seconds + fault.good_seconds) > MOST_SPELLS:
         raise located.error(f"it comes and goes more than {MOST_SPELLS:,} times", *where, "minutes")
@@ -209,7 +209,7 @@ def _check_figures(scenario: Scenario, names: _Names, located: Located) -> None:
 
 
 def _check_size(scenario: Scenario, catalogue: Catalogue, located: Located) -> None:
-    """Refuse what would write more records than anybody waits for."""
+    """Raise `LocatedError` if a run would write more than `MOST_RECORDS`."""
     length_ms = epoch_ms(scenario.end) - epoch_ms(scenario.start)
     beats = length_ms / scenario.heartbeat_interval_ms * scenario.partitions * 2
     every = {link.id: link.probe_seconds or 60 for link in catalogue.links}
@@ -229,17 +229,17 @@ def _check_size(scenario: Scenario, catalogue: Catalogue, located: Located) -> N
 
 
 def _used(what: str, names: Iterable[str], used: Iterable[str], located: Located, *where: str | int) -> None:
-    """Raise `LocatedError` at a name that exists and of which this scenario makes no use."""
-    known(f"{what} in this scenario: nothing of it asks", names, used, located, *where)
+    """Raise `LocatedError` at a name that exists but is not used by this scenario."""
+    known(f"{what} in this scenario: nothing uses", names, used, located, *where)
 
 
 def _time(value: str, located: Located, *where: str | int) -> int:
     try:
         year = datetime.fromisoformat(value).year
     except ValueError as error:
-        raise located.error(f"{value} is no time: {error}", *where) from error
+        raise located.error(f"{value} is not a time: {error}", *where) from error
     if year not in YEARS:
-        raise located.error(f"years are {YEARS.start} to {YEARS.stop - 1}", *where)
+        raise located.error(f"the year must be {YEARS.start} to {YEARS.stop - 1}", *where)
     return epoch_ms(value)
 
 
@@ -247,4 +247,4 @@ def _day(value: str, located: Located, *where: str | int) -> date:
     try:
         return date.fromisoformat(value)
     except ValueError as error:
-        raise located.error(f"{value} is no date: {error}", *where) from error
+        raise located.error(f"{value} is not a date: {error}", *where) from error

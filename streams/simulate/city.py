@@ -1,6 +1,6 @@
-"""What a city is made of: the types of the catalogue, which says what exists whatever a scenario uses of it.
+"""The types of the catalogue, which lists everything in a city, whether or not a scenario uses it.
 
-Durations carry their unit.
+Names of durations end with their unit.
 """
 
 from typing import Annotated, Literal
@@ -16,22 +16,22 @@ LocalDate = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True):
-    """A mapping in which an unknown field is an error, so that a misspelt setting cannot pass."""
+    """A mapping in which an unknown field is an error, so that a misspelt setting is noticed."""
 
 
 class Text(Strict, frozen=True, kw_only=True):
-    """A name in the two languages of the city's readers."""
+    """A name in Vietnamese and English."""
 
     vi: str
     en: str
 
 
 class Link(Strict, frozen=True, kw_only=True):
-    """A way from a consumer to a provider.
+    """A connection from a consumer to a provider.
 
-    The provider serves at most ``capacity_per_second``. ``background`` gives the
-    share of attempts that end in each outcome without any fault. ``provider_view`` says that the provider's
-    own observer reports, too. An ``unconnected`` link exists on paper; only its probes ask.
+    The provider serves at most ``capacity_per_second``. ``background`` is the share of attempts with each
+    outcome without any fault. ``provider_view`` says that the provider's own observer reports, too. An
+    ``unconnected`` link exists only on paper; its only requests are probes.
     """
 
     id: Name
@@ -61,9 +61,9 @@ class Link(Strict, frozen=True, kw_only=True):
 
 
 class Portal(Strict, frozen=True, kw_only=True):
-    """A portal: where dossiers come in, and by which link it does each kind of lookup.
+    """A portal, which receives dossiers, and the link it uses for each kind of lookup.
 
-    ``offices`` are the agencies, or groups of them, that settle a service; they go before those of a flow.
+    ``offices`` are the agencies, or groups of agencies, that settle a service; they override those of a flow.
     """
 
     id: Name
@@ -75,7 +75,7 @@ class Portal(Strict, frozen=True, kw_only=True):
 
 
 class AgencyGroup(Strict, frozen=True, kw_only=True):
-    """Agencies of one kind: named ones, or ``count`` of them numbered under ``numbered``."""
+    """Agencies of one kind: named ones, and ``count`` numbered ones with the prefix ``numbered``."""
 
     id: Name
     name: Text
@@ -92,8 +92,8 @@ class AgencyGroup(Strict, frozen=True, kw_only=True):
 class Service(Strict, frozen=True, kw_only=True):
     """An online service and the lookups one dossier of it makes, in order.
 
-    ``lookups`` come before acceptance, ``settling`` ones when the dossier is settled. ``confirmed`` is the
-    source that names this service in this list; empty where none could be found.
+    ``lookups`` come before acceptance, ``settling`` lookups when the dossier is settled. ``confirmed`` is
+    the source that names this service in this list; empty if none could be found.
     """
 
     id: Name
@@ -107,7 +107,7 @@ class Service(Strict, frozen=True, kw_only=True):
 
 
 class ServiceGroup(Strict, frozen=True, kw_only=True):
-    """A list of services that some authority names together, or ``numbered`` ones known by count only."""
+    """A list of services published by an authority, or ``numbered`` ones known only by their count."""
 
     id: Name
     name: Text
@@ -122,7 +122,7 @@ class ServiceGroup(Strict, frozen=True, kw_only=True):
     lookups: list[Name] = field(default_factory=list)
 
     def all(self) -> list[Service]:
-        """Return the services of the group, the numbered ones spelt out, full-process ones first."""
+        """Return the services of the group, then the numbered ones, the full-process ones of these first."""
         numbered = (
             Service(
                 id=f"{self.numbered}-{number:04d}",
@@ -137,7 +137,7 @@ class ServiceGroup(Strict, frozen=True, kw_only=True):
 
 
 class Catalogue(Strict, frozen=True, kw_only=True):
-    """Everything that exists, whatever a scenario uses of it."""
+    """Everything that exists, whether or not a scenario uses it."""
 
     links: list[Link]
     portals: list[Portal]

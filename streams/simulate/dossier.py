@@ -1,4 +1,4 @@
-"""What one dossier carries along its path, and what all dossiers of its matter share."""
+"""The state of one dossier along its path, and what all dossiers of its matter share."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ Aim = Literal["access", "lookups", "settling"]
 class Matter:
     """What the dossiers of one flow, agency and service have in common.
 
-    ``observer`` is the portal whose observer sees them. Where ``submits`` is false there are lookups and no
-    submission. ``settling`` are the links asked when the dossier is settled, ``settling_table`` draws how
-    long after its acceptance that is. A request is about ``records`` records and costs the provider as much
-    as ``weight`` ordinary ones.
+    ``observer`` is the portal whose observer sees them. If ``submits`` is false there are lookups but no
+    submission. ``settling`` are the links used when the dossier is settled, ``settling_table`` is the
+    distribution of the time from acceptance to that. A request is about ``records`` records and costs the
+    provider as much as ``weight`` ordinary requests.
     """
 
     __slots__ = (
@@ -55,10 +55,10 @@ class Matter:
 
 
 class Dossier:
-    """A dossier, a clinic's card read, a batch request or a probe: whatever asks a link something.
+    """A dossier, a clinic's card read, a batch request or a probe: anything that sends lookups over links.
 
-    ``plan`` are the links still to ask in this phase, ``step`` the next one. ``attempt`` counts the
-    tries of this lookup, ``tries`` those since it was last deferred.
+    ``plan`` are the links of this phase, ``step`` the index of the next. ``attempt`` counts the attempts of
+    this lookup, ``tries`` those since it was last deferred.
     """
 
     __slots__ = (

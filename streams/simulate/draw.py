@@ -1,16 +1,16 @@
-"""Random draws that come out the same on any machine and on any Python version.
+"""Random draws that are the same on any machine and with any Python version.
 
 Only `random.Random.random` is used, for which Python promises the same sequence for the same seed; it is a
 multiple of 2**-53, and multiplying it by an integer and truncating are exactly rounded everywhere. No draw
-goes through the platform's libm: each distribution is a table of quantiles in whole milliseconds, made once
-in decimal arithmetic (whose ``exp`` and ``ln`` are correctly rounded by specification), and a draw picks an
-entry. Every concern has a generator of its own, seeded by hashing seed and name, so that adding draws in one
-place moves nothing elsewhere.
+uses the platform's libm: each distribution is a table of quantiles in whole milliseconds, made once in
+decimal arithmetic (whose ``exp`` and ``ln`` are correctly rounded by specification), and a draw picks an
+entry. Every concern has its own generator, seeded by hashing seed and name, so that adding draws in one place
+changes nothing elsewhere.
 
-A table cuts a distribution's tail at its last quantile, (n - 1/2) / n. Where the tail matters, as with
-latencies, the last entry stands for a table of its own (`lognormal_tail`), which goes on to one in two
-million. Entries are means of nothing: the sampled mean of a heavy-tailed table is slightly under the
-distribution's.
+A table cuts off a distribution's tail at its last quantile, (n - 1/2) / n. If the tail matters, as with
+latencies, the last entry is replaced by a draw from a second table (`lognormal_tail`), which extends to one
+in two million. Entries are quantiles, not means of their intervals, so the mean of a heavy-tailed table is
+slightly below the distribution's.
 """
 
 from decimal import Decimal, localcontext
@@ -24,7 +24,7 @@ from typing import Final
 TABLE_SIZE: Final = 1024
 
 Table = tuple[int, ...]
-"""Quantiles of a distribution, ascending, each as likely as the other."""
+"""Quantiles of a distribution, ascending and equally likely."""
 
 
 def seeded(seed: int, name: str) -> Random:
@@ -39,7 +39,7 @@ def _midpoints(size: int) -> list[Decimal]:
 
 @lru_cache(maxsize=4)
 def _normal_quantiles(size: int) -> tuple[Decimal, ...]:
-    """Return standard normal quantiles to six decimals: rounded past any platform's last digits."""
+    """Return standard normal quantiles to six decimals, so that platforms cannot differ."""
     normal = NormalDist()
     return tuple(
         Decimal(round(normal.inv_cdf((i + 0.5) / size) * 1_000_000)) / 1_000_000 for i in range(size)
@@ -48,7 +48,7 @@ def _normal_quantiles(size: int) -> tuple[Decimal, ...]:
 
 @lru_cache(maxsize=64)
 def _spread(sigma: float, size: int) -> tuple[Decimal, ...]:
-    """Return the quantiles of a lognormal of median 1: what takes the time, and few sigmas are in use."""
+    """Return the quantiles of a lognormal with median 1; cached, as this is slow and few sigmas are used."""
     spread = Decimal(repr(sigma))
     with localcontext() as context:
         context.prec = 28
@@ -57,7 +57,7 @@ def _spread(sigma: float, size: int) -> tuple[Decimal, ...]:
 
 @lru_cache(maxsize=512)
 def lognormal(median: float, sigma: float, size: int = TABLE_SIZE) -> Table:
-    """Return a lognormal's quantiles around ``median`` with log standard deviation ``sigma``, at least 1.
+    """Return a lognormal's quantiles, at least 1, for a ``median`` and a log standard deviation ``sigma``.
 
     >>> lognormal(100, 0.5, 3)
     (62, 100, 162)
@@ -70,7 +70,7 @@ def lognormal(median: float, sigma: float, size: int = TABLE_SIZE) -> Table:
 
 @lru_cache(maxsize=512)
 def lognormal_tail(median: float, sigma: float) -> Table:
-    """Return the quantiles of a lognormal beyond the last but one of its table, for draws that hit the last.
+    """Return the quantiles within the last entry of a lognormal's table, for draws that hit it.
 
     >>> lognormal(100, 0.5)[-2:], lognormal_tail(100, 0.5)[::1023]
     ((443, 520), (471, 1159))
@@ -95,14 +95,14 @@ def _gumbel_quantiles(size: int) -> tuple[Decimal, ...]:
 
 @lru_cache(maxsize=64)
 def _hazard(shape: float, size: int) -> tuple[Decimal, ...]:
-    """Return the quantiles of a Weibull of scale 1."""
+    """Return the quantiles of a Weibull distribution with scale 1."""
     power = 1 / Decimal(repr(shape))
     return tuple((quantile * power).exp() for quantile in _gumbel_quantiles(size))
 
 
 @lru_cache(maxsize=512)
 def weibull(scale: float, shape: float, size: int = TABLE_SIZE) -> Table:
-    """Return a Weibull's quantiles; a ``shape`` under 1 is a decreasing hazard, 1 the exponential.
+    """Return a Weibull distribution's quantiles; ``shape`` below 1: decreasing hazard, 1: exponential.
 
     >>> weibull(100, 1, 2)
     (29, 139)
@@ -119,7 +119,7 @@ def exponential(mean: float, size: int = TABLE_SIZE) -> Table:
 
 
 def weibull_scale(mean: float, shape: float) -> float:
-    """Return the scale that gives the quantile table of a Weibull the mean wanted.
+    """Return the scale with which the table of a Weibull distribution has the given mean.
 
     >>> round(weibull_scale(139, 1))
     139

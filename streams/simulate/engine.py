@@ -1,19 +1,19 @@
-"""The simulation proper: every dossier walked along its path, in the order of time.
+"""The simulation itself: moves every dossier along its path, in order of time.
 
-A dossier arrives (over its access line, where it has one), is received, makes its lookups one after the
-other, is accepted, and is settled hours or days later. A lookup that fails is tried again after exponential
-backoff with full jitter; when the portal's patience ends the dossier is deferred and asks again some minutes
-later, and is given up after many deferrals. Nothing here knows of retry storms or of backlogs: they are what
-these rules do to a link that fails and to one that comes back.
+A dossier arrives (over its access line, if it has one), is received, makes its lookups one after the other,
+is accepted, and is settled hours or days later. A failed lookup is retried after exponential backoff with
+full jitter; when the portal runs out of attempts the dossier is deferred and retried some minutes later, and
+it fails after too many deferrals. Retry storms and backlogs are not modelled explicitly: they result from
+these rules when a link fails or recovers.
 
-Time is a heap of (when, sequence, dossier). Most dossiers go on within a second, before anything else
-happens: such a one stays in hand and never sees the heap. Each step returns when its dossier goes on; what it
-does then follows from its plan: it asks the next link of it, or is completed where there is none. Endings of
-attempts are drawn when they are asked, so their records may be written ahead of the clock, never behind it.
+Time is a heap of (when, sequence, dossier). Most dossiers continue within a second, before anything else
+happens: these are processed at once and never enter the heap. Each step returns when its dossier continues;
+what it then does follows from its plan: it uses the next link, or is completed if there is none. The ending
+of an attempt is drawn at its request, so its record may be written ahead of the clock, but never behind it.
 
-This is the hot path of the simulation, from `Engine.run` over `_ask` and `_lookup` to `BrokerOrder.add`. A
-record takes some microseconds of it, so what many dossiers share is made once (`Matter`), and records become
-bytes by the thousand (`BrokerOrder.lines`).
+This is the hot path of the simulation, from `Engine.run` via `_ask` and `_lookup` to `BrokerOrder.add`. It
+takes some microseconds per record, so what many dossiers share is made once (`Matter`), and records are
+encoded by the thousand (`BrokerOrder.lines`).
 """
 
 from collections import defaultdict
@@ -38,7 +38,7 @@ from streams.simulate.timetable import next_working_time
 _FLUSH_MS: Final = 60_000
 _PIECE_RECORDS: Final = 1024
 _NEVER: Final = 1 << 62
-"""When a dossier goes on that does not: after the end of any run."""
+"""The continuation time of a finished dossier: after the end of any run."""
 _DENIED: Final[View] = ("denied", -1)
 _REQUESTED: Final = "lookup.requested"
 _COMPLETED: Final = "lookup.completed"
@@ -49,9 +49,9 @@ Arrivals = Iterator[tuple[int, Callable[[int], Dossier] | None]]
 class Engine:
     """One run over ``[start_ms, end_ms)``.
 
-    ``clocks`` are the observers' by portal, and the providers' by link. ``arrivals`` yields (when, maker of
-    the dossier) in order of time. ``silent`` are the windows in which nobody comes, by portal. ``counters``
-    counts what the calibration asks for.
+    ``clocks`` are those of observers by portal, and of providers by link. `run` takes ``arrivals``, which
+    yields (time, function that makes the dossier) in order of time. ``silent`` are the windows in which
+    nobody comes, by portal. ``counters`` are the counts needed for calibration.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Engine:
         )
 
     def run(self, arrivals: Arrivals) -> Iterator[list[Entry]]:
-        """Yield the whole log in broker order, in pieces, none of them empty."""
+        """Yield the whole log in broker order, in non-empty pieces."""
         heap, broker, end_ms = self._heap, self._broker, self.end_ms
         ask, complete = self._ask, self._complete
         sequence = 0
@@ -173,7 +173,7 @@ class Engine:
         )
 
     def _ask(self, at_ms: int, dossier: Dossier) -> int:
-        """Make one attempt, and see to what follows from its ending."""
+        """Make one attempt and handle its outcome; return when the dossier continues."""
         link = dossier.plan[dossier.step]
         if link.holds and (until := link.held_until(at_ms)) is not None:
             return self._hold(at_ms, until, link, dossier)
@@ -205,7 +205,7 @@ class Engine:
         return self._try_again(known, link, dossier)
 
     def _is_set_right(self, dossier: Dossier) -> bool:
-        """Say whether a clerk or the citizen sets right what did not match; what was accepted always is."""
+        """Return whether a mismatch is corrected by a clerk or the citizen; after acceptance it always is."""
         if dossier.aim == "settling" or not dossier.matter.submits:
             return True
         return self._random() >= self._patience.mismatch_rejected
@@ -219,7 +219,7 @@ class Engine:
         outcome: str | None,
         view: View | None,
     ) -> None:
-        """Write the records of an attempt, as the portal and, where it reports, the provider saw it."""
+        """Write the records of an attempt as seen by the portal and, if it reports, by the provider."""
         dossier.asked = asked = dossier.asked + 1
         matter, key, attempt = dossier.matter, dossier.id, dossier.attempt
         place, add, end_ms = dossier.partition + self._lookups_from, self._add, self.end_ms
@@ -337,7 +337,7 @@ class Engine:
         return self._accept(at_ms, dossier) if matter.submits else _NEVER
 
     def _accept(self, at_ms: int, dossier: Dossier) -> int:
-        """Accept a dossier, and return when it will be settled: its lookups of then are its plan now."""
+        """Accept a dossier, make the settling lookups its plan, and return when it will be settled."""
         matter = dossier.matter
         self.counters[f"accepted/{matter.flow}"] += 1
         self._submission(at_ms, dossier, "accepted")
@@ -352,7 +352,7 @@ class Engine:
         return _NEVER
 
     def _try_again(self, known: int, link: LinkState, dossier: Dossier) -> int:
-        """Back off, defer, or give up."""
+        """Back off, defer or fail; return when the dossier continues."""
         matter = dossier.matter
         if matter.synthetic:
             return _NEVER
@@ -374,7 +374,7 @@ class Engine:
         return known + 30_000 + wait
 
     def _hold(self, at_ms: int, until: int, link: LinkState, dossier: Dossier) -> int:
-        """Wait for the end of announced maintenance, then some, so that not all come back at once."""
+        """Defer until some time after the end of announced maintenance, so that not all return at once."""
         if dossier.matter.synthetic:
             return _NEVER
         self._defer(at_ms, link, dossier)
@@ -387,7 +387,7 @@ class Engine:
 
 
 def _growing(first: float, times: float, count: int, most: float) -> list[float]:
-    """Return a geometric series, capped; by multiplication, as powers are not exact on every machine."""
+    """Return a geometric series with a maximum; by multiplication, as powers differ between machines."""
     series, value = [], float(first)
     for _ in range(count):
         series.append(min(value, most))

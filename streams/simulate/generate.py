@@ -1,4 +1,4 @@
-"""A run: a scenario of a city, a seed and a scale, turned into records and the truth about them."""
+"""A run: turns a scenario of a city, a seed and a scale into records and the truth about them."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ from streams.simulate.workload import Workload, links_in_use, users_of
 
 
 class Run:
-    """One run. `records` or `lines` yields the log, once; `truth` is complete when it has been read."""
+    """One run. Order of calls: read all of `records` or of `lines`, once; then `truth` is complete."""
 
     def __init__(
         self,
@@ -94,11 +94,11 @@ class Run:
         )
 
     def records(self) -> Iterator[Record]:
-        """Yield the log in broker order; offsets of each partition ascend from 0 without a gap."""
+        """Yield the log in broker order; the offsets of each partition count up from 0 without a gap."""
         return chain.from_iterable(map(self._broker.records, self._log()))
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yield the log as lines of a log file, in pieces, each with the log time that it reaches."""
+        """Yield the log as pieces of a log file, each with its last log time."""
         for entries in self._log():
             yield entries[-1][0], self._broker.lines(entries)
 
@@ -106,7 +106,7 @@ class Run:
         return self._engine.run(merge(*self._workload.streams(), key=lambda arrival: arrival[0]))
 
     def truth(self) -> Truth:
-        """Return the account of the run."""
+        """Return what really happened in the run. Call it after the whole log was read."""
         states = [self._states[name] for name in sorted(self._states)]
         counters = {name: self._counters[name] for name in sorted(self._counters)}
         return Truth(
@@ -155,7 +155,7 @@ class Run:
                 yield on_paper(name), self.start_ms, self.end_ms
 
     def _lay_general(self, fault: Fault, start: int, end: int, faults: dict[str, list[TrueFault]]) -> None:
-        """Lay a silence or a blindness over portals and all the links that they ask."""
+        """Apply a silence or a blind observer to portals and all the links that they use."""
         windows = self._silent if fault.cause == "silence" else self._blind
         for portal in fault.portals:
             windows.setdefault(portal, []).append(Window(start, end))

@@ -1,4 +1,4 @@
-"""A scenario moved to other days, hours and distances kept: a morning of last year plays today."""
+"""Moves a scenario to other days; times of day and intervals stay: a morning of last year is played today."""
 
 import re
 from datetime import date, datetime, timedelta
@@ -14,9 +14,10 @@ ONE_DAY: Final = timedelta(days=1)
 
 
 def moved(scenario: Scenario, today: date) -> Scenario:
-    """Return a scenario that begins on the latest fitting day up to ``today``.
+    """Return a scenario moved to begin on the latest suitable day up to ``today``.
 
-    One of a single day begins on a day of its kind, working or not; a longer one on its own day of the week.
+    A scenario of a single day begins on a working day if its own day is one, otherwise on a day off; a longer
+    one begins on the same day of the week.
     """
     first = datetime.fromisoformat(scenario.start)
     last = datetime.fromisoformat(scenario.end)

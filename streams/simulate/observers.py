@@ -1,4 +1,4 @@
-"""The portals' observers: which links they watch, their heartbeats, and when they are dead."""
+"""The portals' observers: the links they watch, their heartbeats, and when they are dead."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import floor
@@ -11,13 +11,13 @@ from streams.simulate.load.links import LinkState
 from streams.simulate.scenario import Clocks
 
 _READ_FOR_MS: Final = 60_000
-"""For how long a clock's reading serves: a drift of 1,000 ppm, the most there is, moves it by 60 ms."""
+"""How long a clock's reading is reused; a drift of 1,000 ppm, the maximum, changes it by 60 ms."""
 
 
 class Clock:
-    """The clock of one machine, off by a constant and by a drift since it was last set.
+    """The clock of one machine, wrong by a constant and by a drift since it was last set.
 
-    It is fast by ``fast_ms``, as `read` last found it; from ``read_again_ms`` on that is to be read again.
+    ``fast_ms`` is its error at the last `read`; from ``read_again_ms`` on it must be read again.
     """
 
     __slots__ = ("_drift_ppm", "_every_ms", "_offset_ms", "_set_at_ms", "fast_ms", "read_again_ms")
@@ -30,7 +30,7 @@ class Clock:
         self.fast_ms = self.read_again_ms = 0
 
     def off_ms(self, at_ms: int) -> int:
-        """Return by how much the clock is fast at a time; negative where it is slow."""
+        """Return by how many ms the clock is fast at a time; negative if it is slow."""
         since_ms = (at_ms - self._set_at_ms) % self._every_ms
         return self._offset_ms + self._drift_ppm * since_ms // 1_000_000
 
@@ -44,7 +44,8 @@ class Clock:
 class Observers:
     """The observers of one run over ``[start_ms, end_ms)``.
 
-    ``blind`` are the windows in which one is dead, by portal; ``users`` the portals that ask each link.
+    ``blind`` are the windows in which an observer is dead, by portal; ``users`` the portals that use each
+    link.
     """
 
     def __init__(
@@ -63,12 +64,12 @@ class Observers:
         self._watched_until = start_ms
 
     def is_blind(self, name: str, at_ms: int) -> bool:
-        """Say whether the observer of a portal is dead at a time."""
+        """Return whether the observer of a portal is dead at a time."""
         windows = self.blind.get(name)
         return windows is not None and any(w.start_ms <= at_ms < w.end_ms for w in windows)
 
     def beats(self, until_ms: int) -> Iterator[tuple[int, Heartbeat]]:
-        """Yield the further heartbeats due before ``until_ms``: of the links that are watched then."""
+        """Yield the next heartbeats due before ``until_ms``, each with its time."""
         interval_ms = None if self._interval_ms == 1000 else self._interval_ms
         while self._next_beat < until_ms:
             beat = self._next_beat
@@ -79,10 +80,10 @@ class Observers:
                 yield beat, Heartbeat("observer.heartbeat", beat, "portal", self._watched, interval_ms)
 
     def _watch(self, at_ms: int) -> None:
-        """Work out which links are watched from ``at_ms`` on, and until when that holds.
+        """Determine which links are watched from ``at_ms`` on, and until when.
 
-        A link under announced maintenance is not watched: its portal has taken it out of use. Nor is one
-        of which every user's observer is dead.
+        A link under announced maintenance is not watched, as its portal has taken it out of use. Nor is a
+        link whose users' observers are all dead.
         """
         self._watched = [
             link.id

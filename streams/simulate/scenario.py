@@ -1,7 +1,7 @@
-"""What a scenario is made of: what happens in a period, and which reported figures it is calibrated to.
+"""The types of a scenario: what happens in a period, and the reported figures it is calibrated to.
 
-Times are local, Asia/Ho_Chi_Minh; holidays are the calendar's. Every number has its bounds, so that no file
-makes a run that never ends.
+Times are local (Asia/Ho_Chi_Minh); holidays are those of the calendar. Every number is bounded, so that no
+file can cause an endless run.
 """
 
 from datetime import datetime
@@ -16,11 +16,11 @@ from streams.simulate.faults.causes import CauseName, Pattern
 Reported = Annotated[float, Meta(gt=0, le=1e12)]
 Minutes = Annotated[float, Meta(ge=0, le=1_000_000)]
 Spell = Annotated[float, Meta(ge=1, le=86_400)]
-"""How long a bad or a good spell lasts on average, in seconds."""
+"""The mean length of a bad or a good spell, in seconds."""
 
 
 class Peak(Strict, frozen=True, kw_only=True):
-    """A campaign: ``times`` the usual arrivals on the days ``[start, end]``."""
+    """A campaign: arrivals are multiplied by ``times`` on the days ``[start, end]``."""
 
     start: LocalDate
     end: LocalDate
@@ -31,10 +31,10 @@ class Flow(Strict, frozen=True, kw_only=True):
     """Dossiers of some services through one portal: ``count`` of them in the period, at scale 1.
 
     The count is of dossiers *received*; arrivals are an inhomogeneous Poisson process conditioned on it.
-    ``services`` gives weights. ``access`` is the line between citizen and portal, asked before the portal.
-    Where ``submits`` is false there is a lookup and no dossier: a clinic reading a card at its desk. A
-    service that the portal's ``offices`` name is settled there, all others by ``agencies``. From start to end
-    arrivals grow by ``growth``, evenly.
+    ``services`` gives weights. ``access`` is the line between citizen and portal, used before the portal. If
+    ``submits`` is false there is a lookup but no dossier, as when a clinic reads a card. A service named in
+    the portal's ``offices`` is settled there, all others by ``agencies``. Arrivals grow linearly by
+    ``growth`` from start to end.
     """
 
     id: Name
@@ -52,9 +52,10 @@ class Flow(Strict, frozen=True, kw_only=True):
 
 
 class Batch(Strict, frozen=True, kw_only=True):
-    """Bulk verification: ``records`` of them, ``per_request`` at a time, in the hours ``[from, to)`` daily.
+    """Bulk verification of ``records``, ``per_request`` at a time, in the hours ``[from, to)`` daily.
 
-    Each request weighs ``weight`` ordinary ones on the link, so it competes with citizens for capacity.
+    Each request costs the provider as much as ``weight`` ordinary ones, so it competes with citizens for
+    capacity.
     """
 
     id: Name
@@ -83,14 +84,14 @@ Outcome = Literal[
 
 
 class Fault(Strict, frozen=True, kw_only=True):
-    """A fault at a known time on one or several links, which then share one cause.
+    """A fault at a known time on one or several links, with one common cause.
 
-    ``share`` of the attempts in scope is hit; where it is left out, and with ``pattern``, the cause's own
-    holds. Of the ways in which the cause shows itself (`streams.simulate.faults.causes`) only ``outcomes``
-    are seen, where any are given. It grows to its share over ``ramp_minutes`` and falls over the last
-    ``recovery_minutes``; links that share it come back one after the other, the last one
-    ``ends_apart_minutes`` before the end is reached by the first. ``pattern`` flapping switches it on and
-    off; bursts is a Gilbert-Elliott chain of good and bad spells, both with the mean lengths given (seconds).
+    ``share`` is the share of attempts hit; its default, like that of ``pattern``, is the cause's. If
+    ``outcomes`` are given, only those of the cause's symptoms (`streams.simulate.faults.causes`) occur. The
+    share grows over ``ramp_minutes`` and falls over the last ``recovery_minutes``. Several links recover one
+    after the other: the first ``ends_apart_minutes`` before the end, the last at the end. ``pattern``
+    flapping switches the fault on and off; bursts is a Gilbert-Elliott chain of bad and good spells; the mean
+    lengths of both are given in seconds.
     """
 
     id: Name
@@ -114,12 +115,13 @@ class Fault(Strict, frozen=True, kw_only=True):
 
 
 class FaultProcess(Strict, frozen=True, kw_only=True):
-    """Random faults: gaps Weibull with decreasing hazard, durations lognormal (Schroeder & Gibson 2006).
+    """Random faults: Weibull gaps with decreasing hazard, lognormal durations (Schroeder & Gibson 2006).
 
-    ``shared`` is the share of the unplanned failures, and ``maintenance`` that of all failures, counted as
-    the source counts them: a failure of one link each (Markopoulou et al. 2004: about 30 % of the unplanned
-    ones are shared by several links, about 20 % of all fall into maintenance). ``causes`` gives weights.
-    Faults are ``office_times`` as frequent in office hours as at night; each cause has its own hours besides.
+    ``shared`` is the share of unplanned failures that hit several links, ``maintenance`` the share of all
+    failures that are maintenance, where a failure is counted for each link, as in the source (Markopoulou et
+    al. 2004: about 30 % of the unplanned ones are shared, about 20 % of all are maintenance). ``causes``
+    gives weights. Faults are ``office_times`` as frequent in office hours as at night; besides, each cause
+    has its own hours.
     """
 
     id: Name
@@ -140,7 +142,7 @@ class FaultProcess(Strict, frozen=True, kw_only=True):
 class Transport(Strict, frozen=True, kw_only=True):
     """What happens to a record between its event and the log.
 
-    ``late_heartbeats`` of the heartbeats are 5 to 20 seconds late.
+    ``late_heartbeats`` is the share of heartbeats that are 5 to 20 seconds late.
     """
 
     delay_ms: Annotated[float, Meta(gt=0, le=60_000)] = 12
@@ -153,12 +155,12 @@ class Transport(Strict, frozen=True, kw_only=True):
 
 
 class People(Strict, frozen=True, kw_only=True):
-    """Who applies, as shares of applicants; each is a source's ratio or an assumption, as its comment says.
+    """The applicants, as shares; each is a source's ratio or an assumption, according to its comment.
 
-    ``vneid_account`` signs in with VNeID, of those ``vneid_level_2`` at level 2. ``card_read`` has the chip
-    of the card read at a counter; ``cmnd_9_digits`` comes with the old number, which is to be linked first.
-    An e-certified copy fails for those without VNeID in the portal account: it is there for all who sign in
-    with it, and for ``vneid_in_portal`` of the others. ``traits`` are further shares, only counted.
+    ``vneid_account`` sign in with VNeID, of those ``vneid_level_2`` at level 2. ``card_read`` have the chip
+    of the card read at a counter; ``cmnd_9_digits`` have the old number, which must be linked first. An
+    e-certified copy fails for those without VNeID in their portal account; all who sign in with VNeID have it
+    there, and ``vneid_in_portal`` of the others. ``traits`` are further shares that are only counted.
     """
 
     vneid_account: Share = 0.75
@@ -170,9 +172,9 @@ class People(Strict, frozen=True, kw_only=True):
 
 
 class Clocks(Strict, frozen=True, kw_only=True):
-    """How wrong the clocks of the observers' machines are, one for each portal and each provider.
+    """Errors of the clocks of the observers' machines, one for each portal and each provider.
 
-    A clock is off by up to ``offset_up_to_ms`` either way, and drifts by up to ``drift_ppm_up_to`` until it
+    A clock is wrong by up to ``offset_up_to_ms`` either way, and drifts by up to ``drift_ppm_up_to`` until it
     is set again, every ``set_every_minutes``.
     """
 
@@ -182,9 +184,9 @@ class Clocks(Strict, frozen=True, kw_only=True):
 
 
 class Patience(Strict, frozen=True, kw_only=True):
-    """How a portal retries: exponential backoff with full jitter, then deferral, then giving up.
+    """How a portal retries: exponential backoff with full jitter, then deferral, then failure.
 
-    A deferral is half as long again as the one before, up to ``deferral_up_to_minutes`` (means).
+    The mean length of a deferral is 1.5 times that of the one before, up to ``deferral_up_to_minutes``.
     """
 
     attempts: Annotated[int, Meta(ge=1, le=20)] = 3
@@ -197,12 +199,12 @@ class Patience(Strict, frozen=True, kw_only=True):
 
 
 class Figure(Strict, frozen=True, kw_only=True):
-    """A reported figure, its source tag, and the counters of the simulation whose sum stands for it.
+    """A reported figure, its source tag, and the simulation's counters whose sum corresponds to it.
 
-    A count of a period is ``scaled``: it shrinks with the run. A stock is none: it stands in the simulation
-    as a share of applicants, so its ``counters`` are divided by those of ``among`` and multiplied by
-    ``total``. Where ``sampled`` is set, the scenario simulates that share of what was reported. The relative
-    difference must be within ``bound``.
+    A count over a period is ``scaled`` with the run. A stock is not scaled: the simulation has it as a share
+    of applicants, so the sum of its ``counters`` is divided by that of ``among`` and multiplied by ``total``.
+    ``sampled`` is the share of what was reported that the scenario simulates. The relative difference must be
+    within ``bound``.
     """
 
     id: Name
@@ -220,10 +222,10 @@ class Figure(Strict, frozen=True, kw_only=True):
 
 
 class Scenario(Strict, frozen=True, kw_only=True):
-    """What happens in one period. ``start`` and ``end`` are local and half-open.
+    """What happens in one period, ``[start, end)`` in local time.
 
-    Where ``links`` is given the scenario knows those alone: lookups over others are left out of every path.
-    ``probes`` are links that are asked at their interval, whatever the traffic.
+    If ``links`` is given the scenario has only those: lookups over others are left out of every path.
+    ``probes`` are links that are probed at their interval, whatever the traffic.
     """
 
     name: Name

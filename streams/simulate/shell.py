@@ -28,12 +28,12 @@ from streams.simulate.truth import Truth
 _CATALOGUE: Final = "city.yaml"
 _NATION: Final = "nation.yaml"
 PACKAGED: Final[Traversable] = files("streams.simulate") / "data"
-"""The folder of the catalogue and the scenarios that come with the package."""
+"""The folder of the packaged catalogue and scenarios."""
 LARGEST_FILE_BYTES: Final = 4_000_000
 
 
 def scenario_names(folder: Traversable = PACKAGED) -> list[str]:
-    """Return the names of the scenarios in a folder, by default of those that come with the package."""
+    """Return the names of the scenarios in a folder, by default the packaged ones."""
     return sorted(
         NATIONAL if entry.name == _NATION else entry.name.removesuffix(".yaml")
         for entry in folder.iterdir()
@@ -42,7 +42,7 @@ def scenario_names(folder: Traversable = PACKAGED) -> list[str]:
 
 
 def load_catalogue(folder: Traversable = PACKAGED) -> Catalogue:
-    """Return the catalogue of a folder, its `city.yaml`; raise `LocatedError` where it is wrong."""
+    """Return the catalogue of a folder, read from its `city.yaml`. Raises `LocatedError` if it is invalid."""
     located = _read(folder / _CATALOGUE, _CATALOGUE if folder is PACKAGED else f"{folder}/{_CATALOGUE}")
     catalogue = located.convert(Catalogue)
     check_catalogue(catalogue, located)
@@ -78,9 +78,9 @@ def _load_nation(city: Catalogue, folder: Traversable, today: date | None) -> tu
 
 
 def load_scenario(name: str, catalogue: Catalogue, folder: Traversable = PACKAGED) -> Scenario:
-    """Return a scenario by its name in a folder, or by the path of a YAML file.
+    """Return a scenario, given its name in a folder or the path of a YAML file.
 
-    Raise `LocatedError`, naming file, line and reason, where it is wrong or there is none.
+    Raises `LocatedError`, with file, line and reason, if it is invalid or does not exist.
     """
     if name.endswith((".yaml", ".yml")):
         located = _read(Path(name), name)
@@ -105,9 +105,9 @@ def _read(path: Traversable, name: str) -> Located:
 
 
 def write_log(run: Run, path: Path, progress: Callable[[int], None], truth_file: Path | None = None) -> Truth:
-    """Write a run's log to a file and its truth beside it, or to ``truth_file``; return the truth.
+    """Write a run's log to a file, and its truth next to that or to ``truth_file``; return the truth.
 
-    ``progress`` is called with the log time (epoch milliseconds) reached.
+    ``progress`` is called with the log time reached, in epoch milliseconds.
     """
     with seldom_collected(), log_writer(path) as log:
         for reached_ms, lines in run.lines():
@@ -119,7 +119,7 @@ def write_log(run: Run, path: Path, progress: Callable[[int], None], truth_file:
 
 
 def drain(run: Run, progress: Callable[[int], None]) -> Truth:
-    """Run to the end, keep nothing of the log, and return the truth."""
+    """Run to the end without keeping the log, and return the truth."""
     for _ in _watched(run.records(), progress):
         pass
     return run.truth()
@@ -135,17 +135,18 @@ async def publish_log(
 ) -> Truth:
     """Publish a run's log to Kafka and return the truth.
 
-    At ``speed`` the records leave that many times faster than they were logged; ``progress`` is called with
-    the log time reached. Raises `PublishError` (broker, topic or partition is not there).
+    With a ``speed`` the records are sent that many times faster than they were logged. ``progress`` is
+    called with the log time reached. Raises `PublishError` if the broker, a topic or a partition is
+    missing.
     """
     await publish(_watched(run.records(), progress), connection, speed=speed, topic_names=topic_names)
     return run.truth()
 
 
 async def topic_partitions(connection: Mapping[str, Any]) -> int:
-    """Return how many partitions both event topics have: each needs its own heartbeats.
+    """Return how many partitions both event topics have.
 
-    Raise `PublishError` if they have not the same number, or are not there.
+    Raises `PublishError` if they do not have the same number, or are missing.
     """
     lookups, submissions = (
         await partitions_of(connection, LOOKUPS),
@@ -154,7 +155,7 @@ async def topic_partitions(connection: Mapping[str, Any]) -> int:
     if lookups != submissions:
         raise PublishError(
             f"topic {LOOKUPS} has {lookups} partitions, {SUBMISSIONS} has {submissions}; "
-            "the simulation needs as many of one as of the other"
+            "the simulation needs the same number of both"
         )
     return lookups
 
@@ -167,7 +168,7 @@ def _watched(records: Iterable[Record], progress: Callable[[int], None]) -> Iter
 
 
 def truth_path(path: Path) -> Path:
-    """Return where the truth of a log file stands."""
+    """Return the path of a log file's truth."""
     return path.with_name(path.name + ".truth.json")
 
 

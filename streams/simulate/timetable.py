@@ -1,10 +1,10 @@
 """When people come: an inhomogeneous Poisson process, conditioned on its count.
 
-The intensity is hour of day x day of week x holiday x campaign x growth x what kind of day it was, constant
-within a quarter of an hour. A day is busier or quieter than others of its kind by some 8 %, for the whole
-city. Before Tết fewer and fewer come, and the first days after it bring what had waited. Given their number,
-the arrivals of a Poisson process are independent draws from the normalised intensity; drawing them so makes a
-count that a source reports come out exactly, and leaves all else as random as it was.
+The intensity is hour of day x day of week x holiday x campaign x growth x a random factor of the day,
+constant within a quarter of an hour. A day is busier or quieter than others of its kind by some 8 %, for the
+whole city. Before Tết arrivals decline, and the first days after it bring those that had waited. Given their
+number, the arrivals of a Poisson process are independent draws from the normalised intensity; so the reported
+count is met exactly, and everything else stays random.
 """
 
 from bisect import bisect_right
@@ -32,7 +32,7 @@ BIN_MS: Final = 900_000
 _OPEN: Final = tuple(
     (start * MINUTE_MS, end * MINUTE_MS, end - start) for start, end in OFFICE_HOURS.hours or ()
 )
-"""When counters open and close, in milliseconds of the day, and for how many minutes they are open."""
+"""The periods in which counters are open: start and end in milliseconds of the day, and length in minutes."""
 
 # Weight of each half hour of the day, 48 of them, relative to the busiest.
 _OFFICE: Final = (
@@ -64,22 +64,22 @@ _WEEK: Final = {
 }
 _HOLIDAY: Final = 7
 _SPREAD_OF_DAYS: Final = 0.08
-"""Log standard deviation of a day's arrivals around those of its kind; an assumption."""
+"""Log standard deviation of a day's arrivals among days of its kind; an assumption."""
 _BEFORE_TET: Final = (45, 60, 75, 85, 95)
-"""Per cent of the usual, on the last working day before Tết, the one before it, and so on; an assumption."""
+"""Per cent of the usual arrivals on the last working day before Tết, the one before, …; an assumption."""
 _AFTER_TET: Final = (135, 120, 110)
 _TET_WORKING_DAYS: Final = 4
-"""Working days that only Tết closes in a row, in January or February."""
+"""Only Tết closes this many working days in a row in January or February."""
 
 
 @lru_cache(maxsize=1_000)
 def _works(day: int) -> bool:
-    """Say whether counters open on a local day, counted from 1970: the calendar is asked once a day."""
+    """Return whether counters open on a local day, counted from 1970; cached."""
     return is_working_day(local_date(day * DAY_MS - UTC_OFFSET_MS))
 
 
 def next_working_time(at_ms: int, spread: float) -> int:
-    """Return ``at_ms`` if counters are open then, else ``spread`` (0 to 1) into their next hours."""
+    """Return ``at_ms`` if counters are open then, else the point ``spread`` (0 to 1) of their next hours."""
     day, into_day = divmod(at_ms + UTC_OFFSET_MS, DAY_MS)
     if _works(day) and into_day < _OPEN[-1][1]:
         if any(start <= into_day < end for start, end, _ in _OPEN):
@@ -99,7 +99,7 @@ def next_working_time(at_ms: int, spread: float) -> int:
 
 
 def kinds_of_days(start_ms: int, end_ms: int, rng: Random) -> dict[int, int]:
-    """Draw how busy each local day is beside others of its kind, in thousandths, by its number from 1970."""
+    """Draw how busy each local day is compared with its kind, in thousandths, by day number from 1970."""
     first, last = ((at + UTC_OFFSET_MS) // DAY_MS for at in (start_ms, end_ms))
     table = lognormal(1000, _SPREAD_OF_DAYS)
     return {day: pick(table, rng) for day in range(first, last + 1)}
@@ -135,7 +135,7 @@ class Timetable:
 
     @property
     def total(self) -> int:
-        """The sum of all weights; 0 where nobody ever comes."""
+        """The sum of all weights; 0 if nobody ever comes."""
         return self._cumulative[-1] if self._cumulative else 0
 
     def weights(self) -> dict[int, int]:
@@ -147,7 +147,7 @@ class Timetable:
         }
 
     def draw(self, count: int, rng: Random) -> dict[int, int]:
-        """Spread ``count`` arrivals: bin start to how many."""
+        """Draw ``count`` arrivals; return their number by start of bin."""
         counts: dict[int, int] = {}
         total, cumulative, starts, random = self.total, self._cumulative, self.starts_ms, rng.random
         for _ in range(count):
@@ -158,7 +158,7 @@ class Timetable:
 
 def _day_weight(day: date, days: Sequence[int], peaks: Sequence[Peak], *, tet: bool) -> float:
     iso = day.isoformat()
-    # A Saturday worked for a day off elsewhere is as busy as a Friday.
+    # A Saturday that is worked in exchange for another day off is as busy as a Friday.
     weekday = min(day.weekday(), 4) if is_working_day(day) else day.weekday()
     weight: float = days[_HOLIDAY if _in_holidays(day) else weekday]
     if tet:
@@ -170,13 +170,13 @@ def _day_weight(day: date, days: Sequence[int], peaks: Sequence[Peak], *, tet: b
 
 
 def _in_holidays(day: date) -> bool:
-    """Say whether a day is a holiday, or a weekend between or beside such days."""
+    """Return whether a day is a holiday, or a weekend day next to or between holidays."""
     return is_closed(day) or (not is_working_day(day) and bool(_closed_around(day)))
 
 
 @lru_cache(maxsize=2_000)
 def _closed_around(day: date) -> int:
-    """Return how many weekdays are closed in the stretch of days off that holds a day off."""
+    """Return how many weekdays are closed in the run of days off that includes ``day``."""
     closed = 0
     for step in (-1, 1):
         at = day + timedelta(days=step)
@@ -188,7 +188,7 @@ def _closed_around(day: date) -> int:
 
 @lru_cache(maxsize=2_000)
 def _around_tet(day: date) -> int:
-    """Return the per cent of the usual that come on a working day near Tết."""
+    """Return the arrivals on a day in per cent of the usual: other than 100 only on working days near Tết."""
     if not is_working_day(day) or day.month > 3:
         return 100
     for step, shares in ((1, _BEFORE_TET), (-1, _AFTER_TET)):

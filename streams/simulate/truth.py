@@ -1,8 +1,8 @@
-"""The ground truth of a run: what was wrong, where and when, whatever anyone may have seen of it.
+"""The ground truth of a run: what was wrong, where and when, regardless of what was observed.
 
-One `TrueFault` per fault and link, its window ``[start_ms, end_ms)`` in request time. ``outage`` says
-whether a detector ought to report it: a silence, announced maintenance, a blind observer and wrong citizen
-records are all true, and none of them is an outage of a link.
+There is one `TrueFault` per fault and link, with its window ``[start_ms, end_ms)`` in request time.
+``outage`` says whether a detector should report it: a silence, announced maintenance, a blind observer and
+wrong citizen records are faults, but not outages of a link.
 """
 
 from typing import Literal
@@ -17,16 +17,15 @@ Kind = Literal["down", "degraded", "silence", "maintenance", "blindness", "data_
 class TrueFault(Struct):
     """One fault on one link.
 
-    ``cause`` says what was wrong and ``who`` made it (`streams.simulate.faults.causes`); ``fault_domain``
-    follows from that, never from what was seen. ``portal`` is whose it is, where not every user of the link
-    is meant. ``attempts`` and ``failures`` count the portal's lookups asked within the window, and those the
-    fault hit (failed, or answered late or slowly); ``share_of_attempts`` is their ratio, None where nobody
-    asked. ``kind`` follows from it: down where at least half was hit and failed; where nobody asked, or
-    nothing failed, from ``share``, which is what was set. ``services`` and ``agencies`` are those hit.
-    ``group`` is shared by the links that one cause struck. ``first_failure_known_ms`` is the event time at
-    which the first hit attempt was known to have failed: its completion, or the end of ``lookup_timeout``
-    where none came. ``observed`` counts the hit attempts that an observer reported: where it is 0 nobody can
-    know of the fault.
+    ``cause`` is what was wrong and ``who`` is responsible (`streams.simulate.faults.causes`);
+    ``fault_domain`` follows from the cause, never from observations. ``portal`` is set if the fault affects
+    only one user of the link. ``attempts`` counts the portal's lookups within the window, and ``failures``
+    those hit by the fault (failed, or answered late or slowly); ``share_of_attempts`` is their ratio, None
+    without attempts. It determines ``kind``: down if at least half were hit and failed; without attempts or
+    failures the scenario's ``share`` does. ``services`` and ``agencies`` are those hit. ``group`` is the same
+    for all links hit by one cause. ``first_failure_known_ms`` is the event time at which the first hit
+    attempt was known to have failed: its completion, or the end of ``lookup_timeout`` if none came.
+    ``observed`` counts the hit attempts that an observer reported: if it is 0 nobody can know of the fault.
     """
 
     fault_id: str
@@ -55,7 +54,7 @@ class TrueFault(Struct):
 
 
 class LinkTotals(Struct):
-    """All that was asked of a link in the run, and how it ended."""
+    """The counts of all attempts on a link in the run, by outcome."""
 
     link: str
     attempts: int = 0
@@ -64,10 +63,11 @@ class LinkTotals(Struct):
 
 
 class FigureResult(Struct):
-    """A reported figure beside the simulated one; ``difference`` is relative to what was expected.
+    """A reported figure compared with the simulated one; ``difference`` is relative to the expected value.
 
-    ``made`` says whether the figure went into the simulation, or came out of it. ``within`` says whether it
-    is within its bound; None where a part of the city cannot tell, as with how many agencies took part.
+    ``made`` says whether the figure is an input of the simulation or a result. ``within`` says whether it is
+    within its bound; None if a scaled-down city cannot show it, such as the number of agencies that took
+    part.
     """
 
     id: str
@@ -86,10 +86,10 @@ class FigureResult(Struct):
 
 
 class Truth(Struct):
-    """The whole account of a run.
+    """The complete truth of a run.
 
-    ``records`` counts what went into the log: events and heartbeats, and how many of the events' records came
-    late, out of order, or (besides) a second time. ``counters`` is what the calibration reads.
+    ``records`` counts the records in the log: events, heartbeats, events that came late or out of order, and
+    additional duplicates. ``counters`` are those needed for calibration.
     """
 
     scenario: str

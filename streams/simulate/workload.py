@@ -1,4 +1,4 @@
-"""Who comes, and what they ask: arrivals of dossiers, batches and probes, each with its path over links."""
+"""The arrivals of dossiers, batches and probes, each with its path over links."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -27,7 +27,7 @@ Arrivals = Iterator[tuple[int, Maker]]
 
 
 def links_in_use(catalogue: Catalogue, scenario: Scenario) -> list[Link]:
-    """Return the links that a scenario can ask, in the catalogue's order."""
+    """Return the links that a scenario can use, in the catalogue's order."""
     portals = {portal.id: portal for portal in catalogue.portals}
     services = {service.id: service for group in catalogue.services for service in group.all()}
     used = set()
@@ -49,13 +49,13 @@ def links_in_use(catalogue: Catalogue, scenario: Scenario) -> list[Link]:
 
 
 def _visitor_roles(people: People) -> set[str]:
-    """Return the lookups that depend on who applies, not on the service."""
+    """Return the lookups that depend on the applicant, not on the service."""
     shares = {"signin": people.vneid_account, "cmnd": people.cmnd_9_digits, "cccd": people.card_read}
     return {role for role, share in shares.items() if share}
 
 
 def users_of(catalogue: Catalogue, scenario: Scenario, links: Iterable[str]) -> dict[str, list[str]]:
-    """Return the portals that ask each of some links; at least one, whose observer sees what is asked."""
+    """Return the portals that use each of some links, at least one each, as its observer sees the lookups."""
     playing = dict.fromkeys(flow.portal for flow in scenario.flows)
     access = {(flow.portal, flow.access) for flow in scenario.flows}
     users: dict[str, list[str]] = {}
@@ -66,9 +66,9 @@ def users_of(catalogue: Catalogue, scenario: Scenario, links: Iterable[str]) -> 
 
 
 class Workload:
-    """The arrivals of one run; dossiers are numbered as they come, people are numbers only by their shares.
+    """The arrivals of one run; dossiers are numbered in order, people exist only as shares.
 
-    ``counters`` gets what the calibration counts of applicants.
+    The counts of applicants needed for calibration are added to ``counters``.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Workload:
                 yield at, make
 
     def _timetable(self, flow: Flow) -> Timetable:
-        """Return when the people of a flow come; flows without peaks of their own share it."""
+        """Return the timetable of a flow; flows without peaks and growth share one."""
         period = self._start_ms, self._end_ms
         if flow.peaks or flow.growth:
             return Timetable(flow.timetable, *period, flow.peaks, growth=flow.growth, days_are=self._days_are)
@@ -137,7 +137,7 @@ class Workload:
         return self._timetables[flow.timetable]
 
     def _maker(self, flow: Flow, rng: Random) -> Maker:
-        """Return what makes one dossier of a flow, its applicant and path drawn again each time."""
+        """Return a function that makes a dossier of a flow, with a random applicant and path."""
         portal = self._portals[flow.portal]
         names, cumulative = list(flow.services), list(accumulate(flow.services.values()))
         settled_by = {
@@ -159,7 +159,7 @@ class Workload:
 
         def make(at_ms: int) -> Dossier:
             service = names[bisect_right(cumulative, random() * all_weights)]
-            # The first agencies of a group are the larger ones: the density falls by two thirds over it.
+            # The first agencies of a group are larger: the density falls by two thirds over the group.
             place, agencies = random(), settled_by[service]
             agency = agencies[floor((place + place * place) / 2 * len(agencies))]
             matter = matters.get((agency, service))
@@ -177,7 +177,7 @@ class Workload:
         return make
 
     def _code(self, prefix: str, agency: str, at_ms: int) -> str:
-        """Return the next dossier code of an agency on a day, as portals write it: H29.12-230313-0042."""
+        """Return the next dossier code of an agency on a day, in the portals' form: H29.12-230313-0042."""
         day = (at_ms + UTC_OFFSET_MS) // DAY_MS
         key = prefix, agency, day
         head, number = self._codes.get(key, ("", 0))
@@ -190,7 +190,7 @@ class Workload:
         return f"{head}{number + 1:04d}"
 
     def _matter(self, flow: Flow, portal: Portal, agency: str, service: str) -> Matter:
-        """Return what the dossiers of a service at an agency share; called when the first one comes."""
+        """Return what the dossiers of a service at an agency share. Call it for the first one only."""
         self._first_of(flow, agency, service)
         matter = Matter(flow=flow.id, portal=portal.id, agency=agency, service=service)
         matter.submits = flow.submits
@@ -208,7 +208,7 @@ class Workload:
         return matter
 
     def _first_of(self, flow: Flow, agency: str, service: str) -> None:
-        """Count an agency or service the first time a flow, or a service's group, meets it."""
+        """Count an agency or service at its first occurrence in a flow or in a group of services."""
         groups = [(f"distinct-group/{group}", service) for group in self._groups[service]]
         for met in (
             (f"distinct-agency/{flow.id}", agency),
@@ -220,7 +220,7 @@ class Workload:
                 self._counters[met[0]] += 1
 
     def _identity(self, random: Callable[[], float]) -> tuple[bool, str]:
-        """Draw whether an applicant signs in with VNeID, and the lookup that their document asks for."""
+        """Draw whether an applicant signs in with VNeID, and the lookup that their document needs."""
         people, counters = self._scenario.people, self._counters
         counters["applicants"] += 1
         account, chance = random() < people.vneid_account, random()
@@ -233,7 +233,7 @@ class Workload:
             counters["applicants/vneid-account"] += 1
             if random() < people.vneid_level_2:
                 counters["applicants/vneid-level-2"] += 1
-                card = ""  # level 2 has identified the person already
+                card = ""  # level 2 has already identified the person
         if card:
             counters[f"applicants/{card}"] += 1
         for trait, share in people.traits.items():
@@ -244,7 +244,7 @@ class Workload:
     def _path(
         self, flow: Flow, portal: Portal, service: str, account: bool, card: str
     ) -> tuple[LinkState, ...]:
-        """Return the links that a dossier asks before it is accepted, in order."""
+        """Return the links that a dossier uses before it is accepted, in order."""
         roles = list(self._services[service].lookups) if flow.submits else []
         roles += flow.extra_lookups
         if card and card in portal.lookups and "identity" in roles:
@@ -254,12 +254,12 @@ class Workload:
         return self._links(portal, roles)
 
     def _links(self, portal: Portal, roles: list[str]) -> tuple[LinkState, ...]:
-        """Return the links of some lookups, less those that the scenario leaves out."""
+        """Return the links of some lookups, without those that the scenario leaves out."""
         names = [portal.lookups[role] for role in roles]
         return tuple(self._states[name] for name in names if name in self._states)
 
     def _ids(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Return the ids of a prefix, each with its partition; all flows that share it draw from these."""
+        """Return the ids of a prefix, each with its partition; shared by all that use the prefix."""
         ids = self._numbered.get(prefix)
         if ids is None:
             ids = self._numbered[prefix] = _numbered(prefix, self._partitions)
@@ -298,7 +298,7 @@ class Workload:
             passed += last - first
 
     def _probe(self, link: LinkState) -> Arrivals:
-        """Ask a link at a fixed interval, whatever the traffic."""
+        """Probe a link at a fixed interval, whatever the traffic."""
         every = round((link.link.probe_seconds or 60) * 1000)
         name = f"probe-{link.id}"
         matter = Matter(
@@ -320,9 +320,9 @@ class Workload:
 
 
 def _numbered(prefix: str, partitions: int) -> Iterator[tuple[str, int]]:
-    """Yield ids numbered from 1 in seven digits or more, each with its partition.
+    """Yield ids numbered from 1 with at least seven digits, each with its partition.
 
-    A thousand share all but their last three digits, and the checksum up to there.
+    A thousand ids share all but their last three digits, and the checksum of that part.
     """
     for thousands in count():
         head = f"{prefix}-{thousands:04d}"
@@ -332,7 +332,7 @@ def _numbered(prefix: str, partitions: int) -> Iterator[tuple[str, int]]:
 
 
 def _daily_hours(start: int, end: int, from_hour: int, to_hour: int) -> list[tuple[int, int]]:
-    """Return the stretches ``[from_hour, to_hour)`` local of the days within ``[start, end)``."""
+    """Return the spans ``[from_hour, to_hour)`` local time of the days, within ``[start, end)``."""
     hours = []
     for day in range(day_start_ms(start), end, DAY_MS):
         first, last = max(start, day + from_hour * _HOUR_MS), min(end, day + to_hour * _HOUR_MS)

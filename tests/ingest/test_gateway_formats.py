@@ -145,7 +145,7 @@ def test_bad_text_does_not_cost_the_line(tmp_path):
 
 
 WORTHLESS = {
-    "nothing": ("", "there is nothing in it"),
+    "nothing": ("", "it is empty"),
     "other fields": ('{"a": 1}\n' * 5, "`link` is empty: no value in up"),
     "more bad than good": (lines() + "x\n" * 4, "only 3 of 7 can be used: not a JSON object"),
     "HTML": ("<html><body>log in</body></html>", "HTML page"),
@@ -167,9 +167,9 @@ WRONG_MAPS = [
     ({"columns": ["a"]}, "`columns` belongs to the format columns or csv"),
     ({"format": "regex"}, "needs a `pattern`"),
     ({"format": "columns"}, "needs `columns`"),
-    ({"format": "columns", "columns": ["t", "took"]}, "`status` is none of the fields that `columns` gives"),
-    ({"format": "regex", "pattern": "(?P<t>.)"}, "`took` is none of the fields that `pattern` gives: t"),
-    ({"format": "regex", "pattern": "(?P<t>."}, "no regular expression"),
+    ({"format": "columns", "columns": ["t", "took"]}, "`status` is not one of the fields from `columns`"),
+    ({"format": "regex", "pattern": "(?P<t>.)"}, "`took` is not one of the fields from `pattern`: t"),
+    ({"format": "regex", "pattern": "(?P<t>."}, "not a valid regular expression"),
     ({"link": "{uri}"}, "may hold a path"),
 ]
 

@@ -66,7 +66,7 @@ def test_what_no_rule_spoke_of_is_counted():
         "status=418 flags=- reached=-": 2,
         "status=200 flags=ZZ reached=-": 1,
     }
-    with pytest.raises(RejectedRecordError, match="no rule says"):
+    with pytest.raises(RejectedRecordError, match="no rule gives the outcome"):
         one.of(CALL | {"status": "-"}, "file:1")
 
 

@@ -95,24 +95,24 @@ def test_the_schema_and_the_code_take_the_same_maps():
         assert load_mapper(name).fields
     for text in ("lnik: npd", "end: {field: t, at: 3}", "duration: {field: d, unit: sec}", "observer: me"):
         assert not schema.is_valid(yaml.safe_load(text))
-    with pytest.raises(LocatedError, match="no such map; there are"):
+    with pytest.raises(LocatedError, match="no such map; use"):
         load_mapper("nginx-jason")
 
 
 WRONG = [
     ("end: {field: t, format: '%d %d'}\nlink: npd", 1, "is no format of strptime"),
     ("end: {field: t}\nlnik: npd", 2, "unknown field `lnik`"),
-    ("end: {field: t, format: iso8601}\nlink: npd", 1, "`iso8601` is no format"),
-    ("end:\n  field: t\n  zone: Hanoi\nlink: npd", 1, "`Hanoi` is no time zone"),
+    ("end: {field: t, format: iso8601}\nlink: npd", 1, "`iso8601` is not a format"),
+    ("end:\n  field: t\n  zone: Hanoi\nlink: npd", 1, "`Hanoi` is not a time zone"),
     ("end: {field: t}\nduration: {field: d, unit: sec}\nlink: npd", 2, "Invalid enum value 'sec'"),
-    ("end: {field: t}\nlink: '{a'", 2, "a brace is not closed"),
+    ("end: {field: t}\nlink: '{a'", 2, "unbalanced braces"),
     (
         "end: {field: t}\nlink:\n  from: '{a}'\n  patterns: [{match: '(', name: a}]",
         2,
-        "no regular expression",
+        "not a valid regular expression",
     ),
     ("end: {field: t}", 1, "neither `link` nor `submissions`"),
-    ("link: npd", 1, "neither `start` nor `end`"),
+    ("link: npd", 1, "`start` or `end`"),
     (
         "end: {field: t}\nlink: npd\noutcome:\n  - when: {a: b}\n    is: ok\n  - when: {s: []}\n    is: ok",
         6,

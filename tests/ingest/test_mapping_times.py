@@ -62,9 +62,9 @@ def test_start_and_end_and_duration_are_two_of_three():
         assert [event.occurred_at_ms for event in events] == [AT_MS - 250, AT_MS]
     for keys in ({"start": start, "end": None, "duration": None}, {"duration": None}):
         assert [event.occurred_at_ms for event in mapped({"s": AT_MS}, **keys)] == [AT_MS, AT_MS]
-    with pytest.raises(MapError, match="two say it all"):
+    with pytest.raises(MapError, match="only two of"):
         mapper(start=start)
-    with pytest.raises(MapError, match="when a call was"):
+    with pytest.raises(MapError, match="for the time of a call"):
         mapper(end=None)
 
 

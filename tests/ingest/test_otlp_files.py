@@ -71,7 +71,7 @@ def test_a_file_in_any_form_gives_the_outage(form, tmp_path):
         (b"", "there is no export of spans in it"),
         (b"hello\n", "there is no export of spans in it"),
         (framed([as_protobuf([span(1)])])[:-1], "export 1: cut off"),
-        (b"\0\0\0", "export 1: its length cannot be"),
+        (b"\0\0\0", "export 1: impossible length"),
         (gzip.compress(framed([as_protobuf([span(1)])]))[:-12], "cut off"),
     ],
 )

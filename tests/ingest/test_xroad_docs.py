@@ -169,8 +169,8 @@ REFUSED = [
     (table(",")[:-2], "cut off in the middle of a row"),
     (b"\x1f\x8b\x08\x00" + bytes(40), "its gzip stream is damaged"),
     (gzip.compress(bytes(80 << 20), 9, mtime=0), "a decompression bomb"),
-    (b"", r'there is nothing in it; an answer without records is [] or {"records": []}'),
-    (b" \n", "there is nothing in it"),
+    (b"", r'it is empty; an answer without records is [] or {"records": []}'),
+    (b" \n", "it is empty"),
     (
         lines(CALLS[:1]) + '{"requestInTs": 1}\n' * 2,
         "only 1 of 3 can be used: requestInTs is outside the years",

@@ -68,19 +68,19 @@ WRONG = {
         13,
         "more than 1",
     ),
-    "unused link": ("links: [hcmc-npd]", "links: [hanoi-npd]", 16, "nothing of it asks `hanoi-npd`; one of"),
-    "unused service": ("minutes: 10", "minutes: 10\n    services: [dvc-0001]", 19, "nothing of it asks `dvc"),
+    "unused link": ("links: [hcmc-npd]", "links: [hanoi-npd]", 16, "nothing uses `hanoi-npd`; one of"),
+    "unused service": ("minutes: 10", "minutes: 10\n    services: [dvc-0001]", 19, "nothing uses `dvc"),
     "unused portal": (
         "cause: line_cut\n    links: [hcmc-npd]",
         "cause: silence\n    portals: [hanoi]",
         16,
-        "nothing of it asks `hanoi`; one of hcmc",
+        "nothing uses `hanoi`; one of hcmc",
     ),
     "impossible peak": (
         "count: 100",
         "count: 100\n    peaks: [{start: 2024-02-30, end: 2024-03-11, times: 2}]",
         10,
-        "2024-02-30 is no date",
+        "2024-02-30 is not a date",
     ),
     "peak elsewhere": (
         "count: 100",
@@ -152,14 +152,14 @@ def test_wrong_scenarios_are_refused(parse, case):
 def test_overlapping_ids_are_refused(parse):
     """Two faults of one id are refused at the second."""
     fault = GOOD[GOOD.index("  - id: cut") :]
-    with pytest.raises(LocatedError, match=r"test.yaml:19: id `cut` stands twice"):
+    with pytest.raises(LocatedError, match=r"test.yaml:19: id `cut` is defined twice"):
         parse(GOOD + fault)
 
 
 @pytest.mark.parametrize(
     ("right", "wrong", "reason"),
     [
-        ("  - id: hcmc-vneid\n", "  - id: hcmc-npd\n", "link `hcmc-npd` stands twice"),
+        ("  - id: hcmc-vneid\n", "  - id: hcmc-npd\n", "link `hcmc-npd` is defined twice"),
         ("      signin: hcmc-vneid\n", "      signin: hcmc-sso\n", "unknown link `hcmc-sso`"),
         ("members: [dang-ky-khai-sinh,", "members: [dang-ky-gi-do,", "unknown service `dang-ky-gi-do`"),
         (
@@ -167,7 +167,7 @@ def test_overlapping_ids_are_refused(parse):
             "lookups: [identity, fax]",
             "unknown lookup `fax`; one of allot",
         ),
-        ("    probe_seconds: 900\n", "", "nobody ever asks it"),
+        ("    probe_seconds: 900\n", "", "it never gets a request"),
         ("    mismatch: 0.03\n", "    mismatch: 0.97\n", "add up to more than 1"),
     ],
 )

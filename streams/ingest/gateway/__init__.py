@@ -1,5 +1,5 @@
-"""Access logs of any gateway, by a map: lines to fields, calls to events, events in the order of time.
+"""Access logs of any gateway, read with a map: lines to fields, calls to events, events in order of time.
 
-`formats` turns text into the values that a mapper wants, `files` reads a file to its end, `order` brings
-events of calls, which are logged when they end, into the order of event time. All of it is pure.
+`formats` turns text into the values that a mapper needs, `files` reads a file to its end, `order` sorts
+events by event time, as calls are logged when they end. All of it is pure.
 """

@@ -1,8 +1,8 @@
-"""Files of access logs to events: each line by the map, files side by side by their times.
+"""Turns files of access logs into events: each line by the map, several files merged by time.
 
-The bytes are the input layer's affair (`streams.intake`), lines that of `formats`. Here each line that cannot
-be used is noted, and a file is refused where that is most of it. Rotated files, or those of several gateways,
-may be given in any order: they are read side by side, the one whose next call ended first before the others.
+The input layer (`streams.intake`) handles bytes, `formats` lines. Here each unusable line is noted, and a
+file is refused if most of its lines are. Rotated files, or those of several gateways, may be given in any
+order: they are read side by side, always continuing with the one whose next call ended first.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ NoteReject = Callable[[Reject], None]
 
 
 class Counts:
-    """What became of the lines of all files, and which fields had a value in any."""
+    """Counts of the lines of all files by what became of them, and the fields that never had a value."""
 
     def __init__(self) -> None:
         self.lines = 0
@@ -52,12 +52,11 @@ class Counts:
 class LogFile:
     """An input of lines (`intake.shell.opened`), to be read once by `calls`.
 
-    ``reject`` is called with each line that is unusable. With ``probe`` the input is refused as soon as its
-    first `PROBED_LINES` show that it would be: for those who cannot take back what they did with the first
-    calls.
+    ``reject`` is called with each unusable line. With ``probe`` the input is refused as soon as its first
+    `PROBED_LINES` show that it would be, for callers that cannot undo what they did with the first calls.
 
-    Raises:
-        MapError: the map is not one of lines.
+        Raises:
+            MapError: the map is not one for lines.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class LogFile:
             raise ImportFileError(f"{where}: {error.reason}") from error
         self._refuse()
         if not anything:
-            raise ImportFileError(f"{self._name}: there is nothing in it")
+            raise ImportFileError(f"{self._name}: it is empty")
 
     def _part(self, name: str, source: str | None, chunks: Iterator[bytes]) -> Iterator[list[Event]]:
         counts, map_events = self._counts, self._mapper.events
@@ -126,13 +125,13 @@ class LogFile:
             self._refuse()
 
     def _refuse(self, which: str = "") -> None:
-        """Refuse the input where most of what was read so far could not be used."""
+        """Refuse the input if most of the lines so far could not be used."""
         if refusal := Tally(self._used, self._reasons).refusal():
             raise ImportFileError(f"{self._name}{which}: {refusal}")
 
 
 def side_by_side(files: Sequence[Iterator[list[Event]]]) -> Iterator[list[Event]]:
-    """Yield the calls of all files, as far as may be in the order in which they ended."""
+    """Yield the calls of all files, as far as possible in the order of their ends."""
     if len(files) == 1:
         return files[0]
     return merge(*files, key=_ended_ms)
@@ -143,9 +142,9 @@ def _ended_ms(events: list[Event]) -> int:
 
 
 def fingerprinted(chunks: Iterator[bytes], lines: int = 1) -> tuple[str | None, Iterator[bytes]]:
-    """Return a digest that names a text by its first lines, None where it is empty, and the whole text.
+    """Return a digest of a text's first lines, which identifies it (None if it is empty), and the whole text.
 
-    A log that is rotated, copied or packed keeps it.
+    A log keeps its digest when it is rotated, copied or compressed.
     """
     begin = b""
     for chunk in chunks:
@@ -157,7 +156,7 @@ def fingerprinted(chunks: Iterator[bytes], lines: int = 1) -> tuple[str | None, 
 
 
 def fingerprint(begin: bytes, lines: int = 1) -> str:
-    r"""Return what names a text that begins so: a digest of its first lines.
+    r"""Return a digest of a text's first lines, which identifies the text.
 
     >>> fingerprint(b"a\nb\n") == fingerprint(b"a\r\nc"), fingerprint(b"a\n") == fingerprint(b"b\n")
     (True, False)
@@ -167,10 +166,10 @@ def fingerprint(begin: bytes, lines: int = 1) -> str:
 
 
 def naming_lines(said: Map) -> int:
-    """Return how many lines name a log of a map: all logs of CSV may begin with one header."""
+    """Return how many lines identify a log: two for CSV with a header, as all logs may have the same one."""
     return 2 if said.format == "csv" and not said.columns else 1
 
 
 def identity(source: str | None, line: int, index: int = 0) -> str:
-    """Return what tells a call apart where its map names no id: its place, the same wherever it is read."""
+    """Return a call's identity if its map names no id: its place in the log, wherever that is read."""
     return f"{source}:{line}:{index}" if index else f"{source}:{line}"

@@ -1,24 +1,23 @@
-"""A log that is still being written, followed: what is sent when, and from where to go on after a crash.
+"""Follows a log that is still being written: what to send when, and where to continue after a crash.
 
-Theory. A line appears when its call ends, so when an event time is reached, the calls that are still under
-way are unknown: their requests lie before it. Were events sent as their lines come, the requests of slow
-calls would come behind the watermark, and an outage of time-outs would be a heap of late records. So the
-follower holds back: at the log's time T it sends all events up to T less the longest that a call may take
-(the map's `lookup_timeout_ms`) and that a gateway keeps lines in its buffer (`BUFFER_MS`), plus what the
-watermark allows for disorder (`out_of_orderness_ms` of the settings). What is sent is then complete and in
-the order of event time, and the watermark says the truth. A call that took longer than the map allows still
-counts; its request is late.
+Theory. A line appears when its call ends. So at any event time there are unknown calls that began before it
+and have not ended. If events were sent as their lines appear, the requests of slow calls would arrive behind
+the watermark, and an outage of time-outs would be a pile of late records. So the follower holds events back:
+at the log's time T it sends all events up to T minus the longest time a call may take (the map's
+`lookup_timeout_ms`) and a gateway may buffer lines (`BUFFER_MS`), plus what the watermark allows for disorder
+(`out_of_orderness_ms` of the settings). The events sent are then complete and in order of event time, and the
+watermark is correct. A call that took longer than the map allows still counts; its request is late.
 
-The log's time is the clock's, less the least distance that lines were seen to be behind it (`skew_ms`): a
-gateway whose clock is wrong is followed by its own. While old lines are being caught up with, the log's time
-is that of the last line.
+The log's time is our clock minus the shortest delay with which lines were seen (`skew_ms`): a gateway whose
+clock is wrong is followed by its own clock. While catching up with old lines, the log's time is that of the
+last line.
 
-Heartbeats are held back as events are, and sent for each second up to there, so they vouch for what was
-really read: also for the time in which the follower was down and the gateway went on writing.
+Heartbeats are held back like events, and sent for each second up to the same point. So they cover exactly the
+time for which the log was read, including time in which the follower was down and the gateway kept writing.
 
-Each step sends at most `STEP_MS` of event time beyond the earliest event that waits; then the broker confirms
-it, then the position is saved. So a crash repeats no more than `measure` remembers ids for, and it counts
-each event once. The position is the first line of which not all is confirmed.
+Each step sends at most `STEP_MS` of event time beyond the earliest waiting event; then the broker confirms
+it, then the position is saved. So a crash repeats no more than `measure` remembers ids for, and each event
+counts once. The position is the first line whose events are not all confirmed.
 """
 
 from collections import deque
@@ -38,22 +37,22 @@ from streams.intake.split import Damage
 from streams.model.record import Record
 
 BUFFER_MS: Final = 5_000
-"""How long a gateway may keep lines in its buffer."""
+"""How long a gateway may buffer lines."""
 STEP_MS: Final = 300_000
 FORGET_LINKS_MS: Final = 7 * 86_400_000
-"""A link that nobody called for a week is watched no more."""
+"""A link without calls for a week is no longer watched."""
 SKEW_KEPT_MS: Final = 600_000
 JUDGED_LINES: Final = 1_000
 BEATS: Final = ((60_000, 1_000), (3_600_000, 10_000), (86_400_000, 60_000))
-"""Up to which span heartbeats are how far apart; beyond the last every ten minutes."""
+"""Length of a step (ms), and the interval of heartbeats (ms) up to it; beyond the last, ten minutes."""
 LONGEST_BEAT_MS: Final = 600_000
 
 NoteRejected = Callable[[str, int, str], None]
-"""Takes the file's name, the line and the reason."""
+"""Called with the file's name, the line's number and the reason."""
 
 
 class Position(Struct, frozen=True):
-    """A place in a log that is named by its first lines: the byte at which a line begins, and its number."""
+    """A place in a log identified by its first lines: the byte at which a line begins, and its number."""
 
     fingerprint: str
     offset: int
@@ -61,18 +60,18 @@ class Position(Struct, frozen=True):
 
 
 class FollowState(Struct, frozen=True):
-    """From where to go on: positions by path, how far was sent, the log's clock, each link's last call."""
+    """Where to continue: positions by path, the time sent up to, the clock's skew, each link's last call."""
 
     positions: dict[str, Position] = {}
     sent_until_ms: int | None = None
     skew_ms: int | None = None
     links: dict[str, int] = field(default_factory=dict)
     follower: str = ""
-    """A name of this follower alone: heartbeats carry it in their ids, so that repeated ones count once."""
+    """A unique name of this follower; heartbeats carry it in their ids, so that repeated ones count once."""
 
 
 class Piece(Struct, frozen=True):
-    """Whole lines of a followed log: its path, where they begin, their bytes, where the next ones begin."""
+    """Whole lines of a followed log: its path, their start, their bytes, and the start of the next."""
 
     path: str
     at: Position
@@ -81,23 +80,23 @@ class Piece(Struct, frozen=True):
 
 
 def piece_of(path: str, at: Position, data: bytes) -> Piece:
-    """Return lines that stand in a log as they are; the last may have no break."""
+    """Return the piece of some lines of a log; the last may lack its line break."""
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     return Piece(path, at, data, Position(at.fingerprint, at.offset + len(data), at.line + lines))
 
 
 class _Waiting(Struct, gc=False):
-    """A line of which not all is confirmed, and when its call ended."""
+    """A line whose events are not all confirmed, and when its call ended."""
 
     end_ms: int
     at: Position
 
 
 class Following:
-    """Takes pieces of logs and says what to send.
+    """Takes pieces of logs and returns the records to send.
 
     Order of calls: `take` for each piece, `due` for the records of the next step, and once the broker has
-    confirmed them `confirmed`, which gives the state to save. Begin with the saved state after a crash.
+    confirmed these `confirmed`, which returns the state to save. After a crash start with the saved state.
     """
 
     def __init__(
@@ -123,27 +122,27 @@ class Following:
         self._skew = _Skew(state.skew_ms)
         self._judged = [0, 0]
         self.began = False
-        """Whether another log was begun since the state was last saved: save it, so that it is looked for."""
+        """Whether a new log was started since the state was last saved; if so, save the state at once."""
         self.calls = 0
         self.rejected = 0
 
     @property
     def late(self) -> int:
-        """Events that came when later ones had been sent."""
+        """The number of events that came after later ones had been sent."""
         return self._order.late
 
     @property
     def until_ms(self) -> int | None:
-        """Up to which event time everything was given out, None before the first call."""
+        """The event time up to which everything was returned by `due`, None before the first call."""
         return self._until_ms
 
     def prime(self, header: bytes) -> None:
-        """Read the header of a CSV log that is followed from a later line on."""
+        """Read the header of a CSV log that is followed from a later line."""
         for _ in self._format.lines.of(Block(1, header)):
             pass
 
     def take(self, piece: Piece, now_ms: int) -> None:
-        """Take in whole lines, read at a time of the clock.
+        """Add whole lines, which were read at ``now_ms``.
 
         Raises:
             ImportFileError: most of the last lines could not be used, so the map does not fit the log.
@@ -184,7 +183,7 @@ class Following:
         self._judge(used=False, reason=reason)
 
     def _judge(self, *, used: bool, reason: str = "") -> None:
-        """Give up where most of a thousand lines cannot be used."""
+        """Give up if most of a thousand lines cannot be used."""
         self._judged[not used] += 1
         if sum(self._judged) >= JUDGED_LINES:
             good, bad = self._judged
@@ -195,9 +194,9 @@ class Following:
                 )
 
     def due(self, now_ms: int, *, caught_up: bool) -> list[Record]:
-        """Return what to send next; nothing where all that is certain was sent.
+        """Return the records of the next step; none if everything certain has been sent.
 
-        ``caught_up`` is whether the logs were read to their ends at ``now_ms``.
+        ``caught_up`` says whether the logs were read to their ends at ``now_ms``.
         """
         if self._until_ms is None:
             return []
@@ -213,7 +212,7 @@ class Following:
         return records
 
     def _target_ms(self, now_ms: int, *, caught_up: bool) -> int:
-        """Return up to which time everything is known."""
+        """Return the time up to which all events are known."""
         if not caught_up or self._skew.ms is None:
             return self._order.reached_ms - self._hold_ms - BUFFER_MS
         return now_ms - self._skew.ms - self._hold_ms
@@ -235,7 +234,7 @@ class Following:
         return self._log.heartbeats(at_ms, self._watched(at_ms), apart_ms, event_id)
 
     def _beats(self, target_ms: int) -> Iterator[tuple[int, int]]:
-        """Yield when heartbeats are due, and for how long each vouches; all before a time."""
+        """Yield the time of each heartbeat due before ``target_ms``, and the time it covers (ms)."""
         assert self._beat_ms is not None
         span_ms = target_ms - self._beat_ms
         apart_ms = next((apart for longest, apart in BEATS if span_ms <= longest), LONGEST_BEAT_MS)
@@ -251,7 +250,7 @@ class Following:
         return list(self._links)
 
     def confirmed(self) -> FollowState:
-        """Return the state to save, once the broker has confirmed all that was given out."""
+        """Return the state to save. Call it once the broker has confirmed everything returned by `due`."""
         self.began = False
         until_ms = self._until_ms
         if until_ms is not None:
@@ -264,14 +263,14 @@ class Following:
 
 
 class _Starts:
-    """Where the lines of a piece begin."""
+    """Finds where the lines of a piece begin."""
 
     def __init__(self, piece: Piece) -> None:
         self._piece = piece
         self._line, self._offset = piece.at.line, 0
 
     def of(self, line: int) -> Position:
-        """Return the position of a line; lines are asked for in order."""
+        """Return the position of a line; ask for lines in ascending order."""
         while self._line < line:
             self._offset = self._piece.data.index(b"\n", self._offset) + 1
             self._line += 1
@@ -279,7 +278,7 @@ class _Starts:
 
 
 class _Skew:
-    """How far the log's clock is behind ours: the least distance of the lines of some ten minutes."""
+    """How far the log's clock is behind ours: the shortest delay of any line in about ten minutes."""
 
     def __init__(self, ms: int | None) -> None:
         self.ms = ms
@@ -288,7 +287,7 @@ class _Skew:
         self._turns_ms: int | None = None
 
     def see(self, now_ms: int, end_ms: int) -> None:
-        """Take in a line that was read at a time of ours and ended at one of its own."""
+        """Note a line, read at ``now_ms`` of our clock, whose call ended at ``end_ms`` of the log's."""
         if self._turns_ms is None:
             self._turns_ms = now_ms + SKEW_KEPT_MS
         elif now_ms >= self._turns_ms:

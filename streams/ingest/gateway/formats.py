@@ -1,14 +1,14 @@
-r"""Lines of a log to the values that a mapper wants, by the format that its map names.
+r"""Turns lines of a log into the values that a mapper needs, by the format that the map names.
 
 | format | a line is |
 |---|---|
-| `json` | an object; or objects in any arrangement; or an object behind a prefix |
-| `columns` | values between blanks, in quotes or brackets where they hold blanks; or between separators |
+| `json` | an object; or objects in any arrangement; or an object after a prefix |
+| `columns` | values separated by blanks, in quotes or brackets if they contain blanks; or by a separator |
 | `regex` | what a pattern finds, by its named groups |
 | `csv` | a row under a header |
 
-A list of upstream attempts (``0.100, 0.004`` or ``0.1 : 0.2``) is one column. Text that is not UTF-8 does not
-cost its line: the bad bytes are replaced.
+A list of upstream attempts (``0.100, 0.004`` or ``0.1 : 0.2``) is one column. In text that is not UTF-8 the
+invalid bytes are replaced; the line is used.
 """
 
 import csv
@@ -28,26 +28,26 @@ from streams.intake.split import Damage, Document, documents
 from streams.intake.table import rows
 
 CONTAINERS: Final = (("records",), ("hits", "hits"), ("data",), ("results",), ("logs",))
-"""Where an answer or an export holds its array of lines."""
+"""The keys under which an answer or an export may hold its array of lines."""
 NO_COLUMN: Final = "-"
 _AROUND: Final = ('""', "[]")
 TOO_FEW: Final = "fewer columns than the map names"
 _COLUMN: Final = r'(?>"(?:[^"\\]|\\.)*+"(?=\s|$)|\[[^\]]*+\](?=\s|$)|\S++(?:(?<=,)\x20\S++|\x20:\x20\S++)*+)'
-"""One column, taken in one way only, so that no line makes the search go through all ways to read it."""
+"""One column. It can match in one way only, so that no line causes backtracking."""
 
 Found = tuple[int, int, Sequence[Any]]
-"""The line, which of the records that begin on it, and its values."""
+"""The line, the index of the record among those that begin on it, and its values."""
 
 
 class Lines(Protocol):
-    """A format in which each line stands alone."""
+    """A format in which each line can be read by itself."""
 
     def of(self, block: Block) -> Iterator[Found | Damage]:
-        """Yield what the lines of a block hold."""
+        """Yield the records in the lines of a block."""
 
 
 class Format:
-    """How a map's text becomes values.
+    """Reads the values from a log's text.
 
     Raises:
         MapError: the map's keys do not fit its format.
@@ -56,7 +56,7 @@ class Format:
     def __init__(self, said: Map, fields: Sequence[str]) -> None:
         self._said, self._fields = said, fields
         if said.format is None:
-            raise MapError("there is no `format`, so it is no map of a log's lines", "format")
+            raise MapError("there is no `format`, so the map is not one for a log's lines", "format")
         for key, formats in _BELONGS.items():
             if getattr(said, key) and said.format not in formats:
                 raise MapError(f"`{key}` belongs to the format {' or '.join(formats)}", key)
@@ -84,9 +84,9 @@ class Format:
         return _Matched(_columns_pattern(said.columns, fields), fields, "columns", said.comment)
 
     def read(self, chunks: Iterable[bytes]) -> Iterator[Found | Damage]:
-        """Yield what a text holds, in order.
+        """Yield the records of a text, in order.
 
-        Raise `CutOffError` where it ends in the middle of an array, or of a row of CSV.
+        Raises `CutOffError` if it ends in the middle of an array, or of a CSV row.
         """
         if self._said.format == "csv":
             return self._rows(chunks)
@@ -109,7 +109,7 @@ class Format:
                 yield Damage(block.line, NO_BREAK)
 
     def _is_by_line(self, block: Block | Damage) -> bool:
-        """Say whether the first line is an object that is no answer, and so each line is taken to be one."""
+        """Return whether to read each line as one object: the first does not begin an answer or an array."""
         if isinstance(block, Damage):
             return True
         line = block.data.lstrip().split(b"\n", 1)[0].strip(b" \t\r,")
@@ -161,7 +161,7 @@ def _one(objects: Objects, entry: Document | Damage, index: int) -> Iterator[Fou
 
 
 class _JsonLines:
-    """An object a line; a block in which something is odd is read line by line, so that it is named."""
+    """One object per line. A block with any damage is read line by line, to find the damaged lines."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -195,13 +195,13 @@ class _JsonLines:
 
 
 class _Prefixed:
-    """An object behind a prefix; the prefix's named groups are fields as well."""
+    """An object after a prefix; the named groups of the prefix are fields as well."""
 
     def __init__(self, prefix: str, fields: Sequence[str]) -> None:
         try:
             self._prefix = compile_pattern(prefix)
         except pattern_error as error:
-            raise MapError(f"`prefix` is no regular expression: {error}", "prefix") from None
+            raise MapError(f"`prefix` is not a valid regular expression: {error}", "prefix") from None
         groups = self._prefix.groupindex
         self._groups = [(place, name) for place, name in enumerate(fields) if name in groups]
         self._objects = Objects(fields)
@@ -215,7 +215,7 @@ class _Prefixed:
             prefix = self._prefix.search(text)
             begin = -1 if prefix is None else text.find("{", prefix.end())
             if prefix is None or begin < 0:
-                yield Damage(line, "the prefix and an object behind it are not there")
+                yield Damage(line, "the prefix followed by an object was not found")
                 continue
             try:
                 values = list(self._objects.one(text[begin:].strip().encode("utf-8", "replace")))
@@ -228,14 +228,14 @@ class _Prefixed:
 
 
 class _Matched:
-    """What a pattern finds in a line."""
+    """The groups of a pattern in a line."""
 
     def __init__(self, pattern: str, fields: Sequence[str], key: str, comment: str | None) -> None:
         self._comment = comment
         try:
             self._pattern = compile_pattern(pattern)
         except pattern_error as error:
-            raise MapError(f"`{key}` is no regular expression: {error}", key) from None
+            raise MapError(f"`{key}` is not a valid regular expression: {error}", key) from None
         if key == "pattern":
             _known(self._pattern.groupindex, fields, key)
         self._groups = [
@@ -243,9 +243,7 @@ class _Matched:
             for place, name in enumerate(fields)
         ]
         self._unquote = key == "columns"
-        self._reason = (
-            "the pattern is not found in it" if key == "pattern" else "fewer columns than the map names"
-        )
+        self._reason = "the pattern was not found" if key == "pattern" else "fewer columns than the map names"
 
     def of(self, block: Block) -> Iterator[Found | Damage]:
         search = self._pattern.match if self._unquote else self._pattern.search
@@ -290,7 +288,7 @@ class _Separated:
 
 
 class _CsvLines:
-    """Rows of CSV that are followed line by line; the first is the header where the map names no columns."""
+    """Rows of a followed CSV log, line by line; the first is the header if the map names no columns."""
 
     def __init__(self, columns: Sequence[str], fields: Sequence[str], separator: str) -> None:
         self._columns, self._fields, self._separator = list(columns), fields, separator
@@ -312,7 +310,7 @@ class _CsvLines:
 
 
 def _columns_pattern(columns: Sequence[str], fields: Sequence[str]) -> str:
-    """Return a pattern of columns between blanks that keeps those that are wanted."""
+    """Return a pattern for columns separated by blanks, with a group for each column in ``fields``."""
     last = max(columns.index(name) for name in fields)
     parts = []
     for name in columns[: last + 1]:
@@ -322,8 +320,8 @@ def _columns_pattern(columns: Sequence[str], fields: Sequence[str]) -> str:
 
 
 def _known(known: Iterable[str], fields: Sequence[str], key: str) -> None:
-    """Refuse a map of which a field cannot come."""
+    """Raise `MapError` if one of ``fields`` is not among the ``known`` ones."""
     missing = [name for name in fields if name not in set(known)]
     if missing:
         names = ", ".join(sorted(name for name in known if name != NO_COLUMN))
-        raise MapError(f"`{missing[0]}` is none of the fields that `{key}` gives: {names}", key)
+        raise MapError(f"`{missing[0]}` is not one of the fields from `{key}`: {names}", key)

@@ -1,7 +1,7 @@
-"""JSON objects to the values of some of their fields; nothing else in them is decoded.
+"""Extracts the values of some fields from JSON objects without decoding anything else.
 
-A field is named as in the object, with dots into objects within it (``latencies.request``); a name that
-itself holds dots is found as well.
+A field is named as in the object, with dots for nested objects (``latencies.request``); a name that itself
+contains dots is found as well.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ NOT_AN_OBJECT: Final = "not a JSON object"
 
 
 class Objects:
-    """Decodes the fields of these names."""
+    """Decodes the fields of the given names."""
 
     def __init__(self, fields: Sequence[str]) -> None:
         self._fields = fields
@@ -50,7 +50,7 @@ class Objects:
         return self._names.setdefault(name, f"f{len(self._names)}")
 
     def _struct(self, title: str, tree: Tree) -> type[msgspec.Struct]:
-        """Return a type with a field for each name, objects within it likewise."""
+        """Return a type with a field for each name, recursively."""
         fields: list[Any] = []
         rename = {}
         for name, inner in tree.items():
@@ -69,7 +69,7 @@ class Objects:
         return ".".join(self._attribute(part) for part in parts)
 
     def lines(self, data: bytes) -> list[Sequence[Any]] | None:
-        """Return the values of each line, None where a line is anything but one plain object."""
+        """Return the values of each line, None if any line is not exactly one plain object."""
         if self._nested_in_value:
             return None
         try:
@@ -78,9 +78,9 @@ class Objects:
             return None
 
     def one(self, document: bytes) -> Sequence[Any]:
-        """Return the values of one object; raise `RejectedRecordError` where it is none.
+        """Return the values of one object; invalid text in it is replaced.
 
-        Bad text in it is replaced.
+        Raises `RejectedRecordError` if it is not an object.
         """
         if not self._nested_in_value:
             try:
@@ -107,7 +107,7 @@ class Objects:
 
 
 def _value_in(found: dict[str, Any], name: str) -> Any:
-    """Return the value under a name that may lead into objects."""
+    """Return the value under a name, which may lead into nested objects."""
     if name in found:
         return found[name]
     inner: Any = found

@@ -1,10 +1,10 @@
-"""Events of calls into the order of event time, as records of a log.
+"""Sorts events of calls by event time, and makes log records of them.
 
-Theory. A gateway logs a call when it ends, so a log is nearly in the order of ends, and a call's request lies
-before it by as long as the call took. A log of events wants the order of event time. So events are held back
-until nothing earlier can come: until an end has been seen that is later by ``hold_ms``, the longest that a
-call may take and lines may be out of order. Only so much is in memory, whatever the size of the input. What
-comes later still is passed on at once, and is counted: it is late, as it would be on a broker.
+Theory. A gateway logs a call when it ends, so a log is nearly in order of ends, and a call's request is
+earlier by the call's duration. A log of events needs the order of event time. So events are held back until
+nothing earlier can come: until an end has been seen that is later by ``hold_ms``, the longest duration of a
+call plus the disorder of lines. Memory holds only that much, whatever the size of the input. An event that
+comes even later is passed on at once and counted as late, as it would be on a broker.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,26 +21,26 @@ from streams.model.wire import Heartbeat, Line, Lookup
 
 SPAN_MS: Final = 1_000
 DISORDER_MS: Final = 5_000
-"""How far lines may be out of order: gateways write them in blocks, and several processes into one file."""
+"""How far lines may be out of order: gateways write in blocks, and several processes write to one file."""
 NOTHING_YET: Final = -(1 << 62)
 
 _encoder: Final = msgspec.json.Encoder()
 
 Entry = tuple[int, bool, str, Event]
-"""Event time, whether it is an end, its id, the event: what events are ordered by."""
+"""An event with its sort key: event time, whether it is the end of a call, its id; then the event."""
 
 
 _PLACE: Final = itemgetter(0, 1, 2)
 
 
 def entry_of(event: Event) -> Entry:
-    """Return an event with what it is ordered by; of one time a call's beginning stands before its end."""
+    """Return an event with its sort key; at equal times a call's start sorts before its end."""
     event_id = event.event_id
     return event.occurred_at_ms, event_id[-1] == "c", event_id, event
 
 
 class TimeOrder:
-    """Takes events in nearly any order and gives them back in that of their time."""
+    """Takes events in roughly the right order and returns them in order of event time."""
 
     def __init__(self, hold_ms: int) -> None:
         self._hold_ms = hold_ms
@@ -50,10 +50,10 @@ class TimeOrder:
         self.reached_ms = NOTHING_YET
         """The latest event time."""
         self.late = 0
-        """Events that came after later ones had been given back."""
+        """The number of events that came after later ones had been returned."""
 
     def add(self, events: Iterable[Event]) -> None:
-        """Take in the events of a call."""
+        """Add the events of a call."""
         spans = self._spans
         for event in events:
             entry = entry_of(event)
@@ -68,20 +68,20 @@ class TimeOrder:
 
     @property
     def earliest_ms(self) -> int | None:
-        """The whole second of the earliest event that is held, None where none is."""
+        """The whole second of the earliest event held, None if there is none."""
         return min(self._spans) * SPAN_MS if self._spans else None
 
     @property
     def is_due(self) -> bool:
-        """Whether `due` has anything to give."""
+        """Whether `due` may yield anything."""
         return self.reached_ms >= self._next_ms
 
     def due(self) -> Iterator[Entry]:
-        """Yield, in order, the events that nothing earlier can come before any more."""
+        """Yield, in order, the events before which nothing can come any more."""
         return self.until(self.reached_ms - self._hold_ms)
 
     def until(self, before_ms: int | None) -> Iterator[Entry]:
-        """Yield, in order, the events of all whole seconds before a time; all that there are for None."""
+        """Yield, in order, the events of all whole seconds before a time; all events if it is None."""
         spans = self._spans
         last = max(spans, default=0) + 1 if before_ms is None else before_ms // SPAN_MS
         self._next_ms = (last + 1) * SPAN_MS + self._hold_ms
@@ -93,9 +93,9 @@ class TimeOrder:
 
 
 class Log:
-    """Numbers records by partition: a dossier's events share one, by the CRC-32 of its id, as do X-Road's.
+    """Assigns partitions and offsets. A dossier's events share a partition, by the CRC-32 of its id.
 
-    ``logged_at_ms`` is the event time, and never runs back.
+    ``logged_at_ms`` is the event time, but never decreases.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -103,7 +103,7 @@ class Log:
         self._offsets = {topic: [0] * partitions for topic in (LOOKUPS, SUBMISSIONS)}
         self._logged_ms = NOTHING_YET
         self.submissions = False
-        """Whether there were any."""
+        """Whether there were any submissions."""
 
     def lines(self, entries: Iterable[Entry]) -> bytes:
         """Return events as lines of a log file."""

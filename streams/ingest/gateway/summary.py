@@ -1,4 +1,4 @@
-"""What an import of access logs saw."""
+"""Summary of an import of access logs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from streams.ingest.mapping.mapper import Event
 from streams.model.wire import Lookup
 
 MOST_LINKS: Final = 100_000
-"""Links that are counted by name; a map that gives more is wrong."""
+"""At most this many links are counted by name; a map that yields more is wrong."""
 
 
 class LogSummary(Struct, frozen=True):
-    """The figures of an import; times in epoch milliseconds.
+    """The figures of an import; times are in epoch milliseconds.
 
-    ``lines = calls + skipped + rejected``. ``unmatched`` are the values that no rule of the map spoke of,
-    ``late`` the events that came when later ones had been passed on, ``never_seen`` the fields of the map
-    that no line had.
+    ``lines = calls + skipped + rejected``. ``unmatched`` counts the values that no rule of the map matched,
+    ``late`` the events that came after later ones had been passed on; ``never_seen`` names the fields of the
+    map that no line had.
     """
 
     lines: int
@@ -42,7 +42,7 @@ class LogSummary(Struct, frozen=True):
 
 
 class Figures:
-    """Counts the events of calls; ``timeout_ms`` is from when on a call is longer than the time-out."""
+    """Counts the events of calls; ``timeout_ms`` is the time-out that `longer` compares with."""
 
     def __init__(self, timeout_ms: int) -> None:
         self._timeout_ms = timeout_ms

@@ -1,7 +1,7 @@
-"""When a call was, how long it took, and with what status, out of the values of its fields.
+"""Reads a call's times, duration and status from the values of its fields.
 
-Of start, end and duration two say all. A gateway that tries several upstreams may write their durations and
-statuses as lists; then they are one call, or one for each attempt, one after the other.
+Two of start, end and duration are enough. A gateway that tries several upstreams may write their durations
+and statuses as lists; the map decides whether these are one call, or one call per attempt in sequence.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ MOST_RESENDS: Final = 1_000
 
 
 class Call(Struct, gc=False):
-    """One call or one attempt of it, times in epoch milliseconds."""
+    """One call, or one attempt of it; times are in epoch milliseconds."""
 
     start_ms: int
     end_ms: int
@@ -29,7 +29,7 @@ class Call(Struct, gc=False):
 
 
 class CallReader:
-    """Reads the times and the status of a call as a map says.
+    """Reads the times and the status of a call according to a map.
 
     Raises:
         MapError: a part of the map cannot be used.
@@ -37,12 +37,12 @@ class CallReader:
 
     def __init__(self, said: Map, places: Places) -> None:
         self.without_duration = 0
-        """Calls that should have a duration and have none; they are taken to have taken no time."""
+        """Calls whose duration is missing; it is taken as zero."""
         self._resends = None if said.resends is None else places.of(said.resends)
         if said.start is None and said.end is None:
-            raise MapError("neither `start` nor `end` says when a call was")
+            raise MapError("the map needs `start` or `end` for the time of a call")
         if said.start is not None and said.end is not None and said.duration is not None:
-            raise MapError("of `start`, `end` and `duration` two say it all", "duration")
+            raise MapError("give only two of `start`, `end` and `duration`", "duration")
         self._start, self._end = (
             _time(said_time, key, places) for key, said_time in (("start", said.start), ("end", said.end))
         )
@@ -95,7 +95,7 @@ class CallReader:
         return durations
 
     def _took(self, durations: list[float | None]) -> float | None:
-        """Return how long all attempts together took, or the last."""
+        """Return how long all attempts together took, or only the last, according to the map."""
         if len(durations) == 1:
             return durations[0]
         took = [duration for duration in durations if duration is not None]
@@ -120,7 +120,7 @@ def _all_of(fields: str | list[str], places: Places) -> list[int]:
 
 
 def _time(said: TimeSaid | None, key: str, places: Places) -> Callable[[Values], int | None] | None:
-    """Return what reads a time of a call out of the first of its fields that has a value."""
+    """Return a function that reads a time of a call from the first of its fields with a value."""
     if said is None:
         return None
     with at(key):
@@ -142,7 +142,7 @@ def _attempts(
     statuses: list[int | None],
     first: int,
 ) -> list[Call]:
-    """Return the attempts of a call, one after the other; the last ends when the call does."""
+    """Return the attempts of a call in sequence; the last ends when the call does."""
     took = [duration or 0.0 for duration in durations]
     if start_ms is None:
         if end_ms is None:
@@ -169,7 +169,7 @@ def _status_in(text: str) -> int | None:
     if text.lower() in NOTHING or text == "-1":
         return None
     raise RejectedRecordError(
-        "`status` is not an HTTP status; of a field that holds more, take it by a regex"
+        "`status` is not an HTTP status; if the field holds more than that, extract it with a regex"
     )
 
 

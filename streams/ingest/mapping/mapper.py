@@ -1,12 +1,12 @@
-"""A map applied: the values of one call in, its events out.
+"""Applies a map: takes the values of one call and returns its events.
 
-A call becomes `lookup.requested` when it began and `lookup.completed` when it ended; a call that hands in a
-dossier becomes `submission.received` and what became of it. Event ids follow from the call alone: from its
-own id, its times and what it says, or, where the map names no id, from its place in its source. So mapping
-the same source again gives the same ids, and `measure` counts each event once.
+A call becomes `lookup.requested` at its start and `lookup.completed` at its end; a call that submits a
+dossier becomes `submission.received` and the event of its outcome. Event ids follow from the call alone: from
+its own id, times and names, or, if the map names no id, from its place in its source. So mapping the same
+source again gives the same ids, and `measure` counts each event once.
 
-The mapper remembers what names and outcomes its values stand for, and counts what a person should know: calls
-without a duration, and values that no rule spoke of.
+The mapper caches the names and outcomes of values, and counts what a person should know: calls without a
+duration, and values that no rule matched.
 """
 
 from collections import Counter
@@ -28,9 +28,9 @@ from streams.model.wire import Lookup, Submission
 
 MOST_UNMATCHED: Final = 1_000
 NO_FLAG: Final = frozenset({"", "0"})
-"""Values of a flag or a code of errors that say that there is nothing to say."""
+"""Values of an error flag or error code that mean there was no error."""
 TIMED_OUT_SHARE: Final = 0.99
-"""A call that took this much of the time-out ran into it: gateways measure a little less than they wait."""
+"""A call that took this share of the time-out timed out: gateways measure slightly less than they wait."""
 _NO_OWN: Final[dict[str, Any]] = {}
 _PLAIN_ID: Final = pattern(r"[\w.:@/+=-]{1,120}", ASCII)
 
@@ -38,18 +38,18 @@ Event = Lookup | Submission
 
 
 class Mapper:
-    """Turns calls into events as a map says.
+    """Turns calls into events according to a map.
 
-    ``fields`` are the names of the fields that are read, in the order in which `events` wants their values.
+    ``fields`` are the names of the fields that are read, in the order in which `events` takes their values.
 
-    Raises:
-        MapError: a part of the map cannot be used.
+        Raises:
+            MapError: a part of the map cannot be used.
     """
 
     def __init__(self, said: Map) -> None:
         self.said = said
         self.unmatched: Counter[str] = Counter()
-        """Values that no rule spoke of, so that the status decided."""
+        """Values that no rule matched, so that the status decided."""
         places = self._places = Places()
         self.calls = CallReader(said, places)
         with at("id"):
@@ -70,22 +70,22 @@ class Mapper:
         self._outcomes = Rules(said.outcome, places, ("outcome",))
         self._submissions = None if said.submissions is None else _Submissions(said.submissions, places, self)
         if self._link is None and self._submissions is None:
-            raise MapError("there is neither `link` nor `submissions`, so no event could come of it")
+            raise MapError("the map has neither `link` nor `submissions`, so it would yield no events")
         self.fields: tuple[Field, ...] = tuple(places.names)
 
     def of(self, fields: Mapping[str, Any], identity: str) -> list[Event]:
-        """Return the events of a call by the names of its fields; see `events`."""
+        """Return the events of a call, given its fields by name; see `events`."""
         get = fields.get
         return self.events([get(name) for name in self.fields], identity)
 
     def events(self, values: Values, identity: str) -> list[Event]:
-        """Return the events of a call by its values, in the order of `fields`; none where the map skips it.
+        """Return the events of a call, given its values in the order of `fields`; none if the map skips it.
 
-        ``identity`` tells the call apart from all others of any source where the map names no id: a digest of
-        the source and the place in it.
+        ``identity`` distinguishes the call from all others of any source if the map names no id: a digest of
+        the source, and the place in it.
 
-        Raises:
-            RejectedRecordError: the call cannot be used; the message says why and repeats no value.
+                Raises:
+                    RejectedRecordError: the call cannot be used; the message says why and repeats no value.
         """
         try:
             return self._events(values, identity)
@@ -128,7 +128,7 @@ class Mapper:
         return known
 
     def own_of(self, call: Call) -> dict[str, Any]:
-        """Return what rules may ask of the call itself."""
+        """Return the fields of the call itself that rules may use."""
         took_ms = call.end_ms - call.start_ms
         return {
             "status": call.status,
@@ -145,7 +145,7 @@ class Mapper:
         if rules.said:
             self._note_unmatched(values, call)
         if status is None:
-            raise RejectedRecordError("no rule says what the call came to, and it has no status")
+            raise RejectedRecordError("no rule gives the outcome of the call, and it has no status")
         return outcome_of_status(status)
 
     def _note_unmatched(self, values: Values, call: Call) -> None:
@@ -158,7 +158,7 @@ class Mapper:
             self.unmatched[text] += 1
 
     def _digest(self, values: Values, call: Call, identity: str, names: str) -> str:
-        """Return what names the call, however often and with whatever others it is mapped."""
+        """Return the digest that identifies the call, the same whenever it is mapped."""
         own = identity
         if self._id is not None and (given := self._id(values)):
             own = f"{given}\n{call.start_ms}\n{call.end_ms}\n{call.status}\n{names}"
@@ -167,7 +167,7 @@ class Mapper:
     def _identifiers(self, values: Values, digest: str) -> tuple[str, str]:
         """Return the ids of the lookup and of the dossier.
 
-        A gateway's id may stand for several calls (a trace), so the lookup's has a digest behind it.
+        A gateway's id may cover several calls (a trace), so a digest is appended to the lookup's.
         """
         lookup_id = dossier_id = digest
         if self._id is not None and _PLAIN_ID.fullmatch(given := self._id(values)):
@@ -180,7 +180,7 @@ class Mapper:
 
 
 class _Submissions:
-    """Calls that hand in a dossier."""
+    """Calls that submit a dossier."""
 
     def __init__(self, said: SubmissionsSaid, places: Places, mapper: Mapper) -> None:
         self._said, self._mapper = said, mapper
@@ -199,11 +199,11 @@ class _Submissions:
         self._rules = Rules(said.outcome, places, ("submissions", "outcome"))
 
     def takes(self, values: Values) -> bool:
-        """Say whether a call hands in a dossier."""
+        """Return whether a call submits a dossier."""
         return any(one.holds(values, {}) for one in self._when)
 
     def events(self, values: Values, call: Call, digest: str) -> list[Event]:
-        """Return what was received, and what became of it."""
+        """Return the event of the submission's receipt, and that of its outcome if there is one."""
         names = {key: read(values) or UNKNOWN for key, read in self._names.items()}
         dossier = (self._dossier(values) if self._dossier is not None else "") or digest
         if len(dossier) > 200:
@@ -218,7 +218,7 @@ class _Submissions:
 
 
 def _became(status: int | None) -> str:
-    """Return what a status says of a dossier: taken in, refused, given up; nothing where it was cancelled."""
+    """Return the outcome of a submission by HTTP status; "none" if there is no status or it was cancelled."""
     if status is None or status == 499:
         return "none"
     return "accepted" if status < 400 else "rejected" if status < 500 else "failed"
@@ -238,7 +238,7 @@ def _conditions(said: Sequence[When], places: Places, *path: str) -> list[Condit
 
 
 def _flat(value: Any) -> Any:
-    """Return a value that can be compared: a list as its parts between commas, nothing for an object."""
+    """Return a plain value: a list as its items joined by commas, None for an object."""
     if isinstance(value, list):
         return ", ".join(spelt(item) if isinstance(item, str | int | float | bool) else "-" for item in value)
     return None if isinstance(value, dict) else value

@@ -1,7 +1,7 @@
-"""Names out of fields: a template, then patterns, a table, and a last resort.
+"""Makes names from fields: a template, then patterns, a table, and a fallback.
 
-The values of a link's name are few, so each is worked out once; a path is looked at by patterns each time
-that it is not among the last ones seen.
+A link has few names, so each is computed only once; a path is matched against the patterns whenever it is not
+in the cache.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ LONGEST_LOOKED_AT: Final = 2_048
 _FIELD: Final = compile_pattern(r"\{([^{}]+)\}")
 
 ReadName = Callable[[Values], str]
-"""Gives a name, empty where no field of it has a value; raises `RejectedRecordError`."""
+"""Returns a name, empty if none of its fields has a value; raises `RejectedRecordError`."""
 
 
 class NameSaidError(ValueError):
-    """A template or pattern that cannot be used, or one that would tell too much; the message says which."""
+    """A template or pattern that cannot be used, or would reveal private data; the message says why."""
 
 
 def template_reader(template: str, places: Places) -> ReadName:
-    """Return what fills a template; where a field in it has no value, all of it is empty.
+    """Return a function that fills a template; if a field in it has no value, the result is empty.
 
     ``{a|b}`` is the first of two fields that has a value.
     """
@@ -35,7 +35,7 @@ def template_reader(template: str, places: Places) -> ReadName:
     literals = parts[::2]
     fields = [[places.of(name) for name in part.split("|")] for part in parts[1::2]]
     if "{" in "".join(literals) or "}" in "".join(literals):
-        raise NameSaidError(f"`{template}`: a brace is not closed, or not opened")
+        raise NameSaidError(f"`{template}`: unbalanced braces")
     if not fields:
         return lambda _: template
     if len(fields) == 1 and len(fields[0]) == 1 and not any(literals):
@@ -64,10 +64,10 @@ def fields_of(template: str) -> list[str]:
 
 
 def name_reader(said: Name, places: Places, key: str) -> ReadName:
-    """Return what gives a name; ``key`` is the map's word for it.
+    """Return a function that makes a name; ``key`` is its key in the map.
 
     Raises:
-        NameSaidError: it cannot be used, or would let a private value pass.
+        NameSaidError: it cannot be used, or would let a private value through.
     """
     whole = NameSaid(said) if isinstance(said, str) else said
     if whole.otherwise is None and (
@@ -75,13 +75,13 @@ def name_reader(said: Name, places: Places, key: str) -> ReadName:
     ):
         raise NameSaidError(
             f"`{private[0]}` may hold a path, a query, a user or an address, and names must not: give "
-            "`patterns` or `rename`, and `otherwise`, so that its values do not pass"
+            "`patterns` or `rename`, and `otherwise`, so that its values are not let through"
         )
     fill = template_reader(whole.template, places)
     try:
         patterns = [(compile_pattern(one.match), one.name) for one in whole.patterns]
     except pattern_error as error:
-        raise NameSaidError(f"a pattern is no regular expression: {error}") from None
+        raise NameSaidError(f"a pattern is not a valid regular expression: {error}") from None
     rename, otherwise = whole.rename, whole.otherwise
     seen: dict[Any, str] = {}
 
@@ -117,7 +117,7 @@ def name_reader(said: Name, places: Places, key: str) -> ReadName:
 
 
 def _of_several(places: list[int], work_out: ReadName) -> ReadName:
-    """Return what gives a name by the values of several fields, worked out once for the same texts."""
+    """Return a function that makes a name from several fields, and caches it by their texts."""
     seen: dict[tuple[str | None, ...], str] = {}
 
     def read(values: Values) -> str:
@@ -125,7 +125,7 @@ def _of_several(places: list[int], work_out: ReadName) -> ReadName:
         name = seen.get(given)
         if name is None:
             name = work_out(values)
-            if all(one is None or type(one) is str for one in given):  # as keys 1, 1.0 and true are one
+            if all(one is None or type(one) is str for one in given):  # 1, 1.0 and true are equal as keys
                 remember(seen, given, name)
         return name
 
@@ -133,7 +133,7 @@ def _of_several(places: list[int], work_out: ReadName) -> ReadName:
 
 
 def id_reader(template: str | None, places: Places, key: str) -> ReadName | None:
-    """Return what gives an identifier, None where a map says none.
+    """Return a function that makes an identifier, None if the map has none.
 
     Raises:
         NameSaidError: it cannot be used, or would hold a private value.

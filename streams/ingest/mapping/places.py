@@ -1,4 +1,4 @@
-"""What the parts of a mapper share: places of fields, errors that name a key of the map, bounded memory."""
+"""Shared by the parts of a mapper: places of fields, errors that name a key of the map, bounded caches."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,7 +10,7 @@ Values = Sequence[Any]
 
 
 class Places:
-    """Which fields are read, in the order in which they are asked for."""
+    """The fields that are read, in the order in which they were first requested."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -23,7 +23,7 @@ class Places:
 
 
 class MapError(ValueError):
-    """A map that contradicts itself; ``path`` leads to the key that is wrong."""
+    """An invalid map; ``path`` leads to the key at fault."""
 
     def __init__(self, reason: str, *path: str | int) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class MapError(ValueError):
 
 
 class at:  # noqa: N801 - it reads as a word
-    """Says of whatever is wrong within it where in the map it stands."""
+    """Context manager: a `ValueError` raised within it becomes a `MapError` with this path in the map."""
 
     def __init__(self, *path: str | int) -> None:
         self._path = path
@@ -40,13 +40,13 @@ class at:  # noqa: N801 - it reads as a word
         """Begin."""
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Turn what is wrong into a `MapError`."""
+        """Turn a `ValueError` into a `MapError`."""
         if isinstance(error, ValueError) and not isinstance(error, MapError):
             raise MapError(str(error), *self._path) from error
 
 
 def remember(known: dict[Any, Any], key: Any, value: Any) -> None:
-    """Keep what a value stands for; what is kept is forgotten when it is too much."""
+    """Store a result in a cache, which is emptied when it is full."""
     if len(known) >= MOST_CACHED:
         known.clear()
     known[key] = value

@@ -1,8 +1,8 @@
-"""What must never become a name: where somebody asked from, who it was, and what for.
+"""Defines what must never become a name: who sent a request, from where, and about whom.
 
 Links, services, agencies and portals become labels of metrics, and lookups and dossiers get identifiers. A
-path or a query holds identity numbers, an address is a person's. So a map may look at such fields, to choose
-among names that it spells out itself, but never let their values pass.
+path or a query may contain identity numbers, an address belongs to a person. So a map may use such fields to
+choose among names that it spells out itself, but their values must never be passed on.
 """
 
 from re import compile as pattern
@@ -56,7 +56,7 @@ ADDRESS_WORDS: Final = frozenset({"addr", "address"})
 OWN_SIDE: Final = frozenset(
     {"server", "upstream", "backend", "target", "origin", "destination", "service", "local", "peer"}
 )
-"""Before `address` these say that it is not a person's."""
+"""With one of these before it, an `address` is not a person's."""
 PRIVATE_NAMES: Final = frozenset({"request", "requestline", "firstline", "httptarget"})
 CLIENT_APPLICATION: Final = frozenset({"id", "application", "app", "agency", "code", "member", "subsystem"})
 _WORDS: Final = pattern(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -74,7 +74,7 @@ _LOOKS_PRIVATE: Final = (
 
 
 def is_private(field: str) -> bool:
-    """Say whether a field of this name may hold a path, a query, a user or an address.
+    """Return whether a field of this name may hold a path, a query, a user or an address.
 
     >>> [name for name in ("clientIP", "http.route", "server.address", "x_request_id") if is_private(name)]
     ['clientIP']
@@ -95,7 +95,7 @@ def is_private(field: str) -> bool:
 
 
 def looks_private(name: str) -> str | None:
-    """Return what a value looks like that must not be a name, None where it may be one.
+    """Return what kind of private value a text looks like, None if it may be a name.
 
     >>> looks_private("10.0.0.7:8080"), looks_private("npd-v2"), looks_private("/citizens/{id}")
     ('an address', None, None)

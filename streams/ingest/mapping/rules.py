@@ -1,8 +1,8 @@
-"""Conditions on the fields of a call, and what a call came to by ordered rules.
+"""Conditions on the fields of a call, and ordered rules for its outcome.
 
-A map's rules are tried in order, so those that look at flags stand before those that look at the status.
-Where none holds, the HTTP status decides as everywhere else (`ingest.status`). What the rules say depends on
-few values, so each combination is worked out once.
+A map's rules are tried in order, so those about flags must come before those about the status. If none
+matches, the HTTP status decides as in all imports (`ingest.status`). The result depends on few values, so it
+is cached for each combination.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from streams.ingest.mapping.said import OutcomeRule, SubmissionRule, TestSaid, W
 from streams.ingest.values import text_of
 
 OWN_FIELDS: Final = ("status", "duration_ms", "timed_out")
-"""Fields of a call that a map's rules may name, whatever the source's are called."""
+"""Fields of the call itself that a map's rules may name; they take precedence over the source's."""
 
 Check = Callable[[str], bool]
 
@@ -27,7 +27,7 @@ class RuleSaidError(ValueError):
 
 
 def spelt(value: Any) -> str:
-    """Return a value in the one spelling in which conditions compare it, empty for nothing.
+    """Return a value in the canonical spelling used by conditions, empty for no value.
 
     >>> spelt(502.0), spelt("-"), spelt(True), spelt(" UH ")
     ('502', '', 'true', 'UH')
@@ -38,14 +38,14 @@ def spelt(value: Any) -> str:
 
 
 class Condition:
-    """All that a map says under ``when``; holds where each of its fields is as it must be."""
+    """A map's ``when``: it holds if every field passes its check."""
 
     def __init__(self, when: When, places: Places, own: Sequence[str] = OWN_FIELDS) -> None:
         self.needs = [(name if name in own else places.of(name), _check(test)) for name, test in when.items()]
-        """Which value, a field's place or a name of the call's own, must pass which check."""
+        """Pairs of a value (a field's place, or the name of one of the call's own fields) and its check."""
 
     def holds(self, values: Sequence[Any], own: dict[str, Any]) -> bool:
-        """Say whether the values of a call are as they must be."""
+        """Return whether the values of a call pass all checks."""
         return all(
             check(spelt(values[place] if isinstance(place, int) else own.get(place)))
             for place, check in self.needs
@@ -57,11 +57,11 @@ def _check(test: Any) -> Check:
         return _test(test)
     wanted = test if isinstance(test, list) else [test]
     if not wanted:
-        raise RuleSaidError("a list of values is empty, so it could never hold")
+        raise RuleSaidError("a list of values is empty, so it could never match")
     classes = {text[0] for one in wanted if fullmatch("[1-5]xx", text := spelt(one))}
     texts = {spelt(one) for one in wanted}
     if "" in texts:
-        raise RuleSaidError("a value is empty; to ask for a field without a value write {present: false}")
+        raise RuleSaidError("a value is empty; to match a field without a value write {present: false}")
     if not classes:
         return texts.__contains__
     return lambda text: text in texts or (len(text) == 3 and text[0] in classes and text.isdigit())
@@ -76,14 +76,14 @@ def _test(test: TestSaid) -> Check:
         try:
             shape = compile_pattern(test.match)
         except pattern_error as error:
-            raise RuleSaidError(f"a pattern is no regular expression: {error}") from None
+            raise RuleSaidError(f"a pattern is not a valid regular expression: {error}") from None
         checks.append(lambda text: shape.search(text[:LONGEST_LOOKED_AT]) is not None)
     if (least := test.at_least) is not None:
         checks.append(lambda text: (number := _number(text)) is not None and number >= least)
     if (most := test.below) is not None:
         checks.append(lambda text: (number := _number(text)) is not None and number < most)
     if not checks:
-        raise RuleSaidError("a test says nothing; it may say match, at_least, below, present")
+        raise RuleSaidError("a test is empty; it needs match, at_least, below or present")
     return lambda text: all(check(text) for check in checks)
 
 
@@ -95,7 +95,7 @@ def _number(text: str) -> float | None:
 
 
 class Rules:
-    """Ordered rules; each combination of the values they look at is worked out once."""
+    """Ordered rules, with a cache of their results by the values they use."""
 
     def __init__(
         self, said: Sequence[OutcomeRule | SubmissionRule], places: Places, path: tuple[str, ...]
@@ -108,12 +108,12 @@ class Rules:
         needed = [place for condition, _ in self._rules for place, _ in condition.needs]
         self.places = list(dict.fromkeys(place for place in needed if isinstance(place, int)))
         self.own = [name for name in OWN_FIELDS if name in needed]
-        """What the rules ask of the call itself."""
+        """The call's own fields that the rules use."""
         self._names = places.names
         self._known: dict[Any, str | None] = {}
 
     def of(self, values: Values, own: dict[str, Any]) -> str | None:
-        """Return what the first rule says that holds, None where none does."""
+        """Return the outcome of the first rule that holds, None if none does."""
         key = (*[values[place] for place in self.places], *[own[name] for name in self.own])
         if key in self._known:
             return self._known[key]
@@ -122,5 +122,5 @@ class Rules:
         return found
 
     def asked(self, values: Values) -> list[tuple[str, Any]]:
-        """Return the values of the fields that the rules look at, by name."""
+        """Return the names and values of the fields that the rules use."""
         return [(self._names[place], values[place]) for place in self.places]

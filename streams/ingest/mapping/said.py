@@ -1,4 +1,4 @@
-"""A map as it is written: YAML, checked against these types, from which its JSON schema is made.
+"""A map as written in YAML: it is checked against these types, and its JSON schema is made from them.
 
 `docs/gateways.md` explains each key with examples.
 """
@@ -23,9 +23,9 @@ Constant = Annotated[str, Meta(min_length=1, max_length=200)]
 Plain = str | int | float | bool
 
 EPOCHS: Final = {"epoch_s": 1_000, "epoch_ms": 1, "epoch_us": 1e-3, "epoch_ns": 1e-6}
-"""Milliseconds to one unit."""
+"""Milliseconds per unit."""
 UNITS: Final = {"s": 1_000.0, "ms": 1.0, "us": 1e-3, "µs": 1e-3, "ns": 1e-6}
-"""Milliseconds to one unit."""
+"""Milliseconds per unit."""
 
 
 class _Said(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,7 +37,7 @@ class TimeSaid(_Said, frozen=True):
 
     field: Annotated[
         Fields,
-        Meta(description="a field, several of which the first with a value counts, or '{date} {time}'"),
+        Meta(description="a field; or several, of which the first with a value counts; or '{date} {time}'"),
     ]
     format: Annotated[
         str,
@@ -51,18 +51,18 @@ class TimeSaid(_Said, frozen=True):
 
 
 class DurationSaid(_Said, frozen=True):
-    """How long a call took; a list of upstream attempts (``0.1, 0.2``) is one call, or a call for each."""
+    """How long a call took; a list of upstream attempts (``0.1, 0.2``) is one call, or one call each."""
 
     field: Fields
     unit: Literal["s", "ms", "us", "µs", "ns"]
     attempts: Annotated[
         Literal["sum", "last", "each"],
-        Meta(description="of a list: the sum, the last, or each as an attempt of its own"),
+        Meta(description="for a list: use the sum, the last, or each as a separate attempt"),
     ] = "sum"
 
 
 class TestSaid(_Said, frozen=True):
-    """What a field must be like; all that is given must hold."""
+    """A test of a field's value; everything given must hold."""
 
     match: Annotated[Pattern | None, Meta(description="found anywhere in the value")] = None
     at_least: float | None = None
@@ -72,30 +72,32 @@ class TestSaid(_Said, frozen=True):
 
 Test = Annotated[
     Plain | list[Plain] | TestSaid,
-    Meta(description="a value (5xx stands for 500 to 599), several of which one must hold, or a test"),
+    Meta(description="a value (5xx stands for 500 to 599); or several, any of which may match; or a test"),
 ]
 When = Annotated[
     dict[Field, Test],
-    Meta(description="what must hold, by field; `status`, `duration_ms` and `timed_out` are the call's own"),
+    Meta(
+        description="tests by field, all must hold; `status`, `duration_ms`, `timed_out` are the call's own"
+    ),
 ]
 
 
 class OutcomeRule(_Said, frozen=True):
-    """What a call came to where all that is said under ``when`` holds; the first rule that holds decides."""
+    """The outcome of a call if everything under ``when`` holds; the first rule that holds decides."""
 
     when: Annotated[When, Meta(min_length=1)]
     outcome: Annotated[Outcome, Meta()] = field(name="is")
 
 
 class NamedSaid(_Said, frozen=True):
-    """A name for every value that a pattern is found in."""
+    """A name for every value that contains a match of a pattern."""
 
     match: Pattern
     name: Constant
 
 
 class NameSaid(_Said, frozen=True):
-    """A name: a template, and what becomes of its value; what nothing applies to stays, or is `otherwise`."""
+    """A name: a template, and how its value is changed; if nothing applies it stays, or is `otherwise`."""
 
     template: Template = field(name="from")
     patterns: list[NamedSaid] = []
@@ -111,14 +113,14 @@ SubmissionOutcome = Literal["accepted", "deferred", "rejected", "failed", "compl
 
 
 class SubmissionRule(_Said, frozen=True):
-    """What became of a dossier where all that is said under ``when`` holds; `none` says nothing of it."""
+    """The outcome of a dossier if everything under ``when`` holds; `none` records no outcome."""
 
     when: Annotated[When, Meta(min_length=1)]
     outcome: SubmissionOutcome = field(name="is")
 
 
 class SubmissionsSaid(_Said, frozen=True):
-    """Which calls hand in a dossier, and what became of it."""
+    """Which calls submit a dossier, and its outcome."""
 
     when: Annotated[list[When], Meta(min_length=1, description="one of these must hold")]
     portal: Name
@@ -126,9 +128,7 @@ class SubmissionsSaid(_Said, frozen=True):
     agency: Name | None = None
     service: Name | None = None
     channel: Name = "web"
-    blocked_by: Annotated[Constant | None, Meta(description="the link to blame where a dossier failed")] = (
-        None
-    )
+    blocked_by: Annotated[Constant | None, Meta(description="the link to blame if a dossier failed")] = None
     outcome: list[SubmissionRule] = []
 
 
@@ -137,29 +137,31 @@ class Map(_Said, frozen=True):
 
     format: Annotated[
         Literal["json", "columns", "csv", "regex"] | None,
-        Meta(description="how a line becomes fields; left out where fields come as such (spans)"),
+        Meta(description="how a line becomes fields; omitted if the source has fields already (spans)"),
     ] = None
     about: str = ""
     prefix: Annotated[
         Pattern | None,
-        Meta(description="json: what stands before the object; its named groups are fields"),
+        Meta(description="json: the text before the object; its named groups are fields"),
     ] = None
     columns: Annotated[
         list[str], Meta(description="columns, csv without a header: names in order, - for none")
     ] = []
     separator: Annotated[str, Meta(min_length=1, max_length=1)] | None = None
-    """columns: what stands between values, in place of blanks."""
+    """columns, csv: the character between values, instead of blanks or commas."""
     comment: Annotated[
         Annotated[str, Meta(min_length=1, max_length=20)] | None,
-        Meta(description="columns, regex: how lines begin that are no calls, such as #"),
+        Meta(description="columns, regex: the beginning of lines that are not calls, such as #"),
     ] = None
     pattern: Annotated[Pattern | None, Meta(description="regex: named groups are fields")] = None
     start: TimeSaid | None = None
     end: TimeSaid | None = None
     duration: DurationSaid | None = None
-    id: Annotated[Template | None, Meta(description="what names the call; without it its place does")] = None
+    id: Annotated[
+        Template | None, Meta(description="identifies the call; without it its place in the log does")
+    ] = None
     dossier: Annotated[
-        Template | None, Meta(description="the dossier asked about; else each call is its own")
+        Template | None, Meta(description="the dossier of the lookup; without it each call counts as its own")
     ] = None
     link: Name | None = None
     service: Name = "unknown"
@@ -170,8 +172,8 @@ class Map(_Said, frozen=True):
     lookup_timeout_ms: Annotated[
         int, Meta(ge=100, le=600_000, description="how long the gateway waits for an answer")
     ] = 60_000
-    only: Annotated[list[When], Meta(description="one of these must hold, or the line is left out")] = []
-    skip: Annotated[list[When], Meta(description="where one of these holds, the line is left out")] = []
+    only: Annotated[list[When], Meta(description="a line is left out unless one of these holds")] = []
+    skip: Annotated[list[When], Meta(description="a line is left out if one of these holds")] = []
     outcome: list[OutcomeRule] = []
     submissions: SubmissionsSaid | None = None
 

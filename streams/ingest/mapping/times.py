@@ -1,9 +1,9 @@
-"""Times and durations of a call, as gateways write them.
+"""Reads the times and durations of a call as gateways write them.
 
-A time is read by what a map says of it: ISO 8601, seconds to nanoseconds since 1970, or `strptime` codes. A
-duration is a number in the map's unit, or in its own (`12ms`); `-`, an empty text and a negative number stand
-for none. nginx writes one for each upstream that it tried, with commas between servers and colons between
-groups of them.
+The map gives the format of a time: ISO 8601, seconds to nanoseconds since 1970, or `strptime` codes. A
+duration is a number in the map's unit, or in its own (`12ms`); `-`, an empty text and a negative number mean
+that there is none. nginx writes one for each upstream that it tried, with commas between servers and colons
+between groups of them.
 """
 
 from collections.abc import Callable
@@ -28,9 +28,9 @@ _NUMBER: Final = pattern(r"\+?(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s)?", AS
 _BETWEEN: Final = pattern(r"\s*+[,:]\s*+|\s++")
 
 ReadTime = Callable[[Any], int | None]
-"""Gives epoch milliseconds, None where there is no time; raises `RejectedRecordError`."""
+"""Returns epoch milliseconds, None if there is no time; raises `RejectedRecordError`."""
 ReadDurations = Callable[[Any], list[float | None]]
-"""Gives milliseconds, of each attempt where there are several; raises `RejectedRecordError`."""
+"""Returns the milliseconds of each attempt; raises `RejectedRecordError`."""
 
 
 class TimeSaidError(ValueError):
@@ -38,10 +38,10 @@ class TimeSaidError(ValueError):
 
 
 def time_reader(said: TimeSaid, name: str) -> ReadTime:
-    """Return what reads a time as a map says; ``name`` is the map's word for it.
+    """Return a function that reads a time according to a map; ``name`` is its key in the map.
 
     Raises:
-        TimeSaidError: the format or the zone is none.
+        TimeSaidError: the format or the zone is unknown.
     """
     zone = _zone(said.zone)
     factor = EPOCHS.get(said.format)
@@ -49,7 +49,7 @@ def time_reader(said: TimeSaid, name: str) -> ReadTime:
         return _epoch_reader(factor, name)
     if said.format != "iso" and "%" not in said.format:
         raise TimeSaidError(
-            f"`{said.format}` is no format; there are iso, {', '.join(EPOCHS)}, or strptime's codes"
+            f"`{said.format}` is not a format; use iso, {', '.join(EPOCHS)}, or strptime's codes"
         )
     parse = _iso if said.format == "iso" else _strptime(said.format)
     seen: dict[str, int] = {}
@@ -64,10 +64,10 @@ def time_reader(said: TimeSaid, name: str) -> ReadTime:
         try:
             moment = parse(text[:LONGEST_TEXT])
         except (ValueError, OverflowError):
-            raise RejectedRecordError(f"`{name}` is not a time of the format {said.format}") from None
+            raise RejectedRecordError(f"`{name}` is not a time in the format {said.format}") from None
         if moment.tzinfo is None:
             if zone is None:
-                raise RejectedRecordError(f"`{name}` names no time zone; say `zone` in the map")
+                raise RejectedRecordError(f"`{name}` has no time zone; give `zone` in the map")
             moment = moment.replace(tzinfo=zone)
         at_ms = _within((moment - _EPOCH) // _MS, name)
         if len(seen) >= MOST_CACHED:
@@ -82,7 +82,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
     try:
         return None if name is None else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise TimeSaidError(f"`{name}` is no time zone; write it as Asia/Ho_Chi_Minh or UTC") from None
+        raise TimeSaidError(f"`{name}` is not a time zone; write it as Asia/Ho_Chi_Minh or UTC") from None
 
 
 def _iso(text: str) -> datetime:
@@ -90,14 +90,14 @@ def _iso(text: str) -> datetime:
 
 
 def _strptime(format_: str) -> Callable[[str], datetime]:
-    """Return a parser of a format; what stands before a fraction is parsed once a second."""
+    """Return a parser of a format; the text before a fraction of a second is cached."""
     try:
         datetime.strptime(datetime(2026, 1, 1, tzinfo=UTC).strftime(format_), format_)  # noqa: DTZ007 - a trial
-    except (ValueError, pattern_error) as error:  # strptime makes a pattern of it: `%d %d` is none
-        raise TimeSaidError(f"`{format_}` is no format of strptime: {error}") from None
+    except (ValueError, pattern_error) as error:  # strptime compiles it to a pattern: `%d %d` is invalid
+        raise TimeSaidError(f"`{format_}` is not a strptime format: {error}") from None
     fraction = _FRACTION.fullmatch(format_)
     if fraction is None:
-        return lambda text: datetime.strptime(text, format_)  # noqa: DTZ007 - the zone is the map's affair
+        return lambda text: datetime.strptime(text, format_)  # noqa: DTZ007 - the map gives the zone
     whole, mark = fraction[1], fraction[2]
     seen: dict[str, datetime] = {}
 
@@ -149,7 +149,7 @@ def _within(at_ms: float, name: str) -> int:
 
 
 def durations_reader(unit: str, name: str = "duration") -> ReadDurations:
-    """Return what reads a duration, or those of several attempts, in milliseconds; None where one has none.
+    """Return a function that reads the duration of each attempt in milliseconds, None for those without one.
 
     >>> durations_reader("s")("0.100, - : 0.004"), durations_reader("s")(0.25), durations_reader("ms")("12ms")
     ([100.0, None, 4.0], [250.0], [12.0])

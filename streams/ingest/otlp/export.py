@@ -1,8 +1,8 @@
-"""An export put through the maps: its spans in, events out, and what became of each span.
+"""Applies the maps to an export: returns the events of its spans, and counts what became of each span.
 
-Each span goes through the maps in their order; the first that makes events of it decides, and one of which no
-map makes any is passed over. A call's two events follow each other, and calls come in the order in which they
-ended: an answer that comes in one batch with its request is never taken for a missing one.
+The maps are tried in order; the first that yields events for a span decides, and a span for which none does
+is passed over. A call's two events follow each other, and calls are in order of their ends: so an answer in
+the same batch as its request never counts as missing.
 """
 
 from collections import Counter
@@ -24,11 +24,11 @@ from streams.model.wire import Lookup
 Form = Literal["protobuf", "json"]
 MOST_REASONS: Final = 50
 MOST_SPANS: Final = 100_000
-"""Spans of one export; exporters send some hundreds, a Collector some thousands."""
+"""The most spans in one export; exporters send hundreds, a Collector thousands."""
 
 
 def form_in(data: bytes) -> Form:
-    """Return the form of some bytes: JSON begins with its brace, and no message of protobuf does.
+    """Return the form of an export's bytes: only JSON begins with a brace.
 
     >>> form_in(b'{"resourceSpans": []}'), form_in(b"")
     ('json', 'protobuf')
@@ -37,24 +37,24 @@ def form_in(data: bytes) -> Form:
 
 
 class NotOtlpError(ValueError):
-    """Bytes that are no export of spans; the message says why."""
+    """Bytes that are not an export of spans; the message says why."""
 
 
 class TooManySpansError(NotOtlpError):
-    """An export of more spans than any exporter sends at once; nothing of it was used."""
+    """An export with too many spans (`MOST_SPANS`); none of it was used."""
 
 
 class Watched(NamedTuple):
-    """A link and who sees it."""
+    """A link and its observer."""
 
     observer: str
     link: str
 
 
 class Tally(Struct):
-    """What became of spans: ``spans = lookups + submissions + passed_over + rejected``.
+    """Counts of spans by what became of them: ``spans = lookups + submissions + passed_over + rejected``.
 
-    ``sources`` are those that sent them, with the links that they see.
+    ``sources`` are the senders, with the links they observe.
     """
 
     spans: int = 0
@@ -74,7 +74,7 @@ class Tally(Struct):
 
 
 class SpanMapper:
-    """Turns exports into events by maps, which keep what they have worked out from one call to the next."""
+    """Turns exports into events by maps; reuse it, as the maps have caches."""
 
     def __init__(self, mappers: Sequence[Mapper]) -> None:
         self.mappers = mappers
@@ -85,10 +85,10 @@ class SpanMapper:
         }
 
     def events(self, data: bytes, form: Form, tally: Tally) -> list[Event]:
-        """Return the events of an export, and add up in ``tally`` what became of its spans.
+        """Return the events of an export, and count in ``tally`` what became of its spans.
 
         Raises:
-            NotOtlpError: the bytes are no export, or one of too many spans; nothing of them was used.
+            NotOtlpError: the bytes are not an export, or have too many spans; none of them were used.
         """
         calls: list[tuple[int, int, list[Event]]] = []
         most_spans = tally.spans + MOST_SPANS

@@ -1,7 +1,7 @@
-"""Which values of a span the maps ask for, and where each goes.
+"""The values of a span that the maps need, and the place of each.
 
-A field is an attribute of the span or of its resource, by its new name, or one of `OWN`, which are the
-span's own. The span's attributes go before those of the resource.
+A field is an attribute of the span or of its resource, by its new name, or one of the span's own fields in
+`OWN`. The span's attributes take precedence over those of the resource.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,23 +22,23 @@ OWN: Final = (
     "start_time_unix_nano",
     "end_time_unix_nano",
 )
-"""What maps may ask of a span besides its attributes."""
+"""Fields of a span, besides its attributes, that maps may use."""
 URLS: Final = ("url.full", "http.url")
 EXCEPTION: Final = "exception"
 EXCEPTION_TYPE: Final = "exception.type"
 LONGEST_VALUE: Final = 2_048
-"""Of a longer text no more is looked at."""
+"""Longer texts are cut at this length."""
 
 
 class Wanted:
-    """The places of values, shared by all maps, and the values of each map out of them."""
+    """Gives the values that any map needs a place, and picks those of one map."""
 
     def __init__(self, mappers: Iterable[Mapper]) -> None:
         names: dict[str, int] = {}
         of_maps = [[names.setdefault(name, len(names)) for name in mapper.fields] for mapper in mappers]
         self.count = len(names)
         self.own = {name: names[name] for name in OWN if name in names}
-        """Places of the span's own values that are asked for."""
+        """Places of the span's own fields that are needed."""
         self.attributes = {name: place for name, place in names.items() if name not in OWN}
         """Places of attributes by their new names."""
         self.old = [
@@ -47,15 +47,15 @@ class Wanted:
         ]
         """Places of attributes by their old names, by the number of the span's kind."""
         self.host = self.attributes.get("server.address")
-        """Where the name of the host goes; a span that does not name it may have it in its address."""
+        """The place of the host's name, which may also come from the span's URL."""
         self.error = self.attributes.get("error.type")
-        """Where the kind of error goes; a span that does not name it may have noted an exception."""
+        """The place of the type of error, which may also come from a recorded exception."""
         every = list(range(self.count))
         self._places: list[list[int] | None] = [None if places == every else places for places in of_maps]
-        """The places of a map's values, None where they are all of them in order."""
+        """The places of each map's values, None if these are all places in order."""
 
     def base(self, attributes: Mapping[str, Any]) -> list[Any]:
-        """Return the values that all spans of a resource have from its attributes."""
+        """Return the values that the spans of a resource share, from the resource's attributes."""
         base: list[Any] = [None] * self.count
         for old, place in self.old[0].items():
             if old in attributes:
@@ -66,7 +66,7 @@ class Wanted:
         return base
 
     def of(self, number: int, values: list[Any]) -> list[Any]:
-        """Return the values of a map, by its number, out of all that are asked for."""
+        """Return the values for a map, given its number."""
         places = self._places[number]
         return values if places is None else [values[place] for place in places]
 
@@ -86,7 +86,7 @@ def status_of(number: int) -> str:
 
 
 def host_in(address: Any) -> str | None:
-    """Return the host in an address, None where there is none.
+    """Return the host in a URL, None if there is none.
 
     >>> host_in("https://npd.example:8443/citizens/1"), host_in("/citizens/1")
     ('npd.example', None)

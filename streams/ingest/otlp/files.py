@@ -1,8 +1,8 @@
-"""Exports of spans out of a file: lines of JSON, one JSON, frames of protobuf, or one export in protobuf.
+"""Reads exports of spans from a file: JSON lines, one JSON text, protobuf frames, or one protobuf export.
 
-A Collector's file exporter writes an export a line (`format: json`), or each behind its length in four bytes,
-big-endian (`format: proto`, and with `compression: zstd` either). Which it is shows in the first byte: `{`
-begins JSON, 0 the length of a frame, and anything else one export in protobuf.
+A Collector's file exporter writes one export per line (`format: json`), or each export after its length in
+four bytes, big-endian (`format: proto`; also either format with `compression: zstd`). The first byte tells
+which: `{` begins JSON, 0 the length of a frame, and anything else one export in protobuf.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ LENGTH_BYTES: Final = 4
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
 Unpack = Callable[[bytes], bytes]
-"""Unpacks what is compressed with Zstandard, within `MOST_EXPORT_BYTES`."""
+"""Decompresses Zstandard data, up to `MOST_EXPORT_BYTES`."""
 
 
 class Piece(NamedTuple):
-    """One export: its number from 1, which for lines of JSON is the line's, and its bytes."""
+    """One export: its number from 1, which is the line's number for JSON lines, and its bytes."""
 
     number: int
     data: bytes
@@ -29,7 +29,7 @@ def exports(chunks: Iterator[bytes], unpack: Unpack) -> Iterator[Piece]:
     """Yield the exports of a file's bytes.
 
     Raises:
-        IntakeError: they are cut off, or one is too long.
+        IntakeError: the bytes are cut off, or an export is too long.
     """
     source = _Source(chunks)
     first = source.peek(1)
@@ -48,7 +48,7 @@ def _lines(source: "_Source") -> Iterator[Piece]:
         text = line.strip()
         if not text:
             continue
-        if not text.endswith(b"}"):  # one export, printed over several lines
+        if not text.endswith(b"}"):  # one export over several lines
             yield Piece(number, line + source.rest())
             return
         yield Piece(number, text)
@@ -61,7 +61,7 @@ def _frames(source: "_Source", unpack: Unpack) -> Iterator[Piece]:
         length = int.from_bytes(head)
         if len(head) < LENGTH_BYTES or length > MOST_EXPORT_BYTES:
             raise IntakeError(
-                f"export {number:,}: its length cannot be; the file is damaged or of another form"
+                f"export {number:,}: impossible length; the file is damaged or has another format"
             )
         data = source.take(length)
         if len(data) < length:
@@ -70,7 +70,7 @@ def _frames(source: "_Source", unpack: Unpack) -> Iterator[Piece]:
 
 
 class _Source:
-    """Bytes that are taken in pieces of any size."""
+    """Chunks of bytes, to be read in pieces of any size."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -78,7 +78,7 @@ class _Source:
         self._at = 0
 
     def _fill(self, wanted: int) -> None:
-        """Hold so many bytes from here on, if there are."""
+        """Buffer at least ``wanted`` bytes from the current position, if there are as many."""
         parts = [self._held[self._at :]]
         size = len(parts[0])
         for chunk in self._chunks:
@@ -89,13 +89,13 @@ class _Source:
         self._held, self._at = b"".join(parts), 0
 
     def peek(self, size: int) -> bytes:
-        """Return the next bytes, and leave them."""
+        """Return the next ``size`` bytes without consuming them."""
         if len(self._held) - self._at < size:
             self._fill(size)
         return self._held[self._at : self._at + size]
 
     def take(self, size: int) -> bytes:
-        """Return so many bytes, fewer at the end."""
+        """Return and consume the next ``size`` bytes, fewer at the end."""
         data = self.peek(size)
         self._at += len(data)
         return data
@@ -114,7 +114,7 @@ class _Source:
         return self.take(end + 1 - self._at)
 
     def rest(self) -> bytes:
-        """Return everything that is left."""
+        """Return everything that is left. Raises `IntakeError` if it is too long."""
         self._fill(MOST_EXPORT_BYTES + 1)
         if len(self._held) - self._at > MOST_EXPORT_BYTES:
             raise _too_long()

@@ -1,7 +1,7 @@
-"""The spans of an export in JSON, each decoded alone.
+"""Reads the spans of an export in JSON, decoding each separately.
 
-As OTLP writes JSON: names in camel case, ids in hexadecimal, numbers of 64 bits as text, enumerations as
-numbers. Names of enumerations and plain numbers are read as well, since some write them so.
+OTLP's JSON has names in camel case, ids in hexadecimal, 64-bit numbers as text, and enumerations as numbers.
+Names of enumerations and plain numbers are accepted as well, since some senders write those.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,11 +28,11 @@ Number = int | str
 
 
 class NotOtlpJsonError(ValueError):
-    """A text that is no export in JSON; the message says why."""
+    """A text that is not an export in JSON; the message says why."""
 
 
 class _Camel(Struct, rename="camel", gc=False):
-    """Names as OTLP writes them in JSON."""
+    """Base of the types whose names are in camel case in JSON."""
 
 
 class _Array(_Camel):
@@ -97,10 +97,10 @@ _span: Final = msgspec.json.Decoder(_Span)
 
 
 def spans(data: bytes, wanted: Wanted) -> Iterator[Found]:
-    """Yield the spans of an export; what cannot be used is an error in its place.
+    """Yield the spans of an export, each unusable one with its error.
 
     Raises:
-        NotOtlpJsonError: the text is no export.
+        NotOtlpJsonError: the text is not an export.
     """
     try:
         export = _export.decode(data)
@@ -131,19 +131,19 @@ def _decoded(raw: Raw) -> _Span:
     try:
         return _span.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RejectedRecordError(f"the span is no span in JSON: {_reason(error)}") from error
+        raise RejectedRecordError(f"the span is not a span in JSON: {_reason(error)}") from error
     except RecursionError:
         raise RejectedRecordError("the span is nested too deep") from None
 
 
 def _resource(resource: _Resource | None, wanted: Wanted) -> tuple[Source, list[Any]]:
-    """Return who sent the spans, and the values that all of them have from there."""
+    """Return the sender of the spans, and the values that all of them share."""
     attributes = {one.key: _plain(one.value) for one in resource.attributes} if resource else {}
     return source_of(attributes), wanted.base(attributes)
 
 
 def _values(span: _Span, base: list[Any], wanted: Wanted) -> tuple[str, list[Any]]:
-    """Return a span's identity, and its values in their places."""
+    """Return a span's identity and values."""
     values = base.copy()
     kind = _numbered(span.kind, KINDS)
     attributes, old_ones = wanted.attributes, wanted.old[kind if 0 <= kind < len(wanted.old) else 0]
@@ -153,7 +153,7 @@ def _values(span: _Span, base: list[Any], wanted: Wanted) -> tuple[str, list[Any
             values[place] = _plain(one.value)
         elif one.key in old_ones:
             place = old_ones[one.key]
-            if values[place] is base[place]:  # the new name, where it has come, goes before
+            if values[place] is base[place]:  # a value under the new name takes precedence
                 values[place] = renewed(one.key, _plain(one.value))
     if wanted.host is not None and values[wanted.host] is None:
         addresses = (_plain(one.value) for one in span.attributes if one.key in URLS)
@@ -178,7 +178,7 @@ def _is_id(text: str, length: int) -> bool:
 
 
 def _numbered(value: Number, names: tuple[str, ...]) -> int:
-    """Return the number of an enumeration's value, which some write by its name."""
+    """Return the number of an enumeration's value, which may be given by name."""
     if isinstance(value, int):
         return value
     name = value.removeprefix("SPAN_KIND_").removeprefix("STATUS_CODE_").lower()
@@ -203,7 +203,7 @@ def _exception(span: _Span) -> Any:
 
 
 def _plain(value: _Any | None) -> Any:
-    """Return a value as Python has it; nothing for bytes and objects."""
+    """Return a value as a Python object, None for bytes and objects."""
     if value is None:
         return None
     if value.string_value is not None:

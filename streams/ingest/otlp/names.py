@@ -1,7 +1,7 @@
-"""What attributes were called before the HTTP conventions became stable (version 1.23), and their new names.
+"""Old names of attributes, before the HTTP conventions became stable (version 1.23), and the new names.
 
-Maps speak of the new names alone. Where a span has both (`OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`), the new
-one counts. Source: the migration guide of the HTTP semantic conventions, and the attributes' registry.
+Maps use only the new names. If a span has both (`OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`), the new one
+counts. Source: the migration guide of the HTTP semantic conventions, and the attributes' registry.
 """
 
 from typing import Final
@@ -32,7 +32,7 @@ OF_SERVER_SPANS: Final = OF_ANY_SPAN | {
     "net.sock.peer.addr": "network.peer.address",
 }
 HOST_WITH_PORT: Final = frozenset({"http.host"})
-"""Attributes that hold a port behind the name of the host."""
+"""Attributes that may have a port after the name of the host."""
 KINDS: Final = ("unspecified", "internal", "server", "client", "producer", "consumer")
 """`span.kind` by its number in OTLP."""
 STATUSES: Final = ("unset", "ok", "error")
@@ -60,7 +60,7 @@ GRPC_STATUSES: Final = (
 
 
 def old_names(kind: str) -> dict[str, str]:
-    """Return the old names of attributes of a kind of span, each with its new one.
+    """Return the old names of the attributes of a kind of span, each with its new name.
 
     >>> old_names("server")["net.host.name"], old_names("client")["net.peer.name"]
     ('server.address', 'server.address')
@@ -69,7 +69,7 @@ def old_names(kind: str) -> dict[str, str]:
 
 
 def renewed(old_name: str, value: object) -> object:
-    """Return an old attribute's value as the new one writes it.
+    """Return an old attribute's value in the form of the new attribute.
 
     >>> renewed("http.host", "npd.example:8443"), renewed("rpc.grpc.status_code", 14)
     ('npd.example', 'UNAVAILABLE')

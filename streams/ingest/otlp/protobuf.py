@@ -1,8 +1,8 @@
-"""The spans of an export in protobuf, each decoded alone, and no further than maps ask.
+"""Reads the spans of an export in protobuf, decoding each separately and only as far as maps need.
 
-`Span` is declared once more with the fields that are read; its attributes, events and status are bytes in it.
-Most spans of a portal share most of their attributes to the byte, so what some bytes stand for is remembered.
-Attributes that no map asks for are told by their key and passed over.
+`Span` is redeclared with only the fields that are read; its attributes, events and status are bytes. Most
+spans of a portal have byte-identical attributes, so decoded attributes are cached by their bytes. Attributes
+that no map needs are recognised by their key and skipped.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -45,9 +45,9 @@ LONGEST_REMEMBERED_BYTES: Final = 2_048
 MOST_PASSED_OVER: Final = 4_096
 KEY_TAG: Final = b"\x0a"
 URL_HEADS: Final = tuple(KEY_TAG + bytes([len(name)]) + name.encode() for name in URLS)
-"""How attributes begin that hold an address."""
+"""The first bytes of attributes that hold a URL."""
 OLD: Final = -1
-"""In place of a place: the attribute has an old name, of which the span's kind says what it means."""
+"""Used instead of a place: the attribute has an old name, whose meaning depends on the span's kind."""
 READ: Final = (
     "trace_id",
     "span_id",
@@ -64,7 +64,7 @@ READ: Final = (
 
 
 def _reduced_span() -> Any:
-    """Return a class of messages with those fields of `Span` that are read, the messages in it as bytes."""
+    """Return a message class with the fields of `Span` that are read, and nested messages as bytes."""
     file = FileDescriptorProto(name="portallink/span.proto", package="portallink", syntax="proto3")
     reduced = file.message_type.add(name="Span")
     for name in READ:
@@ -85,23 +85,23 @@ _Span: Final = _reduced_span()
 
 
 class ProtobufReader:
-    """Reads exports, and remembers what the bytes of attributes and resources stand for."""
+    """Reads exports, and caches decoded attributes and resources by their bytes."""
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._known: dict[bytes, tuple[int, str, Any]] = {}
-        """The place of an attribute, its key and its value, by its bytes."""
+        """Place, key and value of attributes, by their bytes."""
         self._passed_over: set[bytes] = set()
-        """How attributes begin, up to the end of their keys, that no map asks for."""
+        """The first bytes, up to the end of the key, of attributes that no map needs."""
         self._old = frozenset[str]().union(*wanted.old)
         self._resources: dict[bytes, tuple[Source, list[Any]]] = {}
         self._own = [(place, _OWN[name]) for name, place in wanted.own.items()]
 
     def spans(self, data: bytes) -> Iterator[Found]:
-        """Yield the spans of an `ExportTraceServiceRequest`; what cannot be used is an error in its place.
+        """Yield the spans of an `ExportTraceServiceRequest`, each unusable one with its error.
 
         Raises:
-            NotProtobufError: the bytes are no such message.
+            NotProtobufError: the bytes are not such a message.
         """
         for start, end in parts(data, 0, len(data), RESOURCE_SPANS):
             source, base = self._resource(data, start, end)
@@ -109,16 +109,16 @@ class ProtobufReader:
                 for span_start, span_end in parts(data, scope_start, scope_end, SPANS):
                     try:
                         if span_end - span_start > MOST_SPAN_BYTES:
-                            raise RejectedRecordError(f"the span is longer than {MOST_SPAN_BYTES:,} bytes")  # noqa: TRY301 - told as what else is wrong with it
+                            raise RejectedRecordError(f"the span is longer than {MOST_SPAN_BYTES:,} bytes")  # noqa: TRY301 - handled like other errors of the span
                         identity, values = self._values(_Span.FromString(data[span_start:span_end]), base)
                         yield Found(source, identity, values)
                     except DecodeError:
-                        yield Found(source, error=RejectedRecordError("the span is no protobuf message"))
+                        yield Found(source, error=RejectedRecordError("the span is not a protobuf message"))
                     except RejectedRecordError as error:
                         yield Found(source, error=error)
 
     def _resource(self, data: bytes, start: int, end: int) -> tuple[Source, list[Any]]:
-        """Return who sent the spans, and the values that all of them have from there."""
+        """Return the sender of the spans, and the values that all of them share."""
         pieces = [data[at : min(to, at + MOST_SPAN_BYTES)] for at, to in parts(data, start, end, RESOURCE)]
         whole = b"".join(pieces)
         known = self._resources.get(whole)
@@ -137,7 +137,7 @@ class ProtobufReader:
         return found
 
     def _values(self, span: Any, base: list[Any]) -> tuple[str, list[Any]]:
-        """Return a span's identity, and its values in their places."""
+        """Return a span's identity and values."""
         trace_id, span_id = span.trace_id, span.span_id
         if len(trace_id) != 16 or len(span_id) != 8 or trace_id == NO_TRACE or span_id == NO_SPAN:
             raise RejectedRecordError("the span has no valid trace id and span id")
@@ -169,7 +169,7 @@ class ProtobufReader:
         return f"{trace_id.hex()}-{span_id.hex()}", values
 
     def _attribute(self, packed: bytes) -> tuple[int, str, Any] | None:
-        """Return the place of an attribute, its key and its value, None where no map asks for it."""
+        """Return the place, key and value of an attribute, None if no map needs it."""
         read = KeyValue.FromString(packed)
         key = read.key
         place = self._wanted.attributes.get(key, OLD)
@@ -189,7 +189,7 @@ class ProtobufReader:
     def _put_old(
         self, old: Iterable[tuple[int, str, Any]], kind: int, values: list[Any], base: list[Any]
     ) -> None:
-        """Put attributes with old names in their places, unless there is one with the new name."""
+        """Use the values of attributes with old names, unless there is one with the new name."""
         places = self._wanted.old[kind if 0 <= kind < len(self._wanted.old) else 0]
         for _, key, value in old:
             place = places.get(key)
@@ -198,7 +198,7 @@ class ProtobufReader:
 
 
 def _host(attributes: Iterable[bytes]) -> str | None:
-    """Return the host in an attribute that holds an address."""
+    """Return the host from the first attribute that holds a URL with one."""
     addresses = (
         _plain(KeyValue.FromString(packed).value) for packed in attributes if packed.startswith(URL_HEADS)
     )
@@ -213,7 +213,7 @@ def _exception(events: Iterable[bytes]) -> Any:
 
 
 def _plain(value: AnyValue) -> Any:
-    """Return a value as Python has it; nothing for bytes and objects."""
+    """Return a value as a Python object, None for bytes and objects."""
     kind = value.WhichOneof("value")
     if kind == "string_value":
         return value.string_value[:LONGEST_VALUE]

@@ -1,7 +1,7 @@
-"""Where the parts of a protobuf message lie, without decoding it.
+"""Finds the parts of a protobuf message without decoding it.
 
-An export of a few megabytes may claim millions of spans of no bytes; decoded at once they would fill the
-memory. So the outer messages are only walked, and each span is decoded alone.
+An export of a few megabytes may contain millions of empty spans, which would fill the memory if decoded at
+once. So the outer messages are only walked, and each span is decoded separately.
 """
 
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ LONGEST_VARINT: Final = 10
 
 
 class NotProtobufError(ValueError):
-    """Bytes that are no protobuf message; the message says where."""
+    """Bytes that are not a protobuf message; the message says where."""
 
 
 def parts(data: bytes, start: int, end: int, number: int) -> Iterator[tuple[int, int]]:
-    """Yield where each length-delimited field of a number lies within a message at ``[start, end)``.
+    """Yield start and end of each length-delimited field with a number, in a message at ``[start, end)``.
 
     Raises:
-        NotProtobufError: the bytes are no message.
+        NotProtobufError: the bytes are not a message.
 
     >>> list(parts(bytes([0x0A, 2, 0x78, 0x79, 0x10, 1, 0x0A, 0]), 0, 8, 1))
     [(2, 4), (8, 8)]
@@ -38,7 +38,7 @@ def parts(data: bytes, start: int, end: int, number: int) -> Iterator[tuple[int,
                 at += 1
                 if length > 127:
                     more = data[at]
-                    if more < 128:  # two bytes, as nearly all spans have: half the time of a call
+                    if more < 128:  # two bytes, as for nearly all spans: takes half the time of a call
                         length, at = (length & 127) | more << 7, at + 1
                     else:
                         length, at = _varint(data, at - 1, end)
@@ -56,12 +56,12 @@ def parts(data: bytes, start: int, end: int, number: int) -> Iterator[tuple[int,
 
 
 def _behind(data: bytes, at: int, end: int, tag: int) -> int:
-    """Return the place behind a value that has no length."""
+    """Return the position after a value that has no length."""
     kind = tag & 7
     if kind == 0:
         return _varint(data, at, end)[1]
     if kind not in FIXED_BYTES:
-        raise NotProtobufError(f"byte {at:,} begins no field")
+        raise NotProtobufError(f"no field begins at byte {at:,}")
     if at + FIXED_BYTES[kind] > end:
         raise NotProtobufError(f"cut off at byte {end:,}")
     return at + FIXED_BYTES[kind]

@@ -1,19 +1,18 @@
-"""Calls out of X-Road records: repeats dropped, sides told, the two sides of a call brought together.
+"""Makes calls from X-Road records: drops repeats, determines sides, and pairs the two sides of a call.
 
-The result depends on the set of records alone, not on their order or on how files cut them up.
+The result depends only on the set of records, not on their order or on how they are divided into files.
 
-1. Records with the same `xRequestId` and side are one where they began in the same millisecond: the fullest
-   stays, others repeat it. Those that began at other times are calls of their own: an id may come twice.
-2. The two sides of one `xRequestId` are a call where the requests came within an hour and parties and
-   service do not contradict each other, nearest first.
-3. Records without an id are the same where they say the same.
-4. What is still alone, with at least one `xRequestId` missing, is paired by `messageId`, parties and service,
-   nearest first, if the two requests came within a minute: callers reuse message ids.
-5. A record that does not name its side takes the one left over in its call; of two such the earlier is the
-   consumer's. Alone, it takes the side that all other records of its server have, else the consumer's.
+1. Records with the same `xRequestId` and side are one if they began in the same millisecond: the fullest is
+kept, the others repeat it. Those that began at other times are separate calls: an id may be reused. 2. The
+two sides of one `xRequestId` are a call if the requests came within an hour, and parties and service do not
+contradict each other; nearest first. 3. Records without an id are the same if their contents are. 4. Records
+still alone, at least one of them without an `xRequestId`, are paired by `messageId`, parties and service,
+nearest first, if the two requests came within a minute: callers reuse message ids. 5. A record that does not
+name its side takes the one left over in its call; of two such records the earlier is the consumer's. Alone,
+it takes the side of all other records of its server, otherwise the consumer's.
 
-A party is named by member and subsystem, and by instance and class before them where its member code stands
-for members of several instances or classes among these records.
+A party is named by member and subsystem, preceded by instance and class if its member code occurs with
+several instances or classes among these records.
 """
 
 from collections import Counter, defaultdict
@@ -36,14 +35,14 @@ from streams.ingest.xroad.record import (
 PAIRING_WINDOW_MS: Final = 60_000
 """How far apart the requests of two sides may be; real clocks differ by tens of milliseconds."""
 SAME_ID_WINDOW_MS: Final = 3_600_000
-"""The same for two sides that share a request id: a clock may be wrong, a day apart are two calls."""
+"""The same for two sides with a common request id: a clock may be wrong, but a day apart are two calls."""
 NESTING_TOLERANCE_MS: Final = 1_000
 NEIGHBOURS: Final = 16
-"""With one message id for everything, only so many followers in time are looked at."""
+"""Only this many successors in time are candidates, in case all records have the same message id."""
 
 
 class Names:
-    """What the parties of an import are called."""
+    """The names of the parties of an import."""
 
     def __init__(self, parties: Iterable[Party]) -> None:
         instances: defaultdict[str, set[str]] = defaultdict(set)
@@ -57,7 +56,7 @@ class Names:
         self._names: dict[Party, str] = {}
 
     def of(self, party: Party) -> str:
-        """Return a party's name, `unknown` where nothing is known of it."""
+        """Return a party's name, `unknown` if nothing is known of it."""
         name = self._names.get(party)
         if name is None:
             told = "/".join(filter(None, party)) if party.member in self._several else party.short
@@ -66,7 +65,7 @@ class Names:
 
 
 class Call(Struct, frozen=True, gc=False):
-    """One call, seen by its consumer's gateway, its provider's, or both."""
+    """One call, recorded by its consumer's gateway, its provider's, or both."""
 
     client: XRoadRecord | None
     producer: XRoadRecord | None
@@ -75,31 +74,31 @@ class Call(Struct, frozen=True, gc=False):
 
     @property
     def first(self) -> XRoadRecord:
-        """The consumer's record, or the provider's where it is alone."""
+        """The consumer's record, or the provider's if that is the only one."""
         record = self.client or self.producer
         assert record is not None
         return record
 
     @property
     def link(self) -> str:
-        """`consumer > provider`, X-Road's own services marked apart."""
+        """`consumer > provider`, with a mark for X-Road's own services."""
         provider = self._party("provider")
         mark = METASERVICE_MARK if is_metaservice(self.service) else ""
         return f"{self.consumer} > {provider}{mark}"
 
     @property
     def consumer(self) -> str:
-        """Member and subsystem that asked."""
+        """Member and subsystem that sent the request."""
         return self._party("consumer")
 
     @property
     def service(self) -> str:
-        """Service and version that was asked for."""
+        """The requested service and version."""
         service = self.first.service
         return service if service != UNKNOWN or self.producer is None else self.producer.service
 
     def records(self) -> Iterator[XRoadRecord]:
-        """Yield the record of each side there is, the consumer's first."""
+        """Yield the records of the known sides, the consumer's first."""
         yield from (record for record in (self.client, self.producer) if record is not None)
 
     def _party(self, name: str) -> str:
@@ -123,9 +122,9 @@ class Call(Struct, frozen=True, gc=False):
 
 
 class CallBook(Struct, frozen=True):
-    """The calls of an import, and how many records did not make one of their own.
+    """The calls of an import, and counts of how they were found.
 
-    ``ids_reused`` counts the request ids that stand for more than one call.
+    ``ids_reused`` counts the request ids with more than one call.
     """
 
     calls: list[Call]
@@ -136,7 +135,7 @@ class CallBook(Struct, frozen=True):
 
 
 def pair_records(records: Iterable[XRoadRecord]) -> CallBook:
-    """Return the calls that the records tell of."""
+    """Return the calls made from the records."""
     by_request: defaultdict[str, list[XRoadRecord]] = defaultdict(list)
     without: dict[bytes, XRoadRecord] = {}
     count = untyped = 0
@@ -186,7 +185,7 @@ def _order(call: Call) -> tuple[int, bytes]:
 
 
 def _distinct(group: list[XRoadRecord]) -> list[XRoadRecord]:
-    """Return the records of one request id without those that repeat another."""
+    """Return the records of one request id without repeats."""
     group = sorted(group, key=lambda record: (-record.known_fields, record.fingerprint()))
     typed: dict[tuple[Side, int], XRoadRecord] = {}
     for record in group:
@@ -214,14 +213,14 @@ def _by_message(alone: list[XRoadRecord]) -> Iterable[list[XRoadRecord]]:
 
 
 class _Maker:
-    """Makes calls of records."""
+    """Makes calls from records."""
 
     def __init__(self, names: Names, roles: dict[str, Counter[Side]]) -> None:
         self._names, self._roles = names, roles
         self.calls: list[Call] = []
 
     def single(self, record: XRoadRecord) -> Call:
-        """Return the call of a record that is alone, told its side where it does not name one."""
+        """Return the call of a record that is alone, determining its side if it names none."""
         side = record.side
         if side is None:
             seen = self._roles.get(record.server, Counter())
@@ -230,7 +229,7 @@ class _Maker:
         return Call(record, None, self._names) if side == "client" else Call(None, record, self._names)
 
     def paired(self, group: list[XRoadRecord], *, same_id: bool) -> tuple[list[Call], list[XRoadRecord]]:
-        """Return the calls that two records make, nearest first, and the records left over."""
+        """Return the calls made by pairing records, nearest first, and the records left over."""
         if len(group) == 1:
             return [], group
         group = sorted(group, key=lambda record: (record.request_in_ms, record.fingerprint()))
@@ -264,7 +263,7 @@ def _may_pair(earlier: XRoadRecord, later: XRoadRecord) -> bool:
         return False
     if earlier.side is not None and later.side is not None:
         return earlier.side != later.side
-    # Where a side is guessed, the provider's view must lie within the consumer's.
+    # If a side is guessed, the provider's times must lie within the consumer's.
     return later.response_out_ms <= earlier.response_out_ms + NESTING_TOLERANCE_MS
 
 

@@ -1,14 +1,14 @@
-"""Lookup events out of X-Road calls, in the order of their event time, as records of a log.
+"""Makes lookup events from X-Road calls, in order of event time, as records of a log.
 
-Each side of a call asks (`lookup.requested`) and has its answer (`lookup.completed`), with that side as
-observer: the consumer's gateway is the `portal`, from its first byte in to its last byte out; the
-provider's gateway is the `provider`, from the request passed on to the answer back, which is the time the
-provider itself took. Both share `lookup_id`, and each call stands for a dossier of its own, as X-Road's
-case number is a personal field and dropped. Event ids follow from the record alone, so importing it again
-gives the same ids.
+Each side of a call yields a request (`lookup.requested`) and an answer (`lookup.completed`), with that side
+as observer. The consumer's gateway is the `portal`, from its first byte in to its last byte out. The
+provider's gateway is the `provider`, from passing on the request to receiving the answer, the time the
+provider itself took. Both share `lookup_id`, and each call counts as a separate dossier, as X-Road's case
+number is a personal field and is dropped. Event ids follow from the record alone, so importing it again gives
+the same ids.
 
-No heartbeats are made for the time between records: nothing says that the observer lived, and a silence must
-stay unknown. One closing heartbeat a partition, which names no link and so claims nothing, moves the
+No heartbeats are made for the time between records: nothing shows that the observer was alive, and a silence
+must stay unknown. One closing heartbeat per partition, which names no link and so claims nothing, moves the
 watermark past the last event, so that the last slots close.
 """
 
@@ -36,9 +36,9 @@ _encoder: Final = msgspec.json.Encoder()
 def lookup_records(
     calls: Iterable[Call], *, partitions: int = DEFAULT_PARTITIONS, settings: MeasureSettings | None = None
 ) -> Iterator[Record]:
-    """Yield the log of the calls, in event time; `logged_at_ms` is the event time itself.
+    """Yield the log of the calls, in order of event time, which is also `logged_at_ms`.
 
-    The key is the dossier id, its CRC-32 decides the partition, offsets count from 0.
+    The key is the dossier id, its CRC-32 determines the partition, offsets count from 0.
     """
     ordered: list[tuple[int, bool, bytes, Call, XRoadRecord]] = []
     for call in calls:
@@ -62,13 +62,13 @@ def lookup_records(
 
 
 def closing_ms_after(settings: MeasureSettings) -> int:
-    """Return how far beyond the last event the closing heartbeat lies: all slots and requests are over."""
+    """Return how long (ms) after the last event the closing heartbeat comes, so that all slots are over."""
     longest_ms = max(values.lookup_timeout_ms for values in (settings, *dict(settings.changes).values()))
     return longest_ms + settings.out_of_orderness_ms + CLOSING_SLOTS * settings.slot_ms
 
 
 def _view(record: XRoadRecord) -> tuple[int, int]:
-    """Return when this side's observer asked and had its answer, in epoch milliseconds."""
+    """Return when this side's observer sent the request and got the answer, in epoch milliseconds."""
     if record.side == "client":
         return record.request_in_ms, record.response_out_ms
     start = record.request_in_ms if record.request_out_ms is None else record.request_out_ms
@@ -77,7 +77,7 @@ def _view(record: XRoadRecord) -> tuple[int, int]:
 
 
 def _identity(record: XRoadRecord) -> bytes:
-    """Return a digest that is the record's own, however often and with whatever others it is imported."""
+    """Return a digest that identifies the record, the same whenever it is imported."""
     if not record.request_id:
         return record.fingerprint()
     own = f"{record.request_id} {record.side} {record.request_in_ms}"
@@ -85,9 +85,9 @@ def _identity(record: XRoadRecord) -> bytes:
 
 
 def _lookup_id(call: Call) -> str:
-    """Return X-Road's own request id where there is one, so that an auditor finds the call there.
+    """Return X-Road's own request id if there is one, so that an auditor finds the call there.
 
-    Where it stands for several calls of the import, the time of the request tells them apart.
+    If several calls of the import have the same id, the time of the request is appended.
     """
     request_id = call.first.request_id
     if not (0 < len(request_id) <= 64 and request_id.isascii() and request_id.replace("-", "").isalnum()):

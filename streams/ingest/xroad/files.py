@@ -1,7 +1,7 @@
-"""X-Road's operational monitoring out of texts, in whatever shape it arrives.
+"""Reads X-Road's operational monitoring data from texts of any supported shape.
 
-The bytes are the input layer's affair (`streams.intake`), the documents that of `shapes`. Here each
-record that cannot be used is noted, and a file is refused where that is most of it.
+The input layer (`streams.intake`) handles bytes, `shapes` documents. Here each unusable record is noted, and
+a file is refused if most of its records are.
 """
 
 from collections import Counter
@@ -20,16 +20,15 @@ from streams.intake.split import Damage, Document, documents
 from streams.intake.table import Row, header_of, rows
 
 MIN_COLUMNS: Final = 3
-"""How many of the names in a header must be X-Road's for it to be one."""
+"""A line counts as a header if it has at least this many of X-Road's names."""
 MAX_HEADER_BYTES: Final = 1 << 16
 
 
 def read_xroad(name: str, parts: Iterable[Part], reject: Callable[[Reject], None]) -> Iterator[XRoadRecord]:
     """Yield every record of an input's parts (`intake.shell.opened`), in order.
 
-    ``name`` is the input's, ``reject`` is called with each record that is unusable. Raise
-    `ImportFileError` if the input is damaged or cut off, or if less than half of it can be used; `OSError` if
-    it cannot be read.
+    ``name`` is the input's; ``reject`` is called with each unusable record. Raises `ImportFileError` if the
+    input is damaged or cut off, or if less than half of it can be used; `OSError` if it cannot be read.
     """
     used, number, reasons = 0, 0, Counter[str]()
     anything = False
@@ -56,13 +55,11 @@ def read_xroad(name: str, parts: Iterable[Part], reject: Callable[[Reject], None
     if refusal := Tally(used, reasons).refusal():
         raise ImportFileError(f"{name}: {refusal}")
     if not anything:
-        raise ImportFileError(
-            f'{name}: there is nothing in it; an answer without records is [] or {{"records": []}}'
-        )
+        raise ImportFileError(f'{name}: it is empty; an answer without records is [] or {{"records": []}}')
 
 
 def _beginning(chunks: Iterator[bytes]) -> bytes:
-    """Return at least the first line, up to the greatest length of a header."""
+    """Return at least the first line, up to the maximum length of a header."""
     begin = b""
     for chunk in chunks:
         begin += chunk
@@ -72,7 +69,7 @@ def _beginning(chunks: Iterator[bytes]) -> bytes:
 
 
 def _entries(begin: bytes, part: Part) -> Iterator[Document | Row | Damage]:
-    """Yield the entries of a text, of a table where its first line has the names of columns."""
+    """Yield the rows of a text whose first line is a header, otherwise its documents."""
     chunks = chain([begin], part.chunks)
     names = header_of(begin)
     if names is not None and sum(column_of(name) is not None for name in names) >= MIN_COLUMNS:

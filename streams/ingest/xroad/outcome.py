@@ -1,7 +1,7 @@
-"""What became of an X-Road call, in the vocabulary of lookups.
+"""The outcome of an X-Road call, in the vocabulary of lookups.
 
-X-Road calls a REST answer of 4xx unsuccessful and prefixes each fault with the place that raised it
-(`ErrorCodes` in nordic-institute/X-Road). Whose fault it was decides what counts against a link:
+X-Road calls a REST answer of 4xx unsuccessful and prefixes each fault with the component that raised it
+(`ErrorCodes` in nordic-institute/X-Road). Whose fault it was determines whether it counts against a link:
 
 | fault code | what happened | outcome |
 |---|---|---|
@@ -9,14 +9,14 @@ X-Road calls a REST answer of 4xx unsuccessful and prefixes each fault with the 
 | `Server.ClientProxy.*`, hint `consumer` | its system has no certificate or no registration | denied |
 | `….IOError`, `.NetworkError`, hint `answered` | the consumer hung up | cancelled |
 | `Server.ClientProxy.MaintenanceMode` | the provider announced it (X-Road 7.7) | provider_error |
-| `Server.ClientProxy.UnknownMember` else | the provider is registered with no gateway | provider_error |
+| other `Server.ClientProxy.UnknownMember` | the provider is registered with no gateway | provider_error |
 | `Server.ClientProxy.*` with a timeout | no answer in time | timeout |
 | `Server.ClientProxy.NetworkError`, `.UnknownHost` | no way through to the provider's gateway | unreachable |
-| `Server.ClientProxy.IOError` | the line broke off | reset |
+| `Server.ClientProxy.IOError` | the connection broke | reset |
 | `….SslAuthenticationFailed`, certificates | the gateways do not trust each other | tls_error |
-| `Server.ClientProxy.*` else, `Signer.*` | the gateway failed: it is part of the link | protocol_error |
+| other `Server.ClientProxy.*`, `Signer.*` | the gateway failed: it is part of the link | protocol_error |
 | `Server.ServerProxy.AccessDenied` | the consumer has no right | denied |
-| `Server.ServerProxy.*` else | the provider's gateway, or the system behind it | provider_error |
+| other `Server.ServerProxy.*` | the provider's gateway, or the system behind it | provider_error |
 | `...Client`, `...Sender` (SOAP) | the provider's system: the request was wrong | denied |
 | any other code | the provider's system | provider_error |
 
@@ -29,9 +29,11 @@ from typing import Final, Literal
 from streams.model.events import Outcome
 
 Hint = Literal["", "timeout", "consumer", "answered"]
-"""What the rest of a record says about its fault, where the code alone leaves two parties: no answer in
-time; it is
-about the consumer's own system; the answer had arrived, so what broke off was the way to the consumer."""
+"""The cause of a fault according to the rest of its record, if the code alone leaves two possible parties.
+
+`timeout`: no answer in time; `consumer`: the consumer's own system; `answered`: the connection to the
+consumer, as the answer had arrived.
+"""
 
 TLS_CODES: Final = frozenset(
     {
@@ -51,7 +53,7 @@ ABOUT_CONSUMER: Final = frozenset({"sslauthenticationfailed", "unknownmember", "
 
 
 def canonical_fault(code: str) -> str:
-    """Return a fault code in one spelling.
+    """Return a fault code in its canonical spelling.
 
     >>> canonical_fault("Server.ClientProxy.NetworkError")
     'server.clientproxy.networkerror'
@@ -62,20 +64,20 @@ def canonical_fault(code: str) -> str:
 
 
 def raised_by_consumer_gateway(fault: str) -> bool:
-    """Say whether only the consumer's gateway can have recorded this canonical fault code."""
+    """Return whether only the consumer's gateway can have recorded this canonical fault code."""
     return fault.startswith(("server.clientproxy", "client."))
 
 
 def hint_of(fault: str, text: str, *, went_out: bool, answered: bool, status: int | None) -> Hint:
-    """Return what else a record says of a canonical fault code; its text is looked at and not kept.
+    """Return the hint that a record gives about its canonical fault code; its text is not kept.
 
-    ``went_out`` is whether the request left the consumer's gateway, ``answered`` whether an answer came,
-    ``status`` that of the answer. The gateway checks its consumer before it sends anything, notes the time of
-    the answer when it begins and its status once it is whole (`ClientRestMessageProcessor`,
+    ``went_out`` says whether the request left the consumer's gateway, ``answered`` whether an answer came,
+    ``status`` is that of the answer. The gateway checks its consumer before it sends anything, records the
+    time of the answer when it begins and its status once it is complete (`ClientRestMessageProcessor`,
     `ClientAuthenticationService` in nordic-institute/X-Road).
 
-    >>> hint_of("server.clientproxy.ioerror", "", went_out=True, answered=True, status=200)
-    'answered'
+        >>> hint_of("server.clientproxy.ioerror", "", went_out=True, answered=True, status=200)
+        'answered'
     """
     text = text.lower()
     if fault.startswith("server.clientproxy"):
@@ -94,7 +96,7 @@ def hint_of(fault: str, text: str, *, went_out: bool, answered: bool, status: in
 
 
 def outcome_of_fault(fault: str, hint: Hint = "") -> Outcome:
-    """Return the outcome that a canonical fault code stands for.
+    """Return the outcome for a canonical fault code.
 
     >>> outcome_of_fault("server.serverproxy.servicefailed.sslauthenticationfailed")
     'provider_error'

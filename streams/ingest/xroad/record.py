@@ -1,9 +1,8 @@
-"""One record of X-Road's operational monitoring: checked, reduced to what is needed, personal fields gone.
+"""One record of X-Road's operational monitoring: checked, and reduced to the fields needed, none personal.
 
-Field names as in PR-OPMON, Annex B, with the names older security servers use. Only the fields declared in
-`Fields` are decoded at all: `messageUserId`, `messageIssue`, `representedParty*` and `restPath` are skipped
-in the decoder and never become a value here. `faultString` is looked at for what `outcome.hint_of` looks
-for, then dropped.
+Field names are those of PR-OPMON, Annex B, and those of older security servers. Only the fields declared in
+`Fields` are decoded at all: the decoder skips `messageUserId`, `messageIssue`, `representedParty*` and
+`restPath`, so they never become a value here. `faultString` is used by `outcome.hint_of`, then dropped.
 """
 
 from functools import lru_cache
@@ -29,13 +28,13 @@ from streams.model.events import Outcome
 Side = Literal["client", "producer"]
 
 NAME_LENGTH: Final = 90
-"""Two names, ` > ` and the mark of metaservices stay within the 200 characters of an identifier."""
+"""With this limit two names, ` > ` and the mark of metaservices fit in an identifier of 200 characters."""
 SERVICE_LENGTH: Final = 200
 METASERVICE_MARK: Final = " [metaservices]"
 
 METASERVICES: Final = frozenset(
     {
-        # PR-META, PR-MREST, PR-OPMON, PR-ENVMONMES: a security server about itself.
+        # PR-META, PR-MREST, PR-OPMON, PR-ENVMONMES: information about a security server.
         "listmethods",
         "allowedmethods",
         "getwsdl",
@@ -45,7 +44,7 @@ METASERVICES: Final = frozenset(
         "getsecurityserveroperationaldata",
         "getsecurityserverhealthdata",
         "getsecurityservermetrics",
-        # PR-MSERV: security servers and the central server among themselves.
+        # PR-MSERV: between security servers and the central server.
         "authcertreg",
         "authcertdeletion",
         "clientreg",
@@ -62,7 +61,7 @@ METASERVICES: Final = frozenset(
 
 
 class Fields(Struct, rename="camel", gc=False):
-    """What is read of a record, under the names of PR-OPMON."""
+    """The fields of a record that are read, under the names of PR-OPMON."""
 
     security_server_type: Scalar = None
     security_server_internal_ip: Scalar = None
@@ -91,7 +90,7 @@ class Fields(Struct, rename="camel", gc=False):
 
 
 class Party(NamedTuple):
-    """A member's subsystem; empty where a call failed too early to say."""
+    """A member's subsystem; fields are empty if a call failed too early."""
 
     instance: str
     member_class: str
@@ -100,17 +99,17 @@ class Party(NamedTuple):
 
     @property
     def member_key(self) -> tuple[str, str]:
-        """What tells members of one code apart: instance and class."""
+        """Instance and class, which distinguish members with the same code."""
         return self.instance, self.member_class
 
     @property
     def short(self) -> str:
-        """Member and subsystem: enough wherever the code stands for one member alone."""
+        """Member and subsystem: enough if the code belongs to only one member."""
         return "/".join(filter(None, (self.member, self.subsystem)))
 
 
 class XRoadRecord(Struct, frozen=True, gc=False):
-    """One side of one call, times in epoch milliseconds; `side` is None where the record does not tell."""
+    """One side of one call; times are in epoch milliseconds; `side` is None if the record does not say."""
 
     side: Side | None
     server: str
@@ -130,17 +129,17 @@ class XRoadRecord(Struct, frozen=True, gc=False):
 
     @property
     def known_fields(self) -> int:
-        """How much the record says: of two about the same call the fuller one is kept."""
+        """The number of fields with a value; of two records of the same call the fuller one is kept."""
         values = (*msgspec.structs.astuple(self), *self.consumer, *self.provider)
         return sum(value not in (None, "", UNKNOWN) for value in values)
 
     def fingerprint(self, *, with_side: bool = True) -> bytes:
-        """Return a digest of what the record says; repeated records have the same."""
+        """Return a digest of the record's contents; repeated records have the same."""
         said = msgspec.structs.astuple(self)
         return blake2b(repr(said if with_side else said[1:]).encode(), digest_size=16).digest()
 
     def outcome(self) -> Outcome:
-        """Return what became of the call as this side saw it."""
+        """Return the outcome of the call as seen by this side."""
         if self.fault:
             return outcome_of_fault(self.fault, self.hint)
         if self.status_code is not None and (self.status_code >= 400 or self.succeeded is None):
@@ -149,17 +148,17 @@ class XRoadRecord(Struct, frozen=True, gc=False):
             return "ok"
         if self.side == "producer" or self.response_in_ms is not None:
             return "provider_error"
-        return "unreachable"  # the request went out, nothing came back, and nothing else is said
+        return "unreachable"  # the request was sent, no answer came, and nothing else is known
 
 
 @lru_cache(maxsize=1 << 16)
 def is_metaservice(service: str) -> bool:
-    """Say whether a service (`code/version`) is X-Road's own, not a business service."""
+    """Return whether a service (`code/version`) is X-Road's own, not a business service."""
     return service.partition("/")[0].lower() in METASERVICES
 
 
 def reduce(fields: Fields) -> XRoadRecord:
-    """Return the record that some fields make; raise `RejectedRecordError` saying why they make none."""
+    """Return the record made from some fields. Raises `RejectedRecordError` if that is not possible."""
     request_in = time_of(fields.request_in_ts, "requestInTs")
     request_out = time_of(fields.request_out_ts, "requestOutTs")
     response_in = time_of(fields.response_in_ts, "responseInTs")
@@ -210,7 +209,7 @@ def reduce(fields: Fields) -> XRoadRecord:
 
 @lru_cache(maxsize=1 << 16, typed=True)
 def _party(instance: Scalar, member_class: Scalar, member: Scalar, subsystem: Scalar) -> Party:
-    """Return a party; equal ones are one object, as there are few and many records."""
+    """Return a party; equal parties share one object, as there are few parties and many records."""
     return Party(*map(text_of, (instance, member_class, member, subsystem)))
 
 

@@ -1,15 +1,14 @@
-"""What a document holds of operational monitoring: a record, several, or none; and why it cannot be used.
+"""Finds the operational-monitoring records in a document, or the reason why it cannot be used.
 
 Most documents are records under the names of PR-OPMON, decoded in one pass. The others are:
 
-- fields under other spellings: columns of the database (`request_in_ts`), folded to small letters, with
-  dots before
+- fields with other spellings: columns of the database (`request_in_ts`), lower case, prefixes with dots
 - values of MongoDB's extended JSON (`{"$numberLong": "..."}`)
-- a record wrapped in something: Elasticsearch's `_source`, a message of a queue, a row of a database
+- a wrapped record: Elasticsearch's `_source`, a message of a queue, a row of a database
 - the corrector's documents, which hold the records of both sides under `client` and `producer`
 - the action lines of Elasticsearch's bulk files, which are skipped
-- open data, whose times are rounded to the hour: no outage can be told from them, so they are refused with
-  a word
+- open data, whose times are rounded to the hour, so that outages cannot be detected: refused with an
+  explanation
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +41,7 @@ WRAPPERS: Final = (
     "to_jsonb",
     "_airbyte_data",
 )
-"""Names under which tools put a whole record, as an object or as its text."""
+"""Keys under which tools put a whole record, as an object or as text."""
 MAX_WRAPPERS: Final = 4
 BULK_ACTIONS: Final = frozenset({"index", "create", "update"})
 CONTAINERS: Final = (
@@ -55,15 +54,15 @@ CONTAINERS: Final = (
     ("json_agg",),
     ("documents",),
 )
-"""Where an answer or an export holds its array of records."""
+"""The keys under which an answer or an export may hold its array of records."""
 
 OPEN_DATA: Final = (
-    "open data, whose times are rounded to the hour: no outage can be told from them; take the records of "
+    "open data, whose times are rounded to the hour: outages cannot be detected in it; use the records of "
     "the security servers (getSecurityServerOperationalData) or of the collector's database"
 )
 NO_FIELDS: Final = (
-    "none of the fields of an operational-monitoring record is there; expected are records with requestInTs, "
-    "responseOutTs, succeeded"
+    "it has none of the fields of an operational-monitoring record, such as requestInTs, responseOutTs and "
+    "succeeded"
 )
 HOUR_MS: Final = 3_600_000
 
@@ -77,7 +76,7 @@ _any: Final = msgspec.json.Decoder(Any)
 
 
 def column_of(name: str) -> str | None:
-    """Return the field that a name stands for in any of its spellings, None where it stands for none.
+    """Return the field that a name means in any of its spellings, None if it means none.
 
     >>> column_of("request_in_ts"), column_of("_source.requestInTs"), column_of("temperature")
     ('requestInTs', 'requestInTs', None)
@@ -91,9 +90,9 @@ def _folded(name: str) -> str:
 
 
 def parse_records(document: bytes | Mapping[str, str]) -> list[XRoadRecord]:
-    """Return the records that a JSON object, or a row of a table by its column names, holds.
+    """Return the records in a JSON object, or in a row of a table given by its column names.
 
-    Raise `NotXRoadError` if it has nothing of X-Road, `RejectedRecordError` saying why if it is unusable.
+    Raises `NotXRoadError` if it has no X-Road field, `RejectedRecordError` if it is unusable.
     """
     if not isinstance(document, bytes):
         return list(_records_of({name: value for name, value in document.items() if name}, 0))
@@ -110,7 +109,7 @@ def parse_records(document: bytes | Mapping[str, str]) -> list[XRoadRecord]:
 
 
 def _decoded(document: bytes) -> dict[str, Raw]:
-    """Return the values of a JSON object, bad text replaced; raise `NotXRoadError` if it is not an object."""
+    """Return the values of a JSON object, with invalid text replaced. Raises `NotXRoadError` if none."""
     try:
         return _object.decode(document)
     except UNREADABLE as first:
@@ -144,7 +143,7 @@ def _records_of(values: Mapping[str, Any], wrapped: int) -> Iterator[XRoadRecord
 
 
 def _both_sides(values: Mapping[str, Any]) -> Iterator[XRoadRecord]:
-    """Yield the records of the corrector's document; a side that saw nothing is null."""
+    """Yield the records of the corrector's document, in which a side without a record is null."""
     found = False
     for side in ("client", "producer"):
         held = _value(values[side])
@@ -170,7 +169,7 @@ def _unwrapped(values: Mapping[str, Any], wrapped: int) -> Iterator[XRoadRecord]
 
 
 def _fields_of(values: Mapping[str, Any]) -> Fields:
-    """Return the fields under whatever spelling of their names; nothing else is decoded."""
+    """Return the fields in any spelling of their names; nothing else is decoded."""
     fields = Fields()
     for name, value in values.items():
         known = _NAMES.get(_folded(name))
@@ -186,18 +185,18 @@ def _scalar(name: str, value: Any) -> Scalar:
         if held is None:
             raise RejectedRecordError(f"{column_of(name)} is an object")
     if isinstance(held, list):
-        if len(held) != 1:  # Elasticsearch gives each of its `fields` as a list
+        if len(held) != 1:  # Elasticsearch's `fields` are all lists
             raise RejectedRecordError(f"{column_of(name)} is a list")
         held = held[0]
     return held if held is None or isinstance(held, str | int | float | bool) else None
 
 
 def _value(value: Any) -> Any:
-    """Return a value, decoded where it is not yet; raise `RejectedRecordError` where it cannot be."""
+    """Return a value, decoded if it is not yet. Raises `RejectedRecordError` if it cannot be decoded."""
     if not isinstance(value, Raw):
         return value
     text = bytes(value)
-    if text.startswith(b"{"):  # its values stay as they are: not all of them may be looked at
+    if text.startswith(b"{"):  # its values stay undecoded, as some of them must not be read
         return _decoded(text)
     try:
         return _any.decode(text)
@@ -210,7 +209,7 @@ def _value(value: Any) -> Any:
 
 
 def _told(error: RejectedRecordError, values: Mapping[str, Any]) -> RejectedRecordError:
-    """Return the reason that a reader can do something about, where the fields show one."""
+    """Return a more helpful reason if the fields show that it is open data, otherwise the error itself."""
     names = {name.replace("_", "").lower() for name in values}
     if "responseoutts" not in names and {"requestindate", "totalduration"} & names:
         started = text_of(_scalar("requestInTs", values.get("requestInTs", values.get("request_in_ts"))))

@@ -1,4 +1,4 @@
-"""What an import saw: every record accounted for, network times with their negative ones kept.
+"""Summary of an import: accounts for every record; network times include the negative ones.
 
 ``records = rejected + duplicates + 2 * pairs + singles``.
 """
@@ -23,7 +23,7 @@ class NetworkTimes(Struct, frozen=True):
 
 
 class ImportSummary(Struct, frozen=True):
-    """The figures of an import; times of the first request and last answer in epoch milliseconds.
+    """The figures of an import, with the times of the first request and last answer in epoch milliseconds.
 
     ``reasons`` counts the rejected records by reason; ``rejects`` are the first `files.MAX_REJECTS` of them.
     """

@@ -1,8 +1,8 @@
-r"""One value of a record, as JSON, CSV converters, databases and object mappers write it.
+r"""Reads one value of a record, as written by JSON and CSV converters, databases and object mappers.
 
-Numbers may be text (`"1750032000000"`, `"200.0"`), nothing may be a word (`None`, `NULL`, `NaN`, `\N`,
-`-`), flags may be letters (`t`, `f`), times may be ISO 8601 with a zone. Whatever else stands there is
-refused by the field's name; the value itself is never repeated.
+Numbers may be text (`"1750032000000"`, `"200.0"`), a missing value may be a word (`None`, `NULL`, `NaN`,
+`\N`, `-`), flags may be letters (`t`, `f`), times may be ISO 8601 with a zone. Errors name the field of any
+other value, and never repeat the value itself.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ FLAGS: Final = {
     **dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False),
 }
 _NO_TIME: Final = (0, -1)
-"""What stands for no time in records and in databases without NULL."""
+"""Numbers used for a missing time in records and in databases without NULL."""
 
 
 class NotXRoadError(RejectedRecordError):
@@ -23,7 +23,7 @@ class NotXRoadError(RejectedRecordError):
 
 
 def time_of(value: Scalar, name: str) -> int | None:
-    """Return epoch milliseconds, None where a record has no such time.
+    """Return epoch milliseconds, None if a record has no such time.
 
     >>> time_of("1750032000000.0", ""), time_of("2025-06-16T07:00:00+07:00", ""), time_of(-1, "")
     (1750032000000, 1750032000000, None)
@@ -46,7 +46,7 @@ def time_of(value: Scalar, name: str) -> int | None:
 
 
 def status_of(value: Scalar) -> int | None:
-    """Return an HTTP status, None where there is none; 0 stands for none.
+    """Return an HTTP status, None if there is none or it is 0.
 
     >>> status_of("200.0"), status_of(0), status_of("None")
     (200, None, None)
@@ -60,7 +60,7 @@ def status_of(value: Scalar) -> int | None:
 
 
 def flag_of(value: Scalar) -> bool | None:
-    r"""Return a flag, None where there is none.
+    r"""Return a flag, None if there is none.
 
     >>> flag_of("t"), flag_of(0), flag_of("\\N")
     (True, False, None)
@@ -89,7 +89,7 @@ def _whole(value: Scalar) -> int | None:
 
 
 def _float(text: str) -> int | None:
-    """Return the whole number that a text like `1.750032e+12` stands for, None where it stands for none."""
+    """Return the whole number in a text like `1.750032e+12`, None if it is not one."""
     try:
         number = float(text)
     except ValueError:

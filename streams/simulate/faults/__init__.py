@@ -1,1 +1,1 @@
-"""What goes wrong and why: causes and what each side sees of them, and when and where they strike."""
+"""Faults: their causes, what each side sees of them, and when and where they occur."""

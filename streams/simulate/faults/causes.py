@@ -1,40 +1,41 @@
-"""Causes of trouble: who is to blame, and what each side sees of a request that meets one.
+"""Causes of faults: who is to blame, and what each side sees of an affected request.
 
-A fault has a cause. What the portal and the provider see follows from it and from where the request died: on
-the way *there* the provider never sees it; *inside* it has seen the request, and may say what became of it;
-on the way *back* it answered well, and the answer was lost. So the same `timeout` at the portal comes from a
-cut line, a hanging server or the portal's own exhausted pool, and no symptom names its cause.
+A fault has a cause. What the portal and the provider see follows from it and from where the request was lost.
+On the way *there* the provider never sees it. *Inside* the provider has seen the request, and may report its
+outcome. On the way *back* the provider answered well, and the answer was lost. So the same `timeout` at the
+portal may come from a cut line, a hanging server or the portal's own exhausted pool: a symptom does not tell
+the cause.
 
-The weights say how often a cause shows itself in which way. No source gives them: they are assumptions, made
-from how TCP, TLS, proxies and connection pools fail.
+The weights are the relative frequencies of a cause's symptoms. They are assumptions without a source, based
+on how TCP, TLS, proxies and connection pools fail.
 """
 
 from typing import Final, Literal, NamedTuple
 
 CauseName = Literal[
-    "provider_down",  # the provider's machines are off: refused, or its balancer says so, or they hang
+    "provider_down",  # the provider's machines are off: refused, reported by its balancer, or hanging
     "servers_hang",  # some of the provider's servers take requests and never answer
     "provider_overloaded",  # other customers, or too many of us, take what the provider can serve
-    "provider_maintenance",  # works at the provider that nobody announced
+    "provider_maintenance",  # unannounced maintenance at the provider
     "bad_version",  # a new version of the provider's program fails, until it is rolled back
-    "certificate_expired",  # the provider's certificate has run out
-    "database_slow",  # the provider's database is slow: all it serves takes longer
+    "certificate_expired",  # the provider's certificate has expired
+    "database_slow",  # the provider's database is slow: all its answers take longer
     "provider_backlog",  # the provider accepts requests and answers them many minutes later
     "quota",  # the provider limits how many requests it takes from us
-    "old_standard",  # the platform's adapter cannot read what a database of the old standard answers
+    "old_standard",  # the platform's adapter cannot read the answers of a database of the old standard
     "platform_down",  # the exchange platform between both (LGSP, NDXP) is down
-    "gateway_faulty",  # a gateway of the platform breaks connections off
+    "gateway_faulty",  # a gateway of the platform breaks connections
     "line_cut",  # nothing gets through
     "line_flapping",  # the line comes and goes
     "line_lossy",  # packets are lost both ways, in bursts
     "mtu",  # large answers do not get through
     "dns",  # the provider's name is not resolved
-    "firewall_drops",  # a firewall has forgotten the connections and drops what comes over them
+    "firewall_drops",  # a firewall has lost the state of connections and drops their packets
     "never_connected",  # the link exists on paper only
-    "pool_exhausted",  # the portal's own connections are all taken: it asks nobody
+    "pool_exhausted",  # all of the portal's own connections are in use: it sends no requests
     "silence",  # citizens stay away; the portal and its observer are well
-    "maintenance",  # announced: the portal holds its lookups back meanwhile
-    "observer_blind",  # the portal's observer is dead, traffic goes on unseen
+    "maintenance",  # announced: the portal holds back its lookups until it ends
+    "observer_blind",  # the portal's observer is dead, traffic continues unobserved
     "unclean_records",  # wrong, missing, stale or duplicate citizen records
 ]
 Who = Literal["provider", "platform", "line", "portal", "observer", "citizens", "records", "nobody"]
@@ -44,14 +45,14 @@ Pattern = Literal["steady", "flapping", "bursts"]
 Died = Literal["there", "inside", "back"]
 
 OF_PORTALS: Final = frozenset({"silence", "observer_blind"})
-"""Causes that are of portals, not of links."""
+"""Causes that affect portals, not links."""
 
 
 class Symptom(NamedTuple):
-    """One way in which a request ends: what the portal sees, where it died, what the provider says of it.
+    """One way in which a request ends: what the portal sees, where it was lost, what the provider reports.
 
-    ``outcome`` None: nothing ever comes back. ``provider`` None: the provider says nothing of what became of
-    the request, and where it died on the way there it has not even seen it.
+    ``outcome`` None: no answer ever comes. ``provider`` None: the provider reports no outcome; if the request
+    died on the way there, the provider has not even seen it.
     """
 
     weight: int
@@ -61,11 +62,10 @@ class Symptom(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """A cause: who made it, what it does to requests, and when such things happen.
+    """A cause: who is responsible, its effect on requests, and when it tends to happen.
 
-    ``office`` is how many times likelier it is in office hours than at other times: changes are made and load
-    is high by day, works are done at night. ``share`` and ``pattern`` hold where a fault does not say
-    otherwise.
+    ``office`` is how many times more likely it is in office hours than at other times: changes and high load
+    come by day, maintenance by night. ``share`` and ``pattern`` are defaults that a fault may override.
     """
 
     who: Who
@@ -77,7 +77,7 @@ class Cause(NamedTuple):
 
     @property
     def domain(self) -> Domain:
-        """Whose fault it is, as an outage record says it; none where nothing is wrong with the link."""
+        """Whose fault it is, as in an outage record; "none" if nothing is wrong with the link."""
         if self.kind not in ("fails", "slow", "late"):
             return "none"
         return "provider" if self.who == "provider" else "client" if self.who == "portal" else "link"
@@ -167,11 +167,11 @@ BACKGROUND: Final[dict[str, tuple[Symptom, ...]]] = {
     "provider_error": (Symptom(1, "provider_error", "inside", "provider_error"),),
     "half_open": (Symptom(1, None, "there"), Symptom(1, None, "back", "ok")),
 }
-"""How the few requests end that fail on a link with which nothing is wrong."""
+"""The symptoms of the few requests that fail on a healthy link."""
 
 
 def outcomes_of(cause: Cause) -> frozenset[str]:
-    """Return the outcomes by which a cause can show itself at the portal; ``no_response`` where none comes.
+    """Return the outcomes that a cause can have at the portal; ``no_response`` stands for no answer.
 
     >>> sorted(outcomes_of(CAUSES["line_cut"]))
     ['timeout', 'unreachable']
@@ -180,7 +180,7 @@ def outcomes_of(cause: Cause) -> frozenset[str]:
 
 
 def shown_as(cause: Cause, outcomes: frozenset[str]) -> tuple[Symptom, ...]:
-    """Return the symptoms of a cause, only those of some outcomes where any are named."""
+    """Return the symptoms of a cause, limited to some outcomes unless these are empty."""
     if not outcomes:
         return cause.symptoms
     return tuple(symptom for symptom in cause.symptoms if (symptom.outcome or "no_response") in outcomes)

@@ -1,8 +1,8 @@
-"""Faults laid out in time: from what a scenario says to spells on links, each with its account of truth.
+"""Schedules faults: turns a scenario's faults into spells on links, each with a record of the truth.
 
-A steady fault is one spell, or a stair of them where it grows and recovers. Flapping alternates bad and good
-spells of fixed length; bursts is the Gilbert-Elliott chain in continuous time, whose sojourns in the good and
-the bad state are exponential (so its parameters p and r of ``tc netem gemodel`` are the inverse mean
+A steady fault is one spell, or a staircase of spells while it grows and recovers. Flapping alternates bad and
+good spells of fixed length. Bursts is the Gilbert-Elliott chain in continuous time, whose stays in the good
+and the bad state are exponential (so the parameters p and r of ``tc netem gemodel`` are the inverse mean
 lengths). Such a fault ends with its last bad spell.
 """
 
@@ -20,16 +20,16 @@ from streams.simulate.truth import Kind as TrueKind
 from streams.simulate.truth import TrueFault
 
 _STEPS: Final = 6
-"""Steps of a ramp and of a recovery."""
+"""The number of steps of a ramp and of a recovery."""
 
 Laid = tuple[Fault, int, int]
-"""A fault and its window, ``[start_ms, end_ms)``."""
+"""A fault with the start and end of its window, ``[start_ms, end_ms)``."""
 
 
 class Spell(Struct, gc=False):
     """An uninterrupted bad time of one link, ``[start_ms, end_ms)`` in request time.
 
-    ``upto`` are the symptoms' cumulative weights, the last one their sum.
+    ``upto`` are the symptoms' cumulative weights; the last one is their sum.
     """
 
     start_ms: int
@@ -47,7 +47,7 @@ class Spell(Struct, gc=False):
 
 
 class Window(Struct, frozen=True):
-    """A time ``[start_ms, end_ms)`` in which something general holds: a silence, a blind observer."""
+    """The time ``[start_ms, end_ms)`` of a silence or a blind observer."""
 
     start_ms: int
     end_ms: int
@@ -73,7 +73,7 @@ def on_paper(link: str) -> Fault:
 
 
 def end_on(fault: Fault, link: str, end_ms: int) -> int:
-    """Return when a fault ends on one of its links: they come back one after the other, as listed."""
+    """Return when a fault ends on one of its links, which recover one after the other in the order listed."""
     if len(fault.links) < 2 or link not in fault.links:
         return end_ms
     behind = len(fault.links) - 1 - fault.links.index(link)
@@ -81,7 +81,7 @@ def end_on(fault: Fault, link: str, end_ms: int) -> int:
 
 
 def true_fault(fault: Fault, link: str, start_ms: int, end_ms: int) -> TrueFault:
-    """Return the account of a fault on one link, before anyone has asked anything."""
+    """Return the record of the truth of a fault on one link, before any request."""
     cause = CAUSES[fault.cause]
     share = cause.share if fault.share is None else fault.share
     kind: TrueKind
@@ -142,7 +142,7 @@ def spells_of(fault: Fault, truth: TrueFault, rng: Random) -> list[Spell]:
 
 
 def _bad_times(fault: Fault, truth: TrueFault, rng: Random) -> Iterator[tuple[int, int, float]]:
-    """Yield when a fault is bad, and what share of the attempts it hits then."""
+    """Yield the start and end of each bad time, and the share of attempts hit in it."""
     if truth.pattern == "steady":
         yield from _stairs(fault, truth)
         return
@@ -160,7 +160,7 @@ def _bad_times(fault: Fault, truth: TrueFault, rng: Random) -> Iterator[tuple[in
 
 
 def _stairs(fault: Fault, truth: TrueFault) -> Iterator[tuple[int, int, float]]:
-    """Yield the steps of a fault that grows to its share and falls again, the middle one the longest."""
+    """Yield the steps of a fault whose share grows to its full value and then falls again."""
     length = truth.end_ms - truth.start_ms
     up = min(round(fault.ramp_minutes * 60_000), length)
     down = min(round(fault.recovery_minutes * 60_000), length - up)

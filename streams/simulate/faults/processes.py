@@ -1,4 +1,4 @@
-"""Faults by chance: renewal processes whose clock runs faster in office hours, and announced works."""
+"""Random faults: renewal processes whose clock runs faster in office hours, and announced maintenance."""
 
 from collections.abc import Iterator, Mapping
 from random import Random
@@ -14,19 +14,19 @@ K = TypeVar("K", bound=str)
 
 _HOUR_MS: Final = 3_600_000
 _OPEN: Final = range(7, 18)
-"""Local hours of a working day in which changes are made and people come."""
+"""Local office hours of a working day, in which changes are made and people come."""
 _OPEN_SHARE: Final = 5 * len(_OPEN) / (7 * 24)
 _SHARES: Final = {"all": (100, 100), "most": (55, 90), "some": (15, 45)}
 _WORKS_FROM: Final = 21
-"""The local hour from which works are done, over the next five."""
+"""Maintenance starts within five hours from this local hour."""
 _NOWHEN: Final = "1970-01-01T07:00"
 
 
 def by_chance(process: FaultProcess, start_ms: int, end_ms: int, seed: int, city: str) -> Iterator[Laid]:
-    """Yield the faults of a process in ``[start_ms, end_ms)``, first the unplanned ones, then the works.
+    """Yield the faults of a process in ``[start_ms, end_ms)``, first unplanned ones, then maintenance.
 
-    ``city`` names the scenario: a process of the same name draws other numbers in another one. The first gap
-    is drawn like the others, so a process is young at the start of a scenario.
+    ``city`` names the scenario: a process of the same name draws other numbers in another scenario. The first
+    gap is drawn like the others, so every process starts anew with the scenario.
     """
     yield from _unplanned(process, start_ms, end_ms, seeded(seed, f"{city}/faults/{process.id}"))
     yield from _works(process, start_ms, end_ms, seeded(seed, f"{city}/works/{process.id}"))
@@ -68,7 +68,7 @@ def _unplanned(process: FaultProcess, start_ms: int, end_ms: int, rng: Random) -
 
 
 def _works(process: FaultProcess, start_ms: int, end_ms: int, rng: Random) -> Iterator[Laid]:
-    """Yield announced works, each on one link and by night, as many as their share of all failures."""
+    """Yield announced maintenance, each on one link and by night, with its share of all failures."""
     if not process.maintenance:
         return
     lengths = lognormal(process.median_minutes * 60_000, process.sigma)
@@ -99,13 +99,13 @@ def _works(process: FaultProcess, start_ms: int, end_ms: int, rng: Random) -> It
 
 
 def mean_links(links: int) -> float:
-    """Return how many of some links a shared fault strikes on average: one, and half of the others."""
+    """Return how many of the links a shared fault hits on average: one, and half of the others."""
     others = links - 1
     return 1 + others / 2 + 0.5**others if others else 1.0
 
 
 def shared_events(share: float, links: int) -> float:
-    """Return the share of events that must be shared for ``share`` of the *link failures* to be so.
+    """Return the share of events that must be shared so that ``share`` of the *link failures* are.
 
     >>> round(shared_events(0.3, 4), 3)
     0.14
@@ -115,15 +115,15 @@ def shared_events(share: float, links: int) -> float:
 
 
 def links_per_event(share: float, links: int) -> float:
-    """Return how many links an unplanned event strikes on average."""
+    """Return how many links an unplanned event hits on average."""
     chance = shared_events(share, links)
     return 1 - chance + chance * mean_links(links)
 
 
 def after(at_ms: int, passed_ms: float, office_times: float) -> int:
-    """Return when ``passed_ms`` have passed on a clock that runs ``office_times`` as fast in office hours.
+    """Return when ``passed_ms`` have passed on a clock that is ``office_times`` as fast in office hours.
 
-    Over an ordinary week the clock is as fast as any other.
+    Over an ordinary week the clock shows the same as any other.
     """
     slow = 1 / (_OPEN_SHARE * office_times + 1 - _OPEN_SHARE)
     at: float = at_ms
@@ -137,7 +137,7 @@ def after(at_ms: int, passed_ms: float, office_times: float) -> int:
 
 
 def _next_edge(at_ms: int) -> tuple[int, bool]:
-    """Return when office hours next begin or end, and whether they are on at ``at_ms``."""
+    """Return when office hours next begin or end, and whether ``at_ms`` is within them."""
     into_day = (at_ms + UTC_OFFSET_MS) % DAY_MS
     midnight = at_ms - into_day
     if not is_working_day(local_date(at_ms)):
@@ -151,7 +151,7 @@ def _next_edge(at_ms: int) -> tuple[int, bool]:
 
 
 def _cause(causes: Mapping[CauseName, float], at_ms: int, rng: Random) -> CauseName:
-    """Draw a cause by its weight and by how likely such a thing is at that hour."""
+    """Draw a cause by its weight and its likelihood at that hour."""
     _, office = _next_edge(at_ms)
     return weighted({name: w * (CAUSES[name].office if office else 1) for name, w in causes.items()}, rng)
 

@@ -1,1 +1,1 @@
-"""What a link bears: a provider's workers and its queue, and how one attempt on a link ends."""
+"""The load on a link: a provider's workers and queue, and how one attempt on a link ends."""

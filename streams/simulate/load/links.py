@@ -1,9 +1,9 @@
 """One attempt on one link: how it ends, after how long, and what the provider saw of it.
 
-Without a fault a link answers after what its provider takes (`Provider`): a lognormal service time and the
-wait for a worker; a small background of requests fails. A batch, a retry storm or a backlog that drains after
-an outage so slows and then fails the citizens' lookups by itself. Such an overload is nobody's plan, so it is
-written into the truth as it happens.
+Without a fault a link answers after the time its provider takes (`Provider`): a lognormal service time plus
+the wait for a worker; a small background share of requests fails. So a batch, a retry storm or a backlog
+after an outage slows down and then fails the citizens' lookups by itself. Such an overload is not in the
+scenario, so it is added to the truth when it happens.
 """
 
 from bisect import bisect_right
@@ -48,24 +48,28 @@ _QUICK_FAILURES: Final = {
 LOOKUP_TIMEOUT_MS: Final = 30_000
 OVERLOAD_GAP_MS: Final = 60_000
 NOT_FAILED: Final = ANSWERED | {"denied"}
-"""Outcomes that say nothing against link or provider."""
+"""Outcomes that do not count against link or provider."""
 
 _AS_LONG: Final = -1
 View = tuple[str | None, int]
-"""What the provider says of a request that reached it: the outcome, None where it never answered; after how
-many
-milliseconds, `_AS_LONG` where it took as long as the portal waited, less the way."""
+"""The provider's view of a request that reached it: its outcome, None if it never answered, and latency (ms).
+
+The latency is `_AS_LONG` if it is the portal's, minus the way.
+"""
+
 Ending = tuple[str | None, int, Spell | None, View | None]
-"""How an attempt ends: the outcome, None where nothing ever comes back; its latency in ms; the bad spell;
-what the
-provider says, None where it never saw the request."""
+"""How an attempt ends: its outcome, None if no answer ever comes; its latency in ms; the spell that hit it.
+
+Last comes the provider's view, None if it never saw the request.
+"""
+
 _WELL: Final[dict[str, View]] = {outcome: (outcome, _AS_LONG) for outcome in ANSWERED}
 _SHED: Final[View] = ("throttled", _AS_LONG)
 _LAST: Final = TABLE_SIZE - 1
 
 
 class Asking(Protocol):
-    """On whose behalf an attempt is made (`Matter`)."""
+    """On whose behalf an attempt is made, such as a `Matter`."""
 
     agency: str
     service: str
@@ -74,7 +78,7 @@ class Asking(Protocol):
 
 
 class Overload(Struct):
-    """An overload as it goes; ``pending`` attempts came after its last failure so far."""
+    """An overload in progress; ``pending`` is the number of attempts since its last failure."""
 
     truth: TrueFault
     services: set[str]
@@ -82,7 +86,7 @@ class Overload(Struct):
     pending: int = 0
 
     def enter(self, at_ms: int, latency_ms: int, *, failed: bool, seen: bool) -> bool:
-        """Enter an attempt, and say whether it failed by this overload."""
+        """Record an attempt; return whether it failed because of this overload."""
         truth = self.truth
         if at_ms >= truth.end_ms + OVERLOAD_GAP_MS:
             return False
@@ -98,9 +102,9 @@ class Overload(Struct):
 
 
 class LinkState:
-    """A link under way: its faults as time passes, its provider's queue and its totals.
+    """The state of a link during the run: its faults, its provider's queue and its totals.
 
-    Attempts must come in the order of their request times.
+    Attempts must be made in order of their request times.
     """
 
     def __init__(self, link: Link, rng: Random) -> None:
@@ -128,7 +132,7 @@ class LinkState:
         }
 
     def totals(self) -> LinkTotals:
-        """Return all that was asked so far, and how it ended."""
+        """Return the counts of all attempts so far, by outcome."""
         ends = dict(self.outcomes)
         failures = sum(count for outcome, count in ends.items() if outcome not in NOT_FAILED)
         return LinkTotals(self.id, sum(ends.values()), failures, ends)
@@ -136,7 +140,7 @@ class LinkState:
     def lay(
         self, faults: Sequence[TrueFault], spells: Sequence[Spell], holds: Sequence[tuple[int, int]]
     ) -> None:
-        """Take the faults of the whole run."""
+        """Set the faults of the whole run."""
         self.faults, self.spells, self.holds = list(faults), list(spells), sorted(holds)
         times = {t for spell in spells for t in (spell.start_ms, spell.end_ms)}
         times |= {t for fault in faults for t in (fault.start_ms, fault.end_ms)}
@@ -144,7 +148,7 @@ class LinkState:
         self._next_change = self._boundaries[0] if self._boundaries else float("inf")
 
     def held_until(self, at_ms: int) -> int | None:
-        """Return when announced maintenance ends, None where there is none at ``at_ms``."""
+        """Return when announced maintenance ends, None if there is none at ``at_ms``."""
         for start, end in self.holds:
             if start <= at_ms < end:
                 return end
@@ -170,9 +174,9 @@ class LinkState:
         return self._fail(*self._background[outcome], None, ending[1])
 
     def enter(self, at_ms: int, ending: Ending, asking: Asking, *, seen: bool) -> None:
-        """Enter an attempt into the truth of the overload and of the faults that are under way.
+        """Record an attempt in the truth of the current overload and faults.
 
-        ``seen`` says that the portal's observer was well.
+        ``seen`` says that the portal's observer was alive.
         """
         outcome, latency, spell, _ = ending
         if self.overloads:
@@ -194,7 +198,7 @@ class LinkState:
                 _enter_hit(at_ms, at_ms + (LOOKUP_TIMEOUT_MS if late else latency), truth)
 
     def _serve(self, at_ms: int, weight: float, spell: Spell | None = None, times: float = 1.0) -> Ending:
-        """Have the provider serve an attempt; on top of its queue by ``times`` what it takes normally."""
+        """Let the provider serve an attempt, with ``times`` its normal service time."""
         drawn = floor(self._random() * TABLE_SIZE)
         service_ms = self._latency[drawn] if drawn < _LAST else self._tail[floor(self._random() * TABLE_SIZE)]
         took = self._take(at_ms, int(service_ms * times), weight)
@@ -225,7 +229,7 @@ class LinkState:
     def _fail(
         self, symptoms: Sequence[Symptom], upto: Sequence[int], spell: Spell | None, service_ms: int
     ) -> Ending:
-        """Return how an attempt fails that the provider would have answered after ``service_ms``."""
+        """Return the ending of a failed attempt; the provider would have answered after ``service_ms``."""
         which = 0 if len(symptoms) == 1 else bisect_right(upto, floor(self._random() * upto[-1]))
         _, outcome, died, says = symptoms[which]
         if outcome is None:
@@ -253,7 +257,7 @@ class LinkState:
         self._next_change = self._boundaries[index] if index < len(self._boundaries) else float("inf")
 
     def _overloaded(self, at_ms: int) -> None:
-        """Extend the overload under way, or begin one."""
+        """Extend the current overload, or begin a new one."""
         if self.overloads and at_ms - self.overloads[-1].truth.end_ms < OVERLOAD_GAP_MS:
             self.overloads[-1].truth.end_ms = at_ms + 1
             return

@@ -1,10 +1,9 @@
-"""What a provider bears: workers that serve one request each, and a queue before them that is kept short.
+"""A provider under load: workers that serve one request each, and a bounded queue.
 
-A request takes its service time, which grows with how busy the provider was over the last seconds: caches,
-locks and processors are shared. While all workers are busy it waits. Where it would wait longer than the
-provider allows it is shed at once, as servers with a bounded queue do; being refused costs next to nothing.
-So latency rises with load, what is served never falls under the capacity for long, and an overload ends when
-the load does.
+A request takes its service time, which grows with the load of the last seconds, as caches, locks and
+processors are shared. While all workers are busy the request waits. If it would wait longer than the provider
+allows it is shed at once, as by servers with a bounded queue; this costs almost nothing. So latency rises
+with load, throughput never falls below the capacity for long, and an overload ends when the load does.
 """
 
 from heapq import heapreplace
@@ -12,17 +11,17 @@ from math import ceil
 from typing import Final
 
 CROWDING: Final = 0.6
-"""By how much longer a request takes at full load than on an idle provider, at least."""
+"""A request takes longer by at least this share at full load than on an idle provider."""
 WINDOW_MS: Final = 10_000
-"""Over about how long load is felt."""
+"""The time over which load is averaged, roughly."""
 SHED: Final = -1
 
 
 class Provider:
-    """One provider; requests must come in the order of their times.
+    """One provider; requests must come in order of time.
 
-    At full load it serves ``capacity_per_second``, of ``mean_ms`` each on an idle one; nobody waits longer
-    than ``patience_ms``.
+    At full load it serves ``capacity_per_second`` requests that would take ``mean_ms`` each if it were idle;
+    none waits longer than ``patience_ms``.
     """
 
     __slots__ = ("_crowding", "_free", "_last_ms", "_load_ms", "_of_all", "_patience_ms")
@@ -37,9 +36,9 @@ class Provider:
         self._last_ms = 0
 
     def take(self, at_ms: int, service_ms: int, weight: float = 1.0) -> int:
-        """Return after how long a request is answered, or `SHED`.
+        """Return after how many milliseconds a request is answered, or `SHED`.
 
-        A request of some ``weight`` is the work of so many, done by as many workers as there are at most.
+        A request is the work of ``weight`` ordinary requests, divided among up to as many workers.
         """
         free, last = self._free, self._last_ms
         self._last_ms = at_ms
@@ -60,7 +59,7 @@ class Provider:
             return start + takes - at_ms
         parts = min(len(free), ceil(weight))
         if parts == len(free):
-            takes = int(service_ms * (1 + self._crowding))  # it fills the provider by itself
+            takes = int(service_ms * (1 + self._crowding))  # it uses the whole provider
         each = max(1, int(takes * weight / parts))
         self._load_ms = load + each * parts
         end = 0
