@@ -1,7 +1,7 @@
-"""The national scenario: each province of a day with its portal, links and communes, from one page of data.
+"""The national scenario: the provinces of a given day, each with portal, links and communes, from one file.
 
 The provinces are data with dates: 63 until 30 June 2025, 34 since. `build` turns a `Nation` into a catalogue
-and a scenario like any other; what it makes grows with the people of each province.
+and a scenario like any other, in proportion to the population of each province.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ from streams.simulate.scenario import Clocks, Fault, FaultProcess, Flow, People,
 NATIONAL: Final = "national"
 """The name of the scenario."""
 _WORKING_DAYS: Final = 250
-"""Of a year, for which flows are counted."""
+"""Working days per year, to which the counts of flows refer."""
 _MILLION: Final = 1_000_000
 
 
 class Province(Strict, frozen=True, kw_only=True):
-    """A province; ``until`` a day it stands by itself, from that day on it is part of the one it ``joins``.
+    """A province. It exists until the day ``until``; then it is part of the province it ``joins``.
 
-    ``code`` is its number in the statistical list, ``people`` are those of the census.
+    ``code`` is its number in the statistical list, ``people`` its population in the census.
     """
 
     id: Name
@@ -53,14 +53,14 @@ class Province(Strict, frozen=True, kw_only=True):
 
 
 class Communes(Strict, frozen=True, kw_only=True):
-    """How many communes, wards and towns the nation has ``until`` a day; without one, since then."""
+    """The number of communes, wards and towns in the nation until the day ``until``; without a day: since."""
 
     until: LocalDate | None = None
     count: Count
 
 
 class NationalFlow(Strict, frozen=True, kw_only=True):
-    """What people ask of the portal of their province: each of them ``a_year`` times in a year."""
+    """Dossiers of some services at each province's portal: ``a_year`` per person and year."""
 
     id: Name
     a_year: Positive
@@ -73,10 +73,10 @@ class NationalFlow(Strict, frozen=True, kw_only=True):
 class Nation(Strict, frozen=True, kw_only=True):
     """A nation: what each province has, and the provinces.
 
-    A link ``npd`` is ``ha-noi-npd`` in Hà Nội; its capacity is for a million people. ``faults`` strike a link
-    in every province, or in those named in full. ``national_processes`` are each one process over a link in
-    every province, ``provincial_processes`` one in each province. The ``people`` of the nation spread over
-    the provinces as the census found them.
+    A link ``npd`` becomes ``ha-noi-npd`` in Hà Nội; its capacity is given per million people. ``faults`` hit
+    a link in every province, or only the links named in full. Each of ``national_processes`` is one process
+    over a link in every province, each of ``provincial_processes`` one process per province. The nation's
+    ``people`` are divided among the provinces in proportion to the census.
     """
 
     title: Text
@@ -99,7 +99,7 @@ class Nation(Strict, frozen=True, kw_only=True):
 
 
 def check_nation(nation: Nation, located: Located) -> None:
-    """Raise `LocatedError` where a nation contradicts itself; what it makes is checked like any city."""
+    """Raise `LocatedError` if a nation contradicts itself; the city made from it is checked elsewhere."""
     ids = [province.id for province in nation.provinces]
     unique("province", ids, located, "provinces")
     unique("code", [str(one.code) for one in nation.provinces], located, "provinces", field="code")
@@ -128,11 +128,11 @@ def _day(said: str | None, located: Located, *where: str | int) -> None:
     try:
         date.fromisoformat(said or "2025-07-01")
     except ValueError as error:
-        raise located.error(f"{said} is no date: {error}", *where) from error
+        raise located.error(f"{said} is not a date: {error}", *where) from error
 
 
 def provinces_on(nation: Nation, day: date) -> list[Province]:
-    """Return the provinces of a day, each with the people of those that have joined it."""
+    """Return the provinces that exist on a day, each with the population of those that have joined it."""
     on = day.isoformat()
     gone = [one for one in nation.provinces if one.until is not None and one.until <= on]
     joined = {
@@ -144,9 +144,9 @@ def provinces_on(nation: Nation, day: date) -> list[Province]:
 def build(
     nation: Nation, services: Sequence[ServiceGroup], day: date | None = None
 ) -> tuple[Catalogue, Scenario]:
-    """Return the nation as a catalogue and its scenario, with the provinces of ``day`` or of its own start.
+    """Return the nation's catalogue and scenario, with the provinces of ``day``, by default of its own start.
 
-    ``services`` are those of the city: the nation has the same ones.
+    ``services`` are those of the city, which the nation has as well.
     """
     day = day or datetime.fromisoformat(nation.start).date()
     provinces = provinces_on(nation, day)
@@ -183,7 +183,7 @@ def build(
 
 
 def _served(groups: Sequence[ServiceGroup], roles: set[str]) -> list[ServiceGroup]:
-    """Return the services whose lookups a province can make."""
+    """Return the groups with only those services whose lookups every province can make."""
     kept = {
         service.id: service
         for group in groups

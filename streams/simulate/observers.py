@@ -35,7 +35,7 @@ class Clock:
         return self._offset_ms + self._drift_ppm * since_ms // 1_000_000
 
     def read(self, at_ms: int) -> int:
-        """Read the clock at a time, and return by how much it is fast."""
+        """Read the clock at a time; return by how many ms it is fast."""
         self.fast_ms = self.off_ms(at_ms)
         self.read_again_ms = at_ms + _READ_FOR_MS
         return self.fast_ms

@@ -52,10 +52,10 @@ def load_catalogue(folder: Traversable = PACKAGED) -> Catalogue:
 def load_played(
     name: str, folder: Traversable = PACKAGED, today: date | None = None
 ) -> tuple[Catalogue, Scenario]:
-    """Return a scenario, moved to begin on the latest fitting day up to ``today``, and where it plays.
+    """Return the catalogue of a scenario, and the scenario, moved to the latest suitable day up to ``today``.
 
-    That is the catalogue of the folder; the national scenario makes its own of the folder's `nation.yaml`,
-    with the provinces of the day on which it begins. Raise `LocatedError` where a file is wrong or missing.
+    The catalogue is that of the folder; for the national scenario it is made from the folder's `nation.yaml`,
+    with the provinces of the day on which it begins. Raises `LocatedError` if a file is invalid or missing.
     """
     catalogue = load_catalogue(folder)
     if name == NATIONAL and (folder / _NATION).is_file():

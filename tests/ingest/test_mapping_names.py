@@ -100,7 +100,7 @@ def test_the_schema_and_the_code_take_the_same_maps():
 
 
 WRONG = [
-    ("end: {field: t, format: '%d %d'}\nlink: npd", 1, "is no format of strptime"),
+    ("end: {field: t, format: '%d %d'}\nlink: npd", 1, "is not a strptime format"),
     ("end: {field: t}\nlnik: npd", 2, "unknown field `lnik`"),
     ("end: {field: t, format: iso8601}\nlink: npd", 1, "`iso8601` is not a format"),
     ("end:\n  field: t\n  zone: Hanoi\nlink: npd", 1, "`Hanoi` is not a time zone"),

@@ -67,7 +67,7 @@ def test_everything_of_the_nation_has_a_name():
     [
         ("joins: tuyen-quang", "joins: tuyen-qang", "unknown province that stays `tuyen-qang`; one of"),
         (", joins: tuyen-quang", "", "`until` and `joins` go together"),
-        ("until: 2025-07-01, joins: tuyen-quang", "until: 2025-06-31, joins: tuyen-quang", "is no date"),
+        ("until: 2025-07-01, joins: tuyen-quang", "until: 2025-06-31, joins: tuyen-quang", "is not a date"),
         ("id: ha-giang", "id: ha-noi", "province `ha-noi` stands twice"),
         ("code: 2,", "code: 1,", "code `1` stands twice"),
         ("{identity: npd", "{identity: npdd", "unknown link `npdd`"),

@@ -267,9 +267,7 @@ SPENT = {"up": 90_000, "degraded": 0, "down": 12_500, "unknown": 17_500, "not_in
 
 def state_seconds(told):
     """Return what is shown of the time in each state of the link."""
-    names = {
-        s: f'portallink_link_state_seconds_total{{link="npd",state="{s}"}}' for s in labels.LINK_STATES
-    }
+    names = {s: f'portallink_link_state_seconds_total{{link="npd",state="{s}"}}' for s in labels.LINK_STATES}
     return {state: shown(told)[name] for state, name in names.items() if name in shown(told)}
 
 
