@@ -163,7 +163,7 @@ def test_a_file_of_little_use_is_refused(tmp_path, kind):
 
 
 WRONG_MAPS = [
-    ({"format": None}, "no map of a log's lines"),
+    ({"format": None}, "not one for a log's lines"),
     ({"columns": ["a"]}, "`columns` belongs to the format columns or csv"),
     ({"format": "regex"}, "needs a `pattern`"),
     ({"format": "columns"}, "needs `columns`"),
@@ -204,5 +204,5 @@ def test_a_map_for_spans_reads_no_lines():
     """A map without a format is refused as one of lines."""
     said = {key: value for key, value in JSON_MAP.items() if key != "format"}
     mapper = mapper_of(Located(yaml.safe_dump(said), "map.yaml"))
-    with pytest.raises(MapError, match="no map of a log's lines"):
+    with pytest.raises(MapError, match="not one for a log's lines"):
         Format(mapper.said, mapper.fields)

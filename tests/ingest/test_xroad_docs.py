@@ -204,7 +204,7 @@ BAD = [
     ('{"requestInTs": 1 2}', "not a JSON object: its brackets"),
     ('{"a": "' + "x" * (1 << 20) + '"}', "longer than 1 MiB"),
     ('{"a": ' * 70 + "1" + "}" * 70, "nested deeper than 64 brackets"),
-    ('{"temperature": 21}', "none of the fields"),
+    ('{"temperature": 21}', "it has none of the fields"),
     (json.dumps(client(responseOutTs=None, responseInTs=None)), "responseOutTs is missing"),
 ]
 

@@ -55,7 +55,7 @@ WRONG = {
     "missing field": ("    count: 100\n", "", 6, "missing required field `count`"),
     "wrong type": ("count: 100", "count: many", 9, "Expected `int`"),
     "unknown cause": ("cause: line_cut", "cause: broken", 15, "one of bad_version, certificate_expired"),
-    "no such day": ("start: 2024-03-11T08:00", "start: 2024-02-31T08:00", 17, "no time"),
+    "no such day": ("start: 2024-03-11T08:00", "start: 2024-02-31T08:00", 17, "not a time"),
     "fault outside": ("start: 2024-03-11T08:00", "start: 2024-03-12T08:00", 17, "starts outside"),
     "fault too long": ("minutes: 10", "minutes: 100", 18, "ends after the scenario"),
     "end before start": ("end: 2024-03-11T09:00", "end: 2024-03-11T06:00", 4, "ends before it starts"),
