@@ -3,8 +3,8 @@
 Each *regime* is one link of some hours with full outages of one to five minutes, or with one service or
 agency that fails wholly: lookups as portal and provider see them, retry storms, observers that restart, an
 outage that lasts when the log ends. Every full outage ought to be found, with its edges and whose fault it
-is, and nothing else; what is local ought to be named. A start is compared with the first failing request, an
-end with the first request that is answered after the outage.
+is, and nothing else; what is local ought to be named. Edges are compared with the true ones and with the
+observable ones (`lab.observable`), of what is local by the requests that ask for it.
 """
 
 import sys
@@ -19,6 +19,7 @@ from rich.table import Table
 
 from lab.history_trials import p95
 from lab.local_trials import BROKEN, LINK, NOISE, START_MS, revisions
+from lab.observable import Edges, Errors, edges_of
 from streams.measure.meter import Meter
 from streams.model.canonical import final_outages
 from streams.model.events import Heartbeat, LookupCompleted, LookupRequested
@@ -99,8 +100,8 @@ class Tally(Struct):
     named: int = 0
     false: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
-    starts_ms: list[int] = field(default_factory=list)
-    ends_ms: list[int] = field(default_factory=list)
+    true: Errors = field(default_factory=Errors)
+    observable: Errors = field(default_factory=Errors)
     delays_ms: list[int] = field(default_factory=list)
 
 
@@ -214,7 +215,7 @@ def add(
     """Add one link to a tally."""
     final = final_outages(told)
     first = {one.outage_id: one.detected_at_ms for one in told if one.revision == 1}
-    kind = "degraded" if regime.confined else "down"
+    kind, record = "degraded" if regime.confined else "down", on_record(regime, asked)
     for fault in trouble:
         hits = [one for one in asked if one.hit and fault.start_ms <= one.asked_ms < fault.end_ms]
         seen = [one for one in hits if not is_blind(regime, one.asked_ms)]
@@ -234,23 +235,31 @@ def add(
             tally.named += names == [BROKEN]
         else:
             tally.named += to is None and met[0].fault_domain == regime.domain
-        tally.starts_ms.append(met[0].start_ms - min(one.asked_ms for one in hits))
         known = min(one.asked_ms + (30_000 if one.outcome is None else one.took_ms) for one in seen)
         tally.delays_ms.append(first[met[0].outage_id] - known)
-        back = [
-            one.asked_ms
-            for one in asked
-            if one.asked_ms >= fault.end_ms
-            and one.outcome == "ok"
-            and (not regime.confined or BROKEN in (one.service, one.agency))
-        ]
-        ended_ms = met[-1].end_ms
-        if ended_ms is not None and back and fault.end_ms < end_ms:
-            tally.ends_ms.append(ended_ms - min(back))
+        found = Edges(met[0].start_ms, met[-1].end_ms)
+        tally.true.add(found, Edges(fault.start_ms, fault.end_ms if fault.end_ms < end_ms else None))
+        tally.observable.add(found, edges_of(*record, *fault))
     for one in final:
         if not any(meets(one, start_ms - 60_000, until_ms + 1_000) for start_ms, until_ms in trouble):
             at_s = (one.start_ms - START_MS) // 1000
             tally.false.append(f"{label}: {one.kind} at {at_s} s, {one.failures} of {one.attempts}")
+
+
+def on_record(regime: Regime, asked: Sequence[Asked]) -> tuple[list[int], list[int]]:
+    """Return when requests were asked that are on record as failed, and those on record as answered.
+
+    Where trouble is confined, only requests that ask for it count.
+    """
+    mine = [one for one in asked if not regime.confined or BROKEN in (one.service, one.agency)]
+    mine = [one for one in mine if not is_blind(regime, one.asked_ms)]
+    answered = [
+        one.asked_ms
+        for one in mine
+        if one.outcome == "ok" and not is_blind(regime, one.asked_ms + one.took_ms)
+    ]
+    well = set(answered)
+    return sorted(one.asked_ms for one in mine if one.asked_ms not in well), sorted(answered)
 
 
 def meets(outage: Outage, start_ms: int, end_ms: int) -> bool:
@@ -276,11 +285,13 @@ def main(seeds: range, names: Sequence[str], rates: Sequence[str]) -> None:
     """Print how each regime fared at each rate."""
     console = Console(width=150)
     columns = ("regime", "lookups", "found", "domain or name right", "false", "start p95 (s)", "end p95 (s)")
-    shown, lines = Table(*columns, "delay p95 (s)"), []
+    edges = ("start, observable", "end, observable")
+    shown, lines = Table(*columns, *edges, "delay p95 (s)"), []
     for name in names:
         for rate in rates:
             one = run(name, rate, seeds)
-            times = [f"{p95(of):.1f}" for of in (one.starts_ms, one.ends_ms, one.delays_ms)]
+            errors = (each for of in (one.true, one.observable) for each in (of.starts_ms, of.ends_ms))
+            times = [f"{p95(of):.1f}" for of in (*errors, one.delays_ms)]
             counts = f"{one.found} of {one.due}", f"{one.named} of {one.found}", str(len(one.false))
             shown.add_row(name, rate, *counts, *times)
             Console(stderr=True).print(name, rate, *counts, *times, *one.false, *one.missed, highlight=False)

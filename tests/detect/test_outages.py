@@ -76,6 +76,23 @@ def test_half_of_the_attempts_divide_down_from_degraded(share, kind):
     assert [outage.kind for outage in final] == [kind]
 
 
+@pytest.mark.parametrize(
+    ("shares", "seed", "kinds"),
+    [
+        ((0.35, 0.75), 3, ["degraded", "down"]),
+        ((0.3, 0.55), 2, ["degraded", "down"]),
+        ((0.7, 0.4), 0, ["down", "degraded"]),
+    ],
+)
+def test_an_open_outage_is_of_the_kind_that_its_attempts_show_by_now(shares, seed, kinds):
+    """Trouble that turns out to be of the other kind is told so within minutes, before it has ended."""
+    faults = [Fault(200, 240, shares[0]), Fault(440, 2_400, shares[1])]
+    *opened, closed = run(draw_log(seed, seconds=3_400, faults=faults, rate=0.1)).outages
+    assert [outage.kind for outage in opened] == kinds
+    assert opened[-1].detected_at_ms < at(1_600)
+    assert (closed.status, closed.kind) == ("closed", kinds[-1])
+
+
 def test_swallowed_requests_are_an_outage_from_the_first_one_asked():
     """Requests without any completion become known half a minute later, yet the outage starts with them."""
     outage = run(draw_log(5, faults=[Fault(300, 90, outcome=None)])).final()[0]

@@ -11,8 +11,9 @@ from streams.detect.link.facts import add_counts
 from streams.detect.link.minute import MINUTE_MS, Minute, hash_limit
 from streams.detect.link.named import Named, suffering
 from streams.detect.link.spells import TroubleSpell
+from streams.detect.rule.cusum import IDLE, Cusum
 from streams.detect.rule.definition import Rule
-from streams.detect.rule.shares import is_down
+from streams.detect.rule.shares import fits, is_down
 from streams.model.events import ANSWERED, CANCELLED, CLIENT_FAULTS, LINK_FAULTS, PROVIDER_FAULTS
 from streams.model.measurement import Asked, Histogram, LinkSlot, Source
 from streams.model.outage import FaultDomain, Kind, Outage, Reason
@@ -144,6 +145,12 @@ def totals_of(
     return totals
 
 
+def distinct_dossiers(totals: Totals) -> tuple[int, float]:
+    """Return the distinct dossiers with a failed attempt, and the error of that as a share of it."""
+    limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
+    return distinct_of_union(totals.dossiers, limits)
+
+
 def copied(totals: Totals) -> Totals:
     """Return a copy that can be changed independently."""
     return replace(
@@ -189,19 +196,29 @@ def outage_id(link: str, start_ms: int) -> str:
     return "o-" + blake2b(f"{link}\0{start_ms}".encode(), digest_size=8).hexdigest()
 
 
-def kind_of(spell: TroubleSpell, totals: Totals) -> Kind:
+def kind_of(spell: TroubleSpell, totals: Totals, since: Cusum = IDLE, told: Kind | None = None) -> Kind:
     """Return whether a spell was down: at least half of its attempts failed.
 
     By definition a spell begins with a failure, and the last attempt before the success that ends it
     failed too. These two say nothing about how often attempts fail, and on a quiet link they would be
     half of all attempts, so they are left out.
+
+    In an open spell, what may have come ``since`` its end is left out as well. A spell that was ``told`` as
+    down stays down while that is possible within two standard errors, so that a share near one half does not
+    change the kind back and forth.
     """
-    edges = 1 if spell.end_ms is None else 2
     if spell.slow or spell.confined:
         return "degraded"
-    if 0 < totals.failures == totals.attempts:
+    edges, attempts, failures = 2, totals.attempts, totals.failures
+    if spell.end_ms is None:
+        edges, attempts, failures = 1, attempts - since.attempts, failures - since.failures
+    if 0 < failures == attempts:
         return "down"
-    return "down" if is_down(totals.attempts - edges, totals.failures - edges) else "degraded"
+    attempts, failures = attempts - edges, failures - edges
+    if spell.end_ms is not None or told is None:
+        return "down" if is_down(attempts, failures) else "degraded"
+    is_so = fits(attempts, failures, down=True) if told == "down" else 0 < attempts <= 2 * failures
+    return "down" if is_so else "degraded"
 
 
 def draft(
@@ -212,11 +229,12 @@ def draft(
     slow_ms: int | None,
     decided_ms: int,
     unknown_since_ms: int | None = None,
+    since: Cusum = IDLE,
+    told: Kind | None = None,
 ) -> Outage:
-    """Return a spell's outage as revision 1, without evidence."""
-    kind, named = kind_of(spell, totals), totals.named
-    limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
-    dossiers, error = distinct_of_union(totals.dossiers, limits)
+    """Return a spell's outage as revision 1, without evidence; ``since`` and ``told`` as in `kind_of`."""
+    kind, named = kind_of(spell, totals, since, told), totals.named
+    dossiers, error = distinct_dossiers(totals)
     return Outage(
         outage_id=outage_id(link, spell.start_ms),
         revision=1,
@@ -283,7 +301,10 @@ def differ_in_passing(one: Outage, other: Outage) -> bool:
 
 
 PATIENCE_MS: Final = 300_000
-"""The least time between revisions of an open outage for minor changes: flapping, or lost sight."""
+"""The least time between revisions of an open outage for minor changes: flapping, or lost sight.
+
+At full multiples of this an open outage is reviewed in any case: its kind or fault domain may have changed.
+"""
 
 
 def next_revision(published: Outage, drafted: Outage, reason: Reason, evidence: list[Source]) -> Outage:

@@ -26,6 +26,7 @@ from streams.detect.link.outages import (
     Totals,
     alike,
     differ_in_passing,
+    distinct_dossiers,
     draft,
     matched,
     names_of,
@@ -39,6 +40,7 @@ from streams.detect.link.running import Running
 from streams.detect.link.said import Trouble
 from streams.detect.link.spells import TroubleSpell
 from streams.detect.link.windows import FAR, changed_minutes
+from streams.detect.rule.cusum import recovering
 from streams.detect.rule.rules import LinkRules
 from streams.model.measurement import Source
 from streams.model.outage import Outage, Reason
@@ -112,6 +114,8 @@ class Publication:
             gone = retraction(outage, now_ms, cause or "late")
             into.append(gone)
             self.published[gone.outage_id] = gone
+        if self._lasts:
+            self._look_again_at((now_ms // PATIENCE_MS + 1) * PATIENCE_MS)
         self._look(now_ms)
         before, self.trouble = self.trouble, self._trouble()
         return changed_minutes(before, self.trouble, now_ms)
@@ -131,14 +135,22 @@ class Publication:
         events = events_of(self.history.unsettled, self.locals.spells())
         return [event for event in events if self.history.settles_ms(event[0]) > self.settled_ms]
 
+    @property
+    def _lasts(self) -> bool:
+        """Whether the link is in trouble, as judged now."""
+        return bool(self.spells) and self.spells[-1].end_ms is None
+
     def dossiers_so_far(self, now_ms: int) -> int | None:
         """Return the number of distinct dossiers hit by the open spell so far, None without one."""
-        if not self.spells or self.spells[-1].end_ms is not None:
+        if not self._lasts:
             return None
-        start_ms = self.spells[-1].start_ms
+        return distinct_dossiers(self._totals_so_far(self.spells[-1].start_ms, now_ms))[0]
+
+    def _totals_so_far(self, start_ms: int, now_ms: int) -> Totals:
+        """Return the figures by now of a spell that lasts."""
         span = self._running.begins_ms(start_ms), now_ms
         minutes = list(chain(self.remains.between(*span), self.history.between(*span)))
-        return self._running.dossiers(start_ms, minutes, lambda: self.remains.totals(start_ms, FAR), now_ms)
+        return self._running.totals(start_ms, minutes, lambda: self.remains.totals(start_ms, FAR), now_ms)
 
     def sight_changed(self, now_ms: int) -> bool:
         """Return whether sight of a link in trouble was lost or regained, so that a review is due."""
@@ -149,9 +161,8 @@ class Publication:
         return self.lost_ms != before
 
     def _look(self, now_ms: int) -> None:
-        in_trouble = bool(self.spells) and self.spells[-1].end_ms is None
-        self.lost_ms = self.history.lost_ms(now_ms) if in_trouble else None
-        waits = in_trouble and self.lost_ms is None and self.history.state.heard_ms
+        self.lost_ms = self.history.lost_ms(now_ms) if self._lasts else None
+        waits = self._lasts and self.lost_ms is None and self.history.state.heard_ms
         self.look_ms = self.history.loses_ms(now_ms) if waits else FAR
 
     def make_final(self, final: Iterable[Decided], floor_ms: int) -> None:
@@ -249,7 +260,8 @@ class Publication:
         """Return the revision that a spell requires, None if the published one still holds."""
         totals, slow_ms = self._figures(spell, now_ms)
         rule, lost_ms = self.rules.at(spell.opened_ms - 1), self.history.lost_ms(now_ms)
-        drafted = draft(self.link, spell, totals, rule, slow_ms, now_ms, lost_ms)
+        since, told = recovering(self.history.state), match.kind if match else None
+        drafted = draft(self.link, spell, totals, rule, slow_ms, now_ms, lost_ms, since, told)
         if match is None:
             evidence = self._evidence(spell.start_ms, now_ms)
             fresh = self._fresh_id(drafted)
@@ -267,12 +279,13 @@ class Publication:
 
     def _figures(self, spell: TroubleSpell, now_ms: int) -> tuple[Totals, int | None]:
         """Return the figures of a spell, and the slowness limit (ms) at its start."""
-        start_ms, remains = spell.start_ms, self.remains
-        until_ms = now_ms if spell.end_ms is None else spell.end_ms
-        span = start_ms - MINUTE_MS, until_ms + self.settings.longest_lookback_ms
-        end_ms = FAR if spell.end_ms is None else spell.end_ms
-        minutes = chain(remains.between(*span), self.history.between(*span))
-        totals = totals_of(minutes, start_ms, end_ms, remains.totals(start_ms, end_ms))
+        start_ms, end_ms, remains = spell.start_ms, spell.end_ms, self.remains
+        if end_ms is None:
+            totals = self._totals_so_far(start_ms, now_ms)
+        else:
+            span = start_ms - MINUTE_MS, end_ms + self.settings.longest_lookback_ms
+            minutes = chain(remains.between(*span), self.history.between(*span))
+            totals = totals_of(minutes, start_ms, end_ms, remains.totals(start_ms, end_ms))
         if start_ms in remains.slow_ms:
             return totals, remains.slow_ms[start_ms]
         return totals, self.history.normal_at(start_ms).slow_ms

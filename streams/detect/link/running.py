@@ -1,7 +1,7 @@
-"""Counts the dossiers that the open spell has hit so far, minute by minute.
+"""Keeps the figures of the open spell so far, minute by minute.
 
-Growth alone does not publish an open outage again, but the engineer on call needs the current figure.
-Summing a day of minutes at each slot would cost too much, so complete minutes are summed only once.
+An open outage is reviewed every few minutes, and the engineer on call needs the current number of dossiers.
+Summing a day of minutes each time would cost too much, so complete minutes are summed only once.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from streams.detect.link.minute import MINUTE_MS, Minute
 from streams.detect.link.outages import Totals, copied
 from streams.detect.link.windows import FAR
-from streams.model.sketch import distinct_of_union
 
 
 class Running:
@@ -26,17 +25,17 @@ class Running:
             self._start_ms = -FAR
 
     def begins_ms(self, start_ms: int) -> int:
-        """Return the time from which `dossiers` needs the minutes of a spell that began at ``start_ms``."""
+        """Return the time from which `totals` needs the minutes of a spell that began at ``start_ms``."""
         return self._next_ms if start_ms == self._start_ms else start_ms - MINUTE_MS
 
-    def dossiers(
+    def totals(
         self,
         start_ms: int,
         minutes: list[tuple[int, Minute]],
         carried: Callable[[], Totals | None],
         now_ms: int,
-    ) -> int:
-        """Return the distinct dossiers with a failed attempt since ``start_ms``.
+    ) -> Totals:
+        """Return the figures of what was asked since ``start_ms``; the caller must not change them.
 
         ``minutes`` are those from `begins_ms` on, in order; ``carried`` returns the sum of the
         forgotten ones, as a new object each time.
@@ -49,11 +48,10 @@ class Running:
             self._totals.add(at, minute, start_ms, FAR)
             self._next_ms = at + MINUTE_MS
         self._totals.trim()
-        totals = self._totals
-        if len(complete) < len(minutes):
-            totals = copied(totals)
-            for at, minute in minutes[len(complete) :]:
-                totals.add(at, minute, start_ms, FAR)
-            totals.trim()
-        limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
-        return distinct_of_union(totals.dossiers, limits)[0]
+        if len(complete) == len(minutes):
+            return self._totals
+        totals = copied(self._totals)
+        for at, minute in minutes[len(complete) :]:
+            totals.add(at, minute, start_ms, FAR)
+        totals.trim()
+        return totals

@@ -22,11 +22,11 @@ as in trouble. ``docs/detection.md`` derives every number.
 """
 
 from collections.abc import Callable
-from math import log, sqrt
+from math import log
 from typing import Final, Literal, NamedTuple
 
 from streams.detect.rule.definition import Rule
-from streams.detect.rule.shares import NOTHING, Seen, evidence, is_down, partial_share, spell_share
+from streams.detect.rule.shares import NOTHING, Seen, evidence, fits, is_down, partial_share, spell_share
 
 Condition = Literal["UP", "DEGRADED", "DOWN"]
 TestName = Literal["total", "half", "partial", "slow", "recovery", "worse", "better", "normal"]
@@ -111,6 +111,14 @@ def after_silence(state: RuleState) -> RuleState:
     """Return what is left of a state after an overlong silence: only the condition."""
     tests = (IDLE,) * len(state.tests)
     return state._replace(tests=tests, heard_ms=0) if state.spell else QUIET._replace(seen=state.seen)
+
+
+def recovering(state: RuleState) -> Cusum:
+    """Return what speaks for an end of the trouble that lasts: the running test of recovery."""
+    if state.condition == "UP":
+        return IDLE
+    test = state.tests[list(TRANSITIONS[state.condition]).index("recovery")]
+    return test if test.total > 0 else IDLE
 
 
 class Verdict(NamedTuple):
@@ -313,17 +321,8 @@ def _enter(
     else:
         attempts, failures = spell.attempts - test.attempts, spell.failures - test.failures
         young = since_ms - spell.since_ms <= rule.settle_ms
-        whole = not spell.slow and (young or _fits(attempts, failures, condition))
+        whole = not spell.slow and (young or fits(attempts, failures, down=condition == "DOWN"))
         if whole:  # the first impression was wrong
             entered = Spell(spell.since_ms, slow=False, attempts=spell.attempts, failures=spell.failures)
     idle = (IDLE,) * len(TRANSITIONS[condition])
     return RuleState(condition, idle, entered, seen), Verdict(name, condition, entered.since_ms, whole, p0)
-
-
-def _fits(attempts: int, failures: int, condition: Condition) -> bool:
-    """Return whether a spell's earlier part may also have been of a kind, within two standard errors."""
-    if attempts <= 0:
-        return True
-    share = failures / attempts
-    error = 2 * sqrt(share * (1 - share) / attempts)
-    return share + error >= 0.5 if condition == "DOWN" else share - error < 0.5

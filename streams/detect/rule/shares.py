@@ -43,6 +43,19 @@ def is_down(attempts: int, failures: int) -> bool:
     return share + min(sqrt(max(share * (1 - share), 0.0) / attempts), TOLERANCE) >= 0.5
 
 
+def fits(attempts: int, failures: int, *, down: bool) -> bool:
+    """Say whether what was seen may as well be of a kind: within two standard errors.
+
+    >>> fits(20, 6, down=True), fits(200, 60, down=True), fits(20, 6, down=False)
+    (True, False, True)
+    """
+    if attempts <= 0:
+        return True
+    share = failures / attempts
+    error = 2 * sqrt(max(share * (1 - share), 0.0) / attempts)
+    return share + error >= 0.5 if down else share - error < 0.5
+
+
 def partial_share(rule: "Rule", p0: float) -> float:
     """Return the lowest failure share that is clearly above a normal share of ``p0``.
 
