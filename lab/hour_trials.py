@@ -25,8 +25,8 @@ from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules
 from streams.measure.meter import Meter
 from streams.model.availability import LinkHistory, Minutes, OutageSpan, account
-from streams.model.calendar import AROUND_THE_CLOCK
 from streams.model.canonical import final_outages
+from streams.model.hours.calendar import AROUND_THE_CLOCK
 from streams.model.intervals import union
 from streams.model.measurement import Measurement
 from streams.model.outage import Outage, Window
