@@ -11,8 +11,9 @@ from lab.forgetting_trials import forgetting, remembering_all, taken_back, told
 from lab.long_histories import draw
 from streams.detect.detector import Detector
 from streams.detect.link.minute import MINUTE_MS, Minute
-from streams.detect.link.outages import PATIENCE_MS, names_of, totals_of
+from streams.detect.link.outages import PATIENCE_MS, names_of
 from streams.detect.link.remains import FAR, Remains
+from streams.detect.link.totals import totals_of
 from streams.detect.rule.cusum import QUIET
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import Rules

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from small_logs import START_MS, Fault, Told, draw_log, run
 
 from streams.detect.link.minute import Decided
-from streams.detect.link.outages import Totals, kind_of
+from streams.detect.link.outages import kind_of
 from streams.detect.link.placing import settled_edge_ms
 from streams.detect.link.spells import TroubleSpell, spells_of
+from streams.detect.link.totals import Totals
 from streams.detect.rule.cusum import Normal, Verdict
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import LinkRules

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from streams.detect.link.facts import merged
 from streams.detect.link.history import History
 from streams.detect.link.minute import MINUTE_MS, MINUTE_SKETCH, Minute
-from streams.detect.link.outages import Totals, fault_domain, outage_id, within
+from streams.detect.link.outages import fault_domain, outage_id
 from streams.detect.link.said import state_ms
 from streams.detect.link.sight import GRACE_MS, Sight
+from streams.detect.link.totals import Totals, within
 from streams.detect.rule.cusum import QUIET
 from streams.detect.rule.definition import Rule
 from streams.detect.rule.edges import onset_ms, recovery_ms, slow_seconds

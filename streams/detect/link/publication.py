@@ -23,22 +23,20 @@ from streams.detect.link.local import Locals
 from streams.detect.link.minute import MINUTE_MS, Decided, Minute
 from streams.detect.link.outages import (
     PATIENCE_MS,
-    Totals,
     alike,
     differ_in_passing,
-    distinct_dossiers,
     draft,
     matched,
     names_of,
     next_revision,
     retraction,
     says_the_same,
-    totals_of,
 )
 from streams.detect.link.remains import Remains
 from streams.detect.link.running import Running
 from streams.detect.link.said import Trouble
 from streams.detect.link.spells import TroubleSpell
+from streams.detect.link.totals import Totals, distinct_dossiers, totals_of
 from streams.detect.link.windows import FAR, changed_minutes
 from streams.detect.rule.cusum import recovering
 from streams.detect.rule.rules import LinkRules

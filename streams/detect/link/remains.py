@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from streams.detect.link.minute import MINUTE_MS, Minute
-from streams.detect.link.outages import Totals, copied
+from streams.detect.link.totals import Totals, copied
 
 FAR: Final = 1 << 62
 

@@ -7,7 +7,7 @@ Summing a day of minutes each time would cost too much, so complete minutes are 
 from collections.abc import Callable
 
 from streams.detect.link.minute import MINUTE_MS, Minute
-from streams.detect.link.outages import Totals, copied
+from streams.detect.link.totals import Totals, copied
 from streams.detect.link.windows import FAR
 
 
