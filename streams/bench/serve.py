@@ -199,7 +199,10 @@ def _ask(
 
 
 def _asked(address: str) -> tuple[float, float, float]:
-    """Return how long an answer took, the CPU time of this process less this thread's, and its kilobytes."""
+    """Return an answer's duration and the server's CPU time in ms, and its size in kilobytes.
+
+    The server's CPU time is that of this process without this thread.
+    """
     headers = {"Accept-Language": "vi", "Accept-Encoding": "gzip"}
     began, all_cpu, own_cpu = time.perf_counter(), time.process_time(), time.thread_time()
     with urlopen(Request(address, headers=headers)) as answer:  # noqa: S310 - our own

@@ -1,9 +1,9 @@
 """Reads spans from Kafka as a Collector's exporter writes them: one export per record.
 
-The loop of the stages (`streams.kafka.loop`) reads; what a poll makes known is confirmed before the loop may
-commit it. What is no export becomes a dead letter, once: after a crash those that were sent already are found
-on their topic. While records still wait to be read, heartbeats do not go beyond the time up to which records
-were read: a backlog is not taken for silence.
+The loop of the stages (`streams.kafka.loop`) reads; the events of a poll are confirmed before the loop may
+commit it. A record that is not an export becomes exactly one dead letter: after a crash those already sent
+are found on their topic. While there are records still to read, heartbeats do not go beyond the time up to
+which records were read, so a backlog does not count as silence.
 """
 
 from asyncio import Future

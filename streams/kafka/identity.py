@@ -63,7 +63,7 @@ async def first_new(consumer: Consumer, partition: TopicPartition, logged_ms: in
 async def is_other_log(
     consumer: Consumer, partition: TopicPartition, position: int, logged_ms: int, bounds: Bounds
 ) -> bool:
-    """Say whether a partition is not the log that was read up to a position.
+    """Return whether a partition is not the log that was read up to a position.
 
     It ends before the position, or something before the position was logged after all that was read.
     """

@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name complete, or not at all, whatever stops the writing."""
+"""Files and folders that appear under their name only when complete, even if writing is interrupted."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 PARTIAL: Final = ".partial"
-"""The end of a name under which something is being written; what is left of a killed process has it too."""
+"""The ending of a name while writing; leftovers of a killed process have it too."""
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that stands under its name only once it is complete.
+    """Open a file for writing that appears under its name only once it is complete.
 
-    Until then the file that was there stays. A device or a pipe is written as it is. Raises `OSError` where
-    it cannot be written; nothing is left behind then.
+    Until then an existing file stays. A device or a pipe is written directly. Raises `OSError` if it cannot
+    be written; then nothing is left behind.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as file:
@@ -33,9 +33,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a folder to write in; it stands under its name, which must be free or empty, once it is complete.
+    """Yield a folder to write to; once complete it gets its name, which must be free or an empty folder.
 
-    Raises `OSError` where it cannot be written; nothing is left behind then.
+    Raises `OSError` if it cannot be written; then nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL)

@@ -24,7 +24,7 @@ ExclusionKind = Literal["maintenance", "exclusion"]
 """What the author calls it; whether it was announced follows from its times alone."""
 ExclusionStatus = Literal["active", "pending", "withdrawn"]
 Fault = Literal["withdrawn", "announced", "approved", "own"]
-"""Why an exclusion is not approved or withdrawn."""
+"""Why an exclusion cannot be approved or withdrawn."""
 Words = Annotated[str, Meta(min_length=1, max_length=2000)]
 
 
@@ -54,11 +54,11 @@ class Exclusion(Struct, frozen=True):
             raise ValueError("a revision cannot approve and withdraw at once")
 
     def touches(self, link: str) -> bool:
-        """Say whether the exclusion concerns a link."""
+        """Return whether the exclusion concerns a link."""
         return self.link in (EVERY_LINK, link)
 
     def excludes_the_same(self, other: "Exclusion") -> bool:
-        """Say whether two revisions mean the same link and time."""
+        """Return whether two revisions mean the same link and time."""
         return (self.link, self.start_ms, self.end_ms) == (other.link, other.start_ms, other.end_ms)
 
 
@@ -103,7 +103,7 @@ def new_exclusion(
 
 
 class JudgementError(ValueError):
-    """A revision that cannot be made: ``fault`` says why, ``by`` whose earlier revision is the reason."""
+    """A revision that cannot be made; ``fault`` says why, ``by`` is the author of the one preventing it."""
 
     def __init__(self, fault: Fault, message: str, by: str) -> None:
         self.fault: Fault = fault
@@ -112,7 +112,7 @@ class JudgementError(ValueError):
 
 
 def withdraw(ruling: Ruling, author: str, reason: str, recorded_at_ms: int) -> Exclusion:
-    """Return the revision that withdraws an exclusion; raise `JudgementError` if it is already withdrawn."""
+    """Return the revision that withdraws an exclusion. Raises `JudgementError` if it is already withdrawn."""
     if ruling.last.withdrawn:
         by = ruling.last.author
         raise JudgementError(

@@ -85,7 +85,7 @@ class Located:
         return line
 
     def has(self, *path: str | int) -> bool:
-        """Say whether there is a part at ``path``."""
+        """Return whether there is a part at ``path``."""
         part: Any = self.data
         for step in path:
             try:

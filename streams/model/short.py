@@ -1,20 +1,20 @@
-"""Ids as people read and type them: their beginnings, as long as each still means one id."""
+"""Short ids for people to read and type: beginnings of ids that are long enough to be unique."""
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
 SHORTEST: Final = 10
-"""Characters of a short id at least: of `o-97e841d38d28e6a6` it leaves `o-97e841d3`."""
+"""The least length of a short id: `o-97e841d38d28e6a6` becomes `o-97e841d3`."""
 CANDIDATES_NAMED: Final = 10
 
 
 class UnclearIdError(LookupError):
-    """What was typed is the beginning of no id, or of several; the message names those."""
+    """A typed text is the beginning of no id, or of several, which the message names."""
 
 
 def short_length(ids: Iterable[str], shortest: int = SHORTEST) -> int:
-    """Return how many characters tell all ids apart, at least ``shortest``.
+    """Return how many first characters distinguish all ids, at least ``shortest``.
 
     >>> short_length(["o-97e841d38d28e6a6", "o-97e841d3ff01aa20"])
     11
@@ -25,12 +25,13 @@ def short_length(ids: Iterable[str], shortest: int = SHORTEST) -> int:
 
 
 def meant(typed: str, ids: Sequence[str], what: str, see: str) -> str:
-    """Return the id that was typed, whole or by its beginning.
+    """Return the id that was typed, in full or by its beginning.
 
-    ``ids`` need hold no other than those that begin so; ``see`` names the command that lists all.
+    ``ids`` must contain at least all ids that begin with ``typed``; ``see`` is the command that lists all
+    ids.
 
     Raises:
-        UnclearIdError: it is the beginning of none, or of several.
+        UnclearIdError: it is the beginning of no id, or of several.
     """
     if typed in ids:
         return typed
@@ -47,6 +48,6 @@ def meant(typed: str, ids: Sequence[str], what: str, see: str) -> str:
 
 
 def _alike(one: str, other: str) -> int:
-    """Return how many characters two ids share at their beginnings."""
+    """Return how many first characters two ids have in common."""
     shared = (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
     return next(shared, min(len(one), len(other)))

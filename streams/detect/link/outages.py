@@ -1,4 +1,4 @@
-"""What is published about a spell: whose fault it was, its kind, and its next revision."""
+"""Makes what is published about a spell: fault domain, kind, and the next revision."""
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
@@ -59,9 +59,9 @@ def kind_of(spell: TroubleSpell, totals: Totals, since: Cusum = IDLE, told: Kind
     failed too. These two say nothing about how often attempts fail, and on a quiet link they would be
     half of all attempts, so they are left out.
 
-    In an open spell, what may have come ``since`` its end is left out as well. A spell that was ``told`` as
-    down stays down while that is possible within two standard errors, so that a share near one half does not
-    change the kind back and forth.
+    For an open spell the attempts ``since`` its possible end are left out as well. A spell already
+    published (``told``) as down stays down while that is possible within two standard errors, so that the
+    kind does not change back and forth at a share near one half.
     """
     if spell.slow or spell.confined:
         return "degraded"
@@ -159,7 +159,7 @@ def differ_in_passing(one: Outage, other: Outage) -> bool:
 PATIENCE_MS: Final = 300_000
 """The least time between revisions of an open outage for minor changes: flapping, or lost sight.
 
-At full multiples of this an open outage is reviewed in any case: its kind or fault domain may have changed.
+At multiples of this time an open outage is always reviewed, as its kind or fault domain may have changed.
 """
 
 

@@ -145,7 +145,7 @@ class Publication:
         return distinct_dossiers(self._totals_so_far(self.spells[-1].start_ms, now_ms))[0]
 
     def _totals_so_far(self, start_ms: int, now_ms: int) -> Totals:
-        """Return the figures by now of a spell that lasts."""
+        """Return the figures so far of the open spell."""
         span = self._running.begins_ms(start_ms), now_ms
         minutes = list(chain(self.remains.between(*span), self.history.between(*span)))
         return self._running.totals(start_ms, minutes, lambda: self.remains.totals(start_ms, FAR), now_ms)

@@ -35,7 +35,7 @@ class Running:
         carried: Callable[[], Totals | None],
         now_ms: int,
     ) -> Totals:
-        """Return the figures of what was asked since ``start_ms``; the caller must not change them.
+        """Return the figures of the requests since ``start_ms``; the caller must not change them.
 
         ``minutes`` are those from `begins_ms` on, in order; ``carried`` returns the sum of the
         forgotten ones, as a new object each time.

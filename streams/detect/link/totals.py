@@ -1,4 +1,4 @@
-"""The figures of a spell: what its minutes say, summed between its edges."""
+"""The figures of a spell, summed over its minutes between its edges."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -140,7 +140,7 @@ def totals_of(
 
 
 def distinct_dossiers(totals: Totals) -> tuple[int, float]:
-    """Return the distinct dossiers with a failed attempt, and the error of that as a share of it."""
+    """Return the number of distinct dossiers with a failed attempt, and its relative error."""
     limits = () if totals.dossier_limit is None else (totals.dossier_limit,)
     return distinct_of_union(totals.dossiers, limits)
 

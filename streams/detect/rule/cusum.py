@@ -114,7 +114,7 @@ def after_silence(state: RuleState) -> RuleState:
 
 
 def recovering(state: RuleState) -> Cusum:
-    """Return what speaks for an end of the trouble that lasts: the running test of recovery."""
+    """Return the running test of recovery, idle if the link is up or has no evidence of recovery."""
     if state.condition == "UP":
         return IDLE
     test = state.tests[list(TRANSITIONS[state.condition]).index("recovery")]

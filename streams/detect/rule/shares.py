@@ -44,7 +44,7 @@ def is_down(attempts: int, failures: int) -> bool:
 
 
 def fits(attempts: int, failures: int, *, down: bool) -> bool:
-    """Say whether what was seen may as well be of a kind: within two standard errors.
+    """Return whether a share may be that of a kind (``down`` or degraded), within two standard errors.
 
     >>> fits(20, 6, down=True), fits(200, 60, down=True), fits(20, 6, down=False)
     (True, False, True)

@@ -112,7 +112,7 @@ class Standing:
         return found
 
     def is_named(self, link: str | None, part: Interval) -> bool:
-        """Say whether a revision of an exclusion of a link, or of all links, names that part of a day.
+        """Return whether a revision of an exclusion of a link, or of all links, names that part of a day.
 
         The ledger keeps the figures of such parts, of every link that they concern, within its life.
         """

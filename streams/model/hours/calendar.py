@@ -90,7 +90,7 @@ CALENDARS: Final = {calendar.name: calendar for calendar in (AROUND_THE_CLOCK, O
 
 
 def is_working_day(day: date) -> bool:
-    """Say whether public offices work on a day.
+    """Return whether public offices work on a day.
 
     >>> is_working_day(date(2025, 4, 26)), is_working_day(date(2025, 5, 2))
     (True, False)
