@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := not kafka and not prometheus and not postgres and not browser and not slow
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check style bench chaos fuzz soak docs lock clean
+.PHONY: help install demo test check style bench chaos simulation fuzz soak sbom audit docs lock clean
 
 help:
 	@echo "make install   .venv with everything, locked"
@@ -23,8 +23,11 @@ help:
 	@echo "make check     in a minute or two: style, types, quick pure tests"
 	@echo "make bench     the benchmark; ARGS=... is passed on"
 	@echo "make chaos     seeded runs of the stages with faults; RUNS=30 SEED=1"
+	@echo "make simulation seeds of the simulated stages; SEEDS=4000 SEED=1"
 	@echo "make fuzz      mutated input for every decoder; MINUTES=5"
 	@echo "make soak      steady load with faults, memory and files; MINUTES=30 EVENTS=500 a second"
+	@echo "make sbom      what the program is made of, as CycloneDX: dist/sbom.cdx.json"
+	@echo "make audit     known weaknesses of the locked dependencies; it asks a service on the network"
 	@echo "make docs      rewrite what is generated: rules, dashboards, documentation"
 	@echo "make lock      resolve requirements/ anew from pyproject.toml"
 	@echo "make clean     remove .venv and caches"
@@ -68,11 +71,24 @@ bench: $(INSTALLED)
 chaos: $(INSTALLED)
 	$(BIN)/python tests/chaos $(or $(RUNS),30) $(or $(SEED),1)
 
+simulation: $(INSTALLED)
+	$(BIN)/python tests/simulation $(or $(SEED),1) $(or $(SEEDS),4000)
+
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz $(or $(MINUTES),5)
 
 soak: $(INSTALLED)
 	$(BIN)/python tests/soak $(or $(MINUTES),30) $(or $(EVENTS),500)
+
+sbom: $(INSTALLED)
+	$(BIN)/python -m tools.sbom dist/sbom.cdx.json
+
+# Without --strict it would pass over packages of which the service knows nothing.
+audit: $(INSTALLED)
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  -r requirements/runtime.txt -r requirements/dev.txt -r requirements/install.txt || \
+	  { echo "error: weaknesses are known, or the service that knows them does not answer here: see above" >&2; \
+	    exit 1; }
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tools.watch_files

@@ -29,6 +29,7 @@ RUNTIME_BY_NAME = {
 }
 DEV_BY_NAME = {
     "mypy": "make check",
+    "pip-audit": "make audit",
     "pytest-asyncio": "plugin",
     "pytest-timeout": "plugin",
     "pytest-xdist": "plugin",
