@@ -48,7 +48,7 @@ COMMANDS = {
         "The topics as declared in schemas/, on the broker of KAFKA_BOOTSTRAP_SERVERS.",
     ),
     "run": Command("stages.run:app", RUN, "Run one stage as a process."),
-    "rules": Command("stages.rules:app", RUN, "Rules of detection: from when on, by whom and why."),
+    "rules": Command("stages.rules:app", RUN, "Detection rules: apply, withdraw, list, show."),
     "watch": Command(
         "stages.watch:app",
         RUN,
@@ -57,26 +57,28 @@ COMMANDS = {
     "simulate": Command(
         "events.simulate:simulate",
         RUN,
-        "Simulate a city: submissions, lookups, heartbeats, and faults whose truth is known.",
+        "Simulate a city: submissions, lookups, heartbeats, and known faults.",
     ),
     "ingest": Command("events.ingest:app", RUN, "Bring in records of other systems."),
     "emit": Command(
         "events.emit:emit",
         RUN,
-        "Send events, each checked as the pipeline will check it, with the key and partition it belongs to.",
+        "Check events as the pipeline does, and send each with its proper key and partition.",
     ),
-    "outages": Command("ledger.outages:app", ASK, "What auditors ask: outages, figures, reports, proof."),
+    "outages": Command(
+        "ledger.outages:app", ASK, "Outages, figures, reports and proof, as auditors need them."
+    ),
     "exclusions": Command(
         "ledger.exclusions:app",
         ASK,
         "Maintenance and exclusions, with author, reason and time.",
     ),
-    "links": Command("ledger.links:app", ASK, "Links: since when they are known, and when they retire."),
+    "links": Command("ledger.links:app", ASK, "Links: list, retire, restore."),
     "ledger": Command("ledger.ledger:app", ASK, "The auditors' ledger: make, rebuild, sign, verify."),
     "analyze": Command(
         "logs.analyze:analyze_log",
         REPLAY,
-        "Print the final outages of a log as NDJSON, one a line; what is said about them goes to stderr.",
+        "Print the final outages of a log as NDJSON, one per line; messages go to stderr.",
     ),
     "explain": Command(
         "logs.explain:explain",
@@ -86,23 +88,23 @@ COMMANDS = {
     "capture": Command(
         "logs.capture:capture",
         REPLAY,
-        "Write what lies on topics now into log files, with a manifest of ranges, counts and digests.",
+        "Copy topics into log files, with a manifest of offset ranges, counts and digests.",
     ),
     "replay": Command(
         "logs.replay:replay",
         REPLAY,
-        "Publish a log again: keys, values, partitions and order as they were, at its own pace or faster.",
+        "Publish a log again with its keys, values, partitions and order, at its own pace or faster.",
     ),
     "diff": Command(
         "logs.diff:diff",
         REPLAY,
-        "Compare two results by meaning: outages gained, lost, moved.",
+        "Compare two results by meaning: outages gained, lost and moved.",
     ),
-    "query": Command("logs.query:query", REPLAY, "Ask captured logs and results."),
+    "query": Command("logs.query:query", REPLAY, "Query captured logs and results by SQL."),
     "doctor": Command(
         "events.doctor:doctor",
         CHECK,
-        "Say what is wrong with events, by kind and example: what is refused, and what misleads.",
+        "Check events, and report each kind of problem with an example.",
     ),
     "golden": Command(
         "logs.golden:app",
@@ -112,12 +114,12 @@ COMMANDS = {
     "backfill": Command(
         "logs.backfill:backfill",
         REPLAY,
-        "Write a log's metrics with event times.",
+        "Write the metrics of a log at its own event times, for Prometheus.",
     ),
     "backtest": Command(
         "logs.backtest:backtest_rules",
         CHECK,
-        "Judge logs under two rules: outages gained, lost, moved, and the scores where the truth is known.",
+        "Compare two rules over logs: outages gained, lost and moved, and scores where the truth is known.",
     ),
     "score": Command(
         "logs.score:score_outages",
@@ -127,7 +129,7 @@ COMMANDS = {
     "bench": Command(
         "logs.bench:app",
         CHECK,
-        "Measure this machine's rates: of the stages, or of the audit pages (`serve`).",
+        "Measure how fast this machine runs the stages, or the audit pages (`serve`).",
     ),
 }
 
@@ -173,7 +175,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # brackets in a help are words, and a narrow terminal cuts none
     pretty_exceptions_show_locals=False,
-    help="How stable is the link between the portal and the population database.",
+    help="Measure how stable the links to the national population database are.",
 )
 
 

@@ -94,7 +94,7 @@ def fitting(columns: Sequence[Column], widths: Sequence[int], room: int, *, dens
 
 def _frame(columns: int, *, dense: bool) -> int:
     """Return what borders and padding take of a line."""
-    return columns + 1 if dense else 3 * columns + 1
+    return 2 * columns if dense else 3 * columns + 1
 
 
 def _shown(cell: Cell) -> Text:

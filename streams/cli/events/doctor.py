@@ -10,6 +10,7 @@ import msgspec
 import typer
 from aiokafka.errors import KafkaError
 
+from streams.cli.complete import one_of
 from streams.cli.outcome import FAILED, fail, notes, print_json, refuse, results, say, styled
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.doctor.examine import Doctor, examine
@@ -31,15 +32,19 @@ def doctor(
     *,
     as_topic: Annotated[
         str | None,
-        typer.Option("--as", help="Examine its records as those of this topic, whatever theirs is called."),
+        typer.Option(
+            "--as",
+            help="Treat the records as those of this topic, whatever their topic is called.",
+            autocompletion=one_of(lambda: DECODERS),
+        ),
     ] = None,
     settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Say what is wrong with events, by kind and example: what is refused, and what misleads.
+    """Check events, and report each kind of problem with an example.
 
-    Looked at are heartbeats, keys, pairs, clocks, repeats, unknown fields, and personal identifiers where
-    none belong. A topic is read as far as it goes now. Exit code 0: nothing, or warnings; 1: errors.
+    It checks heartbeats, keys, pairs, clocks, repeats, unknown fields, and personal identifiers where there
+    should be none. A topic is read up to its present end. Exits 1 if there are errors; warnings exit 0.
     """
     if as_topic is not None and as_topic not in DECODERS:
         refuse(f"--as is one of {', '.join(DECODERS)}")

@@ -60,7 +60,7 @@ def emit(
     *,
     link: Annotated[
         list[str] | None,
-        typer.Option(help="Send a heartbeat a second that names this link; repeatable."),
+        typer.Option(help="Send a heartbeat every second for this link; repeatable."),
     ] = None,
     observer: Annotated[Observer, typer.Option(help="Whose heartbeats they are.")] = "portal",
     out: Annotated[
@@ -70,11 +70,11 @@ def emit(
     suffix: Annotated[str, typer.Option(help="Suffix of the topics' names, to keep runs apart.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
-    """Send events, each checked as the pipeline will check it, with the key and partition it belongs to.
+    """Check events as the pipeline does, and send each with its proper key and partition.
 
-    With --link heartbeats go out as long as the command runs: until the input ends, and without one until
-    Ctrl-C. A line that the pipeline would refuse is named with its reason and not sent; the others are,
-    and the exit code is 2. Sending the same events again is harmless.
+    With --link, it sends heartbeats until the input ends, or without input until Ctrl-C. A line that the
+    pipeline would refuse is reported with its reason and not sent; the rest is sent, and the exit code
+    is 2. Sending the same events again is harmless.
     """
     if not files and not link:
         refuse("name files of events, or a --link to send heartbeats for")
@@ -83,7 +83,7 @@ def emit(
         if out is None:
             count = _send(lines, link or [], observer, suffix, forever=not files)
         elif link or not files:
-            refuse("--out writes the events of files; --link sends heartbeats, which a file has of its own")
+            refuse("--out needs files of events; --link sends heartbeats and cannot write a file")
         else:
             count = _write(lines, out, partitions)
     except OSError as error:

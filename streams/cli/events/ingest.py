@@ -51,23 +51,23 @@ def ingest() -> None:
 
 @app.command()
 def xroad(
-    files: Annotated[list[str], typer.Argument(help="Files in any of the shapes; - for standard input.")],
+    files: Annotated[list[str], typer.Argument(help="Files to import; - for standard input.")],
     out: LogOut = None,
     partitions: Partitions = None,
     suffix: Annotated[str, typer.Option(help="Suffix of the Kafka topic's name, to keep runs apart.")] = "",
     rejects: Annotated[
-        Path | None, typer.Option(help="File for the rejected records' places and reasons, NDJSON.")
+        Path | None, typer.Option(help="File for rejected records: place and reason of each, as NDJSON.")
     ] = None,
     settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Import X-Road operational-monitoring records from whatever holds them.
 
-    What a file is shows in its content. Read are JSON in any arrangement, CSV with a header, a security
-    server's multipart answer, in UTF-8 or UTF-16, packed or not, and archives of these. All files together
-    become one log in event time, so give what belongs together at once: records arrive hours late and out
-    of order. Importing the same record again gives the same event ids. Personal fields are dropped before
-    anything is stored. A file of which less than half can be used ends the import.
+    It reads JSON in any arrangement, CSV with a header, and a security server's multipart answers, in UTF-8
+    or UTF-16, compressed or not, and archives of these. It recognises them by content. All files become one
+    log, ordered by event time; records arrive hours late and out of order, so import all files of a period
+    together. Importing a record again gives the same event ids. Personal fields are dropped before anything
+    is stored. The import stops at a file of which less than half is usable.
     """
     topic = f"{LOOKUPS}-{suffix}" if suffix else LOOKUPS
     measure = settings_of(settings).measure()

@@ -11,6 +11,7 @@ import msgspec
 import typer
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
+from streams.cli.complete import one_of
 from streams.cli.events.import_options import LogOut, Partitions
 from streams.cli.events.ingest_follow import follow_logs, mapper_named
 from streams.cli.events.rejects import Rejects
@@ -56,41 +57,51 @@ def http(
     files: Annotated[list[str], typer.Argument(help="Access logs, packed or not; - for standard input.")],
     *,
     map_: Annotated[
-        str, typer.Option("--map", help="A map: its YAML file, or the name of one that comes along.")
+        str,
+        typer.Option(
+            "--map",
+            help="A map: a YAML file, or the name of a built-in one.",
+            autocompletion=one_of(preset_names),
+        ),
     ],
     out: LogOut = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; show the first events and what the map misses.")
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; show the first events, and what the map does not cover."
+        ),
     ] = False,
     partitions: Partitions = None,
     suffix: Annotated[str, typer.Option(help="Suffix of the Kafka topics' names, to keep runs apart.")] = "",
     rejects: Annotated[
-        Path | None, typer.Option(help="File for the rejected lines' places and reasons, NDJSON.")
+        Path | None, typer.Option(help="File for rejected lines: place and reason of each, as NDJSON.")
     ] = None,
     settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Send to Kafka what is written to the logs, until it is stopped.")
+        bool,
+        typer.Option("--follow", help="Keep reading as the logs grow, and send to Kafka, until stopped."),
     ] = False,
     state: Annotated[
         Path | None,
-        typer.Option(help="File of --follow's positions [default: by the logs' names, in the data folder]."),
+        typer.Option(
+            help="File where --follow keeps its positions [default: in the data folder, by the logs' names]."
+        ),
     ] = None,
     hold_back: Annotated[
         float | None,
         typer.Option(
-            help="Seconds by which --follow holds events back [default: by the map's lookup_timeout_ms].",
+            help="Seconds that --follow waits before sending [default: from the map's lookup_timeout_ms].",
             min=0,
         ),
     ] = None,
 ) -> None:
     """Import access logs of any gateway by a map, to Kafka or to a log file.
 
-    A map says which fields of a line are the time, the link, the service and the outcome; docs/gateways.md
-    explains it. Maps for well-known gateways come along by name. All files together become one log in event
-    time, whatever their order. Importing the same lines again gives the same event ids. A file of which less
-    than half can be used ends the import. With --follow logs are read as they grow, through rotations and
-    restarts.
+    A map says which fields of a line hold the time, the link, the service and the outcome; see
+    docs/gateways.md. Maps for well-known gateways are built in. All files become one log, ordered by event
+    time. Importing a line again gives the same event ids. The import stops at a file of which less than half
+    is usable. With --follow, logs are read as they grow, through rotations and restarts.
     """
     measure = settings_of(settings).measure()
     if follow:
@@ -307,9 +318,12 @@ def _warnings(summary: LogSummary, mapper: Mapper, settings: MeasureSettings) ->
 
 
 def maps(
-    name: Annotated[str | None, typer.Argument(help="The map to print; without it all are listed.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The map to print [default: list all].", autocompletion=one_of(preset_names)),
+    ] = None,
 ) -> None:
-    """List the maps that come along, or print one to begin your own with."""
+    """List the built-in maps, or print one as a start for your own."""
     if name is None:
         for known in preset_names():
             say(f"{known:16}", load_mapper(known).said.about)

@@ -110,9 +110,9 @@ def otlp(
 ) -> None:
     """Import OpenTelemetry's spans from files, to Kafka or to a log file.
 
-    Read are exports as a Collector's file exporter writes them (lines of JSON, or protobuf behind its
-    length), and single ones. All files together become one log in event time. docs/opentelemetry.md says
-    what becomes of a span.
+    It reads what a Collector's file exporter writes (lines of JSON, or length-prefixed protobuf), and single
+    exports. All files become one log, ordered by event time. docs/opentelemetry.md says how a span becomes
+    events.
     """
     measure = settings_of(settings).measure()
     if out is not None and str(out) in files:

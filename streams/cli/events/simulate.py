@@ -13,6 +13,7 @@ import msgspec
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
+from streams.cli.complete import one_of
 from streams.cli.outcome import FAILED, Words, fail, not_written, notes, print_json, refuse, results, styled
 from streams.cli.table import Column, show_table
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
@@ -42,25 +43,29 @@ SHOWN_FAULTS = 60
 
 def simulate(
     scenario: Annotated[
-        str | None, typer.Argument(help="A scenario's name, or a YAML file of your own.")
+        str | None,
+        typer.Argument(
+            help="A scenario's name, or a YAML file of your own.", autocompletion=one_of(scenario_names)
+        ),
     ] = None,
     *,
     listed: Annotated[bool, typer.Option("--list", help="List the scenarios there are.")] = False,
     start: Annotated[
         str | None,
         typer.Option(
-            help="Play it on this day, or `now`: the latest day of its kind [default: its own days]."
+            help="Move it to this day, or to `now`, the latest day of its kind [default: its own days]."
         ),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--catalogue", metavar="DIR", help="A city of your own: city.yaml, and scenarios beside it."
+            "--catalogue", metavar="DIR", help="Your own city: a folder with city.yaml and scenarios."
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed [default: the scenario's own].")] = None,
     speed: Annotated[
-        float | None, typer.Option(help="To Kafka: so many times real time [default: flat out].", min=0.001)
+        float | None,
+        typer.Option(help="To Kafka: times real time [default: as fast as possible].", min=0.001),
     ] = None,
     scale: Annotated[
         float, typer.Option(help="Size: 1 is the city as reported.", min=0.00001, max=100)
@@ -68,24 +73,24 @@ def simulate(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Log file to write: .ndjson, .ndjson.zst, .ndjson.gz or .parquet; without it, to Kafka."
+            help="Log file to write: .ndjson, .ndjson.zst, .ndjson.gz or .parquet [default: to Kafka]."
         ),
     ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="Where the ground truth goes [default: beside the log].")
     ] = None,
     partitions: Annotated[
-        int | None, typer.Option(help="Partitions of the log file; Kafka says its own.", min=1, max=64)
+        int | None, typer.Option(help="Partitions of the log file; on Kafka, the topic's own.", min=1, max=64)
     ] = None,
     report: Annotated[
-        bool, typer.Option("--report", help="Show the calibration; without --out nothing is sent.")
+        bool, typer.Option("--report", help="Show the calibration. Without --out, nothing is sent.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the truth as JSON.")] = False,
 ) -> None:
-    """Simulate a city: submissions, lookups, heartbeats, and faults whose truth is known.
+    """Simulate a city: submissions, lookups, heartbeats, and known faults.
 
-    The same seed, scale and partitions give the same log, byte for byte, on any machine. With --report the
-    command exits 1 if a reported figure is not met within its bound.
+    The same seed, scale and partitions give the same bytes on every machine. With --report, it exits 1 if a
+    figure misses its reported value by more than the bound.
     """
     city = folder or PACKAGED
     try:

@@ -54,17 +54,17 @@ def verify(
     ] = None,
     rule: Annotated[
         Path | None,
-        typer.Option(help="Rule file it was judged by [default: the revisions of link.rules]."),
+        typer.Option(help="Rule file that was in force [default: the revisions of link.rules]."),
     ] = None,
     bootstrap_servers: Servers = None,
     settings: SettingsFile = None,
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read an outage's evidence again, recompute digests and finding, and say match or where they differ.
+    """Read an outage's evidence again, recompute its digests and the finding, and report any difference.
 
-    It is judged by the rule that judged it, which the log holds beside its events. Its place in the ledger's
-    Merkle log is checked as well. Exits 1 where anything differs.
+    It applies the same rule as at the time, which the log holds. It also checks the outage's place in the
+    ledger's Merkle log. Exits 1 if anything differs.
     """
     chosen = None if settings is None else settings_of(settings)
     with read(ledger) as connection:
@@ -94,26 +94,27 @@ def verify(
 
 
 def archive(
-    folder: Annotated[Path, typer.Argument(help="Folder of the archive. An unfinished archive is resumed.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the archive. An unfinished archive is continued.")
+    ],
     *,
     month: Month = None,
     start: From = None,
     end: To = None,
     every: Annotated[
-        float | None, typer.Option(help="Go on by itself, every so many hours.", min=0.01, max=24 * 30)
+        float | None, typer.Option(help="Repeat every so many hours.", min=0.01, max=24 * 30)
     ] = None,
     bootstrap_servers: Servers = None,
     settings: SettingsFile = None,
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the records by which a period's outages can be verified once the broker has dropped them.
+    """Archive the records that verify a period's outages, before the broker expires them.
 
-    An outage is judged by what came before it, so the archive holds the lookups from the first that the
-    broker still has to the present end, and the rules. Run again, it adds what has come since. Without a
-    period all outages are meant. Exits 1, and names them, where some have evidence that it does not hold.
-    `outages verify --log` takes the folder. The records are whole, persons' identifiers included: keep it as
-    the topics are kept.
+    A verdict depends on earlier records, so the archive holds all lookups that the broker still has, and the
+    rules. Run it again to add what is new. Without a period, it covers all outages. Exits 1 and names the
+    outages whose evidence it lacks. Use the folder with `outages verify --log`. The records are complete,
+    personal identifiers included: protect the folder like the topics.
     """
     chosen = settings_of(settings)
     try:
@@ -140,7 +141,7 @@ def archive(
             break
         time.sleep(every * 3_600)
     if lacking:
-        fail(f"the evidence of {len(lacking)} outages is not in the archive, and not on the broker any more")
+        fail(f"the evidence of {len(lacking)} outages is neither in the archive nor on the broker")
 
 
 def known_revisions(connection: sa.Connection, outage_id: str) -> list[Outage]:
@@ -164,7 +165,7 @@ def _captured(folder: Path, connection: dict[str, Any], settings: Settings) -> M
         try:
             return asyncio.run(work())
         except (CaptureError, LogFileError, KafkaError, OSError) as error:
-            fail(f"{error}; whole segments are kept: run the same command again and it goes on")
+            fail(f"{error}; complete segments are kept: run the same command again to continue")
 
 
 def _verify_from_broker(

@@ -58,20 +58,20 @@ def verify(
     ] = None,
     public_key: Annotated[
         Path | None,
-        typer.Option(help="Public key, PEM, of the heads [default: of the own key, if there is one]."),
+        typer.Option(help="Public key, PEM, that signed the heads [default: that of --key, if it exists]."),
     ] = None,
     history_only: Annotated[
-        bool, typer.Option(help="Leave the figures made from history unchecked.")
+        bool, typer.Option(help="Check history only, not the figures derived from it.")
     ] = False,
     key: KeyFile = None,
     language: InLanguage = "en",
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute the whole ledger and hold it to its signed heads, and to heads kept elsewhere.
+    """Recompute the ledger, and compare it with its signed heads and with heads kept elsewhere.
 
-    Exits 1 with every finding where anything was edited, removed, inserted, reordered or cut, where a row
-    cannot be read, and where there is no key or no head to hold it to.
+    Exits 1 and lists every finding: anything edited, removed, inserted, reordered or truncated, rows that
+    cannot be read, and a missing key or head.
     """
     kept = [one for path in head or [] for one in _heads_in(path)]
     trusted = _trusted(public_key, key)
@@ -114,20 +114,22 @@ def consistency(
     heads: Annotated[list[Path], typer.Argument(help="Files of two signed heads or more, one a line.")],
     *,
     proofs: Annotated[
-        Path | None, typer.Option(help="Proofs, one JSON object a line [default: out of the ledger].")
+        Path | None, typer.Option(help="File of proofs, one JSON object per line [default: from the ledger].")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the proofs to this file, to hand on.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the proofs to this file, for others to check.")
+    ] = None,
     public_key: Annotated[
-        Path | None, typer.Option(help="Public key, PEM, of the heads [default: of the own key].")
+        Path | None, typer.Option(help="Public key, PEM, that signed the heads [default: that of --key].")
     ] = None,
     key: KeyFile = None,
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that each signed head continues the one before: nothing signed was changed since.
+    """Check that each signed head extends the one before, so nothing signed has changed.
 
-    With --proofs no ledger is needed, so anyone who kept two heads can check them alone. Exits 1 with every
-    finding; a missing proof, a wrong signature and a step back are findings.
+    With --proofs, no ledger is needed: anyone who kept two heads can check them. Exits 1 and lists every
+    finding, such as a missing proof, a wrong signature, or a head older than the one before.
     """
     held = [one for path in heads for one in _heads_in(path)]
     if len(held) < 2:
@@ -150,7 +152,7 @@ def consistency(
 
 
 def key_command(*, key: KeyFile = None) -> None:
-    """Print the public key by which heads are checked; the key is made if there is none."""
+    """Print the public key that verifies heads. Creates the key if there is none."""
     print_document(public_pem(signing_key(key).public_key()))
 
 

@@ -59,9 +59,9 @@ BATCH_RECORDS = 20_000
 
 @app.command()
 def migrate(*, settings: SettingsFile = None, ledger: LedgerAddress = None) -> None:
-    """Bring the ledger to this program's version; makes an empty ledger where there is none.
+    """Upgrade the ledger to this program's version, or create an empty one.
 
-    With a settings file its calendars become the ledger's own, and all is counted by them as well.
+    With --settings, the file's calendars become the ledger's own, and figures are counted by them too.
     """
     said = settings_of(settings).calendars
     with opened(ledger, create=True) as engine:
@@ -74,7 +74,7 @@ def migrate(*, settings: SettingsFile = None, ledger: LedgerAddress = None) -> N
 
 @app.command()
 def calendars(*, language: InLanguage = "en", ledger: LedgerAddress = None, as_json: AsJson = False) -> None:
-    """List the calendars by which the ledger counts, with the version of each."""
+    """List the ledger's calendars with their versions."""
     with read(ledger) as connection:
         known, said = calendars_of(connection), said_calendars(connection)
     if as_json:
@@ -93,17 +93,17 @@ def rebuild(
     log: Logs = None,
     check: Annotated[
         bool,
-        typer.Option(help="Rebuild beside the ledger and compare; change nothing, exit 1 on a difference."),
+        typer.Option(help="Rebuild into a temporary ledger and compare; exit 1 on a difference."),
     ] = False,
-    suffix: Annotated[str, typer.Option(help="Suffix of the topics' names.")] = "",
+    suffix: Annotated[str, typer.Option(help="Suffix of the topic names.")] = "",
     bootstrap_servers: Annotated[str | None, typer.Option(help="Broker to read from.")] = None,
     ledger: LedgerAddress = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the ledger again from the topics alone, or from captured logs of them.
+    """Rebuild the ledger from the topics, or from captured logs of them.
 
-    Writes into an empty ledger, or with --check into a temporary one, which is compared with this ledger.
-    Signed heads are no part of it: they are kept, and hold for the rebuilt ledger as well.
+    It writes into an empty ledger. With --check, it writes into a temporary one and compares that with this
+    ledger. Signed heads are not rebuilt: keep them; they hold for the rebuilt ledger as well.
     """
     if not check:
         with opened(ledger, create=True) as engine:
@@ -111,7 +111,7 @@ def rebuild(
                 refuse("the ledger holds history already: name an empty one with --ledger, or use --check")
             records = _fill(engine, log, suffix, bootstrap_servers, None)
         print_json({"records": records}) if as_json else notes.print(
-            f"the ledger is made of {records} records"
+            f"built the ledger from {records} records"
         )
         return
     with opened(ledger) as engine, tempfile.TemporaryDirectory(prefix="portallink-rebuild-") as folder:
@@ -136,9 +136,9 @@ def rebuild(
 def token(
     name: str,
     role: Annotated[Role, typer.Option(help="viewer, auditor or operator.")] = "viewer",
-    days: Annotated[int, typer.Option(help="Valid for so many days.", min=1)] = 90,
+    days: Annotated[int, typer.Option(help="Days until it expires.", min=1)] = 90,
 ) -> None:
-    """Make an access token: the token is shown once, and the line for the tokens file that admits it."""
+    """Create an access token. It is shown once, with the line to add to the tokens file."""
     import time  # noqa: PLC0415 - the clock is needed here alone
 
     secret, entry = new_token(name, role, int(time.time()) + days * 86_400)

@@ -10,6 +10,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.exc import SQLAlchemyError
 
+from streams.cli.complete import one_of
 from streams.cli.outcome import fail, not_written, notes, refuse
 from streams.ledger.proof.heads import KeyFileError, load_or_make_key
 from streams.ledger.read.names import UnknownNameError
@@ -39,18 +40,26 @@ KeyFile = Annotated[
 Month = Annotated[str | None, typer.Option(help="A month, like 2025-06, instead of --from and --to.")]
 From = Annotated[str | None, typer.Option("--from", help="Start, included: 2025-06-01 or a time.")]
 To = Annotated[str | None, typer.Option("--to", help="End, excluded: 2025-07-01 or a time.")]
-CalendarName = Annotated[str, typer.Option("--calendar", help="24x7 or office-hours.")]
+CALENDARS = ("24x7", "office-hours")
+CalendarName = Annotated[
+    str,
+    typer.Option(
+        "--calendar",
+        help="24x7, office-hours, or one of the ledger's own.",
+        autocompletion=one_of(lambda: CALENDARS),
+    ),
+]
 Link = Annotated[str | None, typer.Option(help="Only this link.")]
 Portal = Annotated[str | None, typer.Option(help="Only this portal's links.")]
 Agency = Annotated[str | None, typer.Option(help="Only outages that name this agency.")]
 Service = Annotated[str | None, typer.Option(help="Only outages that name this service.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", help="As published by this time.")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="Count only what had been published by this time.")]
 SecondPerson = Annotated[
     bool,
     typer.Option(
         "--second-person/--no-second-person",
         envvar="PORTALLINK_SECOND_PERSON",
-        help="Whether what is excluded after the fact counts only once a second person approved it.",
+        help="Whether an exclusion recorded after the fact needs a second person's approval to count.",
     ),
 ]
 NamesFile = Annotated[
@@ -58,7 +67,7 @@ NamesFile = Annotated[
     typer.Option(
         "--names",
         envvar="PORTALLINK_NAMES",
-        help="YAML file of the names that readers see [default: those of the simulated city].",
+        help="YAML file of display names [default: those of the simulated city].",
     ),
 ]
 InLanguage = Annotated[

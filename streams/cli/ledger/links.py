@@ -17,7 +17,7 @@ from streams.model.times import parse_time_ms
 from streams.serve.answers import links_answer, retirement_answer
 from streams.serve.texts import text, written_time
 
-app = typer.Typer(no_args_is_help=True, help="Links: since when they are known, and when they retire.")
+app = typer.Typer(no_args_is_help=True, help="Links: list, retire, restore.")
 
 Name = Annotated[str, typer.Argument(help="The link.")]
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -43,18 +43,14 @@ from streams.serve.texts import (
     written_calendar,
 )
 
-app = typer.Typer(no_args_is_help=True, help="What auditors ask: outages, figures, reports, proof.")
+app = typer.Typer(no_args_is_help=True, help="Outages, figures, reports and proof, as auditors need them.")
 
-Kind = Annotated[str | None, typer.Option(help="down or degraded.")]
+Kind = Annotated[Literal["down", "degraded"] | None, typer.Option(help="down or degraded.")]
 BINARY = ("pdf", "xlsx", "zip")
-MinSeconds = Annotated[float, typer.Option("--min-seconds", help="Only outages that lasted so long.", min=0)]
-Retracted = Annotated[bool, typer.Option(help="Show retracted ones too.")]
-
-
-def _narrowing(kind: str | None, min_seconds: float, *, retracted: bool) -> Narrowing:
-    if kind not in (None, "down", "degraded"):
-        refuse(f"--kind {kind!r} is neither down nor degraded")
-    return Narrowing(kind, round(min_seconds * 1000), retracted)
+MinSeconds = Annotated[
+    float, typer.Option("--min-seconds", help="Only outages that lasted at least this long.", min=0)
+]
+Retracted = Annotated[bool, typer.Option(help="Include retracted outages.")]
 
 
 @app.command(name="list")
@@ -91,7 +87,7 @@ def list_command(
         agency=agency,
         service=service,
     )
-    narrowing = _narrowing(kind, min_seconds, retracted=retracted)
+    narrowing = Narrowing(kind, round(min_seconds * 1000), retracted)
     with read(ledger) as connection:
         found = list_outages(connection, question, narrowing)
         raised = raised_normals(connection, question)
@@ -127,7 +123,7 @@ def summary(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Show the availability of every link over a period, and of all together."""
+    """Show the availability of each link over a period, and of all links together."""
     question = asked(
         month,
         start,

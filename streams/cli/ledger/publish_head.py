@@ -31,14 +31,14 @@ def publish_head(
     ],
     *,
     every: Annotated[
-        float | None, typer.Option(min=1, help="Go on: look for new heads every so many seconds.")
+        float | None, typer.Option(min=1, help="Keep running, and look for new heads every so many seconds.")
     ] = None,
     ledger: LedgerAddress = None,
 ) -> None:
-    """Publish the signed heads that a place elsewhere does not have yet, each once and in order.
+    """Publish new signed heads to places outside the ledger, each once and in order.
 
-    Exits 1 where a destination does not take them, and at once, whatever the schedule, where the ledger no
-    longer holds a head as it was published: then its history was rewritten.
+    Exits 1 if a destination fails. Exits at once, even with --every, if the ledger no longer matches a
+    published head, for then its history was rewritten.
     """
     telemetry.configure("ledger")
     places = {name: _destination(name) for name in destinations}

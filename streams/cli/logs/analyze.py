@@ -35,11 +35,10 @@ def analyze_log(
         Path | None, typer.Option(help="Folder for measurements, windows and outages as NDJSON.")
     ] = None,
 ) -> None:
-    """Print the final outages of a log as NDJSON, one a line; what is said about them goes to stderr.
+    """Print the final outages of a log as NDJSON, one per line; messages go to stderr.
 
-    Where no link could be judged, the reason is given and the exit code is 2. The result is what the
-    brokered pipeline gives for the same log, byte for byte. Without --out only outages are made, which
-    takes about half as long.
+    The result is byte for byte what the pipeline on a broker gives for the same log. Without --out, only
+    outages are computed, in about half the time. Exits 2, with the reason, if no link could be judged.
     """
     if not file.exists():
         refuse(f"{file}: no such file")

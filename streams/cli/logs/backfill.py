@@ -22,7 +22,9 @@ def backfill(
         Path, typer.Argument(help="A log file (NDJSON, .zst if so named, Parquet) or a captured folder.")
     ],
     *,
-    out: Annotated[Path, typer.Option(help="Folder that gets openmetrics/ and blocks/.")] = Path("backfill"),
+    out: Annotated[Path, typer.Option(help="Folder to write openmetrics/ and blocks/ to.")] = Path(
+        "backfill"
+    ),
     step: Annotated[
         int, typer.Option(help="Seconds of event time between samples.", min=1, max=3_600)
     ] = STEP_SECONDS,
@@ -30,14 +32,13 @@ def backfill(
         Path | None,
         typer.Option(help="Rule file: JSON, TOML or YAML [default: built-in, and the log's own]."),
     ] = None,
-    blocks: Annotated[
-        bool, typer.Option(help="Make Prometheus blocks, for which promtool is needed.")
-    ] = True,
+    blocks: Annotated[bool, typer.Option(help="Make Prometheus blocks; this needs promtool.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Write a log's metrics with event times, so that a replayed quarter shows in Grafana at its own dates.
+    """Write the metrics of a log at its own event times, for Prometheus.
 
-    Move the folders of blocks/ into Prometheus's data folder; its retention must reach back to their dates.
+    Grafana then shows them at those dates. Move the folders of blocks/ into Prometheus's data folder; its
+    retention must reach back to them.
     """
     if not file.exists():
         refuse(f"{file}: no such file")

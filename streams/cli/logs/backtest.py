@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from streams.cli.complete import one_of
 from streams.cli.logs.analyze import analyze_with_progress
 from streams.cli.logs.diff import print_diff
 from streams.cli.logs.score import read_truth
@@ -25,16 +26,20 @@ BUILT_IN = "built-in"
 
 
 def backtest_rules(
-    rule_a: Annotated[str, typer.Argument(help=f"A rule file, or `{BUILT_IN}`.")],
-    rule_b: Annotated[str, typer.Argument(help="The rule to compare with it.")],
+    rule_a: Annotated[
+        str, typer.Argument(help=f"A rule file, or `{BUILT_IN}`.", autocompletion=one_of(lambda: [BUILT_IN]))
+    ],
+    rule_b: Annotated[
+        str, typer.Argument(help="The rule to compare with it.", autocompletion=one_of(lambda: [BUILT_IN]))
+    ],
     logs: Annotated[list[Path], typer.Argument(help="Log files or captured folders.")],
     *,
     settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Judge logs under two rules: outages gained, lost, moved, and the scores where the truth is known.
+    """Compare two rules over logs: outages gained, lost and moved, and scores where the truth is known.
 
-    The truth of a log is known if the file that `portallink simulate` wrote lies beside it.
+    The truth of a log is known if the truth file that `portallink simulate` wrote is beside it.
     """
     chosen = None if settings is None else settings_of(settings)
     try:

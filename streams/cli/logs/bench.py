@@ -17,7 +17,7 @@ from streams.kafka.publish import PublishError
 from streams.kafka.topics import TopicCreationError
 from streams.servers.errors import PartError
 
-app = typer.Typer(help="Measure this machine's rates: of the stages, or of the audit pages (`serve`).")
+app = typer.Typer(help="Measure how fast this machine runs the stages, or the audit pages (`serve`).")
 RATE_COLUMNS = {"records": 5, "per s": 2, "per CPU-s": 0, "peak MB": 4, "× raw": 1, "× Faust": 3}
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
@@ -28,13 +28,13 @@ def bench(
     *,
     events: Annotated[
         int,
-        typer.Option(help="About how many events.", min=EVENTS_PER_DOSSIER * 100, max=20_000_000),
+        typer.Option(help="Approximate number of events.", min=EVENTS_PER_DOSSIER * 100, max=20_000_000),
     ] = 1_000_000,
     as_json_wanted: AsJson = False,
 ) -> None:
-    """Put `measure`, `detect` and both at once to a made-up hour, and what they are compared with as well.
+    """Time `measure`, `detect` and both together on a synthetic hour, beside two references.
 
-    Events per CPU-second compare on a busy machine, too; events per second only on a quiet one.
+    Events per CPU-second are comparable on a busy machine too; events per second only on an idle one.
     """
     if context.invoked_subcommand is not None:
         return
@@ -88,15 +88,15 @@ def serve(
     *,
     ledger: Annotated[
         str | None,
-        typer.Option(help="A ledger's address, empty or filled by this [default: a temporary SQLite file]."),
+        typer.Option(
+            help="Address of an empty ledger, or of one it has filled [default: a temporary SQLite file]."
+        ),
     ] = None,
-    postgres: Annotated[
-        bool, typer.Option("--postgres", help="On a PostgreSQL of its own, thrown away at the end.")
-    ] = False,
+    postgres: Annotated[bool, typer.Option("--postgres", help="Use a temporary PostgreSQL.")] = False,
     links: Annotated[int, typer.Option(help="Links in the ledger.", min=1, max=10_000)] = 100,
     days: Annotated[int, typer.Option(help="Days of history.", min=310)] = 3_653,
     outages: Annotated[int, typer.Option(help="Outages in the ledger.", min=100)] = 50_000,
-    window_days: Annotated[int, typer.Option(help="Days of each link with minutes.", min=1)] = 348,
+    window_days: Annotated[int, typer.Option(help="Days of minute windows per link.", min=1)] = 348,
     times: Annotated[int, typer.Option(help="Requests of each kind.", min=2, max=1_000)] = 40,
     as_json_wanted: AsJson = False,
 ) -> None:

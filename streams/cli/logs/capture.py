@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
+from streams.cli.complete import one_of
 from streams.cli.outcome import Words, fail, notes, print_json, refuse, say
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
+from streams.kafka.topics import Topics
 from streams.logs.capture import CaptureError, Wish
 from streams.logs.capture import Progress as Done
 from streams.logs.capture import capture as run_capture
@@ -34,12 +36,15 @@ def capture(
         list[str] | None,
         typer.Option(
             help="TOPIC, TOPIC/PARTITION or TOPIC/PARTITION=FIRST:NEXT (offsets, half-open); repeatable "
-            "[default: the two event topics and link.rules]."
+            "[default: the two event topics and link.rules].",
+            autocompletion=one_of(lambda: Topics().by_declared_name()),
         ),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="From this time on, by the broker's clock.")] = None,
-    until: Annotated[str | None, typer.Option(help="Up to this time, not included.")] = None,
-    file_format: Annotated[str, typer.Option("--format", help="ndjson (compressed) or parquet.")] = "ndjson",
+    since: Annotated[str | None, typer.Option(help="Start at this time, by the broker's clock.")] = None,
+    until: Annotated[str | None, typer.Option(help="End before this time.")] = None,
+    file_format: Annotated[
+        FileFormat, typer.Option("--format", help="ndjson (compressed) or parquet.")
+    ] = "ndjson",
     pseudonymise: Annotated[
         Path | None,
         typer.Option(
@@ -56,10 +61,10 @@ def capture(
     settings: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Write what lies on topics now into log files, with a manifest of ranges, counts and digests.
+    """Copy topics into log files, with a manifest of offset ranges, counts and digests.
 
-    Run again after an interruption, a full disk or a kill, it goes on where it stopped; run again later, it
-    adds what has come. Times without an offset are Asia/Ho_Chi_Minh.
+    After an interruption, run it again and it continues. Run it later and it adds what is new. Times without
+    an offset are Asia/Ho_Chi_Minh.
     """
     of_stages = settings_of(settings)
     try:
@@ -82,7 +87,7 @@ def capture(
                     folder,
                     connection,
                     wishes,
-                    file_format=_format(file_format),
+                    file_format=file_format,
                     since_ms=since_ms,
                     until_ms=until_ms,
                     pseudonymiser=pseudonymiser,
@@ -94,9 +99,9 @@ def capture(
         except (CaptureError, LogFileError) as error:
             fail(error)
         except OSError as error:
-            fail(f"{error}; whole segments are kept: make room and run the same command again")
+            fail(f"{error}; complete segments are kept: free some space and run the same command again")
         except KeyboardInterrupt:
-            fail("interrupted; whole segments are kept: run the same command again and it goes on")
+            fail("interrupted; complete segments are kept: run the same command again to continue")
     _print(folder, manifest, as_json)
 
 
@@ -112,12 +117,6 @@ def _wish(text: str) -> Wish:
     if first is not None and following is not None and first > following:
         raise typer.BadParameter(f"--topic {text!r}: the first offset is above the next")
     return Wish(match["topic"], partition, first, following)
-
-
-def _format(name: str) -> FileFormat:
-    if name not in ("ndjson", "parquet"):
-        refuse(f"--format {name!r} is neither ndjson nor parquet")
-    return "parquet" if name == "parquet" else "ndjson"
 
 
 def _pseudonymiser(path: Path | None) -> Pseudonymiser | None:

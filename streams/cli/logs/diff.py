@@ -20,16 +20,16 @@ def diff(
     before: Annotated[
         str,
         typer.Argument(
-            help="Result folder (`analyze --out`), one of its files, or a ledger: sqlite:///FILE, postgresql://…"
+            help="Result folder (`analyze --out`), a file of one, or a ledger: sqlite:///FILE, postgresql://…"
         ),
     ],
     after: Annotated[str, typer.Argument(help="The result to compare with it.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the differences as JSON.")] = False,
 ) -> None:
-    """Compare two results by meaning: outages gained, lost, moved; figures, windows, measurements changed.
+    """Compare two results by meaning: outages gained, lost and moved; and other changes.
 
-    Exits 0 where nothing differs, 1 where something does. Times are Asia/Ho_Chi_Minh.
+    Exits 0 if nothing differs, 1 otherwise. Times are Asia/Ho_Chi_Minh.
     """
     try:
         found = compare(_read(before), _read(after))

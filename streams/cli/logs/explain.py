@@ -23,22 +23,24 @@ COLOURS = {"UP": "green", "DEGRADED": "yellow", "DOWN": "red"}
 def explain(
     outage_id: Annotated[
         str,
-        typer.Argument(help="The outage: its id, which may be shortened, or its link where it had one."),
+        typer.Argument(
+            help="The outage's id or the beginning of it, or its link if that had only one outage."
+        ),
     ],
-    log: Annotated[Path, typer.Option(help="The log in which it is: file or captured folder.")],
+    log: Annotated[Path, typer.Option(help="Log that contains it: a file or a captured folder.")],
     *,
     rule: Annotated[
         Path | None, typer.Option(help="Rule file [default: built-in, and the log's own].")
     ] = None,
-    svg: Annotated[Path | None, typer.Option(help="Draw the plot into this SVG file.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write a plot to this SVG file.")] = None,
     every_slot: Annotated[
-        bool, typer.Option("--all", help="Show every slot, also where long stretches are alike.")
+        bool, typer.Option("--all", help="Show every slot, even where nothing changes.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Show slot by slot what the rule saw, and why the outage opened and closed.
 
-    Evidence is in nats; a test decides when its sum reaches the bar (`|`). Times are Asia/Ho_Chi_Minh.
+    Evidence is in nats: a test decides when its sum reaches the threshold (`|`). Times are Asia/Ho_Chi_Minh.
     """
     if not log.exists():
         refuse(f"{log}: no such file")

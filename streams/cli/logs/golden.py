@@ -31,9 +31,9 @@ def add(
     rule: Annotated[Path | None, typer.Option(help="Rule file [default: the built-in rule].")] = None,
     shows: Annotated[str, typer.Option(help="What the scenario shows, in a sentence.")] = "",
     root: Root = Path("golden"),
-    replace: Annotated[bool, typer.Option(help="Take today's outages as the right ones.")] = False,
+    replace: Annotated[bool, typer.Option(help="Overwrite it with what the log gives now.")] = False,
 ) -> None:
-    """Keep a log with the outages it gives now."""
+    """Save a log with the outages it gives now."""
     try:
         chosen = Rule() if rule is None else read_rule(rule)
         outages = golden.add(root, name, log, chosen, shows, replace=replace)
@@ -44,7 +44,7 @@ def add(
     size = (root / name / golden.LOG).stat().st_size
     say(f"{root / name}: {len(outages)} outages kept, log of {size / 1e6:.1f} MB")
     if size > LARGE_BYTES:
-        notes.print("that is large for a repository; capture a shorter span")
+        notes.print("that is large for a repository; capture a shorter time")
 
 
 @app.command()
@@ -54,7 +54,7 @@ def run(
     root: Root = Path("golden"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Compare the outages of today with those kept; exits 1 where they differ."""
+    """Compare what each scenario gives now with what was saved. Exits 1 on a difference."""
     chosen = names or golden.names(root)
     if not chosen:
         refuse(f"{root} holds no golden scenarios; `portallink golden add` keeps one")

@@ -22,9 +22,11 @@ def query(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON objects.")] = False,
 ) -> None:
-    """Ask captured logs and results: tables records, lookups, submissions, heartbeats; measurements, windows,
-    outages, final_outages. See docs/replay.md for their columns; times are Asia/Ho_Chi_Minh.
-    """  # noqa: D205 - one paragraph, as the help shows it
+    """Query captured logs and results by SQL.
+
+    A log has the tables records, lookups, submissions and heartbeats; results have measurements, windows,
+    outages and final_outages. docs/replay.md lists their columns. Times are Asia/Ho_Chi_Minh.
+    """
     try:
         columns, rows = run(sql, files)
     except QueryError as error:

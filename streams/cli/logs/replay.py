@@ -32,20 +32,20 @@ def replay(
     ] = None,
     *,
     from_topic: Annotated[
-        list[str] | None, typer.Option(help="Replay what lies on this topic instead of a file; repeatable.")
+        list[str] | None, typer.Option(help="Replay this topic instead of a file; repeatable.")
     ] = None,
     speed: Annotated[
-        float | None, typer.Option(help="So many times as fast as logged [default: flat out].", min=0.001)
+        float | None, typer.Option(help="Times the original pace [default: as fast as possible].", min=0.001)
     ] = None,
     topic: Annotated[
         list[str] | None,
         typer.Option(help="Topics to replay [default: the two event topics and link.rules]; repeatable."),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Seek: from this time on, by the broker's clock.")] = None,
-    until: Annotated[str | None, typer.Option(help="Up to this time, not included.")] = None,
-    skip: Annotated[int, typer.Option(help="Seek: leave out so many records.", min=0)] = 0,
-    limit: Annotated[int | None, typer.Option(help="End after so many records.", min=0)] = None,
-    repeat: Annotated[int, typer.Option(help="Loop: play so many times over; 0 without end.", min=0)] = 1,
+    since: Annotated[str | None, typer.Option(help="Start at this time, by the broker's clock.")] = None,
+    until: Annotated[str | None, typer.Option(help="End before this time.")] = None,
+    skip: Annotated[int, typer.Option(help="Skip this many records.", min=0)] = 0,
+    limit: Annotated[int | None, typer.Option(help="Stop after this many records.", min=0)] = None,
+    repeat: Annotated[int, typer.Option(help="Play this many times; 0 repeats forever.", min=0)] = 1,
     suffix: Annotated[str, typer.Option(help="Suffix of the topics to write to.")] = "",
     create: Annotated[bool, typer.Option(help="Create the topics that are missing.")] = False,
     bootstrap_servers: Annotated[
@@ -53,11 +53,11 @@ def replay(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Publish a log again: keys, values, partitions and order as they were, at its own pace or faster.
+    """Publish a log again with its keys, values, partitions and order, at its own pace or faster.
 
-    Space or `p` pauses and resumes, as does the signal SIGUSR1; Ctrl-C ends and says how to go on. Original
-    broker times travel in a header, so that the stages judge the replay as they judged the original. Times
-    without an offset are Asia/Ho_Chi_Minh.
+    Space, `p` or the signal SIGUSR1 pauses and resumes. Ctrl-C stops and tells how to continue. The original
+    broker times travel in a header, so that the stages judge the replay like the original. Times without an
+    offset are Asia/Ho_Chi_Minh.
     """
     if (log is None) == (not from_topic):
         refuse("name either a log or --from-topic")

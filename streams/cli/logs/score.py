@@ -51,15 +51,13 @@ def score_outages(
     *,
     windows: Annotated[
         Path | None,
-        typer.Option(
-            help="The `windows.ndjson` beside them: shows the availability that auditors are given."
-        ),
+        typer.Option(help="The `windows.ndjson` beside them, to score the availability that auditors see."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the score as JSON.")] = False,
 ) -> None:
     """Score outages against the truth: precision and recall, edges, delay, false outages, availability.
 
-    Detection delay needs every revision: the `outages.ndjson` of `portallink analyze --out`, or a capture.
+    The detection delay needs every revision: use the `outages.ndjson` of `analyze --out`, or a capture.
     """
     truly = read_truth(truth)
     result = score(_rows(outages, Outage, "outage"), truly)

@@ -47,7 +47,7 @@ def list_command(
     bootstrap_servers: Servers = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the dead letters that nobody has retried or forgotten, each once. Times: Asia/Ho_Chi_Minh."""
+    """List the dead letters that are neither retried nor forgotten. Times are Asia/Ho_Chi_Minh."""
     letters = _open_letters(_read(suffix, bootstrap_servers), None, reason)
     if as_json:
         print_json([_without_value(letter) for letter in letters.values()])
@@ -72,7 +72,7 @@ def show(
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
 ) -> None:
-    """Print one dead letter as JSON, its value as text where it is text."""
+    """Print one dead letter as JSON, with its value as text."""
     letters = _open_letters(_read(suffix, bootstrap_servers), [record], None)
     for letter in letters.values():
         value = b64decode(letter.value_base64)
@@ -87,14 +87,14 @@ def retry(
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
 ) -> None:
-    """Send records to their topic again, byte for byte, with their original time; then they are settled.
+    """Send records to their topic again, unchanged and with their original time, and settle them.
 
-    Whatever refused them has to be mended first, else they come back as new dead letters.
+    Fix the cause first; otherwise they come back as new dead letters.
     """
     letters = _chosen(records, reason, suffix, bootstrap_servers)
     cut = [_name(place) for place, letter in letters.items() if letter.value_bytes is not None]
     if cut:
-        refuse(f"the dead letter holds only the beginning of {', '.join(cut)}: replay it from its topic")
+        refuse(f"the dead letter holds only the first bytes of {', '.join(cut)}: replay it from its topic")
     _settle(letters, "retried", suffix, bootstrap_servers)
 
 
@@ -106,7 +106,7 @@ def forget(
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
 ) -> None:
-    """Settle dead letters without sending their records again; they stay on the topic until it drops them."""
+    """Settle dead letters without sending their records again. They stay on the topic until they expire."""
     _settle(_chosen(records, reason, suffix, bootstrap_servers), "forgotten", suffix, bootstrap_servers)
 
 

@@ -24,15 +24,16 @@ DEFAULT_SPEED = 60.0
 def demo(
     *,
     once: Annotated[
-        bool, typer.Option("--once", help="Flat out; end when the morning is through, print what was found.")
+        bool, typer.Option("--once", help="Play as fast as possible, print what was found, and end.")
     ] = False,
     speed: Annotated[
-        float | None, typer.Option(help="Times real time [default: 60; with --once: flat out].", min=0.1)
+        float | None,
+        typer.Option(help="Times real time [default: 60; with --once: as fast as possible].", min=0.1),
     ] = None,
 ) -> None:
     """Play a simulated Monday morning with faults through the whole pipeline, on a real Kafka.
 
-    Everything listens on 127.0.0.1 alone and ends with this command.
+    Everything listens on 127.0.0.1 only, and stops with this command.
     """
     pace = speed or (None if once else DEFAULT_SPEED)
     # Asked to end in whichever way, it leaves nothing running and nothing behind.

@@ -23,11 +23,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 def start(
     data_dir: DataDir = None,
     port: Annotated[
-        int, typer.Option(help="Port to use if it is free; else any.", min=1, max=65535)
+        int, typer.Option(help="Port to use; any free one if it is taken.", min=1, max=65535)
     ] = USUAL_PORT,
     as_json: AsJson = False,
 ) -> None:
-    """Start the broker and leave it running; one that runs already is left as it is."""
+    """Start the broker in the background. A broker that is already running stays as it is."""
     broker = EmbeddedKafka(data_dir, port=port, console=notes)
     try:
         status = broker.start()
@@ -38,7 +38,7 @@ def start(
 
 @app.command()
 def stop(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Stop the broker and wait until it has closed its files; its data stay."""
+    """Stop the broker, and wait until it has closed its files. Its data are kept."""
     broker = EmbeddedKafka(data_dir)
     try:
         stopped = broker.stop()
@@ -51,7 +51,7 @@ def stop(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Tell whether the broker runs, and where."""
+    """Show whether the broker is running, and where."""
     _print(EmbeddedKafka(data_dir).status(), as_json)
 
 

@@ -26,7 +26,7 @@ from streams.model.short import UnclearIdError, meant
 from streams.model.times import TimeTextError, local_time, parse_time_ms
 from streams.replay.rulefile import RuleFileError, read_rule
 
-app = typer.Typer(no_args_is_help=True, help="Rules of detection: from when on, by whom and why.")
+app = typer.Typer(no_args_is_help=True, help="Detection rules: apply, withdraw, list, show.")
 
 RULE_COLUMNS = [
     Column("rule"),
@@ -43,7 +43,8 @@ MARGIN_MS = 30_000
 From = Annotated[
     str | None,
     typer.Option(
-        "--from", help="From when on, a full ten minutes; Asia/Ho_Chi_Minh [default: the next that can be]."
+        "--from",
+        help="When it takes effect: a full ten minutes, Asia/Ho_Chi_Minh [default: the earliest possible].",
     ),
 ]
 RuleId = Annotated[str, typer.Argument(help="The rule's id, or the beginning of it.")]
@@ -57,10 +58,13 @@ def apply(
     *,
     link: Annotated[
         list[str] | None,
-        typer.Option(help="Link it judges, or a pattern with *; repeatable [default: every link]."),
+        typer.Option(help="Link it applies to, or a pattern with *; repeatable [default: every link]."),
     ] = None,
     rule_id: Annotated[
-        str | None, typer.Option("--id", help="Identity over its revisions [default: the file's `version`].")
+        str | None,
+        typer.Option(
+            "--id", help="The rule's id, the same for all its revisions [default: the file's `version`]."
+        ),
     ] = None,
     start: From = None,
     author: Author = None,
@@ -69,10 +73,10 @@ def apply(
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a rule judge links from a time on: the next revision of the rule.
+    """Apply a rule to links from a given time on, as the rule's next revision.
 
-    What was judged before stays. Of several rules that name a link the most specific one holds. Applied again
-    with the same values and links, it changes nothing.
+    Earlier verdicts stay. If several rules name a link, the most specific one applies. Applying the same
+    values to the same links again changes nothing.
     """
     try:
         values = read_rule(file)
@@ -101,7 +105,10 @@ def withdraw(
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a rule back from a time on: its links go to the next rule that names them, or the built-in one."""
+    """Withdraw a rule from a given time on.
+
+    Its links then follow the next rule that names them, or the built-in one.
+    """
     topic = _Topic(suffix, bootstrap_servers, settings)
     known = topic.read()
     last = _meant(known, rule_id)
@@ -114,13 +121,13 @@ def withdraw(
 @app.command(name="list")
 def list_command(
     *,
-    link: Annotated[str | None, typer.Option(help="Only the rules that judge this link, over time.")] = None,
+    link: Annotated[str | None, typer.Option(help="Show which rule applies to this link, over time.")] = None,
     suffix: Suffix = "",
     bootstrap_servers: Servers = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the rules with their last revisions, or which rule judges a link from when on."""
+    """List the rules with their last revisions, or with --link the rules of one link over time."""
     known = _Topic(suffix, bootstrap_servers, settings).read()
     if link is not None:
         changes = known.of(link).changes
@@ -165,7 +172,10 @@ def show(
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show every revision of a rule: links, from when on, who, why, and the values that are not built in."""
+    """Show each revision of a rule: its links, start, author and reason.
+
+    Only values that differ from the built-in rule are shown.
+    """
     known = _Topic(suffix, bootstrap_servers, settings).read()
     name = _meant(known, rule_id).rule_id
     found = [one for one in known.revisions if one[1].rule_id == name]

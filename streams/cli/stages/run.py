@@ -59,7 +59,7 @@ app = typer.Typer(cls=Stages, no_args_is_help=True, help="Run one stage as a pro
 MetricsPort = Annotated[
     int | None,
     typer.Option(
-        help="Port of /metrics on this host; 0 takes a free one"
+        help="Port of /metrics; 0 takes a free one"
         f" [default: {', '.join(f'{port} for {stage}' for stage, port in METRICS_PORTS.items())}].",
         envvar="PORTALLINK_METRICS_PORT",
     ),
@@ -73,7 +73,8 @@ MetricsHost = Annotated[
 ]
 Suffix = Annotated[str, typer.Option(help="Suffix of the topics' names, to keep runs apart.")]
 EventsSuffix = Annotated[
-    str | None, typer.Option(help="Suffix of the two event topics, where it differs: many runs of one log.")
+    str | None,
+    typer.Option(help="Suffix of the two event topics, if it differs: for several runs over one log."),
 ]
 
 
@@ -173,14 +174,14 @@ def end_with(error: Exception | str, exception: str = "") -> NoReturn:
 @app.command()
 def measure(
     *,
-    max_records: Annotated[int, typer.Option(min=1, help="Records a poll.")] = 500,
+    max_records: Annotated[int, typer.Option(min=1, help="Records per poll.")] = 500,
     group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
     dead_letter_limit: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Stop when more than this share of a source partition's records of a minute cannot be used; "
+            help="Stop if more than this share of a source partition's records in a minute is unusable; "
             "1 never stops [default: `dead_letter_share` of the settings].",
         ),
     ] = None,
@@ -216,10 +217,10 @@ def detect(
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
     measure_group: Annotated[
-        str, typer.Option(help="Consumer group of `measure`, to know how far it has read.")
+        str, typer.Option(help="Consumer group of `measure`, whose progress is watched.")
     ] = MEASURE_GROUP,
     web_port: Annotated[
-        int | None, typer.Option(help="Port of Faust's own web pages; without it, none.")
+        int | None, typer.Option(help="Port of Faust's own web pages [default: none].")
     ] = None,
 ) -> None:
     """Turn measurements into link states, windows and outages (a Faust worker)."""

@@ -56,10 +56,10 @@ NOBODY_MAY_ASK: Final = (
 @app.command()
 def record(
     *,
-    max_records: Annotated[int, typer.Option(min=1, help="Records a batch.")] = 20_000,
+    max_records: Annotated[int, typer.Option(min=1, help="Records per batch.")] = 20_000,
     group: Annotated[str, typer.Option(help="Consumer group.")] = GROUP,
     publish_heads: Annotated[
-        Path | None, typer.Option(help="Append every signed head to this file, to publish elsewhere.")
+        Path | None, typer.Option(help="Append each signed head to this file, to publish it elsewhere.")
     ] = None,
     second_person: SecondPerson = True,
     suffix: Suffix = "",
@@ -106,33 +106,35 @@ def serve(
     port: Annotated[int, typer.Option(help="Port on this host; 0 takes a free one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     tokens: Annotated[
-        Path | None, typer.Option(envvar="PORTALLINK_TOKENS", help="Tokens file, one a line.")
+        Path | None, typer.Option(envvar="PORTALLINK_TOKENS", help="File of tokens, one per line.")
     ] = None,
     anonymous: Annotated[
         Role | None, typer.Option(help="Role for anonymous requests [default: reject].")
     ] = None,
     slo: Annotated[
         Path | None,
-        typer.Option(envvar="PORTALLINK_SLO", help="Alerting settings, whose contacts the runbooks show."),
+        typer.Option(envvar="PORTALLINK_SLO", help="Alerting settings; the runbooks show their contacts."),
     ] = None,
     second_person: SecondPerson = True,
     names: NamesFile = None,
     public_key: Annotated[
         Path | None,
         typer.Option(
-            envvar="PORTALLINK_PUBLIC_KEY", help="Public key, PEM: an outage's page checks heads by it."
+            envvar="PORTALLINK_PUBLIC_KEY", help="Public key, PEM, that outage pages check heads with."
         ),
     ] = None,
     proxy: Annotated[
         str | None,
-        typer.Option(help="Address of a reverse proxy whose X-Forwarded-For is believed [default: none]."),
+        typer.Option(
+            help="Address of a trusted reverse proxy, whose X-Forwarded-For is used [default: none]."
+        ),
     ] = None,
     suffix: Suffix = "",
     ledger: LedgerAddress = None,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
-    """Answer auditors: interface under /api/v1, page under /. Tokens: `portallink ledger token`."""
+    """Serve the audit pages (/) and the API (/api/v1). Make tokens with `portallink ledger token`."""
     try:
         access = Access(read_tokens(tokens) if tokens is not None else [], anonymous)
         contacts = [] if slo is None else load_settings(slo).notify.contacts

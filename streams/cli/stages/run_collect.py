@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from streams import telemetry
+from streams.cli.complete import one_of
 from streams.cli.outcome import refuse
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.cli.stages.run import (
@@ -24,7 +25,7 @@ from streams.collect.shell import collect as receive
 from streams.collect.topic import GROUP
 from streams.collect.watching import QUIET_MS
 from streams.ingest.mapping.mapper import Mapper
-from streams.ingest.shell import load_mapper
+from streams.ingest.shell import load_mapper, preset_names
 from streams.model.located import LocatedError
 from streams.telemetry.ports import listening_on
 
@@ -41,7 +42,9 @@ def _run() -> None:
 Maps = Annotated[
     list[str] | None,
     typer.Option(
-        "--map", help=f"A map: YAML file or preset; repeatable, the first that fits [default: {DEFAULT_MAP}]."
+        "--map",
+        autocompletion=one_of(preset_names),
+        help=f"A map: YAML file or built-in name; repeatable, the first that fits [default: {DEFAULT_MAP}].",
     ),
 ]
 
@@ -53,21 +56,19 @@ def collect(
     http_port: Annotated[int, typer.Option(help="Port of OTLP over HTTP; 0 takes a free one.")] = HTTP_PORT,
     grpc_port: Annotated[int, typer.Option(help="Port of OTLP over gRPC; 0 takes a free one.")] = GRPC_PORT,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; beyond loopback a token is needed.")
+        str, typer.Option(help="Address to listen on; other than loopback needs a token.")
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
         typer.Option(
             envvar="PORTALLINK_COLLECT_TOKEN",
-            help="Token that senders must show; give it by the variable.",
+            help="Token that senders must present; set it by the variable.",
             show_envvar=True,
         ),
     ] = None,
     quiet_seconds: Annotated[
         int,
-        typer.Option(
-            min=1, max=3600, help="After so long without spans a source no longer vouches for its links."
-        ),
+        typer.Option(min=1, max=3600, help="Seconds without spans after which a source counts as silent."),
     ] = QUIET_MS // 1000,
     from_topic: Annotated[
         list[str] | None,
@@ -81,8 +82,8 @@ def collect(
 ) -> None:
     """Receive OpenTelemetry's spans (OTLP over HTTP and gRPC) and write them as lookups and submissions.
 
-    A portal needs OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 and nothing else; docs/opentelemetry.md
-    says what becomes of its spans. Nothing is acknowledged before the broker has it.
+    Set OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 in the portal; nothing else is needed.
+    docs/opentelemetry.md says how spans become events. Spans are acknowledged once the broker has them.
     """
     chosen = settings_of(settings)
     mappers = [mapper_of(name) for name in map_ or [DEFAULT_MAP]]

@@ -24,14 +24,14 @@ app = typer.Typer(
 @app.command()
 def apply(
     partitions: Annotated[
-        list[str] | None, typer.Option(help="TOPIC=COUNT, for another count than declared; repeatable.")
+        list[str] | None, typer.Option(help="TOPIC=COUNT, to override the declared count; repeatable.")
     ] = None,
     replication_factor: Annotated[int, typer.Option(help="Copies of each partition.", min=1)] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Create the topics that are missing and compare the others with what is declared.
+    """Create missing topics, and compare existing ones with what is declared.
 
-    Applying again changes nothing. Exits 1 if a topic differs from what is declared.
+    Running it again changes nothing. Exits 1 if a topic differs from what is declared.
     """
     try:
         counts = dict(map(_partition_count, partitions or []))
@@ -57,7 +57,7 @@ def apply(
 def asyncapi(
     out: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
 ) -> None:
-    """Describe all topics in one AsyncAPI 3 document, as it stands in schemas/asyncapi.yaml."""
+    """Print the AsyncAPI 3 document that describes all topics (schemas/asyncapi.yaml)."""
     document = asyncapi_document()
     if out is None:
         print_document(document)
@@ -68,12 +68,12 @@ def asyncapi(
 
 @app.command()
 def acls(
-    prefix: Annotated[str, typer.Option(help="What the stages' user names begin with.")] = "portallink-",
+    prefix: Annotated[str, typer.Option(help="Prefix of the stages' user names.")] = "portallink-",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Print who may write and read what, one line of arguments of Kafka's `kafka-acls` for each right.
+    """Print the access rights that the stages need: for each, the arguments of Kafka's `kafka-acls`.
 
-    Give exactly these rights and deny all others: then no sender of events can write measurements or outages.
+    Grant only these rights. Then nothing that sends events can write measurements or outages.
     """
     if as_json:
         print_json([grant._asdict() for grant in grants()])

@@ -23,13 +23,11 @@ app = typer.Typer(
 def rules(
     slo: Annotated[
         Path | None,
-        typer.Option(
-            help="The settings to read; by default deploy/slo.yaml, or the one shipped with the package."
-        ),
+        typer.Option(help="Settings file [default: deploy/slo.yaml, or the one in the package]."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder that gets the files.")] = Path("deploy"),
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("deploy"),
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit 1 if a file differs from its settings.")
+        bool, typer.Option("--check", help="Write nothing; exit 1 if a file is out of date.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -63,7 +61,7 @@ def rules(
         fail(f"not as {slo} makes them: {', '.join(map(str, changed))}; run `portallink watch rules`")
     if not as_json:
         verb = "would write" if check else "wrote"
-        notes.print(f"{verb} {len(changed)} of {len(texts)} files, the others are as they should be")
+        notes.print(f"{verb} {len(changed)} of {len(texts)} files, the others are up to date")
 
 
 @app.command()
@@ -71,7 +69,7 @@ def export(
     directory: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the list of files as JSON.")] = False,
 ) -> None:
-    """Copy what runs the pipeline into a folder: dashboards, rules, Compose file, Dockerfile, settings."""
+    """Copy the deployment files into a folder: dashboards, rules, Compose file, Dockerfile, settings."""
     if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         refuse(f"{directory} is not an empty folder")
     try:
