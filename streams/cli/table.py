@@ -11,6 +11,7 @@ from typing import Literal
 
 from rich import box
 from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.table import Column as RichColumn
 from rich.table import Table
@@ -67,7 +68,7 @@ def show_table(
     for number, row in enumerate(cells):
         table.add_row(*(row[at] for at in kept), end_section=number in ends)
     needed = _frame(len(kept), dense=dense) + sum(widths[at] for at in kept)
-    results.print(table, width=max(results.width, needed), crop=False, soft_wrap=needed > results.width)
+    results.print(_Whole(table, needed), crop=False)
     if gone := [one.heading for at, one in enumerate(columns) if at not in kept and one.heading]:
         results.print(left_out(", ".join(gone)), style=Style(dim=True))
 
@@ -90,6 +91,17 @@ def fitting(columns: Sequence[Column], widths: Sequence[int], room: int, *, dens
             break
         kept.remove(least)
     return kept
+
+
+class _Whole:
+    """A table in all the width that it needs, also where the terminal has less."""
+
+    def __init__(self, table: Table, needed: int) -> None:
+        self._table, self._needed = table, needed
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table's segments."""
+        yield from console.render(self._table, options.update(width=max(self._needed, options.max_width)))
 
 
 def _frame(columns: int, *, dense: bool) -> int:
