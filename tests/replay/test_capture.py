@@ -196,7 +196,7 @@ async def test_a_full_disk_loses_nothing_written(kafka, large, tmp_path):
     folder = tmp_path / "log"
     code, _, err = run("capture", folder, "--topic", topic, bootstrap=kafka, limit_bytes=1_100_000)
     assert code == 1
-    assert "make room and run the same command again" in err
+    assert "free some space and run the same command again" in err
     manifest = read_manifest(folder)
     assert [segment.partition for segment in manifest.segments] == [0]
     assert not list(folder.glob("*.partial"))
