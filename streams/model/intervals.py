@@ -74,7 +74,11 @@ def difference(kept: Intervals, removed: Intervals) -> Intervals:
 
 def clip(intervals: Intervals, start_ms: int, end_ms: int) -> Intervals:
     """Return the part of a set within ``[start_ms, end_ms)``."""
-    return intersection(intervals, [(start_ms, end_ms)]) if start_ms < end_ms else []
+    return [
+        (max(start, start_ms), min(end, end_ms))
+        for start, end in intervals
+        if start < end_ms and start_ms < end and start_ms < end_ms
+    ]
 
 
 def length_ms(intervals: Intervals) -> int:

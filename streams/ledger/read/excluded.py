@@ -84,24 +84,38 @@ def _summed(
     """Yield the sums of kept figures by link and cell."""
     question = standing.question
     everywhere = len(standing.lives) if question.link is None and question.portal is None else None
-    wanted: list[tuple[int, int, int, str | None]] = []
+    shared: list[tuple[int, int, int]] = []
+    single: list[tuple[int, int, int, str]] = []
     for (low, high), links in kept.items():
         cell_ms = edges[max(0, bisect_right(edges, low) - 1)] if edges else question.start_ms
-        named = [None] if len(links) == everywhere else links
-        wanted += [(low, high, cell_ms, link) for link in named]
-    if not wanted:
-        return
+        if len(links) == everywhere:
+            shared.append((low, high, cell_ms))
+        else:
+            single += [(low, high, cell_ms, link) for link in links]
+    # Parts of all links are found by their times, those of one link by it as well: the index serves both.
+    for parts in (shared, single):
+        if parts:
+            yield from _sums_of(standing, parts)
+
+
+def _sums_of(
+    standing: Standing, parts: Sequence[tuple[int, int, int] | tuple[int, int, int, str]]
+) -> Iterator[tuple[str, int, Figures]]:
+    """Yield the sums of parts, given as start, end, cell and, where only one is meant, link."""
     column = day_parts.c
     types = {"low": sa.BigInteger, "high": sa.BigInteger, "cell": sa.BigInteger, "link": sa.Text}
-    part = given(standing.connection, wanted, types).c
+    named = dict(list(types.items())[: len(parts[0])])
+    part = given(standing.connection, parts, named).c
+    conditions = [
+        column.calendar == standing.question.calendar,
+        column.start_ms == part.low,
+        column.end_ms == part.high,
+    ]
+    if "link" in named:
+        conditions.append(column.link == part.link)
     statement = (
         sa.select(column.link, part.cell, *(total(column[name]) for name in FIGURE_COLUMNS))
-        .where(
-            column.calendar == question.calendar,
-            column.start_ms == part.low,
-            column.end_ms == part.high,
-            sa.or_(part.link.is_(None), part.link == column.link),
-        )
+        .where(*conditions)
         .group_by(column.link, part.cell)
     )
     for link, cell_ms, *sums in standing.connection.execute(statement):
