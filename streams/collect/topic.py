@@ -51,9 +51,9 @@ class Progress:
 
 
 class _Letters:
-    """The dead letters of one source partition: which are sent, and from where on others can lie.
+    """The dead letters of one source partition that were already sent, and where others may be.
 
-    ``told`` holds ``(offset, logged_at_ms)`` of records after the commit of which a letter lies between
+    ``told`` holds ``(offset, logged_at_ms)`` of the records after the commit whose letters are between
     ``first`` and ``end`` of ``place``.
     """
 

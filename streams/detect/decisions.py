@@ -124,7 +124,7 @@ class DecisionsReader:
             self._known_until_ms = now_ms + self._lead_ms
 
     async def _look(self, consumer: AIOKafkaConsumer, source: TopicPartition, end: int) -> None:
-        """Read a partition again from its beginning where it is not the log that was read: made again."""
+        """Read a partition again from its beginning if it is no longer the log that was read."""
         logged_ms, position = self._logged_ms.get(source, UNKNOWN_MS), await consumer.position(source)
         later = (
             (await consumer.offsets_for_times({source: logged_ms + 1}))[source] if logged_ms >= 0 else None

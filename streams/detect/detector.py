@@ -83,7 +83,7 @@ class Detector:
         """Sources with a missing range, and since when by the broker's time."""
         self._unawaited: set[str] = set()
         self.logged_ms = -1
-        """The greatest broker's time of what was followed of `link.measurements`, -1 where unknown."""
+        """The latest broker's time in the part of `link.measurements` followed so far, -1 if unknown."""
         self._whole: bool | None = None
         """Whether `link.measurements` is followed from its beginning, None before the first measurement."""
         self.resume_at: dict[str, int] = {}

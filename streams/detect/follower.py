@@ -26,11 +26,11 @@ class Follower:
 
     @property
     def place(self) -> Place:
-        """How far the partition was followed."""
+        """The place up to which the partition was followed."""
         return Place(self.next_position, self.detector.logged_ms)
 
     def begin_again(self, position: int) -> None:
-        """Go on in another log, from a position on; what it repeats is known by its ranges."""
+        """Continue in another log, from a position; source ranges reveal repeats."""
         self.next_position = self.published_until = position
         self.unacknowledged.clear()
         self.detector.wait_for_nothing()
@@ -42,6 +42,6 @@ class Follower:
 
 
 def logged_ms_of(message: Any) -> int:
-    """Return the time of a message, which Faust gives in seconds."""
+    """Return the time of a message in ms; Faust gives seconds."""
     logged_ms: int = round(message.timestamp * 1000)
     return logged_ms

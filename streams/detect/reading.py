@@ -1,8 +1,8 @@
-"""Whether `link.measurements` is still the log that `detect` followed, and where Faust stands in it.
+"""Checks that `link.measurements` is still the log that `detect` followed, and corrects Faust's position.
 
-Faust knows a partition by its commit alone. Where the topic was made again under its name, or lost its end,
-Faust passes over everything before the commit, and never commits an earlier offset. So the commit has to be
-set back by hand, before anything of the other log counts as published.
+Faust knows a partition only by its commit. If the topic was recreated under its name, or lost its end, Faust
+skips everything before the commit, and never commits an earlier offset. So the commit must be set back
+explicitly, before anything in the other log counts as published.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ FETCH_BYTES: Final = 1024 * 1024
 
 
 class Reading:
-    """Watches the partitions that Faust's application reads. Order of calls: any; `close` last."""
+    """Watches the partitions that Faust's application reads. Calls may come in any order, `close` last."""
 
     def __init__(self, app: Any, connection: Mapping[str, Any], topic: str) -> None:
         self._app, self._connection, self._topic = app, connection, topic
         self._asking: KafkaConsumer | None = None
 
     async def other_log(self, partition: int, place: Place, committed: int = 0) -> Bounds | None:
-        """Return what a partition holds where that is not the log that was followed up to a place, else None.
+        """Return a partition's bounds if it is not the log that was followed up to a place, otherwise None.
 
-        The commit may be ahead of the place. A broker that is away is waited for.
+        The commit may be ahead of the place. Waits while the broker is away.
         """
         source, (position, logged_ms) = TopicPartition(self._topic, partition), place
         while True:
@@ -47,17 +47,17 @@ class Reading:
                 return None
 
     async def set_back(self, partition: int, offset: int) -> None:
-        """Commit an earlier offset, of another log, and let Faust read and commit from there on."""
+        """Commit an earlier offset, in another log, and make Faust read and commit from there."""
         consumer = self._app.consumer
         mine = [one for one in consumer.assignment() if tuple(one) == (self._topic, partition)]
         for source in mine:
-            await consumer._commit({source: offset})  # noqa: SLF001 - there is no public way back
+            await consumer._commit({source: offset})  # noqa: SLF001 - there is no public method for it
             for known in (consumer._committed_offset, consumer._acked, consumer._acked_index):  # noqa: SLF001
                 known.pop(source, None)
             await consumer.seek(source, offset)
 
     async def close(self) -> None:
-        """Let go of the broker."""
+        """Close the connection to the broker."""
         asking, self._asking = self._asking, None
         if asking is not None:
             await asking.stop()

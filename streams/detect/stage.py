@@ -1,4 +1,4 @@
-"""`detect` at work, as the agent of a Faust application.
+"""The stage `detect`, as the agent of a Faust application.
 
 Faust does what it is good at: assignment, one agent, one plain table, recovery, web and command line. The
 agent acknowledges by hand. Order of effects: the results of a measurement are published and confirmed, then
@@ -45,7 +45,7 @@ MOST_UNSAVED: Final = 5_000
 HAND_OVER_SECONDS: Final = 5.0
 TEND_SECONDS: Final = 2.0
 SILENT_SECONDS: Final = 10.0
-"""After so long without a measurement the broker is asked whether the topic is still the same."""
+"""After this long without a measurement the broker is asked whether the topic is still the same."""
 IDLE_BEHIND_MS: Final = 60_000
 """A source partition further behind the others than this may be idle."""
 
@@ -113,7 +113,7 @@ class Detect:
         if position > follower.next_position:
             await self._catch_up(follower, partition, position)
         follower.unacknowledged.append(event)
-        if position == follower.next_position:  # else it was delivered, and applied, before
+        if position == follower.next_position:  # otherwise it was delivered and applied before
             logged_ms, by_broker = (
                 logged_ms_of(event.message),
                 event.message.timestamp_type == LOG_APPEND_TIME,
@@ -125,7 +125,7 @@ class Detect:
             await self._save(follower, partition)
 
     async def _look(self, follower: Follower, partition: int, place: Place) -> None:
-        """Go on at the beginning of the topic where that is not the one that was followed up to a place."""
+        """Start again at the beginning of the topic if it is not the one that was followed so far."""
         bounds = await self._reading.other_log(partition, place, follower.published_until)
         follower.heard_at = time.monotonic()
         if bounds is not None:
@@ -335,7 +335,7 @@ class Detect:
             self._tell_states(detector, clock_ms)
 
     def _saved(self, partition: int) -> dict[str, bytes]:
-        """Return what the table holds of a partition."""
+        """Return the table's states of a partition."""
         return {key: self._table[name] for key, name in self._own(partition).items()}
 
     def _own(self, partition: int) -> dict[str, bytes]:
@@ -360,7 +360,7 @@ class Detect:
             if bounds := await self._reading.other_log(source.partition, place, committed):
                 await self._reading.set_back(source.partition, bounds.beginning)
                 if follower is not None:
-                    follower.heard_at = 0.0  # it looks itself, with the next measurement
+                    follower.heard_at = 0.0  # it checks by itself at the next measurement
 
     async def _close(self, _app: Any, **_: Any) -> None:
         """Close the connections that Faust does not know of."""
@@ -368,15 +368,15 @@ class Detect:
         await self._reading.close()
 
     async def _hand_over(self, _app: Any, _revoked: Any, **_: Any) -> None:
-        """Write the states before a rebalance: whoever goes on knows all that was published.
+        """Write the states before a rebalance, so that the next worker knows everything that was published.
 
-        Where that cannot be done soon enough, it goes on from the states written last.
+        If that takes too long, the next worker continues from the states written last.
         """
         with contextlib.suppress(TimeoutError, *BROKER_AWAY):
             async with asyncio.timeout(HAND_OVER_SECONDS), self._turn:
                 for partition, follower in self._followers.items():
                     if follower.unacknowledged:
-                        # Faust lets its table be changed only while an event is at work.
+                        # Faust allows changes to its table only while an event is being processed.
                         _current_event.set(weakref.ref(follower.unacknowledged[-1]))
                         await self._save(follower, partition)
 

@@ -83,7 +83,7 @@ class _Gzip:
 
 
 class _Held:
-    """bzip2 and xz, whose libraries hold output that was not asked for yet."""
+    """bzip2 and xz, whose libraries keep output that was not requested yet."""
 
     def __init__(self, stream: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
         self._stream = stream

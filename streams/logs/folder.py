@@ -1,4 +1,4 @@
-"""A captured log: a folder of segments, each of one partition, and a manifest that vouches for them.
+"""A captured log: a folder of segments, each of one partition, and a manifest with their digests.
 
 A segment holds consecutive records of one partition as NDJSON (`.ndjson.zst`) or Parquet. It gets its final
 name when it is complete, and is then added to the manifest, which is replaced atomically. So after any

@@ -51,7 +51,7 @@ def reason_for(value: bytes | None, error: Exception | None, max_bytes: int) -> 
 
 
 def control_in(event: LookupEvent | SubmissionEvent) -> str | None:
-    """Return the field of an event that holds a control character, None where none does.
+    """Return the field of an event that holds a control character, None if there is none.
 
     Names reach terminals, logs and databases, where such characters move cursors, end lines or are refused.
     """

@@ -231,7 +231,7 @@ class SourcePartition:
             "logged_ms": logged_ms,
             "letters_from": letters_from,
             "partitions": partitions,
-            # A meter that is being rebuilt does not know yet what the commit says of its range.
+            # A meter that is being rebuilt does not know the range in the commit yet.
             "gone_from": self.progress.gone_from if self._rebuilding else self.meter.gone_from,
         }
         measured_until = self.meter.next_offset

@@ -70,8 +70,8 @@ class Part(Struct, array_like=True, gc=False):
 class LinkSlot(Struct, omit_defaults=True, gc=False):
     """The facts about one link that became known in one slot ``[start_ms, start_ms + slot_ms)``.
 
-    ``outcomes``, ``asked``, ``latency`` are the portal's view. ``requested`` counts requests by the slot
-    in which they were asked. ``services`` and ``agencies`` are those that failed, or failed shortly before.
+    ``outcomes``, ``asked``, ``latency`` are the portal's view. ``requested`` counts requests by their slot of
+    request, not of outcome. ``services`` and ``agencies`` are those that failed, or failed shortly before.
     ``failed_dossiers`` is a distinct-count sketch, see ``sketch.py``.
     """
 

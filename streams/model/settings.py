@@ -146,7 +146,7 @@ CHANGEABLE: Final = ("lookup_timeout_ms", "max_clock_skew_ms", "max_links")
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The settings of all stages, as they stand in the file; ``docs/configure.md`` says what each does."""
+    """The settings of all stages, as in the file; ``docs/configure.md`` explains each."""
 
     slot_ms: Annotated[int, Meta(ge=1_000, le=MINUTE_MS)] = SLOT_MS
     out_of_orderness_ms: Annotated[int, Meta(ge=0, le=600_000)] = 5_000

@@ -70,7 +70,7 @@ class RecordWorker:
         self._committed: dict[TopicPartition, int] = {}
         self._logged_ms: dict[TopicPartition, int] = {}
         self._unanswered: dict[TopicPartition, int] = {}
-        """Partitions of a transaction of which no answer came, with the greatest broker's time in it."""
+        """Partitions of a transaction that got no answer, with the latest broker's time in it."""
         self.commit_first = False
 
     async def assign(
@@ -131,9 +131,10 @@ class RecordWorker:
         self._tell(applied)
 
     async def _moved(self) -> set[TopicPartition]:
-        """Return the partitions that go on elsewhere after a transaction without an answer.
+        """Return the partitions whose position changed because of a transaction without an answer.
 
-        It may have been written. Then the ledger stands further on, in a log that may be another one by now.
+        The transaction may have been committed. Then the ledger's position is further on, in what may be
+        another log.
         """
         moved = set()
         known = await self._ledger.positions() if self._unanswered else {}

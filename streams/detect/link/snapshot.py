@@ -94,7 +94,7 @@ class CutsState(Struct, array_like=True):
 
 
 class Place(NamedTuple):
-    """How far `link.measurements` was followed, and the greatest broker's time before, -1 where not known."""
+    """The position in `link.measurements`, and the latest broker's time before it, -1 if unknown."""
 
     position: int = 0
     logged_ms: int = -1
@@ -134,7 +134,7 @@ def save(detector: Detector, position: int) -> dict[str, bytes]:
 
 
 def place_in(saved: Mapping[str, bytes]) -> Place:
-    """Return how far the topic had been followed when `save` was called last."""
+    """Return how far the topic had been followed at the last `save`."""
     data = saved.get(_PLACE)
     return Place() if data is None else _place_decoder.decode(data)
 
