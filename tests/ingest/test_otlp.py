@@ -213,7 +213,7 @@ some_spans = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(spans=st.lists(some_spans, max_size=6))
 def test_both_forms_say_the_same_and_each_span_is_accounted_for(spans):
     """Protobuf and JSON give the same events; each span is one of four; and no event is a dead letter."""
@@ -238,7 +238,7 @@ def test_both_forms_say_the_same_and_each_span_is_accounted_for(spans):
     assert meter.dead_letters == []
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(before=st.lists(some_spans, max_size=4), spans=st.lists(some_spans, min_size=1, max_size=4))
 def test_what_was_read_before_changes_nothing(before, spans):
     """A reader that remembers attributes of other spans gives the same events as a new one."""
