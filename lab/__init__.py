@@ -1,1 +1,1 @@
-"""Trials and made-up histories that judge the detection; not part of the product."""
+"""Trials and synthetic histories that evaluate the detection; not part of the product."""

@@ -22,7 +22,7 @@ RUN_IN_PART = {"police-2022-2023": 0.01}
 
 
 def results() -> dict[int, list[str]]:
-    """Return what stands in the last column of each system's row."""
+    """Return the last column of each system's row."""
     catalogue = load_catalogue()
     rows: dict[int, list[str]] = {}
     for name, scale in {**dict.fromkeys(RUN_WHOLE, 1.0), **RUN_IN_PART}.items():

@@ -29,7 +29,7 @@ HOUR_MS: Final = 3_600_000
 
 
 class Claim(NamedTuple):
-    """A claim: what is expected, by what it may be off besides chance, and how one seed measures it."""
+    """A claim: the expected value, the allowed error besides chance, and how one seed measures it."""
 
     says: str
     expected: float
@@ -38,7 +38,7 @@ class Claim(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A claim as ten seeds show it: the mean and half the width of its interval."""
+    """The result of a claim over ten seeds: the mean and half the width of its interval."""
 
     claim: Claim
     mean: float
@@ -141,7 +141,7 @@ CLAIMS: Final = (
 
 
 def shown(claim: Claim) -> Shown:
-    """Return a claim as ten seeds show it."""
+    """Return the result of a claim over ten seeds."""
     values = [claim.measure(seed) for seed in SEEDS]
     mean = sum(values) / len(values)
     error = sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))

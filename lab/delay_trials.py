@@ -1,4 +1,4 @@
-"""How long it takes until a stopped backend stands on the page: `python -m lab.delay_trials 4 [SETTINGS]`.
+"""How long it takes until the page shows a stopped backend: `python -m lab.delay_trials 4 [SETTINGS]`.
 
 An embedded Kafka, every stage as a process of its own, a page that is kept open, and a portal under the SDK
 of OpenTelemetry that asks its backend five times a second. Then the backend stops; so many times, each with a
@@ -84,7 +84,7 @@ class Page(threading.Thread):
         super().__init__(daemon=True)
         self._port = port
         self.seen: list[tuple[float, str]] = []
-        """When, in seconds since 1970, the page showed which state."""
+        """The states that the page showed, with the time of each in seconds since 1970."""
 
     def run(self) -> None:
         """Follow until the server ends."""
@@ -99,7 +99,7 @@ class Page(threading.Thread):
 
 
 async def records(servers: str, topic: str) -> list[tuple[int, dict[str, Any]]]:
-    """Return what lies on a topic: the broker's time in epoch milliseconds, and the value."""
+    """Return the records of a topic: the broker's time in epoch milliseconds, and the value."""
     async with AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest") as reader:
         places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         reader.assign(places)
@@ -112,7 +112,7 @@ async def records(servers: str, topic: str) -> list[tuple[int, dict[str, Any]]]:
 
 
 def start_all(stack: ExitStack, folder: Path, servers: str, settings: str | None) -> tuple[Page, int]:
-    """Start every stage, a page and a portal; return the page, and the port at which the backend is asked."""
+    """Start every stage, a page and a portal; return the page, and the port of the backend."""
     environment = os.environ | {"KAFKA_BOOTSTRAP_SERVERS": servers, "PORTALLINK_DATA": str(folder / "data")}
     if settings is not None:
         environment |= {

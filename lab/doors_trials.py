@@ -1,4 +1,4 @@
-"""What each way in costs, beside `analyze` of the same lookups: `python -m lab.doors_trials 200000`.
+"""The cost of each import, compared with `analyze` of the same lookups: `python -m lab.doors_trials 200000`.
 
 The same calls are made as an access log in JSON, as spans in protobuf, and as a log file of lookups. Each
 command runs in a process of its own, one after the other: `analyze` of the log file, `ingest http` and
@@ -66,7 +66,7 @@ class Call(Struct, frozen=True):
 
 
 def calls(count: int) -> Iterator[Call]:
-    """Make so many calls, fifty a second; one in fifty is not found."""
+    """Make a number of calls, fifty a second; one in fifty is not found."""
     rng = Random(1)  # noqa: S311 - made-up calls
     for number in range(count):
         start_ns = START_NS + number * EVERY_NS
@@ -175,7 +175,7 @@ class Files(Struct, frozen=True):
 
 
 def write_files(folder: Path, count: int) -> Files:
-    """Write so many calls in each form."""
+    """Write a number of calls in each form."""
     files = Files(*(folder / f"{name}-{count}" for name in ("access", "spans", "lookups")))
     with files.access.open("w", encoding="utf-8") as access:
         access.writelines(access_line(call) + "\n" for call in calls(count))
@@ -208,7 +208,7 @@ def _peak_bytes(pid: int) -> int:
 
 
 def commands(files: Files, out: Path) -> dict[str, tuple[str | Path, ...]]:
-    """Return what is measured, by its name in the table."""
+    """Return the measurements by their names in the table."""
     return {
         "analyze": ("analyze", files.lookups),
         "ingest http": ("ingest", "http", files.access, "--map", "nginx-json", "--out", out),
@@ -251,7 +251,7 @@ def _post(connection: HTTPConnection, body: bytes) -> None:
 
 
 def trial(count: int, rounds: int = ROUNDS) -> dict[str, list[Cost]]:
-    """Measure each way in, in turn, so many times; CPU time is without that of the start."""
+    """Measure each import in turn, several times; CPU time excludes that of the start."""
     costs: dict[str, list[Cost]] = {}
     with TemporaryDirectory() as made, EmbeddedKafka(Path(made) / "kafka") as kafka:
         folder = Path(made)

@@ -73,14 +73,14 @@ REGIMES: Final = {
 
 
 class Fault(NamedTuple):
-    """Trouble over ``[start_ms, end_ms)`` by time of asking."""
+    """Trouble over ``[start_ms, end_ms)`` by request time."""
 
     start_ms: int
     end_ms: int
 
 
 class Asked(NamedTuple):
-    """One lookup as the portal makes it: when, of what, how it ends, and whether trouble hit it."""
+    """One lookup of the portal: its time, names and outcome, and whether trouble hit it."""
 
     asked_ms: int
     lookup_id: str
@@ -93,7 +93,7 @@ class Asked(NamedTuple):
 
 
 class Tally(Struct):
-    """How the links of a regime fared; errors in milliseconds."""
+    """The results of a regime's links; errors are in milliseconds."""
 
     due: int = 0
     found: int = 0
@@ -122,7 +122,7 @@ def faults(rng: Random, regime: Regime, rate_per_s: float, end_ms: int) -> list[
 def lookups(
     rng: Random, regime: Regime, rate_per_s: float, trouble: Sequence[Fault], end_ms: int
 ) -> Iterator[Asked]:
-    """Yield what the portal asks: a Poisson process, and what it asks again."""
+    """Yield the portal's lookups: a Poisson process and its retries."""
     at_ms, number = float(START_MS), 0
     while (at_ms := at_ms + rng.expovariate(rate_per_s / 1000)) < end_ms:
         number += 1
@@ -199,7 +199,7 @@ def hash_of(text: str) -> int:
 
 
 def is_blind(regime: Regime, at_ms: int) -> bool:
-    """Say whether the observers restart at a time, so that nothing is recorded."""
+    """Return whether the observers are restarting at a time, so that nothing is recorded."""
     return (at_ms - START_MS) % 1_800_000 < 1000 * regime.blind_s
 
 
@@ -263,12 +263,12 @@ def on_record(regime: Regime, asked: Sequence[Asked]) -> tuple[list[int], list[i
 
 
 def meets(outage: Outage, start_ms: int, end_ms: int) -> bool:
-    """Say whether an outage overlaps a span."""
+    """Return whether an outage overlaps a span."""
     return outage.start_ms < end_ms and (outage.end_ms is None or outage.end_ms > start_ms)
 
 
 def run(name: str, rate: str, seeds: range) -> Tally:
-    """Return how a regime fares at a rate, a link for each seed."""
+    """Return the results of a regime at a rate, with one link per seed."""
     regime, rate_per_s, tally = REGIMES[name], RATES[rate], Tally()
     for seed in seeds:
         rng = Random(f"{seed}/{name}/{rate}")  # noqa: S311 - a history, no secret
@@ -282,7 +282,7 @@ def run(name: str, rate: str, seeds: range) -> Tally:
 
 
 def main(seeds: range, names: Sequence[str], rates: Sequence[str]) -> None:
-    """Print how each regime fared at each rate."""
+    """Print the results of each regime at each rate."""
     console = Console(width=150)
     columns = ("regime", "lookups", "found", "domain or name right", "false", "start p95 (s)", "end p95 (s)")
     edges = ("start, observable", "end, observable")

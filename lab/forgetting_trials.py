@@ -1,4 +1,4 @@
-"""What detection forgets changes nothing it finds: long histories with a bound on memory, and with none.
+"""Checks that forgetting does not change results: long histories with limited and with unlimited memory.
 
 `python -m lab.forgetting_trials 0-300` judges each history of `lab.long_histories` twice: once under a bound
 on lateness just above its latest fact, forgetting every few minutes, the state saved and loaded now and then;
@@ -30,7 +30,7 @@ ENDLESS_MS: Final = 10_000 * HOUR_MS
 
 
 def remembering_all(history: LongHistory) -> list[Outage]:
-    """Return every revision found where nothing is ever forgotten."""
+    """Return every revision found if nothing is ever forgotten."""
     settings = DetectSettings(allowed_lateness_ms=ENDLESS_MS)
     detector = Detector(Rules(Rule()), settings, range(history.partitions), outages_only=True)
     return [outage for measurement in history.measurements for outage in _found(detector, measurement)]
@@ -72,7 +72,7 @@ def told(outages: Iterable[Outage]) -> list[Outage]:
 
 
 def taken_back(outages: Iterable[Outage]) -> list[str]:
-    """Return what revisions take back that others published: each ought to follow from a late fact."""
+    """Return the retractions among revisions; each should follow from a late fact."""
     found: list[str] = []
     before: dict[str, Outage] = {}
     for outage in told(outages):
@@ -88,7 +88,7 @@ def taken_back(outages: Iterable[Outage]) -> list[str]:
 
 
 def main(seeds: range, options: Iterable[str]) -> int:
-    """Judge the histories asked for; print those that differ, and how long it took."""
+    """Judge the given histories; print those that differ, and how long it took."""
     console, on_time, confined = Console(width=200), "on-time" in options, "confined" in options
     began, differ, revisions = time.process_time(), 0, 0
     for seed in seeds:

@@ -1,4 +1,4 @@
-"""Made-up histories with known truth: whatever may befall links of very different volume in one log.
+"""Synthetic histories with known truth: all kinds of trouble on links of very different volume in one log.
 
 Where `trials.py` feeds the rule slots, here whole logs go through the whole pure pipeline: requests and
 completions of several links side by side, out of order, twice, up to twenty minutes late or stamped hours
@@ -24,7 +24,7 @@ BACKGROUND: Final = 0.03
 
 What = Literal["down", "half", "degraded", "late", "flapping", "not_found", "denied", "silence", "blind"]
 REPORTED: Final = frozenset({"down", "half", "degraded", "late", "flapping"})
-"""What ought to be reported as an outage."""
+"""The kinds that should be reported as an outage."""
 WHAT: Final[tuple[What, ...]] = (
     *("down",) * 6,
     "half",
@@ -36,7 +36,7 @@ WHAT: Final[tuple[What, ...]] = (
     "silence",
 )
 OUTCOMES: Final = ("unreachable", "timeout", "reset", "provider_error", None, "any")
-"""How attempts end in trouble: None is swallowed, never completed; `any` one of them at each attempt."""
+"""How attempts end in trouble: None never completes; `any` is a random one of the others per attempt."""
 
 
 class Trouble(NamedTuple):
@@ -55,7 +55,7 @@ class Trouble(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """One lookup as it was: when asked, how it ended (None: never), and after how long."""
+    """One lookup: its request time, outcome (None: it never ended), and duration."""
 
     link: str
     asked_ms: int
@@ -76,7 +76,7 @@ class History(NamedTuple):
 
 
 def draw_troubles(rng: Random, link: str, rate_per_s: float, start_ms: int, end_ms: int) -> list[Trouble]:
-    """Return what befalls a link: a quiet time, trouble, a quiet time, and so on."""
+    """Return the troubles of a link, with quiet times in between."""
     troubles: list[Trouble] = []
     least_ms = max(60_000, round(12_000 / rate_per_s))
     at_ms = start_ms + rng.randrange(60_000, 900_000)
@@ -105,7 +105,7 @@ def draw_troubles(rng: Random, link: str, rate_per_s: float, start_ms: int, end_
 def draw_lookups(
     rng: Random, link: str, rate_per_s: float, troubles: list[Trouble], start_ms: int, end_ms: int
 ) -> Iterator[Lookup]:
-    """Yield the lookups of a link in the order in which they were asked: a Poisson process, with noise."""
+    """Yield the lookups of a link in order of request: a Poisson process, with noise."""
     parts = sorted((begin, end, t) for t in troubles for begin, end in t.parts)
     at, now_ms, usual = 0, float(start_ms), log(80 + 250 * rng.random())
     while (now_ms := now_ms + rng.expovariate(rate_per_s / 1000)) < end_ms:
@@ -210,7 +210,7 @@ def _events(rng: Random, lookup: Lookup, name: str) -> list[tuple[int, int, Look
 def _disturb(
     rng: Random, told_ms: int, partition: int, event: LookupEvent
 ) -> Iterator[tuple[int, int, LookupEvent]]:
-    """Yield an event as it is told: a little out of order, sometimes twice, late, or with a wrong clock."""
+    """Yield an event as it is reported: out of order, sometimes twice, late, or with a wrong clock."""
     chance = rng.random()
     late_ms = rng.randrange(4_900)
     if chance < 0.003 and not isinstance(event, Heartbeat):

@@ -1,4 +1,4 @@
-"""Made-up histories through the whole pipeline, scored.
+"""Scores the whole pipeline on synthetic histories.
 
 `python -m lab.history_trials 0-20 3` draws three hours for each seed from 0 up to 20. A trouble is
 *seen* if an observer reported an attempt that it hit, and *found* if an outage was published that overlaps
@@ -31,7 +31,7 @@ KIND: Final = {"down": "down", "half": "down", "flapping": "down", "degraded": "
 
 
 class Row(Struct):
-    """How troubles of one kind on one link fared, over all histories; errors and delays in milliseconds."""
+    """The results for troubles of one kind on one link; errors and delays in milliseconds."""
 
     seen: int = 0
     missed: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Row(Struct):
 
 
 class Tally(Struct):
-    """What a number of histories came to.
+    """The results of a number of histories.
 
     ``down_errors_ms`` holds, for each full outage seen from end to end, found less true downtime.
     """
@@ -128,7 +128,7 @@ def _end_ms(outage: Outage, history: History) -> int:
 
 
 def _meet(outage: Outage, trouble: Trouble, history: History) -> bool:
-    """Say whether an outage overlaps a trouble, to the second."""
+    """Return whether an outage overlaps a trouble, to the second."""
     return (
         outage.link == trouble.link
         and outage.start_ms < trouble.end_ms + 1000
@@ -137,7 +137,7 @@ def _meet(outage: Outage, trouble: Trouble, history: History) -> bool:
 
 
 def p95(values_ms: Iterable[int]) -> float:
-    """Return the 95th percentile (nearest rank) of absolute values, in seconds; NaN of none."""
+    """Return the 95th percentile (nearest rank) of absolute values, in seconds; NaN without values."""
     ordered = sorted(abs(value) for value in values_ms)
     return ordered[-(-len(ordered) * 95 // 100) - 1] / 1000 if ordered else float("nan")
 
@@ -159,7 +159,7 @@ def _rank(link: str) -> float:
 
 
 def main(seeds: range, hours: float) -> None:
-    """Draw histories, run them through the pipeline and print how they fared."""
+    """Draw histories, run them through the pipeline and print the results."""
     tally = Tally()
     for seed in track(seeds, "histories", console=Console(stderr=True)):
         history = draw(seed, hours)

@@ -35,7 +35,7 @@ LINES = (
     "fault_processes: [{id: a, links: [hcmc-npd], causes: {dns: 1}, mean_gap_hours: 0.1, sigma: 3}]",
 )  # fmt: skip
 TAKEN = 3_000
-"""Records taken of a run that is not refused."""
+"""The most records read from a run that is not refused."""
 
 
 def mutated(text: str, rng: Random) -> str:
@@ -62,7 +62,7 @@ def mutated(text: str, rng: Random) -> str:
 
 
 def tried(text: str, catalogue: Catalogue) -> str:
-    """Return what became of a file: how it was refused, or how many records of it were taken."""
+    """Return the result of a file: why it was refused, or how many of its records were read."""
     try:
         located = Located(text, "hostile.yaml")
         scenario = located.convert(Scenario)

@@ -1,4 +1,4 @@
-"""The time that a link spends in each state, as counters have it and as the ledger has it, hour by hour.
+"""Compares the time a link spends in each state according to counters and to the ledger, hour by hour.
 
 `python -m lab.hour_trials 1-9` judges the histories of `lab.histories`, without late facts, on links from one
 lookup in 100 s up. A counter counts a minute `SETTLE_MS` after its end, as it is judged by then. The ledger
@@ -45,7 +45,7 @@ Spent = tuple[int, ...]
 
 
 class Told(Struct):
-    """What was told of one link, and what its counters had grown to, by until when they count."""
+    """What was published about one link, and the values of its counters by the time they count up to."""
 
     windows: list[Window]
     outages: list[Outage]
@@ -53,7 +53,7 @@ class Told(Struct):
 
 
 class Hour(NamedTuple):
-    """One hour of a link: as counted, as the ledger has it, and as it had it when each minute was counted."""
+    """One hour of a link: as counted, in the ledger, and in the ledger when each minute was counted."""
 
     end_ms: int
     counted: Spent
@@ -62,7 +62,7 @@ class Hour(NamedTuple):
 
 
 def follow(measurements: Iterable[Measurement], partitions: Iterable[int]) -> dict[str, Told]:
-    """Return what is told of each link."""
+    """Return what is published about each link."""
     detector = Detector(Rules(Rule()), DetectSettings(), partitions, service=Service())
     found: dict[str, Told] = {}
     for measurement in measurements:
@@ -122,7 +122,7 @@ def added(spent: Iterable[Spent]) -> Spent:
 
 
 def differ(one: Spent, other: Spent) -> bool:
-    """Say whether two accounts of an hour differ by more than `POINTS`, in availability or in coverage."""
+    """Return whether two results for an hour differ by more than `POINTS`, in availability or in coverage."""
     pairs = zip(_points(one), _points(other), strict=True)
     return any(abs(mine - theirs) > POINTS for mine, theirs in pairs)
 
@@ -134,7 +134,7 @@ def _points(spent: Spent) -> tuple[float, float]:
 
 
 def what_was_late(hour: Hour) -> str:
-    """Return what about an hour was decided after it was counted."""
+    """Return the decisions about an hour that were made after it was counted."""
     (_, _, down_ms, unknown_ms), (_, _, its_down_ms, its_unknown_ms) = hour.counted, hour.ledger
     if unknown_ms != its_unknown_ms:
         return "known"
@@ -145,7 +145,7 @@ def what_was_late(hour: Hour) -> str:
 
 
 def of_history(seed: int, rates: dict[str, float], hours_long: float) -> Iterator[tuple[str, Told]]:
-    """Yield what is told of the links of one history."""
+    """Yield what is published about the links of one history."""
     history = draw(seed, hours_long, rates, disturbed=False)
     measurements = []
     for partition, entries in history.entries.items():

@@ -1,10 +1,10 @@
-"""Made-up link-years with known truth: what `measure` would say of a link, a minute at a time.
+"""Synthetic link-years with known truth: the measurements of a link, one minute at a time.
 
-Trouble comes by a Weibull process of shape 0.7 (it clusters, as field data of repairable systems do) and is
-mended after a lognormal time, so most of it is short and some of it long. It is full, of most of the attempts
-or of some, slow or flapping; beside it there are times in which nobody asks, and times in which nobody looks.
-Attempts are a Poisson process of fixed rate under 3 % of noise. Facts are made as slots, not as events:
-each attempt has its own time of asking and of becoming known, and its slot tells both, as `measure` does.
+Trouble follows a Weibull process of shape 0.7 (it clusters, as in field data of repairable systems) and is
+repaired after a lognormal time, so most of it is short and some of it long. It hits all attempts, most or
+some, or it is slow or flapping; besides, there are times without lookups, and times without an observer.
+Attempts are a Poisson process of fixed rate with 3 % of noise. Facts are made as slots, not as events: each
+attempt has its own request time and time of becoming known, and its slot holds both, as in `measure`.
 Everything follows from the seed.
 """
 
@@ -40,7 +40,7 @@ OBSERVER: Final = "portal"
 
 SHAPE: Final = 0.7
 MEAN_DAYS_BETWEEN: Final = 5.0
-"""From one trouble's end to the next one's start, on average: some seventy a year."""
+"""The mean time from one trouble's end to the next one's start: some seventy troubles a year."""
 WHAT: Final[dict[What, tuple[float, float, float]]] = {
     "down": (0.52, 8.0, 1.2),
     "half": (0.08, 12.0, 1.0),
@@ -50,16 +50,16 @@ WHAT: Final[dict[What, tuple[float, float, float]]] = {
     "silence": (0.06, 20.0, 1.0),
     "blind": (0.06, 10.0, 1.2),
 }
-"""How often each comes, its median length in minutes, and the logarithm's standard deviation."""
+"""The frequency of each, its median length in minutes, and the log standard deviation."""
 FLAP_MS: Final = 100_000
 FLAP_BAD_MS: Final = 60_000
 CODES: Final = ("ok", "timeout", "unreachable", "reset", "provider_error", NO_RESPONSE)
 NOISE: Final = (1, 1, 2, 4, 5)
-"""How attempts fail by themselves, as places in `CODES`."""
+"""How attempts fail by chance, as indexes into `CODES`."""
 
 
 class Fate(Struct):
-    """What became of the attempts during one trouble: how many, hit by it, and reported by an observer."""
+    """The attempts during one trouble: all, those hit by it, and those reported by an observer."""
 
     attempts: int = 0
     hit: int = 0
@@ -70,7 +70,7 @@ class Fate(Struct):
 
 
 def draw_troubles(rng: Random, link: str, rate_per_s: float, days: float) -> list[Trouble]:
-    """Return what befalls a link, in order, with a while in between in which it can be seen to be well."""
+    """Return the troubles of a link, in order, far enough apart for it to be seen to recover."""
     scale_ms = MEAN_DAYS_BETWEEN * DAY_MS / 1.2658  # the mean of a Weibull of shape 0.7 and scale 1
     least_gap_ms = 600_000 + round(20_000 / rate_per_s)
     kinds = list(WHAT)
@@ -93,7 +93,7 @@ def draw_troubles(rng: Random, link: str, rate_per_s: float, days: float) -> lis
 
 
 class Conduct(NamedTuple):
-    """How a link does outside trouble, by times ascending, the first of them the beginning.
+    """How a link behaves outside trouble, by ascending times, of which the first is the beginning.
 
     From ``at_ms[n]`` on a share of ``shares[n]`` of the attempts fails, and answers take ``slower[n]`` times
     as long as usual; a share of ``heavy[n]`` of them takes `HEAVY_MS` more.

@@ -60,7 +60,7 @@ class Lookup(NamedTuple):
 def lookups(
     rng: Random, rate_per_s: float, seconds: float, faults: list[Fault], share: float
 ) -> Iterator[Lookup]:
-    """Yield Poisson lookups; `BROKEN` has a share of those of the faults' kind, the others are skewed."""
+    """Yield Poisson lookups; `BROKEN` gets ``share`` of them in the kinds with faults, the others are skewed."""
     kinds = {fault.kind for fault in faults}
     at = rng.expovariate(rate_per_s)
     while at < seconds:
@@ -177,7 +177,7 @@ def _middle_and_most(values: list[float]) -> str:
 
 
 def nothing_local(seed: int, hours: float, *, troubled: bool) -> tuple[int, str]:
-    """Draw a history in which nothing is local; return how many outages were called so, and what it was."""
+    """Draw a history without local trouble; return the number of local outages, and its description."""
     rng = seeded(seed, "nothing local")
     rate_per_s, partitions = rng.choice((0.2, 1.0, 3.0)), rng.choice((1, 2, 4, 12))
     faults, at = [], 1_800.0

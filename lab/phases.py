@@ -23,7 +23,7 @@ class Phase(NamedTuple):
 
 
 class Confined(NamedTuple):
-    """One service or one agency fails wholly in ``[start_ms, end_ms)``."""
+    """All lookups of one service or one agency fail in ``[start_ms, end_ms)``."""
 
     start_ms: int
     end_ms: int
@@ -119,7 +119,7 @@ def draw_phases(rng: Random, end_ms: int, background: float) -> list[Phase]:
 
 
 def draw_confined(rng: Random, end_ms: int) -> list[Confined]:
-    """Return services and agencies that fail wholly now and then, for minutes or hours, once or often."""
+    """Return failures of all lookups of some services and agencies, for minutes or hours, once or often."""
     drawn = Phases(rng, end_ms, 0.0)
     found: list[Confined] = []
     at_ms = START_MS

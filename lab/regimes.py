@@ -1,4 +1,4 @@
-"""Links that behave each in a way of its own, through the real detector: `python -m lab.regimes 50-52`.
+"""Runs the real detector on links that each behave in a special way: `python -m lab.regimes 50-52`.
 
 Each *regime* is a link of some days: what it always does, what changes about it, and what befalls it. Full
 outages of one to six minutes are planted everywhere; every one ought to be found, with its edges, and nothing
@@ -111,7 +111,7 @@ def slower_ramp(rng: Random, rate: float, end_ms: int) -> Regime:
 
 
 def short(rng: Random, rate: float, end_ms: int) -> Regime:
-    """Fail wholly for three to eight seconds now and then."""
+    """Fail completely for three to eight seconds now and then."""
     found, at_ms = planted(rng, rate, START_MS + 12 * HOUR_MS, end_ms), START_MS + HOUR_MS
     while (at_ms := at_ms + rng.randrange(200_000, 1_200_000)) < START_MS + 12 * HOUR_MS:
         found.append(trouble("flapping", at_ms, rng.randrange(3_000, 8_000), outcome=rng.choice(OUTCOMES)))
@@ -140,7 +140,7 @@ def restarts(rng: Random, rate: float, end_ms: int) -> Regime:
 
 
 def chains(rng: Random, rate: float, end_ms: int) -> Regime:
-    """Fail in part, then wholly, then in part again, and be well for hours."""
+    """Fail in part, then completely, then in part again, and be well for hours."""
     least_ms = max(60_000, round(1000 * LEAST_LOOKUPS / rate))
     part_ms, found, also, at_ms = 6 * least_ms + 600_000, [], [], START_MS
     while (at_ms := at_ms + rng.randrange(4 * HOUR_MS, 7 * HOUR_MS)) < end_ms - 4 * HOUR_MS:

@@ -75,7 +75,7 @@ def sizes(
 
 
 def measurements(rate_per_s: float, slots: int, outage_every: int) -> Iterator[Measurement]:
-    """Yield what `measure` would say of a link, a cut a slot."""
+    """Yield the measurements of a link, one cut per slot."""
     rng = Random(1)  # noqa: S311 - a history, no secret
     start_ms, offset = START_MS // SLOT_MS * SLOT_MS, 0
     waiting: dict[int, list[LinkSlot]] = {}

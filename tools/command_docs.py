@@ -117,7 +117,7 @@ def _meaning(parameter: Any) -> str:
 
 
 def generated(root: Path) -> dict[Path, str]:
-    """Return the files that hold what the commands say of themselves, as they should be."""
+    """Return the files with the descriptions of the commands, as they should be."""
     readme = root / "README.md"
     before, _, rest = readme.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)

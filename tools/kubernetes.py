@@ -93,7 +93,7 @@ def _component(resources: list[str]) -> Document:
 
 
 def _logins() -> list[Document]:
-    """Return patches by which each stage logs in as its Strimzi user, and by which the topics' job goes.
+    """Return patches that make each stage log in as its Strimzi user, and remove the topics' job.
 
     Strimzi writes a user's password into a secret of the user's name, and makes the topics itself.
     """
@@ -201,7 +201,7 @@ def _service(stage: str, ports: Mapping[str, int]) -> Document:
 
 
 def _scaled_by_cpu(stage: str) -> Document:
-    """Return the scaling of what is sent its work by others: no lag tells how much of it there is."""
+    """Return the scaling by CPU of a stage that is sent its work, as no lag shows how much there is."""
     # Of what it requests, a quarter of a core; a process uses one core at most.
     resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 200}}
     return named(

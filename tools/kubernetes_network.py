@@ -12,7 +12,7 @@ OTLP_PORTS: Final = {"otlp-http": HTTP_PORT, "otlp-grpc": GRPC_PORT}
 
 
 def network() -> list[Document]:
-    """Return the policies: nothing may connect but scrapers to metrics and readers to the page."""
+    """Return the policies: only scrapers may connect to metrics, and only readers to the page."""
     ours = {"matchLabels": {"app.kubernetes.io/part-of": APP}}
     page = {"matchLabels": {"app.kubernetes.io/name": "serve"}}
     scrapers = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
@@ -23,7 +23,7 @@ def network() -> list[Document]:
 
 
 def otlp_network() -> list[Document]:
-    """Return the policy by which senders of spans, who show a token, reach `collect`."""
+    """Return the policy that lets senders of spans, who need a token, reach `collect`."""
     selector = {"matchLabels": {"app.kubernetes.io/name": COLLECT}}
     return [
         _policy("portallink-otlp", selector, [{"ports": [{"port": port} for port in OTLP_PORTS.values()]}])

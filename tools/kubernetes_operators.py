@@ -1,4 +1,4 @@
-"""What needs an operator in the cluster: topics and users (Strimzi), scraping and rules, scaling (KEDA)."""
+"""Resources that need an operator: topics and users (Strimzi), scraping and rules, scaling (KEDA)."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ Document = dict[str, Any]
 APP: Final = "portallink"
 CLUSTER: Final = "portallink-kafka"
 LEAST_MEASURE: Final = 2
-"""Processes of `measure` at least."""
+"""The least number of processes of `measure`."""
 
 
 def named(kind: str, version: str, name: str, **rest: Any) -> Document:
@@ -38,9 +38,9 @@ def topic(declared: Topic) -> Document:
 
 
 PRINCIPALS: Final = {"portal": ("simulate", "ingest", "emit"), "operator": ("cli", "replay")}
-"""Users that are no stage: who sends events, and who gives rules and exclusions and replays topics."""
+"""Users that are not stages: one sends events, the other writes rules and exclusions and replays topics."""
 _PATTERNS: Final = {"literal": "literal", "prefixed": "prefix"}
-"""Kafka's words for how a name matches, as Strimzi says them."""
+"""Strimzi's words for Kafka's ways to match a name."""
 
 
 def user(name: str) -> Document:
@@ -73,7 +73,7 @@ def user(name: str) -> Document:
 
 
 def pod_monitor() -> Document:
-    """Return what scrapes every stage."""
+    """Return the resource that scrapes every stage."""
     return named(
         "PodMonitor",
         "monitoring.coreos.com/v1",

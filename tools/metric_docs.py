@@ -30,7 +30,7 @@ _CLOSED: Final = {
     "kind": 2,
 }
 _FEW: Final = 10
-"""Taken for labels whose values are names in the code: reasons, occurrences, tables, topics, routes."""
+"""Assumed for labels whose values are names in the code: reasons, occurrences, tables, topics, routes."""
 
 
 def names_in(text: str) -> set[str]:

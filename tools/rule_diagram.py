@@ -1,9 +1,9 @@
-"""The transitions between conditions as a Mermaid state diagram, drawn from the table that decides them."""
+"""The transitions between conditions as a Mermaid state diagram, made from the table that defines them."""
 
 from streams.detect.rule.cusum import TRANSITIONS
 
 MARKS = ("<!-- transitions: begin -->", "<!-- transitions: end -->")
-"""Between these lines of `docs/detection.md` the diagram stands."""
+"""The diagram is between these lines of `docs/detection.md`."""
 
 
 def mermaid() -> str:
@@ -18,7 +18,7 @@ def mermaid() -> str:
 
 
 def with_diagram(document: str) -> str:
-    """Return a document with the diagram between the marks; raise ValueError where they are missing."""
+    """Return a document with the diagram between the marks; raise ValueError if these are missing."""
     head, begin, rest = document.partition(MARKS[0])
     _, end, tail = rest.partition(MARKS[1])
     if not begin or not end:

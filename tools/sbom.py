@@ -1,4 +1,4 @@
-"""What the program is made of, as a CycloneDX document: `python -m tools.sbom FILE`. Needs no network.
+"""The components of the program as a CycloneDX document: `python -m tools.sbom FILE`. Needs no network.
 
 Every locked dependency is a component, with the digests of its files from ``requirements/`` and the licence
 that its installed package states. What only installs, develops or tests is marked as excluded from delivery.
@@ -41,7 +41,7 @@ def locked(text: str) -> Locked:
 
 
 def licences(name: str) -> list[str]:
-    """Return the licences that an installed package states; none where it is not installed or states none."""
+    """Return the licences that an installed package states; none if it is not installed or states none."""
     try:
         stated = metadata(name)
     except PackageNotFoundError:

@@ -76,7 +76,7 @@ def _default(field: inspect.Field) -> str:
 
 
 def _structs(type_: Any, found: dict[str, inspect.StructType]) -> None:
-    """Collect every mapping that a type holds, in the order in which a reader meets them."""
+    """Collect every mapping within a type, in order of appearance."""
     if isinstance(type_, inspect.StructType):
         if type_.cls.__name__ in found:
             return

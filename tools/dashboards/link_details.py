@@ -1,4 +1,4 @@
-"""The lower half of the Link dashboard: where the time goes, who suffers, what else was found."""
+"""The lower half of the Link dashboard: where the time goes, who is affected, what else was found."""
 
 from typing import Final
 
@@ -72,7 +72,7 @@ def latency() -> tuple[Panel, ...]:
 
 
 def sufferers() -> tuple[Panel, ...]:
-    """Return the panels of who suffers."""
+    """Return the panels of who is affected."""
     return (
         bars(
             Words("Services hit", "Dịch vụ bị ảnh hưởng"),
@@ -126,7 +126,7 @@ def _time_by_state() -> Panel:
 
 
 def beside() -> tuple[Panel, ...]:
-    """Return the panels of what is no outage and yet worth knowing."""
+    """Return the panels of other notable findings, which are not outages."""
     since = q.by_link("portallink_link_normal_since_timestamp_seconds")
     names = ("failures", "failure_seconds", "failure_lookups")
     metrics = [f"portallink_short_{name}_total" for name in names]

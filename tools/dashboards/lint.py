@@ -1,4 +1,4 @@
-"""The `.lint` file of a folder of dashboards: what grafana/dashboard-linter is told to pass over, and why."""
+"""The `.lint` file of a folder of dashboards: what grafana/dashboard-linter must ignore, and why."""
 
 import re
 from typing import Any, Final
@@ -43,6 +43,6 @@ class _Plain(yaml.SafeDumper):
     """Writes the same list twice rather than by reference, as the linter's reader may not follow those."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Say that nothing is written by reference."""
+        """Return that nothing is written by reference."""
         del data
         return True

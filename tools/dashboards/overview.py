@@ -1,7 +1,7 @@
 """Overview: every link at once, for the engineer who has just been called.
 
-The first screen answers in ten seconds: which links are down, since when, how many dossiers are hit, and
-whether it is us.
+The first screen answers in ten seconds: which links are down, since when, how many dossiers are affected, and
+whether it is our fault.
 """
 
 from streams.watch.settings import WatchSettings
@@ -168,7 +168,7 @@ def _pipeline(settings: WatchSettings) -> Panel:
 
 
 def held_up_by_link(*, width: int = 12) -> Panel:
-    """Return the panel that names the culprit."""
+    """Return the panel that shows whose fault it is."""
     return Panel(
         title=Words("Held up, by link", "Bị hoãn, theo kết nối"),
         description=Words(

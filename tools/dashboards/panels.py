@@ -32,7 +32,7 @@ _FORMATS: Final = {"heatmap": PromQueryFormat.HEATMAP, "table": PromQueryFormat.
 MANY_SERIES: Final = 25
 """Rows of a timeline on one page of it."""
 BROAD: Final = 8
-"""From this width on a legend is a table with the last value and the greatest."""
+"""From this width on a legend is a table with the last and the highest value."""
 
 
 def panel_of(panel: Panel, language: Language) -> Any:

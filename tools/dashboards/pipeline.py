@@ -1,4 +1,4 @@
-"""Pipeline: are we ourselves well? Stages, broker, consumer groups, ledger."""
+"""Pipeline: is our own system healthy? Stages, broker, consumer groups, ledger."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ SHOULD_NOT_HAPPEN: Final = (
     ("portallink_event_id_conflicts_total", "event id conflicts"),
 )
 TROUBLE: Final = ("broker_away", "stage_blocked", "stage_stalled", "stage_failed", "last_commit_failed")
-"""Occurrences that tell of a broker or a database that does not answer, and of a stage in trouble."""
+"""Occurrences about a broker or a database that does not answer, and about a stage in trouble."""
 
 
 def pipeline(settings: WatchSettings) -> Board:

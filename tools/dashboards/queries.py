@@ -35,10 +35,10 @@ def increase(metric: str, *selectors: str, over: str = "$__rate_interval") -> st
 
 
 def grown(metric: str, over: str, *selectors: str) -> str:
-    """Return by how much a counter grew over a span, exactly: what is shown as a number is a count.
+    """Return by how much a counter grew over a span, exactly, as it is shown as a number.
 
-    `increase` extrapolates to fractions, and passes over what a series began with. It serves where a
-    process began again within the span.
+    `increase` extrapolates to fractions, and ignores the first value of a series. It is used only if a
+    process restarted within the span.
     """
     counter = scraped(metric, *selectors)
     before = f"({counter} offset {over} or {counter} * 0)"
@@ -46,12 +46,12 @@ def grown(metric: str, over: str, *selectors: str) -> str:
 
 
 def in_range(metric: str, *selectors: str) -> str:
-    """Return the increase over the whole range that is looked at, the same at each of its moments."""
+    """Return the increase over the whole range shown, the same at each point of it."""
     return f"increase({scraped(metric, *selectors)}[$__range] @ end())"
 
 
 def per_minute(metric: str, label: str, *selectors: str) -> str:
-    """Return how much a counter grows a minute, by a label; what stays zero over the range is left out."""
+    """Return a counter's growth per minute, by a label; series that stay zero are left out."""
     grows = f"sum by ({label}) ({in_range(metric, *selectors)}) > 0"
     return f"60 * sum by ({label}) ({rate(metric, *selectors)}) and on ({label}) ({grows})"
 
@@ -68,14 +68,14 @@ def quantile(share: float, histogram: str, *selectors: str) -> str:
 
 
 def by_link(metric: str, *selectors: str) -> str:
-    """Return a gauge of each link, whichever process tells of it."""
+    """Return a gauge by link, from whichever process reports it."""
     return f"max by (link) ({scraped(metric, LINK, *selectors)})"
 
 
 def rounded_down(expr: str, decimals: int = 4) -> str:
-    """Return a ratio cut off after so many decimals: no figure looks better than it is.
+    """Return a ratio rounded down to some decimals, so that no figure looks better than it is.
 
-    What a sum of fractions lacks of a whole digit, 1e-9 of it, is given back first.
+    Before that 1e-9 of a digit is added, to make up for rounding errors of sums.
     """
     return f"floor(({expr}) * 1e{decimals} + 1e-9) / 1e{decimals}"
 
@@ -93,7 +93,7 @@ def open_outage(kind: str) -> str:
 def state() -> str:
     """Return each link's state as a code of `spec.STATES`; while an outage is open it is down or degraded.
 
-    The rule's own state would alternate with unknown, where hardly anyone asks of a link that is down.
+    The rule's own state would alternate with unknown on a link that is down and has few lookups.
     """
     observed = scraped("portallink_link_observed", LINK)
     down, degraded = (scraped(_ACTIVE, LINK, match) for match in ('kind="down"', 'kind="degraded"'))
@@ -110,9 +110,9 @@ BLIND: Final = (
 
 
 def states_worst_first() -> str:
-    """Return the states of links by ``group``: 1 down now, 2 degraded, 3 blind, 4 in trouble before, 5 well.
+    """Return the states of links by ``group``: 1 down, 2 degraded, 3 unobserved, 4 earlier trouble, 5 well.
 
-    Prometheus orders series by their labels and Grafana draws them in that order, so the worst stand on top.
+    Prometheus orders series by their labels and Grafana draws them in that order, so the worst are on top.
     """
     active, observed = scraped(_ACTIVE, LINK), scraped("portallink_link_observed", LINK)
     down, degraded = (scraped(_ACTIVE, LINK, match) for match in ('kind="down"', 'kind="degraded"'))
@@ -133,7 +133,7 @@ def states_worst_first() -> str:
 
 _DETECT_LAG: Final = scraped("portallink_watermark_lag_seconds", 'stage="detect"')
 EVENT_NOW: Final = f"scalar(time() - min({_DETECT_LAG}))"
-"""The event time that `detect` has reached: the clock by which an open outage lasts."""
+"""The event time that `detect` has reached; the length of an open outage is measured by it."""
 
 SINCE: Final = by_link("portallink_link_outage_start_timestamp_seconds")
 DOSSIERS: Final = by_link("portallink_link_dossiers_affected")
@@ -155,7 +155,7 @@ def failed_share(label: str = "link") -> str:
 
 
 def worst_held_up(links: int) -> str:
-    """Return submissions held up a minute by each of the links that held up most within the range."""
+    """Return submissions held up per minute, for the links that held up most within the range."""
     most = f"topk({links}, sum by (link) ({in_range(BLOCKED, LINK)}) > 0)"
     return f"60 * sum by (link) ({rate(BLOCKED, LINK)}) and on (link) {most}"
 
@@ -167,7 +167,7 @@ def worst_failed_shares(links: int) -> str:
 
 
 def held_up_share() -> str:
-    """Return the submissions that a link held up, over those of which anything became known in the span."""
+    """Return the submissions that a link held up, over all submissions with an event in the span."""
     blocked = f"sum by (portal) ({rate(BLOCKED, PORTAL)})"
     return f"{blocked} / (sum by (portal) ({rate(SUBMISSIONS, PORTAL, DECIDED_MATCH)}) > 0)"
 

@@ -1,4 +1,4 @@
-"""Panels drawn as SVG from a running Prometheus, for readers without Grafana at hand.
+"""Draws panels as SVG from a running Prometheus, for readers without Grafana.
 
 A drawing shows what the panel's own queries returned, in the colours that Grafana is told to use; it does not
 imitate Grafana.
@@ -29,7 +29,7 @@ from tools.dashboards.words import said
 TIMEZONE: Final = ZoneInfo("Asia/Ho_Chi_Minh")
 POINTS: Final = 600
 MOST_NAMED: Final = 20
-"""More series than that have no legend: nobody could tell their colours apart."""
+"""Above this number of series there is no legend, as the colours could not be distinguished."""
 _VARIABLE: Final = re.compile(r"\$(\w+)")
 _LEGEND: Final = re.compile(r"\{\{(\w+)\}\}")
 _AXES: Final = {"s": "seconds", "percentunit": "share"}
@@ -198,7 +198,7 @@ MAIN_PANELS: Final = {
     "portallink-slo": ("Burn rate, 1h and 5m",),
     "portallink-pipeline": ("Records read",),
 }
-"""What is drawn for the documentation."""
+"""The panels drawn for the documentation."""
 
 
 def main(arguments: list[str]) -> None:

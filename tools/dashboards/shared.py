@@ -1,4 +1,4 @@
-"""What several dashboards share: variables, regions, units, the timeline, the tables of outages."""
+"""Parts shared by dashboards: variables, regions, units, the timeline, the tables of outages."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -86,7 +86,7 @@ REGIONS_OF_ALL: Final = (
         Words("An open outage affects dossiers", "Đợt gián đoạn đang mở ảnh hưởng đến hồ sơ"),
     ),
 )
-"""One region while an outage hits somebody: the bands of twenty links on top of each other are a red wall."""
+"""One region while there is any outage; separate bands of twenty links would overlap to a red wall."""
 
 
 def share_limits(target: float) -> Limits:
@@ -286,7 +286,7 @@ def bars(title: Words, description: Words, metric: str, label: str, *selectors: 
 
 
 def counted(title: Words, description: Words, rows: Mapping[str, str], *, colour: str) -> Panel:
-    """Return a table of what should be zero: a row for each, also where its counter has no series yet."""
+    """Return a table of counts that should be zero, with a row for each, even without a series."""
     queries = (
         f'label_replace(round(sum({expr})) or vector(0), "what", "{name}", "", "")'
         for name, expr in rows.items()

@@ -1,4 +1,4 @@
-"""What a dashboard is, in our own few words; `build.py` turns it into Grafana's, `render.py` into SVG."""
+"""Our own small model of a dashboard; `build.py` turns it into Grafana's, `render.py` into SVG."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ BLUE: Final = "#4878a8"
 CLEAR: Final = "transparent"
 
 Limits = tuple[tuple[float, str], ...]
-"""From which value on which colour holds; the first one holds below all others."""
+"""Colours with the value from which each applies; the first applies below all others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a value is shown as."""
+    """How a value is shown."""
 
     text: Text
     colour: str
@@ -61,7 +61,7 @@ OUTCOME_COLOURS: Final[Mapping[str, str]] = {
     "denied": BLUE,
     "cancelled": "#6c757d",
 }
-"""One colour an outcome, everywhere: green and grey are answers, warm colours are failures."""
+"""One colour per outcome, everywhere: green and grey are answers, warm colours are failures."""
 
 TYPE_COLOURS: Final[Mapping[str, str]] = {
     "received": BLUE,
@@ -71,7 +71,7 @@ TYPE_COLOURS: Final[Mapping[str, str]] = {
     "failed": RED,
     "completed": "#7ab8a0",
 }
-"""One colour a type of submission event."""
+"""One colour per type of submission event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Panel:
     """One panel; ``instant`` asks for one moment instead of a range, ``time_from`` overrides the range.
 
     ``quiet`` marks a panel of things that should not happen: it has no series while all is well, and says so.
-    ``axis`` says what is counted, where the unit does not. ``lines`` draws the limits as dashed lines.
+    ``axis`` says what is counted, if the unit does not. ``lines`` draws the limits as dashed lines.
     ``colours`` gives series of a legend their fixed colours.
     ``worst`` names the columns by which a table is sorted; a minus sign before a field sorts downwards.
     """
@@ -144,7 +144,7 @@ class Panel:
 
     @property
     def texts(self) -> tuple[Text, ...]:
-        """Everything in it that a reader sees."""
+        """All texts of the panel that a reader sees."""
         meanings = (self.meanings, *(column.meanings for column in self.columns))
         return (
             self.title,

@@ -1,4 +1,4 @@
-"""Submissions: what a link's trouble does to citizens."""
+"""Submissions: how a link's trouble affects citizens."""
 
 from typing import Final
 

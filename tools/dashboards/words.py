@@ -1,4 +1,4 @@
-"""What a reader sees, in English and in Vietnamese."""
+"""The texts of the dashboards, in English and in Vietnamese."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -7,7 +7,7 @@ LANGUAGES: Final[tuple[Language, ...]] = ("en", "vi")
 
 
 class Words(NamedTuple):
-    """The same said in both languages."""
+    """A text in both languages."""
 
     en: str
     vi: str
