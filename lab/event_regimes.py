@@ -106,7 +106,7 @@ class Tally(Struct):
 
 
 def faults(rng: Random, regime: Regime, rate_per_s: float, end_ms: int) -> list[Fault]:
-    """Return when there is trouble: full outages, or what is confined for as long as it takes to tell."""
+    """Return the faults: full outages, or confined ones that last long enough to be found."""
     least_s = max(600.0, 15 / (rate_per_s * 0.1)) if regime.confined else max(60.0, 12 / rate_per_s)
     found, at_ms = [], START_MS + 1_800_000
     while True:

@@ -175,9 +175,9 @@ class LinkYear:
                 offset = told
 
     def lookups(self, from_ms: int, to_ms: int, carried: Any) -> tuple[tuple[Any, ...], Any]:
-        """Draw what is asked in a day; return what becomes known in it, and what does later.
+        """Draw the requests of a day; return the lookups that become known in it, and those that do later.
 
-        Both as four arrays: when asked, when known, outcome, latency.
+        Both as four arrays: request time, time of becoming known, outcome, latency.
         """
         np, rng = self._np, self._rng
         number = int(rng.poisson(self.rate_per_s * (to_ms - from_ms) / 1000))

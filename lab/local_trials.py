@@ -60,7 +60,7 @@ class Lookup(NamedTuple):
 def lookups(
     rng: Random, rate_per_s: float, seconds: float, faults: list[Fault], share: float
 ) -> Iterator[Lookup]:
-    """Yield Poisson lookups; `BROKEN` gets ``share`` of them in the kinds with faults, the others are skewed."""
+    """Yield Poisson lookups; `BROKEN` gets ``share`` of them in kinds with faults, the others are skewed."""
     kinds = {fault.kind for fault in faults}
     at = rng.expovariate(rate_per_s)
     while at < seconds:

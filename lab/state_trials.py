@@ -98,7 +98,7 @@ def measurements(rate_per_s: float, slots: int, outage_every: int) -> Iterator[M
 
 
 def _slot(rng: Random, rate_per_s: float, at_ms: int, share: float) -> LinkSlot:
-    """Return a slot in which so many lookups were asked and became known."""
+    """Return a slot of lookups at a rate that were requested and answered within it."""
     slot, second = LinkSlot(at_ms), at_ms // 1000
     by_second: dict[int, Asked] = {}
     asked_ms = rng.expovariate(rate_per_s) * 1000

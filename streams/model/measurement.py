@@ -136,7 +136,7 @@ class RecordCounts(Struct, omit_defaults=True, gc=False):
     dead_letter: int = 0
 
     def __add__(self, other: "RecordCounts") -> "RecordCounts":
-        """Return both together."""
+        """Return the sum of both."""
         return RecordCounts(
             self.applied + other.applied,
             self.duplicate + other.duplicate,

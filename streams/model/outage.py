@@ -75,7 +75,7 @@ class ShortFailures(Struct, frozen=True):
 
 
 class RaisedNormal(Struct, frozen=True, omit_defaults=True):
-    """A link's normal, where it is worse than the rule's own normal or than the link's was before.
+    """The part of a link's normal that is worse than the rule's own normal, or than the link's normal before.
 
     ``failure_share`` of its lookups fail, since ``since_ms``; answers take up to ``slow_ms``, since
     ``slower_since_ms``. Either may be missing.

@@ -80,7 +80,7 @@ def days_of(connection: sa.Connection, link: str, days: Iterable[int]) -> dict[i
 def days_at(
     connection: sa.Connection, places: Iterable[tuple[str, int]]
 ) -> dict[str, dict[int, DayOfMinutes]]:
-    """Return those of the places that have windows, unpacked for figures, by link and day."""
+    """Return those days of ``places`` (link, day) with windows, unpacked for figures, by link and day."""
     column = window_days.c
     statement = sa.select(column.link, column.day_ms, column.columns)
     found: dict[str, dict[int, DayOfMinutes]] = {}

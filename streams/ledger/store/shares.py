@@ -32,7 +32,10 @@ def settle_shares(
     named: Named,
     read: Mapping[int, DayOfMinutes],
 ) -> None:
-    """Write whether outages stand apart, and the shares of those that do; ``read`` holds days at hand."""
+    """Store whether outages stand apart, and the shares of those that do.
+
+    ``read`` holds the days that were already read, by their starts.
+    """
     listed = list(touched)
     if not listed:
         return
