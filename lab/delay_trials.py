@@ -66,7 +66,7 @@ class _Backend(BaseHTTPRequestHandler):
 
 @contextmanager
 def backend(port: int) -> Iterator[None]:
-    """Answer at a port."""
+    """Run a backend that answers at a port, until stopped."""
     with ThreadingHTTPServer(("127.0.0.1", port), _Backend) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

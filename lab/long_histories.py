@@ -113,7 +113,7 @@ def draw(
 def _attempts(
     rng: Random, phases: list[Phase], rate: float, confined: list[Confined] | None
 ) -> Iterator[_Attempt]:
-    """Yield what is asked; agencies ask only where trouble may be confined to some."""
+    """Yield the attempts; they have agencies only if trouble may be confined to some of these."""
     usual = log(80 + 250 * rng.random())
     starts = [phase.start_ms for phase in phases]
     now_ms = float(START_MS)

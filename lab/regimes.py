@@ -220,7 +220,7 @@ def _meets(outage: Outage, start_ms: int, end_ms: int) -> bool:
 
 
 def run(name: str, rate: str, seeds: Iterable[int]) -> Tally:
-    """Return how a regime fares at a rate, a link for each seed."""
+    """Return the results of a regime at a rate, with one link per seed."""
     tally = Tally()
     for seed in seeds:
         rng = Random(f"{seed}/{name}/{rate}")  # noqa: S311 - a history, no secret

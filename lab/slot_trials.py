@@ -167,9 +167,9 @@ def delays(
 
 
 def trial(rule: Rule, rate_per_s: float, weeks: int, outages: int, seed: int) -> Trial:
-    """Return how a rule fares at a rate: under 3 % of noise, and with full outages.
+    """Return the results of a rule at a rate, with 3 % of noise, without and with full outages.
 
-    Outages last a minute, or as long as ten lookups are expected to take where that is longer.
+    Outages last a minute, or the expected time of ten lookups if that is longer.
     """
     lasting_ms = max(60_000, round(10_000 / rate_per_s))
     noise = false_outages(rule, rate_per_s, weeks, rule.normal_failure_share, seed)

@@ -339,7 +339,7 @@ class Detect:
         return {key: self._table[name] for key, name in self._own(partition).items()}
 
     def _own(self, partition: int) -> dict[str, bytes]:
-        """Return the table's keys of a partition, by the key of the state without the partition prefix."""
+        """Return a partition's keys in the table, by the keys of `save`, without the prefix."""
         prefix = b"%d|" % partition
         return {name[len(prefix) :].decode(): name for name in self._table if name.startswith(prefix)}
 
