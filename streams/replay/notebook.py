@@ -1,8 +1,11 @@
 """The pipeline as a library: paths in, typed tables and data frames out."""
 
 from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from streams.detect.rule.definition import Rule
 from streams.model.measurement import Measurement
@@ -10,6 +13,9 @@ from streams.model.outage import Outage, Window
 from streams.model.record import Record
 from streams.model.settings import Settings
 from streams.replay.analyze import analyze as run_pipeline
+from streams.replay.explain import Explanation
+from streams.replay.explain import explain as trace
+from streams.replay.plot import svg_of
 from streams.replay.query import connect
 from streams.replay.results import Results, Table, read_results
 from streams.replay.rulefile import read_rule
@@ -47,6 +53,26 @@ def analyze(
 def read(path: str | Path) -> Results:
     """Return results written by `portallink analyze --out`: the folder, or one of its files."""
     return read_results(Path(path))
+
+
+class Explained(Explanation, frozen=True):
+    """An explanation that a notebook draws."""
+
+    def _repr_html_(self) -> str:
+        """Return the plot, and below it the reasons."""
+        drawn = svg_of(self).decode()
+        reasons = "".join(f"<li>{escape(reason)}</li>" for reason in self.reasons())
+        return drawn[drawn.index("<svg") :] + f"<ul>{reasons}</ul>"
+
+
+def explain(outage: str, log: str | Path, rule: Rule | str | Path | None = None) -> Explained:
+    """Return why an outage opened and closed; as the last value of a notebook's cell it draws itself.
+
+    ``outage`` is its id or the beginning of it, or its link if that had only one. Raises `LogFileError` where
+    the log cannot be read, `UnknownOutageError` where it has no such outage, `RuleFileError` for the rule.
+    """
+    chosen = read_rule(Path(rule)) if isinstance(rule, str | Path) else rule
+    return Explained(**structs.asdict(trace(outage, log, chosen)))
 
 
 def query(sql: str, *files: str | Path) -> "pl.DataFrame":

@@ -1,5 +1,6 @@
 """The plot of an explanation, as SVG: attempts by slot, and the evidence relative to its threshold."""
 
+import io
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,14 @@ COLOURS: Final = {
 
 
 def write_svg(explanation: Explanation, path: Path) -> None:
-    """Draw an explanation into an SVG file; the same explanation gives the same bytes."""
+    """Draw an explanation into an SVG file, which appears whole."""
+    drawn = svg_of(explanation)
+    with whole_file(path) as file:
+        file.write(drawn)
+
+
+def svg_of(explanation: Explanation) -> bytes:
+    """Return the plot of an explanation as SVG; the same explanation gives the same bytes."""
     import matplotlib as mpl  # noqa: PLC0415 - heavy, and needed for this alone
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -34,8 +42,9 @@ def write_svg(explanation: Explanation, path: Path) -> None:
         figure.suptitle(
             f"{outage.link}: {outage.kind} {local_time(outage.start_ms)} to {end} (Asia/Ho_Chi_Minh)"
         )
-        with whole_file(path) as file:
-            figure.savefig(file, format="svg", metadata={"Date": None})
+        file = io.BytesIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+        return file.getvalue()
 
 
 def _moment(epoch_ms: int) -> datetime:

@@ -13,6 +13,7 @@ from streams.model.canonical import final_outages
 from streams.model.measurement import Measurement, RecordCounts
 from streams.model.outage import Outage, Window
 from streams.replay.packed import Packed
+from streams.replay.shown import table_html, timeline_svg
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +61,10 @@ class Table(Sequence[Row], Generic[Row]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} {self._kind.__name__} rows; .to_polars() gives a data frame>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the first rows."""
+        return table_html(self._kind, self)
 
     def to_polars(self) -> "pl.DataFrame":
         """Return the rows as a data frame with one column per field; `_ms` columns are in milliseconds.
@@ -111,6 +116,14 @@ class Results:
     def final(self) -> Table[Outage]:
         """Return the last revision of each outage that stands, by start, then link."""
         return Table(Outage, final_outages(self.outages))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the outages that stand, drawn over the time of the log and listed."""
+        final = self.final()
+        times = [window.start_ms for window in self.windows] + [outage.start_ms for outage in final]
+        ends = [window.end_ms for window in self.windows] + [one.end_ms or one.start_ms for one in final]
+        drawn = timeline_svg(final, min(times), max(ends)) if final else "<p>no outages</p>"
+        return drawn + final._repr_html_()
 
 
 def read_results(path: Path) -> Results:
