@@ -118,7 +118,7 @@ def _sums_of(
         .where(*conditions)
         .group_by(column.link, part.cell)
     )
-    for link, cell_ms, *sums in standing.connection.execute(statement):
+    for link, cell_ms, *sums in standing.connection.execute(statement).all():
         if link in standing.lives:
             yield link, cell_ms, Figures.of_facts(*sums)
 

@@ -60,7 +60,7 @@ def rolled_up(
     if len(links) == 1:
         statement = statement.where(figures.c.link == links[0])
     wanted = set(links)
-    for link, *sums in standing.connection.execute(statement):
+    for link, *sums in standing.connection.execute(statement).all():
         if link in wanted:
             yield link, Figures.of_facts(*sums)
 

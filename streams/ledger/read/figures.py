@@ -86,7 +86,7 @@ def cell_figures(standing: Standing, grain: str, parts: Sequence[Interval]) -> d
             figures.c.start_ms < high,
         )
     )
-    rolled = {(row[0], row[1]): Figures.of_facts(*map(int, row[2:])) for row in rows}
+    rolled = {(link, start_ms): Figures.of_facts(*facts) for link, start_ms, *facts in rows.all()}
     cells: dict[tuple[str, int], Counted] = {}
     cut: dict[Interval, list[str]] = defaultdict(list)
     for link, life in standing.lives.items():
@@ -105,7 +105,8 @@ def cell_figures(standing: Standing, grain: str, parts: Sequence[Interval]) -> d
         for link, counted in facts_of(standing, links, first_ms, last_ms).items():
             cells[link, start_ms] = Counted(counted)
     for link, at_ms, inside in excluded_facts(standing, starts):
-        cells[link, starts[bisect_right(starts, at_ms) - 1]] += Counted(excluded=inside)
+        place = link, starts[bisect_right(starts, at_ms) - 1]
+        cells[place] = Counted(cells[place].facts, cells[place].excluded + inside)
     return cells
 
 

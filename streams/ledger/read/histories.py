@@ -46,7 +46,7 @@ def exclusion_revisions_of(connection: sa.Connection, exclusion_id: str | None =
     statement = sa.select(column.body).order_by(column.exclusion_id, column.revision)
     if exclusion_id is not None:
         statement = statement.where(column.exclusion_id == exclusion_id)
-    return [exclusion_decoder.decode(body) for body in connection.scalars(statement)]
+    return [exclusion_decoder.decode(body) for body in connection.scalars(statement).all()]
 
 
 def all_rulings(connection: sa.Connection, as_of_ms: int | None = None) -> list[Ruling]:

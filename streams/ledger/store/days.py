@@ -41,7 +41,7 @@ class LinkLife(Struct):
 
 def link_lives(connection: sa.Connection) -> dict[str, LinkLife]:
     """Return the life of every link that has windows, by name."""
-    rows = connection.execute(sa.select(links).order_by(links.c.link))
+    rows = connection.execute(sa.select(links).order_by(links.c.link)).all()
     return {
         row.link: LinkLife(
             row.first_ms,

@@ -62,7 +62,7 @@ def sums_by_link(
         .group_by(shares.c.link, shares.c.kind)
     )
     met: dict[str, tuple[OutageFigures, int, int]] = {}
-    for link, kind, number, longest_ms, counted_ms, dossiers in connection.execute(statement):
+    for link, kind, number, longest_ms, counted_ms, dossiers in connection.execute(statement).all():
         figures, down_ms, degraded_ms = met.get(link, (OutageFigures(), 0, 0))
         if kind == "down":
             met[link] = (
@@ -94,4 +94,4 @@ def sums_of_years(
     )
     if link is not None:
         statement = statement.where(column.link == link)
-    return {row[0]: OutageFigures(*map(int, row[1:])) for row in connection.execute(statement)}
+    return {row[0]: OutageFigures(*map(int, row[1:])) for row in connection.execute(statement).all()}
