@@ -83,25 +83,31 @@ def _summed(
 ) -> Iterator[tuple[str, int, Figures]]:
     """Yield the sums of kept figures by link and cell."""
     question = standing.question
-    everywhere = len(standing.lives) if question.link is None and question.portal is None else None
+    of_all = question.link is None and question.portal is None
     shared: list[tuple[int, int, int]] = []
     single: list[tuple[int, int, int, str]] = []
+    beside: list[tuple[int, int, int, str]] = []
     for (low, high), links in kept.items():
         cell_ms = edges[max(0, bisect_right(edges, low) - 1)] if edges else question.start_ms
-        if len(links) == everywhere:
+        if of_all and len(links) * 2 > len(standing.lives):
             shared.append((low, high, cell_ms))
+            beside += [(low, high, cell_ms, link) for link in standing.lives.keys() - links]
         else:
             single += [(low, high, cell_ms, link) for link in links]
-    # Parts of all links are found by their times, those of one link by it as well: the index serves both.
+    # Parts of most links are found by their times alone, and what the sum has of other links is taken away
+    # again. Parts of one link are found by it as well. The index serves both.
     for parts in (shared, single):
-        if parts:
-            yield from _sums_of(standing, parts)
+        yield from _sums_of(standing, parts)
+    for link, cell_ms, facts in _sums_of(standing, beside):
+        yield link, cell_ms, Figures() - facts
 
 
 def _sums_of(
     standing: Standing, parts: Sequence[tuple[int, int, int] | tuple[int, int, int, str]]
 ) -> Iterator[tuple[str, int, Figures]]:
     """Yield the sums of parts, given as start, end, cell and, where only one is meant, link."""
+    if not parts:
+        return
     column = day_parts.c
     types = {"low": sa.BigInteger, "high": sa.BigInteger, "cell": sa.BigInteger, "link": sa.Text}
     named = dict(list(types.items())[: len(parts[0])])
