@@ -101,7 +101,7 @@ def wrapped(name, as_text=False):
 
 
 READ = {
-    "packed": [PACKINGS[name] for name in PACKINGS if "UTF" not in name],
+    "compression": [PACKINGS[name] for name in PACKINGS if "UTF" not in name],
     "archives": [PACKINGS["tar, gzip"], PACKINGS["zip"]],
     "answers": [PACKINGS[name] for name in PACKINGS if "answer" in name],
     "text": [PACKINGS[name] for name in PACKINGS if "UTF" in name],
