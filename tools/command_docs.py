@@ -24,11 +24,11 @@ Every command ends with 0 when it is done, 1 when it failed, and 2 when it was u
 input. Results go to standard output, remarks about them to standard error; `--json` prints results for
 programs. Times without a zone are Asia/Ho_Chi_Minh.
 
-An id may be shortened to any beginning that only one id has; `--json` prints ids whole. In a narrow
-terminal tables leave out their least important columns and name them, but never cut an id, a name or a
-time; a pipe gets every column, unless `COLUMNS` sets a width. `--language vi`, or `PORTALLINK_LANGUAGE=vi`,
-prints in Vietnamese what auditors read. Files and folders appear under their names once they are complete;
-until then the name ends with `.partial`.
+An id may be shortened to any beginning that only one id has; `--json` prints ids whole. In a narrow terminal
+tables leave out their least important columns and name them, but never cut an id, a name or a time; a pipe
+gets every column, unless `COLUMNS` sets a width. `--language vi`, or `PORTALLINK_LANGUAGE=vi`, prints in
+Vietnamese what auditors read. Files and folders appear under their names once they are complete; until then
+the name ends with `.partial`.
 
 `portallink --install-completion` makes the shell complete commands, options and known values such as
 scenarios, maps and topics; `--show-completion` prints the script for bash, zsh, fish or PowerShell.
