@@ -49,6 +49,8 @@ CALM: Final = 3.0
 """The others are well up to this much evidence, in nats, that they fail beyond normal."""
 STRAY: Final = 4.0
 """A gap this many times the mean has a probability of e^-4 = 2 %."""
+OUTWEIGHED: Final = 1.0
+"""Evidence, in nats, that does not move a start: one failure and one answer leave half of this."""
 FAILING: Final = 0.9
 """Failure share against which a recovery is tested."""
 
@@ -293,8 +295,13 @@ def _grown(
     left_ok, left_failed = _others(other_kind, facts)
     apart = min(float(failed), max(left_failed - p0 * (left_ok + left_failed), 0.0)) if other_kind else failed
     times = sorted(facts.start_ms + ms for ms in part.first_failed)
-    then_ms = one.then_ms or next((at for at in times if at > one.since_ms), None)
+    since_ms, then_ms = one.since_ms, one.then_ms
+    again_ms = _again_ms(one.total, part, rule, p0)
+    if again_ms is not None:
+        since_ms, then_ms = facts.start_ms + again_ms, None
+    then_ms = then_ms or next((at for at in times if at > since_ms), None)
     return one._replace(
+        since_ms=since_ms,
         told_ms=told_ms,
         total=total,
         failures=one.failures + failed,
@@ -302,6 +309,20 @@ def _grown(
         around=around,
         then_ms=then_ms,
     )
+
+
+def _again_ms(total: float, part: Part, rule: Rule, p0: float) -> int | None:
+    """Return when failures began again after a minute's answers, if these outweigh the failures before.
+
+    A failure by chance that was followed by an answer is not the first of the trouble after it. All answers
+    of the minute count as before that trouble, as every request fails in it.
+    """
+    if part.ok <= 0 or part.first_ok is None:
+        return None
+    earlier = sum(ms < part.first_ok for ms in part.first_failed)
+    if total + evidence(part.ok, earlier, rule.total_share, p0) > OUTWEIGHED:
+        return None
+    return next((ms for ms in sorted(part.first_failed) if ms > part.first_ok), None)
 
 
 def _opened(
