@@ -144,21 +144,6 @@ def test_what_is_called_local(each, struck):
     assert [one.name for one in minutes(*each)[0].struck] == struck
 
 
-@pytest.mark.parametrize(
-    ("first", "start_ms"),
-    [
-        ([Part(6, 1, [2_000, 30_000, 40_000], 10_000)], 30_000),  # an answer came after the first failure
-        ([Part(1, 0, [50_000]), Part(6, 2, [30_000, 40_000], 10_000)], MINUTE + 30_000),  # a minute later
-        ([Part(6, 0, [2_000, 30_000, 40_000])], 2_000),
-        ([Part(6, 1, [2_000, 3_000, 40_000], 10_000)], 2_000),  # two failures say more than one answer
-    ],
-)
-def test_a_failure_by_chance_before_answers_is_not_the_first_of_local_trouble(first, start_ms):
-    """Local trouble begins after the last answers that outweigh the failures before them."""
-    each = [(60, part.failed, {"birth": part}, False) for part in first] + [(60, 6, FAILS, False)] * 4
-    assert [one.start_ms for one in minutes(*each)[0].struck] == [start_ms]
-
-
 def test_what_is_not_told_of_ends_with_its_last_failure():
     """A name that is not told of for twenty minutes is unknown: its trouble ends with its last failure."""
     state, ended = minutes(*[(60, 6, FAILS, False)] * 4, *[(60, 2, {}, False)] * 25)
