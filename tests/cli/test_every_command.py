@@ -137,11 +137,10 @@ def it_has_manners(name: str, asked: Asked) -> None:
         wide = asked(name, settings={"COLUMNS": "400"})
         assert wide.code == row.code, wide.errors.decode()
         nothing_is_cut(narrow.output.decode(), wide.output.decode())
+    if row.silent:
+        return
     closed = asked(name, output="closed")
     full = asked(name, output="full")
-    if row.silent:
-        assert (closed.code, full.code) == (row.code, row.code)
-        return
     assert closed.code in (1, 141)
     assert b"error: the output" not in closed.errors
     assert full.code == 1

@@ -20,11 +20,10 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", LEAVES)
-@pytest.mark.parametrize("columns", [60, 200])
-def test_every_help_shows_every_default(path: str, columns: int, monkeypatch) -> None:
-    """Each command's help says all of each option: its words, brackets included, and its default."""
-    monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
+def test_every_help_shows_every_default(path: str, monkeypatch) -> None:
+    """Each command's help says all of each option, even in 60 columns: its words, brackets, default."""
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERMINAL_WIDTH", "60")
     shown = CliRunner().invoke(app, [*path.split(), "--help"], prog_name="portallink")
     assert shown.exit_code == 0, shown.output
     said = plain(shown.output)

@@ -152,7 +152,7 @@ ROWS = {
         writes=("golden/kept",),
     ),
     "golden run": Row("--dir {goldens} nothing-gets-through"),
-    "backfill": Row("{log} --no-blocks --step 60 --json", writes=("backfill/openmetrics",)),
+    "backfill": Row("{log} --no-blocks --step 600 --json", writes=("backfill/openmetrics",)),
     "backtest": Row("built-in {rule} {log}"),
     "score": Row("{results}/outages.ndjson {truth}"),
     "bench": HELP,

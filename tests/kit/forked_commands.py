@@ -84,7 +84,10 @@ class Commands:
 def _main() -> None:
     """Run what comes by standard input, a line each, and answer by a line."""
     from streams.cli import COMMANDS
+    from streams.cli.stages.run import APART
 
+    for apart in set(APART.values()):
+        importlib.import_module(apart)
     for entry in COMMANDS.values():
         importlib.import_module(f"streams.cli.{entry.target.partition(':')[0]}")
     for slow in ("matplotlib.backends.backend_svg", "matplotlib.figure", "polars", "duckdb"):
