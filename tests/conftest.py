@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from real_parts import needed_part, program_or_skip
 from verapdf import VeraPdf
 
@@ -17,6 +18,9 @@ from streams.servers.kafka import EmbeddedKafka
 from streams.servers.postgres import Postgres
 from streams.servers.prometheus import Prometheus
 
+# How long an example takes says nothing on a busy machine, so no test is judged by it.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 # Stages of tests run beside each other, and beside those of whoever works on this machine.
 os.environ["PORTALLINK_METRICS_PORT"] = "0"
 

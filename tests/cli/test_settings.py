@@ -124,7 +124,7 @@ def expected_given_up(log, timeout_ms, watermark_ms):
     return counts
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10**6), st.sampled_from([10_000, 20_000, 60_000, 120_000]))
 def test_a_change_holds_from_its_time_on_whatever_the_batches(seed, timeout_ms):
     """Requests keep the time-out that held when they were asked; what was measured before the time stays; and

@@ -1,6 +1,6 @@
 """Whom heartbeats vouch for."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.collect.watching import HOLD_MS, MOST_SOURCES, Watching
@@ -43,7 +43,6 @@ def test_a_backlog_holds_heartbeats_back():
     assert (beat.occurred_at_ms, beat.links) == (T0 + 3_603_000 - HOLD_MS, [])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 100_000), st.none() | st.integers(0, 100_000)), max_size=20))
 def test_the_time_of_heartbeats_never_runs_back(moments):
     """Whatever the clock and the backlog do, each heartbeat is later than the one before."""

@@ -62,7 +62,7 @@ def test_every_second_is_in_exactly_one_state_and_none_is_taken_back():
     assert all(before["npd"][1:5]), "each state but that of a retired link"
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.data())
 def test_totals_are_a_function_of_the_log_alone(data):
     """However partitions are read in turns, how seldom totals are read, and wherever a crash restores an

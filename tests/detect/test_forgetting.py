@@ -35,7 +35,7 @@ def history_of(seed, *, late=True):
     return draw(seed, late=late, hours=hours, confined=str(seed).startswith("confined"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 9), st.data())
 def test_sums_of_forgotten_facts_give_the_figures_of_any_spell(seed, data):
     """Facts are forgotten in steps, and after each some cuts are edges no longer: a spell from any cut that

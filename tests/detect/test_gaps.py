@@ -37,7 +37,7 @@ def applied(order, detector=None):
 
 
 @given(seed=st.integers(0, 10_000), copies=st.integers(0, 30))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_gap_is_told_where_nothing_is_missing(seed, copies):
     """In any interleaving of the partitions, with any ranges repeated, no gap is told."""
     order, rng = interleaved(MEASUREMENTS, seed), Random(seed)
@@ -48,7 +48,7 @@ def test_no_gap_is_told_where_nothing_is_missing(seed, copies):
 
 
 @given(partition=st.sampled_from(sorted(MEASUREMENTS)), first=st.integers(1, 120), length=st.integers(1, 40))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_missing_ranges_are_told_and_their_time_is_unknown(partition, first, length):
     """Without some ranges of a partition one gap is told, and no second of it is up or down."""
     of_one = MEASUREMENTS[partition]

@@ -179,7 +179,7 @@ def test_what_was_taken_for_a_return_does_not_change_what_had_ended():
     assert len(parted) == 2
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6))
 def test_flapping_is_few_outages(seed):
     """Ten minutes of half a minute bad and half a minute good are told as one outage with its changes."""

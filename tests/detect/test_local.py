@@ -208,7 +208,7 @@ def test_trouble_of_link_and_names_is_told_once(decisions, told):
     assert told_by(10**6, *decisions) == told
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_later_decisions_take_back_nothing_that_had_ended(data):
     """Decision by decision, what was told keeps its place: an outage that ended keeps its end or goes on, one

@@ -4,7 +4,7 @@ from functools import reduce
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.detect.link.facts import merged
@@ -107,7 +107,6 @@ def test_a_packed_minute_takes_late_slots_as_an_open_one_does(chosen, data):
     assert (open_one.attempts, open_one.latencies()) == (packed.attempts, packed.latencies())
 
 
-@settings(deadline=None)  # each late fact of a young link has all after it judged again
 @given(
     st.lists(st.tuples(st.integers(0, 360), st.booleans(), histograms), min_size=20, max_size=120),
     st.sampled_from([0, 3, 60]),

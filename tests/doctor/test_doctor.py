@@ -134,7 +134,6 @@ def test_no_value_is_ever_repeated(secret, field):
 GOOD = [json.dumps(event).encode() for event in good(5)]
 
 
-@settings(deadline=None)
 @given(number=st.uuids(), digits=st.text("0123456789abcdef", min_size=16, max_size=32))
 def test_an_identifier_of_a_machine_is_not_personal(number, digits):
     """UUIDs, trace and span ids are nobody's, whatever digits they hold."""
@@ -146,7 +145,7 @@ def test_an_identifier_of_a_machine_is_not_personal(number, digits):
     assert "personal" not in kinds
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.binary(max_size=40) | st.sampled_from(good(5)).map(lambda e: json.dumps(e).encode()), max_size=30

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import requests
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -116,7 +116,6 @@ names = st.text(min_size=1, max_size=20) | st.sampled_from(["npd", "a\tb", "\x85
 times = st.integers(-5, 5) | st.integers(now_ms() - 10_000, now_ms() + 200_000)
 
 
-@settings(deadline=None)
 @given(link=names, dossier=names, attempt=st.integers() | st.none(), at_ms=times, extra=names)
 def test_what_is_sent_is_never_a_dead_letter(link, dossier, attempt, at_ms, extra):
     """An event that passes is one that the meter accepts, whatever stands in its fields."""

@@ -204,7 +204,7 @@ def test_csv_is_followed_with_its_header(followed, tmp_path):
     assert sorted({event.dossier_id for event in events(follower)}) == ["a", "b", "c"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.data())
 def test_wherever_pieces_end_and_crashes_fall_each_call_is_sent(tmp_path_factory, data):
     """For any cuts of the text and any crashes, the ids sent are those of all calls."""

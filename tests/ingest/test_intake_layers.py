@@ -57,7 +57,7 @@ def test_a_cut_behind_the_archive_is_noticed(bytes_less):
 
 
 @pytest.mark.parametrize("packing", CAN_TELL)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_a_cut_is_noticed_in_whatever_can_tell(packing, data):
     """Cut off anywhere within its last stream, member or boundary, what is packed is refused."""
@@ -76,7 +76,7 @@ def test_a_cut_is_noticed_in_whatever_can_tell(packing, data):
 
 
 @pytest.mark.parametrize("packing", ["gzip", "Zstandard", "xz", "bzip2", "zip", "zip, stored"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_a_changed_byte_is_noticed_or_changes_nothing(packing, data):
     """With one byte of it changed, what is packed with a checksum gives the same content or is refused."""

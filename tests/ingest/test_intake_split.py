@@ -50,7 +50,7 @@ def decoded(entries):
 
 
 @arrangements
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(records, st.integers(1, 40))
 def test_every_arrangement_gives_the_same_objects(arrangement, drawn, size):
     """Whatever the arrangement and the pieces it comes in, the objects are those that went in."""
@@ -60,7 +60,7 @@ def test_every_arrangement_gives_the_same_objects(arrangement, drawn, size):
 
 
 @arrangements
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(records, st.data())
 def test_a_text_cut_off_gives_the_first_objects_or_is_refused(arrangement, drawn, data):
     """A text cut off anywhere is refused, or gives the first objects unchanged."""
@@ -75,7 +75,7 @@ def test_a_text_cut_off_gives_the_first_objects_or_is_refused(arrangement, drawn
 
 
 @arrangements
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.integers(10, 99), min_size=6, max_size=9),
     st.integers(0, 8),
@@ -102,7 +102,7 @@ BY_LINES = (
 
 
 @pytest.mark.parametrize("arrangement", BY_LINES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_a_fault_of_any_byte_costs_one_line(arrangement, data):
     """Whichever byte of a record is lost, changed or added, other lines are read, or all is refused."""

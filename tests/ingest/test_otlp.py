@@ -170,7 +170,6 @@ def test_rpc_statuses_by_old_number_and_by_new_name(code, outcome):
 OLD = {new: old for old, new in OF_CLIENT_SPANS.items() if old not in ("http.host", "rpc.grpc.status_code")}
 
 
-@settings(deadline=None)
 @given(
     attributes=st.fixed_dictionaries(
         {"server.address": st.sampled_from(["npd.example", "bhxh"]), "http.request.method": st.just("GET")},
@@ -213,7 +212,7 @@ some_spans = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spans=st.lists(some_spans, max_size=6))
 def test_both_forms_say_the_same_and_each_span_is_accounted_for(spans):
     """Protobuf and JSON give the same events; each span is one of four; and no event is a dead letter."""
@@ -238,7 +237,7 @@ def test_both_forms_say_the_same_and_each_span_is_accounted_for(spans):
     assert meter.dead_letters == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(before=st.lists(some_spans, max_size=4), spans=st.lists(some_spans, min_size=1, max_size=4))
 def test_what_was_read_before_changes_nothing(before, spans):
     """A reader that remembers attributes of other spans gives the same events as a new one."""
@@ -263,7 +262,7 @@ EXPORTS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(EXPORTS), st.data())
 def test_damaged_exports_are_refused_or_read(export, data):
     """Cut off, changed or mixed with anything, an export gives events or `NotOtlpError`, and nothing else."""
@@ -280,7 +279,6 @@ def test_damaged_exports_are_refused_or_read(export, data):
     assert tally.lookups + tally.submissions + tally.passed_over + tally.rejected == tally.spans
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_walked_to_their_end(data):
     """Whatever the bytes, the walk gives places within them, in order, or says that they are no message."""

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from spans import CLIENT, as_json, as_protobuf, span
 from typer.testing import CliRunner
@@ -94,7 +94,6 @@ def test_a_bad_line_is_named_and_costs_itself(tmp_path):
     assert "line 2, record 2: no export of spans: Expected `array`" in ended.stderr
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(1, 50))
 def test_pieces_are_the_same_however_the_bytes_come(content, size):
     """What a file holds does not depend on how its bytes are cut, and any bytes give pieces or a reason."""

@@ -52,7 +52,7 @@ def imported(documents):
     return book, list(lookup_records(book.calls))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(calls, st.randoms(use_true_random=False), st.data())
 def test_order_and_repeats_change_nothing(drawn, random, data):
     """Shuffled and with some records repeated, the log is the same to the letter; repeats are duplicates."""
@@ -66,7 +66,7 @@ def test_order_and_repeats_change_nothing(drawn, random, data):
     assert again.duplicates == book.duplicates + len(repeats)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(calls)
 def test_every_record_is_accounted_for(drawn):
     """Records = duplicates + 2 pairs + singles, and each record used makes two events."""
@@ -80,7 +80,7 @@ def test_every_record_is_accounted_for(drawn):
     assert len({event.event_id for event in lookups}) == len(lookups)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(calls, st.integers(0, 25))
 def test_event_ids_do_not_depend_on_the_company(drawn, cut):
     """Typed records give the same event ids whether imported together or in two parts."""
@@ -92,7 +92,7 @@ def test_event_ids_do_not_depend_on_the_company(drawn, cut):
     assert ids(documents[:cut]) | ids(documents[cut:]) | {None} == ids(documents) | {None}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(calls, st.integers(1, 12))
 def test_log_is_a_log(drawn, partitions):
     """Offsets ascend by one in each partition, a call stays in one partition, and times never go back."""
@@ -122,7 +122,7 @@ def read(content):
 SIX = [client(T0 + n * 1000, f"{n}aaa") for n in range(6)]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.sampled_from(sorted(ARRANGEMENTS)), st.sampled_from(sorted(PACKINGS)), st.data())
 def test_a_good_import_cut_off_gives_its_first_records_or_is_refused(arrangement, packing, data):
     """Arranged and packed in any way and cut off anywhere, it is refused or gives its first records."""
@@ -134,7 +134,7 @@ def test_a_good_import_cut_off_gives_its_first_records_or_is_refused(arrangement
     assert cut is None or cut[0] == whole[0][: len(cut[0])]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.sampled_from(sorted(ARRANGEMENTS)), st.data())
 def test_a_record_that_is_spoilt_is_named_and_the_others_are_used(arrangement, data):
     """A record spoilt by any bytes within it is lost and named; the others are read, or all is refused."""

@@ -227,7 +227,7 @@ def test_a_name_that_promises_another_form_is_refused(tmp_path, name, command):
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["out", "records.json"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_any_cut_of_a_packed_log_is_noticed(made, tmp_path_factory, data):
     """A log packed with gzip or in Parquet and cut anywhere is refused."""

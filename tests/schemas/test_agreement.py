@@ -96,7 +96,7 @@ def mutated_examples(draw, name):
 
 
 @pytest.mark.parametrize("name", EVENT_DECODERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_code_and_schema_agree_on_mutations(name, data):
     """However an example is changed, the decoder takes it if and only if the schema does."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams.simulate.draw import exponential, lognormal, pick, seeded, weibull, weibull_scale
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.floats(5, 1e6), st.floats(0.1, 2.0))
 def test_lognormal_quantiles(median, sigma):
     """A lognormal table holds the quantiles (i + 1/2) / n, to the millisecond."""
@@ -21,7 +21,7 @@ def test_lognormal_quantiles(median, sigma):
         assert abs(table[i] - max(1, exact)) <= 0.51 + exact * 3e-6
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.floats(1000, 1e8), st.floats(0.5, 2.0))
 def test_weibull_quantiles(scale, shape):
     """A Weibull table holds the quantiles of its distribution."""

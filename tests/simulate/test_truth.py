@@ -1,7 +1,7 @@
 """The truth: a fault ends with its last bad spell, and its kind follows from what it did."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.simulate.draw import seeded
@@ -14,7 +14,6 @@ START_MS = epoch_ms("2024-03-11T08:00")
 PATTERNS = ["steady", "flapping", "bursts"]
 
 
-@settings(deadline=None)  # the first draw makes its table
 @given(
     pattern=st.sampled_from(PATTERNS),
     minutes=st.floats(0.1, 600),
