@@ -16,6 +16,7 @@ from streams.simulate.check_scenario import check_scenario
 from streams.simulate.city import Catalogue
 from streams.simulate.draw import seeded
 from streams.simulate.generate import Run
+from streams.simulate.nation import nation_of
 from streams.simulate.scenario import Scenario
 from streams.simulate.shell import load_catalogue
 
@@ -61,12 +62,15 @@ def mutated(text: str, rng: Random) -> str:
     return text
 
 
-def tried(text: str, catalogue: Catalogue) -> str:
+def tried(text: str, catalogue: Catalogue, *, national: bool = False) -> str:
     """Return the result of a file: why it was refused, or how many of its records were read."""
     try:
         located = Located(text, "hostile.yaml")
-        scenario = located.convert(Scenario)
-        check_scenario(scenario, catalogue, located)
+        if national:
+            catalogue, scenario = nation_of(located, catalogue.services)
+        else:
+            scenario = located.convert(Scenario)
+            check_scenario(scenario, catalogue, located)
     except LocatedError as error:
         lines = text.count("\n") + 2
         if not (error.file == "hostile.yaml" and 1 <= error.line <= lines and error.reason):
@@ -81,17 +85,17 @@ def _one(values: tuple[str, ...], rng: Random) -> str:
 
 
 def main() -> None:
-    """Try mutations of the short scenarios of the package."""
+    """Try mutations of the short scenarios of the package, and of the nation."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     catalogue, folder = load_catalogue(), files("streams.simulate") / "data"
-    texts = [
-        (folder / f"{name}.yaml").read_text("utf-8") for name in ("monday-morning", "bad-day", "tet-week")
-    ]
+    names = ("monday-morning", "bad-day", "tet-week", "nation")
+    texts = [(folder / f"{name}.yaml").read_text("utf-8") for name in names]
     outcomes: Counter[str] = Counter()
     slowest = (0.0, "")
     for number in range(count):
         begun = time.perf_counter()
-        outcome = tried(mutated(texts[number % len(texts)], seeded(number, "hostile")), catalogue)
+        text = mutated(texts[number % len(texts)], seeded(number, "hostile"))
+        outcome = tried(text, catalogue, national=names[number % len(texts)] == "nation")
         slowest = max(slowest, (time.perf_counter() - begun, f"{number}: {outcome}"))
         outcomes[outcome.partition(":")[0]] += 1
     print(dict(outcomes), f"slowest {slowest[0]:.2f} s, {slowest[1][:200]}")

@@ -13,7 +13,8 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from streams.model.located import Located
-from streams.simulate.check import known, unique
+from streams.simulate.check import check_catalogue, known, unique
+from streams.simulate.check_scenario import check_scenario
 from streams.simulate.city import (
     AgencyGroup,
     Catalogue,
@@ -28,12 +29,15 @@ from streams.simulate.city import (
     Strict,
     Text,
 )
+from streams.simulate.moved import moved
 from streams.simulate.scenario import Clocks, Fault, FaultProcess, Flow, People, Scenario
 
 NATIONAL: Final = "national"
 """The name of the scenario."""
 _WORKING_DAYS: Final = 250
 """Working days per year, to which the counts of flows refer."""
+MOST_SERVED: Final = 10_000
+"""Requests per second that a link serves at most, whatever the population."""
 _MILLION: Final = 1_000_000
 
 
@@ -56,7 +60,7 @@ class Communes(Strict, frozen=True, kw_only=True):
     """The number of communes, wards and towns in the nation until the day ``until``; without a day: since."""
 
     until: LocalDate | None = None
-    count: Count
+    count: Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class NationalFlow(Strict, frozen=True, kw_only=True):
@@ -82,7 +86,7 @@ class Nation(Strict, frozen=True, kw_only=True):
     title: Text
     start: LocalTime
     end: LocalTime
-    people: Annotated[int, Meta(ge=1, le=10_000_000_000)]
+    people: Annotated[int, Meta(ge=1, le=1_000_000_000)]
     seed: int = 1
     partitions: Annotated[int, Meta(ge=1, le=64)] = 2
     heartbeat_interval_ms: Annotated[int, Meta(ge=1_000, le=3_600_000)] = 300_000
@@ -96,6 +100,24 @@ class Nation(Strict, frozen=True, kw_only=True):
     national_processes: list[FaultProcess] = field(default_factory=list)
     provincial_processes: list[FaultProcess] = field(default_factory=list)
     provinces: list[Province]
+
+
+def nation_of(
+    located: Located, services: Sequence[ServiceGroup], today: date | None = None
+) -> tuple[Catalogue, Scenario]:
+    """Return the catalogue and the scenario of a nation's file, moved to begin on a day up to ``today``.
+
+    The provinces are those of the day on which it begins. Raises: `LocatedError`.
+    """
+    nation = located.convert(Nation)
+    check_nation(nation, located)
+    catalogue, scenario = build(nation, services)
+    if today is not None:
+        first = datetime.fromisoformat(moved(scenario, today).start).date()
+        catalogue, scenario = build(nation, services, first)
+    check_catalogue(catalogue, located)
+    check_scenario(scenario, catalogue, located)
+    return catalogue, scenario if today is None else moved(scenario, today)
 
 
 def check_nation(nation: Nation, located: Located) -> None:
@@ -119,14 +141,17 @@ def check_nation(nation: Nation, located: Located) -> None:
         raise located.error("all but the last need `until`", "communes")
     for index, communes in enumerate(nation.communes):
         _day(communes.until, located, "communes", index, "until")
+    for field_, said in (("start", nation.start), ("end", nation.end)):
+        _day(said, located, field_)
     endings = [link.id for link in nation.links]
+    unique("link", endings, located, "links")
     for role, ending in nation.lookups.items():
         known("link", [ending], endings, located, "lookups", role)
 
 
 def _day(said: str | None, located: Located, *where: str | int) -> None:
     try:
-        date.fromisoformat(said or "2025-07-01")
+        datetime.fromisoformat(said or "2025-07-01")
     except ValueError as error:
         raise located.error(f"{said} is not a date: {error}", *where) from error
 
@@ -207,7 +232,7 @@ def _link(link: Link, province: Province, people: float) -> Link:
         name=Text(
             vi=f"{province.name} – {link.name.vi}", en=f"{province.en or province.name} – {link.name.en}"
         ),
-        capacity_per_second=max(0.1, ceil(link.capacity_per_second * people / _MILLION)),
+        capacity_per_second=min(ceil(link.capacity_per_second * people / _MILLION), MOST_SERVED),
     )
 
 

@@ -1,7 +1,7 @@
 """The I/O of the simulation: reads the catalogue and scenarios, writes or publishes logs, and the truth."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,7 +21,7 @@ from streams.simulate.check_scenario import check_scenario
 from streams.simulate.city import Catalogue
 from streams.simulate.generate import Run
 from streams.simulate.moved import moved
-from streams.simulate.nation import NATIONAL, Nation, build, check_nation
+from streams.simulate.nation import NATIONAL, nation_of
 from streams.simulate.scenario import Scenario
 from streams.simulate.truth import Truth
 
@@ -59,21 +59,9 @@ def load_played(
     """
     catalogue = load_catalogue(folder)
     if name == NATIONAL and (folder / _NATION).is_file():
-        return _load_nation(catalogue, folder, today)
+        file = _NATION if folder is PACKAGED else f"{folder}/{_NATION}"
+        return nation_of(_read(folder / _NATION, file), catalogue.services, today)
     scenario = load_scenario(name, catalogue, folder)
-    return catalogue, scenario if today is None else moved(scenario, today)
-
-
-def _load_nation(city: Catalogue, folder: Traversable, today: date | None) -> tuple[Catalogue, Scenario]:
-    located = _read(folder / _NATION, _NATION if folder is PACKAGED else f"{folder}/{_NATION}")
-    nation = located.convert(Nation)
-    check_nation(nation, located)
-    catalogue, scenario = build(nation, city.services)
-    if today is not None:
-        first = datetime.fromisoformat(moved(scenario, today).start).date()
-        catalogue, scenario = build(nation, city.services, first)
-    check_catalogue(catalogue, located)
-    check_scenario(scenario, catalogue, located)
     return catalogue, scenario if today is None else moved(scenario, today)
 
 

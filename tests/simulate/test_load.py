@@ -1,13 +1,14 @@
 """Load: latency rises with it, what cannot be served is shed early, and an overload ends."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.load_trials import CAPACITY_PER_SECOND, SCALES, hour, peak_day, played, spell
 from streams.simulate.draw import exponential, lognormal, lognormal_tail, pick, seeded
-from streams.simulate.generate import Run
 from streams.simulate.load.provider import SHED, Provider
-from streams.simulate.shell import drain, load_scenario
 
 PATIENCE_MS = 2_500
 SERVICE = lognormal(200, 0.5)
@@ -88,23 +89,29 @@ def test_the_tail_goes_on():
 
 
 @pytest.mark.slow
-def test_a_peak_of_ten_times_the_load_is_survived(catalogue):
-    """On a link with room for four times its load, ten times the load is slowed and shed, and drains."""
-    from msgspec.structs import replace
+def test_more_load_never_serves_less():
+    """From a tenth of its load to thirty times it a link answers more and more, up to its capacity."""
+    spells = [spell(played(hour(), scale), "2024-03-11T08:00", "2024-03-11T09:00") for scale in SCALES]
+    answered = [one.answered for one in spells]
+    assert all(more > 0.95 * less for less, more in pairwise(answered))
+    assert answered[-1] > 0.9 * 3600 * CAPACITY_PER_SECOND
+    assert [one.shed for one in spells[:3]] == [0, 0, 0]
+    assert spells[-1].shed > 1_000
+    assert spells[-1].median_ms > 3 * spells[2].median_ms
 
-    tight = replace(
-        catalogue,
-        links=[
-            replace(link, capacity_per_second=4 if link.id == "hcmc-npd" else 60) for link in catalogue.links
-        ],
+
+@pytest.mark.slow
+def test_a_peak_day_of_ten_times_the_load_is_survived():
+    """Ten times the people are slowed and shed; by the next afternoon all is as it was the day before."""
+    found = played(peak_day())
+    before, peak, after = (
+        spell(found, f"2024-03-{day}T{hours[0]}:00", f"2024-03-{day}T{hours[1]}:00")
+        for day, hours in ((11, ("13", "17")), (12, ("08", "17")), (13, ("13", "17")))
     )
-    scenario = replace(load_scenario("monday-morning", catalogue), faults=[])
-    calm, peak = (drain(Run(tight, scenario, scale=scale), lambda _: None) for scale in (0.3, 3))
-    npd = [next(link for link in truth.links if link.link == "hcmc-npd") for truth in (calm, peak)]
-    assert "throttled" not in npd[0].outcomes
-    assert npd[1].outcomes["throttled"] > 1_000
-    served = [sum(n for o, n in one.outcomes.items() if o in ("ok", "mismatch", "not_found")) for one in npd]
-    assert served[1] > 9 * served[0]
-    overloads = [fault for fault in peak.faults if fault.cause == "provider_overloaded" and fault.outage]
-    assert overloads
-    assert max(fault.end_ms for fault in overloads) < peak.end_ms - 300_000
+    assert before.shed < 0.01 * before.asked
+    assert peak.shed > 10_000
+    assert peak.answered > 0.9 * 9 * 3600 * CAPACITY_PER_SECOND
+    assert peak.median_ms > 2 * before.median_ms
+    assert after.shed < 0.01 * after.asked
+    assert after.asked < 1.3 * before.asked
+    assert after.median_ms == pytest.approx(before.median_ms, rel=0.1)

@@ -6,9 +6,11 @@ from importlib.resources import files
 
 import pytest
 
+from lab.hostile_scenarios import mutated, tried
 from streams.model.located import Located, LocatedError
 from streams.replay.analyze import analyze
 from streams.serve.names import city_names
+from streams.simulate.draw import seeded
 from streams.simulate.generate import Run
 from streams.simulate.nation import NATIONAL, Nation, check_nation, provinces_on
 from streams.simulate.shell import load_played
@@ -71,6 +73,8 @@ def test_everything_of_the_nation_has_a_name():
         ("id: ha-giang", "id: ha-noi", "province `ha-noi` is defined twice"),
         ("code: 2,", "code: 1,", "code `1` is defined twice"),
         ("{identity: npd", "{identity: npdd", "unknown link `npdd`"),
+        ("count: 10035", "count: 100000000", "<= 100000"),
+        ("start: 2025-06-16T00:00", "start: 2025-06-36T00:00", "is not a date"),
         ("  - {until: 2025-07-01, count: 10035}", "  - {count: 10035}", "all but the last need `until`"),
     ],
 )
@@ -82,6 +86,14 @@ def test_a_wrong_nation_is_refused(right, wrong, reason):
         check_nation(located.convert(Nation), located)
     assert reason in error.value.reason
     assert 1 < error.value.line <= TEXT.count("\n")
+
+
+def test_mutated_nations_are_refused_by_line_or_run(catalogue):
+    """Of many mutated files each is refused with file, line and reason, or runs."""
+    texts = [mutated(TEXT, seeded(number, "hostile nation")) for number in range(40)]
+    outcomes = Counter(tried(text, catalogue, national=True).partition(":")[0] for text in texts)
+    assert outcomes["refused"] > 15
+    assert outcomes["ran"] >= 1
 
 
 @pytest.mark.slow
