@@ -9,9 +9,9 @@ def earliest_start_ms(connection: sa.Connection, table: sa.Table, from_ms: int) 
     An ended row lasted no longer than the longest one ever did; the earliest open row is queried separately.
     Both queries read only the end of an index.
     """
-    longest_ms = connection.scalar(sa.select(sa.func.max(table.c.end_ms - table.c.start_ms)))
-    first_open_ms = connection.scalar(
-        sa.select(sa.func.min(table.c.start_ms)).where(table.c.end_ms.is_(None))
-    )
+    column = table.c
+    longest = sa.select(sa.func.max(column.end_ms - column.start_ms)).scalar_subquery()
+    first_open = sa.select(sa.func.min(column.start_ms)).where(column.end_ms.is_(None)).scalar_subquery()
+    longest_ms, first_open_ms = connection.execute(sa.select(longest, first_open)).one()
     ended_ms = from_ms - (longest_ms or 0)
-    return ended_ms if first_open_ms is None else min(ended_ms, first_open_ms)
+    return int(ended_ms if first_open_ms is None else min(ended_ms, first_open_ms))
