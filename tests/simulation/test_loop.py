@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 from partition_logs import SMALL, encoded, requested
@@ -16,6 +17,7 @@ from streams.kafka.session import LoopSettings, Session
 from streams.kafka.topics import Topics
 from streams.kafka.worker import StageStoppedError
 from streams.measure.stage import MeasureWorker
+from streams.model.measurement import Measurement
 from streams.record.stage import RecordWorker
 
 TOPICS = Topics()
@@ -136,3 +138,49 @@ def test_a_ledger_that_is_away_is_waited_for(rng, told):
     assert ledger.read["link.outages", 0] == [(n, b"%d" % n) for n in range(50)]
     kinds = [type(one) for one in told]
     assert (kinds.count(telemetry.StageBlocked), kinds.count(telemetry.StageUnblocked)) == (1, 1)
+
+
+def test_partitions_added_to_the_measurements_are_left_alone(rng, told):
+    """Links stay spread over the partitions there were at first, whoever measures; the others are told of."""
+
+    async def play() -> Broker:
+        broker = made_broker(rng)
+        for second in range(0, 60, 10):
+            broker.append(LOOKUPS, *encoded(requested(f"q{second}", second * 1_000)))
+        await run_for(loop_of(broker, rng, measuring(1.0)), 10)
+        broker.make(TOPICS.measurements, 5)
+        for second in range(60, 120, 10):
+            broker.append(LOOKUPS, *encoded(requested(f"q{second}", second * 1_000)))
+        await run_for(loop_of(broker, rng, measuring(1.0)), 10)
+        return broker
+
+    broker = run_virtually(play())
+    written = [broker.logs[one].end for one in broker.partitions(TOPICS.measurements)]
+    assert written[0] > 8
+    assert written[1:] == [0, 0, 0, 0]
+    assert [type(one) for one in told].count(telemetry.PartitionsNotUsed) == 1
+
+
+def test_a_measurement_that_is_too_large_costs_no_other(rng, told, monkeypatch):
+    """Its range and counts are sent without its sums, and that is told; those beside it are whole."""
+    monkeypatch.setattr("streams.measure.stage.MOST_MEASUREMENT_BYTES", 900)
+
+    async def play() -> list[Measurement]:
+        broker = made_broker(rng)
+        broker.largest_record = 900
+        for second in range(0, 120, 10):
+            for number in range(12 if second == 60 else 1):
+                large = requested(f"q{second}-{number}", second * 1_000 + number, link=f"link-{number}")
+                broker.append(LOOKUPS, *encoded(large))
+        await run_for(loop_of(broker, rng, measuring(1.0)), 30)
+        log = broker.logs[TopicPartition(TOPICS.measurements, 0)]
+        return [msgspec.json.decode(one.value, type=Measurement) for one in log.records]
+
+    measurements = run_virtually(play())
+    ranges = [(one.source.first_offset, one.source.next_offset) for one in measurements]
+    assert [first for first, _ in ranges[1:]] == [end for _, end in ranges[:-1]]
+    incomplete = {one.incomplete: one.links for one in measurements if one.incomplete}
+    assert incomplete == {"too_large": []}
+    cut = [type(one) for one in told].count(telemetry.MeasurementTooLarge)
+    assert cut == sum(bool(one.incomplete) for one in measurements)
+    assert sum(bool(one.links) for one in measurements) > 6
