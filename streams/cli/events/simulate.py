@@ -187,14 +187,21 @@ def _simulate(
         with _progress(run) as reached:
             result = drain(run, reached)
         if truth is not None:
-            write_truth(result, truth)
+            _keep_truth(result, truth)
         return result, "nowhere: --report without --out only counts"
     if partitions is not None:
         refuse("--partitions is for log files; a topic has the partitions it was created with")
     result = _to_kafka(make, speed)
     path = truth or Path(f"{scenario.name}-{result.seed}.truth.json")
-    write_truth(result, path)
+    _keep_truth(result, path)
     return result, f"Kafka, truth in {path}"
+
+
+def _keep_truth(truth: Truth, path: Path) -> None:
+    try:
+        write_truth(truth, path)
+    except OSError as error:
+        not_written(path, error)
 
 
 def _to_kafka(make: Callable[[int], Run], speed: float | None) -> Truth:
