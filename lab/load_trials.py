@@ -127,7 +127,7 @@ def main() -> None:
     print("| scale | asked | answered | shed | median, ms |\n|---|---|---|---|---|")
     for scale in SCALES:
         one = spell(played(hour(), scale), "2024-03-11T08:00", "2024-03-11T09:00")
-        print(_row(f"{scale:g}", one))
+        print(_row(f"×{scale:g}", one))
     found = played(peak_day())
     print("\n| peak day | asked | answered | shed | median, ms |\n|---|---|---|---|---|")
     for day, hours in AROUND_THE_PEAK:
