@@ -305,12 +305,16 @@ def _warnings(summary: LogSummary, mapper: Mapper, settings: MeasureSettings) ->
             "a partition; the map's `link` should give few names"
         )
     if summary.longer_than_timeout:
+        slots = -(-max(summary.longest_ms, mapper.said.lookup_timeout_ms) // settings.slot_ms)
+        needed_ms = slots * settings.slot_ms
         yield (
             f"calls longer than lookup_timeout_ms of the settings, {settings.lookup_timeout_ms:,}: "
             f"{summary.longer_than_timeout:,}, the longest of {summary.longest_ms:,} ms; until its answer "
-            "comes such a call counts as one without response. Set lookup_timeout_ms = "
-            f"{mapper.said.lookup_timeout_ms} in the settings"
+            f"comes such a call counts as one without response. Set lookup_timeout_ms = {needed_ms} or more "
+            "in the settings"
         )
+        if 2 * summary.longer_than_timeout > summary.calls:
+            yield "most calls are longer than that: is the `unit` of the map's `duration` right?"
     if summary.without_duration:
         yield f"calls without a duration: {summary.without_duration:,}; they begin when they end"
     if summary.late:

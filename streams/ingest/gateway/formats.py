@@ -14,11 +14,10 @@ invalid bytes are replaced; the line is used.
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from re import compile as compile_pattern
-from re import error as pattern_error
 from typing import Any, Final, Protocol
 
 from streams.ingest.gateway.objects import NOT_AN_OBJECT, Objects
+from streams.ingest.mapping.patterns import PatternError, compiled
 from streams.ingest.mapping.places import MapError
 from streams.ingest.mapping.said import Map
 from streams.ingest.values import RejectedRecordError
@@ -199,8 +198,8 @@ class _Prefixed:
 
     def __init__(self, prefix: str, fields: Sequence[str]) -> None:
         try:
-            self._prefix = compile_pattern(prefix)
-        except pattern_error as error:
+            self._prefix = compiled(prefix)
+        except PatternError as error:
             raise MapError(f"`prefix` is not a valid regular expression: {error}", "prefix") from None
         groups = self._prefix.groupindex
         self._groups = [(place, name) for place, name in enumerate(fields) if name in groups]
@@ -233,8 +232,8 @@ class _Matched:
     def __init__(self, pattern: str, fields: Sequence[str], key: str, comment: str | None) -> None:
         self._comment = comment
         try:
-            self._pattern = compile_pattern(pattern)
-        except pattern_error as error:
+            self._pattern = compiled(pattern)
+        except PatternError as error:
             raise MapError(f"`{key}` is not a valid regular expression: {error}", key) from None
         if key == "pattern":
             _known(self._pattern.groupindex, fields, key)

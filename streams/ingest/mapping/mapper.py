@@ -142,8 +142,7 @@ class Mapper:
         if found is not None:
             return found
         status = call.status
-        if rules.said:
-            self._note_unmatched(values, call)
+        self._note_unmatched(values, call)
         if status is None:
             raise RejectedRecordError("no rule gives the outcome of the call, and it has no status")
         return outcome_of_status(status)

@@ -6,9 +6,9 @@ in the cache.
 
 from collections.abc import Callable
 from re import compile as compile_pattern
-from re import error as pattern_error
 from typing import Any, Final
 
+from streams.ingest.mapping.patterns import PatternError, compiled
 from streams.ingest.mapping.places import Places, Values, remember
 from streams.ingest.mapping.private import is_private, looks_private
 from streams.ingest.mapping.said import Name, NameSaid
@@ -79,8 +79,8 @@ def name_reader(said: Name, places: Places, key: str) -> ReadName:
         )
     fill = template_reader(whole.template, places)
     try:
-        patterns = [(compile_pattern(one.match), one.name) for one in whole.patterns]
-    except pattern_error as error:
+        patterns = [(compiled(one.match), one.name) for one in whole.patterns]
+    except PatternError as error:
         raise NameSaidError(f"a pattern is not a valid regular expression: {error}") from None
     rename, otherwise = whole.rename, whole.otherwise
     seen: dict[Any, str] = {}

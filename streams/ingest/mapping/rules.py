@@ -6,12 +6,11 @@ is cached for each combination.
 """
 
 from collections.abc import Callable, Sequence
-from re import compile as compile_pattern
-from re import error as pattern_error
 from re import fullmatch
 from typing import Any, Final
 
 from streams.ingest.mapping.names import LONGEST_LOOKED_AT
+from streams.ingest.mapping.patterns import PatternError, compiled
 from streams.ingest.mapping.places import Places, Values, at, remember
 from streams.ingest.mapping.said import OutcomeRule, SubmissionRule, TestSaid, When
 from streams.ingest.values import text_of
@@ -74,8 +73,8 @@ def _test(test: TestSaid) -> Check:
         checks.append(lambda text: bool(text) is present)
     if test.match is not None:
         try:
-            shape = compile_pattern(test.match)
-        except pattern_error as error:
+            shape = compiled(test.match)
+        except PatternError as error:
             raise RuleSaidError(f"a pattern is not a valid regular expression: {error}") from None
         checks.append(lambda text: shape.search(text[:LONGEST_LOOKED_AT]) is not None)
     if (least := test.at_least) is not None:

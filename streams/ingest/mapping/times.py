@@ -25,6 +25,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _FRACTION: Final = pattern(r"(.*[%a-zA-Z])([.,])%f")
 _NUMBER: Final = pattern(r"\+?(\d++(?:\.\d*+)?|\.\d++)(ns|us|µs|μs|ms|s)?", ASCII)
+_GO: Final = pattern(r"(?:(\d++)h)?(?:(\d++)m)?(?:(\d++(?:\.\d*+)?)s)?", ASCII)
+"""Hours, minutes and seconds as Go writes them: `1m0.5s`."""
 _BETWEEN: Final = pattern(r"\s*+[,:]\s*+|\s++")
 
 ReadTime = Callable[[Any], int | None]
@@ -148,11 +150,22 @@ def _within(at_ms: float, name: str) -> int:
     raise RejectedRecordError(f"`{name}` is outside the years 2000 to 2099")
 
 
+def _go_duration_ms(text: str, name: str) -> float:
+    """Return the milliseconds of hours, minutes and seconds; raise `RejectedRecordError` for other text."""
+    found = _GO.fullmatch(text)
+    if not text or found is None:
+        raise RejectedRecordError(f"`{name}` is not a number")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return ((hours * 60 + minutes) * 60 + seconds) * 1_000
+
+
 def durations_reader(unit: str, name: str = "duration") -> ReadDurations:
     """Return a function that reads the duration of each attempt in milliseconds, None for those without one.
 
     >>> durations_reader("s")("0.100, - : 0.004"), durations_reader("s")(0.25), durations_reader("ms")("12ms")
     ([100.0, None, 4.0], [250.0], [12.0])
+    >>> durations_reader("s")("1m0.5s")
+    [60500.0]
     """
     factor = UNITS[unit]
 
@@ -161,7 +174,7 @@ def durations_reader(unit: str, name: str = "duration") -> ReadDurations:
             return None
         number = _NUMBER.fullmatch(text[:LONGEST_TEXT])
         if number is None:
-            raise RejectedRecordError(f"`{name}` is not a number")
+            return _go_duration_ms(text[:LONGEST_TEXT], name)
         return float(number[1]) * (UNITS[number[2].replace("μ", "µ")] if number[2] else factor)
 
     def read(value: Any) -> list[float | None]:
