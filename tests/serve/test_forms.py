@@ -8,6 +8,7 @@ from itertools import islice
 
 import pytest
 import worked_month as month
+from looks import LOOKS
 from playwright.sync_api import sync_playwright
 from running import Running, running
 
@@ -117,19 +118,19 @@ def test_a_judgement_that_cannot_be_made_is_refused_in_the_reader_s_language(
     assert excluded == []
 
 
-def test_an_operator_s_walk(chromium, app, tokens, excluded) -> None:
-    """Without script an operator signs in, announces maintenance and withdraws it, by keyboard and forms."""
+@pytest.mark.parametrize("look", LOOKS)
+def test_an_operator_s_walk(chromium, app, tokens, excluded, tmp_path, look: str) -> None:
+    """In every look an operator signs in, announces maintenance and withdraws it, by keyboard and forms."""
     with running(app) as served, sync_playwright() as playwright:
         browser = playwright.chromium.connect_over_cdp(chromium.url)
-        context = browser.new_context(
-            base_url=str(served.base_url), java_script_enabled=False, locale="vi-VN"
-        )
+        context = browser.new_context(base_url=str(served.base_url), **LOOKS[look] | {"locale": "vi-VN"})
         page = context.new_page()
         page.goto("/exclusions")
         page.fill("#token", tokens["operator"])
         page.keyboard.press("Enter")
         page.wait_for_url("**/exclusions")
         assert "operator-one (người vận hành)" in page.locator("header").inner_text()
+        page.screenshot(path=tmp_path / f"exclusions-{look}.png", full_page=True)
         page.select_option("#link", month.LINK)
         page.fill("#from", "2025-05-02T22:00")
         page.fill("#to", "2025-05-03T02:00")

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 import sqlalchemy as sa
 import worked_month as month
+from front_ledger import NOON, NPD, VNEID, Ledger, trouble, window
 from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
@@ -18,68 +18,14 @@ from streams.ledger.read.board import Days, board
 from streams.ledger.read.figures import link_figures
 from streams.ledger.read.question import Question
 from streams.ledger.read.standing import Standing
-from streams.ledger.store.apply import apply_records
-from streams.ledger.store.database import open_ledger, reading, sqlite_url
+from streams.ledger.store.database import reading
 from streams.model.exclusion import new_exclusion
 from streams.model.hours.calendar import DAY_MS, MINUTE_MS, day_start_ms
-from streams.model.outage import Outage, RaisedNormal, Window
-from streams.model.record import Record
+from streams.model.outage import RaisedNormal
 from streams.serve.access import Access
 from streams.serve.app import create_app
 from streams.serve.limit import RateLimit
-from streams.serve.names import city_names
 from streams.serve.pages.cards import folded
-from streams.serve.pages.headline import headline
-
-NPD, VNEID = "hcmc-npd", "hcmc-vneid"
-NOON = month.at(3, 12)
-
-
-def window(link: str, start_ms: int, **other) -> Window:
-    """Return a minute of a link that is up, unless said otherwise."""
-    stated = {
-        "revision": 1,
-        "state": "UP",
-        "state_ms": {"UP": MINUTE_MS},
-        "requested": 20,
-        "attempts": 20,
-        "failures": 0,
-        "outcomes": {"ok": 20},
-        "latency_ms": {"p50": 120.0, "p95": 321.0, "p99": 500.0},
-        "provider_latency_ms": None,
-    }
-    return Window(link=link, start_ms=start_ms, end_ms=start_ms + MINUTE_MS, **(stated | other))
-
-
-class Ledger:
-    """A ledger that takes records in as they come."""
-
-    def __init__(self, path: Path) -> None:
-        self.engine = open_ledger(sqlite_url(path / "ledger.db"), create=True)
-        self._offsets: dict[str, int] = {}
-
-    def take(self, topic: str, *values: object) -> None:
-        """Apply values of a topic."""
-        records = []
-        for value in values:
-            offset = self._offsets.get(topic, 0)
-            self._offsets[topic] = offset + 1
-            body = msgspec.json.encode(value, order="deterministic")
-            records.append(Record(topic, 0, offset, NOON, b"", body))
-        apply_records(self.engine, records)
-
-    def watch(self, *links: str, until_ms: int = NOON, minutes: int = 90) -> None:
-        """Take in windows of links that are up."""
-        self.take(
-            "link.windows",
-            *(window(link, until_ms - at * MINUTE_MS) for link in links for at in range(minutes, 0, -1)),
-        )
-
-    def says(self, language: str = "vi") -> list[str]:
-        """Return the sentences of the front page."""
-        with reading(self.engine) as connection:
-            now = board(connection, Days(), second_person=True)
-        return headline(now, city_names(), language).sentences
 
 
 @pytest.fixture
@@ -89,11 +35,6 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made = Ledger(tmp_path)
     yield made
     made.engine.dispose()
-
-
-def trouble(link: str, start_ms: int, **other) -> Outage:
-    """Return an open outage of a link."""
-    return month.outage(link, "down", "provider", start_ms, None, 926, **({"link": link} | other))
 
 
 def test_the_answer_names_link_time_fault_and_dossiers(ledger: Ledger) -> None:

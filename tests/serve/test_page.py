@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import worked_month as month
 from axe_playwright_python.sync_playwright import Axe
+from looks import LOOKS
 from msgspec.structs import replace
 from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader
@@ -43,14 +44,13 @@ NAME = city_names().links[month.LINK]
 RAISED = RaisedNormal(failure_share=0.1, since_ms=month.START)
 
 
-@pytest.fixture
-def page(chromium, app):
-    """Return a browser's page at the application's address, scripts switched off."""
+@pytest.fixture(params=LOOKS)
+def page(chromium, app, request):
+    """Return a browser's page at the application's address, in each look; the walk begins in Vietnamese."""
     with running(app) as served, sync_playwright() as playwright:
         browser = playwright.chromium.connect_over_cdp(chromium.url)
-        context = browser.new_context(
-            base_url=str(served.base_url), java_script_enabled=False, locale="vi-VN", accept_downloads=True
-        )
+        look = LOOKS[request.param] | {"locale": "vi-VN"}
+        context = browser.new_context(base_url=str(served.base_url), accept_downloads=True, **look)
         yield context.new_page()
         context.close()
 
