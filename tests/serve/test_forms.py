@@ -55,7 +55,7 @@ def test_a_form_says_what_the_interface_would(client: Running, tokens, excluded)
     ("wrong", "said"),
     [
         ({"link": "hcmc-npb"}, ["unknown_name", "nearest_name"]),
-        ({"link": ""}, ["fault_link"]),
+        ({"link": ""}, ["fault_field_link"]),
         ({"to": "2025-05-01T22:00"}, ["fault_order"]),
         ({"from": "tomorrow"}, ["fault_from"]),
         ({"to": "2025-02-31T00:00"}, ["fault_to"]),

@@ -3,6 +3,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 from source_tree import ROOT, modules, tracked_texts
 
 LONGEST_FILE_LINES = 400
@@ -199,3 +200,32 @@ def test_every_ignored_rule_has_its_reason():
                 if found and not found["why"] and not any("# " in one for one in above):
                     bare.append(f"{module.path}:{number + 1}")
     assert bare == []
+
+
+def twice_in(node: yaml.Node | None) -> list[str]:
+    """Return the place of each key that a mapping below a node has twice; of two, YAML keeps the last."""
+    found, waiting = [], [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, yaml.MappingNode):
+            keys = [key.value for key, _ in one.value if isinstance(key.value, str)]
+            found += [
+                f"line {key.start_mark.line + 1}: {key.value}"
+                for key, _ in one.value
+                if keys.count(key.value) > 1
+            ]
+            waiting += [value for _, value in one.value]
+        elif isinstance(one, yaml.SequenceNode):
+            waiting += one.value
+    return found
+
+
+def test_no_key_stands_twice():
+    """No mapping in a tracked YAML file has a key twice."""
+    assert twice_in(yaml.compose("a: 1\nb:\n- {c: 1, c: 2}")) == ["line 3: c", "line 3: c"]
+    texts = {name: text for name, text in tracked_texts().items() if name.endswith((".yaml", ".yml"))}
+    found = {
+        name: [at for one in yaml.compose_all(text) for at in twice_in(one)] for name, text in texts.items()
+    }
+    assert len(found) > 20
+    assert {name: twice for name, twice in found.items() if twice} == {}

@@ -107,7 +107,7 @@ def print_summary(answer: dict[str, Any], title: str, language: Language) -> Non
     for row in answer["links"]:
         if row["short_failures"]:
             told = text(
-                "short_failures_text",
+                "short_failures_counted",
                 language,
                 count=written_count(row["short_failures"], language),
                 length=written_length(row["short_failure_ms"], language),

@@ -29,7 +29,7 @@ MOST: Final = 200
 """So many exclusions are listed, the latest; reports and the interface have all."""
 EMPTY: Final = {"link": "", "from": "", "to": "", "kind": "maintenance", "reason": ""}
 FIELD_FAULTS: Final = {
-    "link": "fault_link",
+    "link": "fault_field_link",
     "from": "fault_from",
     "to": "fault_to",
     "kind": "fault_kind",
