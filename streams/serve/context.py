@@ -58,11 +58,14 @@ class Problem(Exception):  # noqa: N818 - it is what RFC 9457 calls it
 
 
 class Refusal(Problem):
-    """A problem whose detail is a text, in each reader's language; the interface says it in English."""
+    """A problem whose detail is a text, in each reader's language; the interface says it in English.
 
-    def __init__(self, status: int, title: str, key: str, **values: str) -> None:
+    ``exact`` is what the interface says instead, where it knows more than the page's text does.
+    """
+
+    def __init__(self, status: int, title: str, key: str, *, exact: str | None = None, **values: str) -> None:
         self._key, self._values = key, values
-        super().__init__(status, title, self.said("en"))
+        super().__init__(status, title, self.said("en") if exact is None else exact)
 
     def said(self, language: Language) -> str:
         """Return the detail as a page says it."""
@@ -136,7 +139,7 @@ class Asked(BaseModel):
                 second_person,
             )
         except ValueError as error:
-            raise Problem(422, "Unprocessable", str(error)) from error
+            raise Refusal(422, "Unprocessable", "fault_period", exact=str(error)) from error
 
 
 def services(request: Request) -> Services:
@@ -166,7 +169,7 @@ def asks_as(role: Role) -> Callable[..., Caller]:
             raise Problem(401, "Unauthorized", "a valid token is needed", {"WWW-Authenticate": "Bearer"})
         request.state.caller = caller
         if not caller.may(role):
-            raise Problem(403, "Forbidden", f"this needs the role {role}")
+            raise Refusal(403, "Forbidden", f"needs_role_{role}")
         return caller
 
     return admit

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from msgspec import Struct
 
-from streams.serve.context import Problem, services
+from streams.serve.context import Refusal, services
 from streams.serve.language import language_of
 from streams.serve.names import Bilingual
 from streams.serve.render import render
@@ -89,7 +89,7 @@ def one_runbook(request: Request, name: str, lang: Language | None = None) -> Re
     """Show the runbook of one alert."""
     book = runbooks().get(name)
     if book is None:
-        raise Problem(404, "Not found", f"there is no runbook {name}")
+        raise Refusal(404, "Not found", "no_such_runbook", name=name)
     return _page(request, "runbook.html", lang, name=name, book=book, contacts=services(request).contacts)
 
 

@@ -15,7 +15,7 @@ SOURCES = "".join(
     path.read_text("utf-8") for room in ("serve", "cli") for path in (ROOT / "streams" / room).rglob("*.py")
 ) + "".join(TEMPLATES.values())
 # Keys that are put together: a prefix, then a value of the model.
-COMPOSED = ("fault_", "by_", "reason_", "role_", "excluded_", "head_", "unit_")
+COMPOSED = ("fault_", "by_", "reason_", "role_", "excluded_", "head_", "unit_", "needs_role_")
 FIGURES = re.compile(r"_(ms|pct)$")
 
 
@@ -55,3 +55,20 @@ def test_no_text_is_left_over() -> None:
     unused = {key for key in TEXTS.keys() - named - columns if not key.startswith(COMPOSED)}
     assert unused <= {"closed"}  # a status
     assert files("streams.serve").joinpath("texts.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "said"),
+    [
+        ("/report?from=2025-05-02&to=2025-05-01", 422, "Kỳ không hợp lệ."),
+        ("/exclusions", 403, "Cần vai trò người vận hành."),
+        ("/runbooks/Nothing", 404, "Không có hướng dẫn Nothing."),
+    ],
+)
+def test_a_refused_page_is_in_the_reader_s_language(client, tokens, address: str, status: int, said: str):
+    """A page that is refused says why in Vietnamese to a Vietnamese reader."""
+    headers = {"Authorization": f"Bearer {tokens['viewer']}", "Accept-Language": "vi", "Accept": "text/html"}
+    send = client.post if status == 403 else client.get
+    answer = send(address, headers=headers)
+    assert answer.status_code == status
+    assert said in answer.text

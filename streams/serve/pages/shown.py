@@ -10,7 +10,7 @@ from streams.ledger.read.names import UnknownNameError
 from streams.ledger.read.question import Question
 from streams.model.hours.calendar import day_start_ms, local_date, month_of, to_local
 from streams.model.times import parse_month_ms
-from streams.serve.context import Problem, services, tagged
+from streams.serve.context import Refusal, services, tagged
 from streams.serve.language import language_of
 from streams.serve.render import render
 from streams.serve.texts import Language, text, written_time
@@ -65,12 +65,12 @@ def local_address(address: str) -> str:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """Return the fields of a small form; raise `Problem` 413 for a large one."""
+    """Return the fields of a small form; raise `Refusal` 413 for a large one."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FORM_BYTES:
-            raise Problem(413, "Content too large")
+            raise Refusal(413, "Content too large", "fault_too_large")
     fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=20)
     return {name: values[0] for name, values in fields.items()}
 
