@@ -15,7 +15,8 @@ from streams.detect.link.minute import Decided
 from streams.detect.link.snapshot import load, save
 from streams.detect.rule.cusum import Normal, Verdict
 from streams.detect.rule.definition import Rule
-from streams.detect.rule.local import QUIET, Facts, LocalSpell, Struck, step
+from streams.detect.rule.local import step
+from streams.detect.rule.local_state import QUIET, Facts, LocalSpell, Struck
 from streams.detect.rule.rules import LinkRules, Rules
 from streams.model.measurement import Part
 from streams.model.settings import DetectSettings

@@ -4,7 +4,8 @@ import pytest
 
 from streams.detect.rule.cusum import Normal
 from streams.detect.rule.definition import Rule
-from streams.detect.rule.local import QUIET, Facts, step
+from streams.detect.rule.local import step
+from streams.detect.rule.local_state import QUIET, Facts
 from streams.model.measurement import Part
 
 NORMAL, MINUTE_MS = Normal(0.03, 120_960.0, None), 60_000

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from streams.detect.link.minute import Decided
 from streams.detect.link.spells import TroubleSpell, follow
-from streams.detect.rule.local import LocalSpell, Struck
+from streams.detect.rule.local_state import LocalSpell, Struck
 from streams.detect.rule.rules import LinkRules
 
 FAR: Final = 1 << 62

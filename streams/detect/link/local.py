@@ -12,7 +12,8 @@ from msgspec import Struct, field
 
 from streams.detect.link.history import History
 from streams.detect.link.minute import MINUTE_MS, Minute
-from streams.detect.rule.local import QUIET, Facts, LocalSpell, LocalState, Struck, step
+from streams.detect.rule.local import step
+from streams.detect.rule.local_state import QUIET, Facts, LocalSpell, LocalState, Struck
 
 NEVER: Final = -(1 << 62)
 FAR: Final = 1 << 62
