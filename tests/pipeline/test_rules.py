@@ -133,7 +133,7 @@ def test_the_commands_refuse_what_cannot_be(kafka: str, suffix: str, tmp_path: P
     for link in ("a-*", "b-*", "b-*"):
         assert run("apply", file, "--reason", "slow", "--author", "office", "--link", link).exit_code == 0
     assert run("withdraw", "patient", "--reason", "done").exit_code == 0
-    assert "withdrawn already" in run("withdraw", "patient", "--reason", "done").output
+    assert "already withdrawn" in run("withdraw", "patient", "--reason", "done").output
     shown = json.loads(run("show", "patient", "--json").stdout)
     assert [(one["revision"], one["links"], one["withdrawn"]) for one in shown] == [
         (1, ["a-*"], False),
