@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from aiokafka import TopicPartition
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
-from msgspec.structs import astuple
 
 from streams import telemetry
 from streams.kafka.clients import KafkaConsumer, KafkaProducer, refusal
@@ -69,8 +68,8 @@ class RecordWorker:
         self._read_until: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._logged_ms: dict[TopicPartition, int] = {}
-        self._unanswered: dict[TopicPartition, int] = {}
-        """Partitions of a transaction that got no answer, with the latest broker's time in it."""
+        self._unanswered: dict[TopicPartition, tuple[int, int]] = {}
+        """Partitions of a transaction that got no answer, with its end and the latest broker's time in it."""
         self.commit_first = False
 
     async def assign(
@@ -79,7 +78,11 @@ class RecordWorker:
         """Continue each partition at the ledger's own position."""
         del commits
         known = await self._ledger.positions()
-        for partition, (bounds, commit) in ((one, astuple(place)) for one, place in places.items()):
+        # Asked after the positions: until this process has the partitions another may still write, and a
+        # position beyond the end of an earlier moment would look like a log that began again.
+        now = await self._consumer.bounds(list(places))
+        for partition, place in places.items():
+            bounds, commit = now[partition], place.commit
             at = known.get((self._declared[partition.topic], partition.partition), 0)
             self._read_until[partition] = at
             if at > bounds.end or await self._is_another(partition, at, bounds, commit):
@@ -122,7 +125,8 @@ class RecordWorker:
             one: latest_ms(messages, self._logged_ms.get(one, UNKNOWN_MS))
             for one, messages in batches.items()
         }
-        self._unanswered |= logged_ms
+        for one, messages in batches.items():
+            self._unanswered[one] = messages[-1].offset + 1, logged_ms[one]
         applied = await self._ledger.apply(records)
         self._unanswered.clear()
         for partition, messages in batches.items():
@@ -134,17 +138,19 @@ class RecordWorker:
         """Return the partitions whose position changed because of a transaction without an answer.
 
         The transaction may have been committed. Then the ledger's position is further on, in what may be
-        another log.
+        another log. If it is beyond the transaction's end, another process wrote on: its records were logged
+        later than those of the transaction, which says nothing about the log.
         """
         moved = set()
         known = await self._ledger.positions() if self._unanswered else {}
-        for partition, logged_ms in list(self._unanswered.items()):
+        for partition, (end, logged_ms) in list(self._unanswered.items()):
             at = known.get((self._declared[partition.topic], partition.partition), 0)
             if partition in self._read_until and at > self._read_until[partition]:
                 moved.add(partition)
-                self._read_until[partition], self._logged_ms[partition] = at, logged_ms
+                last_ms = logged_ms if at <= end else UNKNOWN_MS
+                self._read_until[partition], self._logged_ms[partition] = at, last_ms
                 bounds = (await self._consumer.bounds([partition]))[partition]
-                if await is_other_log(self._consumer, partition, at, logged_ms, bounds):
+                if await is_other_log(self._consumer, partition, at, last_ms, bounds):
                     await self.began_again(partition, bounds)
                 self._consumer.seek(partition, self._read_until[partition])
             del self._unanswered[partition]
