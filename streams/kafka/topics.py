@@ -49,11 +49,13 @@ class Topics:
     dead_letters: str = names_of.DEAD_LETTERS
 
     def suffixed(self, suffix: str) -> Self:
-        """Return the same topics with a suffix to each name.
+        """Return the same topics with a suffix to each name; an empty one changes nothing.
 
-        >>> Topics().suffixed("x").lookups
-        'npd.lookups-x'
+        >>> Topics().suffixed("x").lookups, Topics().suffixed("").lookups
+        ('npd.lookups-x', 'npd.lookups')
         """
+        if not suffix:
+            return self
         return type(self)(**{field: f"{name}-{suffix}" for field, name in asdict(self).items()})
 
     def by_declared_name(self) -> dict[str, str]:

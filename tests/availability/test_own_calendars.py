@@ -100,7 +100,7 @@ WRONG = {
     "a name that is taken": ('name = "24x7"', "already exists"),
     "a span that ends before it begins": ('weekdays = ["13:00-11:00"]', "does not end after it begins"),
     "hours that overlap": ('weekdays = ["08:00-12:00", "11:00-13:00"]', "hours overlap"),
-    "an hour that is none": ('weekdays = ["25:00-26:00"]', "not a span of a day"),
+    "no such hour": ('weekdays = ["25:00-26:00"]', "not a span of a day"),
     "a season that ends before it begins": ("from = 2026-05-01\nuntil = 2026-04-01", "end on 2026-04-01"),
     "a day off and on": ("worked = [2026-01-05]\nholidays = [2026-01-05]", "a holiday and a worked day"),
 }

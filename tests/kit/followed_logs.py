@@ -78,7 +78,7 @@ class Follower:
 
     @property
     def log(self):
-        """The records by partition with their offsets counted anew, as the broker does."""
+        """Return the records by partition, with offsets counted from 0 as the broker does."""
         offsets = {}
         for record in self.topic:
             offset = offsets[record.partition] = offsets.get(record.partition, -1) + 1

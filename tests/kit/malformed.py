@@ -54,7 +54,7 @@ KINDS: dict[str, tuple[str, Spoil]] = {
 
 
 def spoilt_among(records: Iterable[Record], count: int, seed: int) -> Iterator[tuple[Record, str | None]]:
-    """Yield the records with ``count`` spoilt copies among them, offsets counted anew, and the reasons."""
+    """Yield the records with ``count`` spoilt copies among them, with new offsets, and the reasons."""
     records = list(records)
     chance = random.Random(seed)
     lookups = [i for i, r in enumerate(records) if r.topic == LOOKUPS and r.key is not None]

@@ -97,7 +97,7 @@ def test_forms_are_for_operators_of_this_site(client: Running, tokens, excluded,
 def test_a_judgement_that_cannot_be_made_is_refused_in_the_reader_s_language(
     client: Running, tokens, excluded, language: Language
 ) -> None:
-    """Whoever asks for a revision that there cannot be is told why, in the language of the page."""
+    """A revision that is not possible is refused with the reason, in the language of the page."""
     operator = bearer(tokens, "operator") | {"Accept-Language": language}
     held = client.get(f"/api/v1/exclusions?month={month.MONTH}", headers=operator).json()["exclusions"]
     announced = next(one for one in held if not one["after_the_fact"] and not one["withdrawn"])

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 DOCS = Path(__file__).parents[2] / "docs" / "city.md"
 SET = {"received", "catalogue", "applicants"}
-"""What a scenario sets: how many come, what there is, who they are."""
+"""Figures that a scenario sets: arrivals, the catalogue, and who submits."""
 CALIBRATED = {"hcmc-2023-h1": 0.1, "hanoi-2022-h1": 0.2, "binh-tan-2024": 0.3, "police-2022-2023": 0.01}
 
 

@@ -35,7 +35,7 @@ def test_the_provinces_are_those_of_the_day_and_hold_everybody(nation, day, ther
 
 @pytest.mark.parametrize(("today", "there", "communes"), [(None, 63, 10_035), (date(2025, 9, 3), 34, 3_321)])
 def test_each_province_has_its_portal_links_and_communes(nation, today, there, communes):
-    """Whatever the day, each province has a portal, every link and its communes; capacity goes by people."""
+    """Each province has a portal, every link and its communes; capacity is in proportion to people."""
     catalogue, scenario = load_played(NATIONAL, today=today)
     portals = [portal.id for portal in catalogue.portals]
     assert len(portals) == there

@@ -141,7 +141,7 @@ def test_a_ledger_that_is_away_is_waited_for(rng, told):
 
 
 def test_partitions_added_to_the_measurements_are_left_alone(rng, told):
-    """Links stay spread over the partitions there were at first, whoever measures; the others are told of."""
+    """Links stay on the partitions that existed at first, in any process; added ones are reported."""
 
     async def play() -> Broker:
         broker = made_broker(rng)

@@ -1,11 +1,10 @@
 """`portallink ingest`: records of other systems, to Kafka or to a log file."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,7 +15,8 @@ from streams.cli.events.import_options import LogOut, Partitions
 from streams.cli.events.ingest_http import http, maps
 from streams.cli.events.ingest_otlp import otlp
 from streams.cli.events.rejects import Rejects
-from streams.cli.outcome import Words, fail, not_written, notes, print_json, refuse, results
+from streams.cli.events.to_kafka import to_kafka
+from streams.cli.outcome import Words, not_written, notes, print_json, refuse, results
 from streams.cli.settings_option import SettingsFile, settings_of
 from streams.cli.table import show_pairs
 from streams.ingest.tally import ImportFileError
@@ -26,7 +26,6 @@ from streams.ingest.xroad.files import read_xroad
 from streams.ingest.xroad.record import XRoadRecord
 from streams.ingest.xroad.summary import ImportSummary, NetworkTimes, summarise
 from streams.intake.shell import opened
-from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError, partitions_of, publish
 from streams.logs.write import LogNameError, log_writer
 from streams.model.record import Record
@@ -151,21 +150,14 @@ def _to_file(out: Path, records: Iterator[Record]) -> int:
 
 
 def _to_kafka(calls: list[Call], partitions: int | None, topic: str, settings: MeasureSettings) -> int:
-    async def send() -> int:
+    async def send(connection: dict[str, Any]) -> int:
         count = await partitions_of(connection, topic)
         if partitions not in (None, count):
             raise PublishError(f"topic {topic} has {count} partitions, not {partitions}")
         records = lookup_records(calls, partitions=count, settings=settings)
         return await publish(records, connection, topic_names={LOOKUPS: topic})
 
-    try:
-        connection = kafka_connection()
-    except ConnectionSettingsError as error:
-        refuse(f"{error}; or write a log file with --out")
-    try:
-        return asyncio.run(send())
-    except PublishError as error:
-        fail(error)
+    return to_kafka(send)
 
 
 def _print(summary: ImportSummary, target: str) -> None:

@@ -1,11 +1,10 @@
 """`portallink ingest http`: access logs of any gateway, by a map, to Kafka or to a log file."""
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -15,9 +14,9 @@ from streams.cli.complete import one_of
 from streams.cli.events.import_options import LogOut, Partitions
 from streams.cli.events.ingest_follow import follow_logs, mapper_named
 from streams.cli.events.rejects import Rejects
+from streams.cli.events.to_kafka import to_kafka
 from streams.cli.outcome import (
     Words,
-    fail,
     not_written,
     notes,
     print_document,
@@ -37,7 +36,6 @@ from streams.ingest.shell import load_mapper, preset_names, preset_text
 from streams.ingest.tally import ImportFileError
 from streams.ingest.xroad.events import DEFAULT_PARTITIONS, closing_ms_after
 from streams.intake.shell import opened
-from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.publish import PublishError, partitions_of, publish
 from streams.logs.file import seldom_collected
 from streams.logs.write import LogNameError, log_writer
@@ -200,7 +198,7 @@ class Import:
         begin = list(islice(calls, PROBED_LINES))
         wants = [topic for topic in names if topic == LOOKUPS or self._mapper.said.submissions is not None]
 
-        async def send() -> None:
+        async def send(connection: dict[str, Any]) -> None:
             counts = {names[topic]: await partitions_of(connection, names[topic]) for topic in wants}
             if partitions not in (None, *counts.values()) or len(set(counts.values())) > 1:
                 said = ", ".join(f"{topic} has {count} partitions" for topic, count in counts.items())
@@ -208,14 +206,7 @@ class Import:
             log = Log(next(iter(counts.values())))
             await publish(self._records(chain(begin, calls), log), connection, topic_names=names)
 
-        try:
-            connection = kafka_connection()
-        except ConnectionSettingsError as error:
-            refuse(f"{error}; or write a log file with --out")
-        try:
-            asyncio.run(send())
-        except PublishError as error:
-            fail(error)
+        to_kafka(send)
 
     def _records(self, calls: Iterable[list[Event]], log: Log) -> Iterator[Record]:
         for entries in self._in_order(calls):

@@ -1,23 +1,21 @@
 """`portallink simulate`: a city's log, to Kafka or to a file, with its ground truth beside it."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
 from streams.cli.complete import one_of
-from streams.cli.outcome import FAILED, Words, fail, not_written, notes, print_json, refuse, results, styled
+from streams.cli.events.to_kafka import to_kafka
+from streams.cli.outcome import FAILED, Words, not_written, notes, print_json, refuse, results, styled
 from streams.cli.table import Column, show_table
-from streams.kafka.connection import ConnectionSettingsError, kafka_connection
-from streams.kafka.publish import PublishError
 from streams.logs.write import LogNameError
 from streams.model.hours.calendar import to_local
 from streams.model.located import LocatedError
@@ -205,19 +203,12 @@ def _keep_truth(truth: Truth, path: Path) -> None:
 
 
 def _to_kafka(make: Callable[[int], Run], speed: float | None) -> Truth:
-    async def send() -> Truth:
+    async def send(connection: dict[str, Any]) -> Truth:
         run = make(await topic_partitions(connection))
         with _progress(run) as reached:
             return await publish_log(run, connection, speed=speed, progress=reached)
 
-    try:
-        connection = kafka_connection()
-    except ConnectionSettingsError as error:
-        refuse(f"{error}; or write a log file with --out")
-    try:
-        return asyncio.run(send())
-    except PublishError as error:
-        fail(error)
+    return to_kafka(send)
 
 
 @contextmanager

@@ -25,11 +25,6 @@ Suffix = Annotated[str, typer.Option(help="Suffix of the topic names.")]
 Servers = Annotated[str | None, typer.Option(help="Broker [default: KAFKA_BOOTSTRAP_SERVERS].")]
 
 
-def suffixed(suffix: str) -> Topics:
-    """Return the topics' names, suffixed or as declared."""
-    return Topics().suffixed(suffix) if suffix else Topics()
-
-
 def decided(author: str | None, make: Callable[[str, int], Decision]) -> Decision:
     """Return the decision that ``make`` makes of its author and the present time, in epoch milliseconds.
 
@@ -44,7 +39,7 @@ def decided(author: str | None, make: Callable[[str, int], Decision]) -> Decisio
 def send(decision: Exclusion | Retirement, suffix: str, bootstrap_servers: str | None) -> None:
     """Publish a decision; where the broker does not take it the command ends."""
     try:
-        asyncio.run(send_decision(kafka_connection(bootstrap_servers), decision, suffixed(suffix)))
+        asyncio.run(send_decision(kafka_connection(bootstrap_servers), decision, Topics().suffixed(suffix)))
     except ConnectionSettingsError as error:
         refuse(error)
     except KafkaError as error:

@@ -160,7 +160,7 @@ def _fill(
     bootstrap_servers: str | None,
     until: dict[tuple[str, int], int] | None,
 ) -> int:
-    topics = Topics().suffixed(suffix) if suffix else Topics()
+    topics = Topics().suffixed(suffix)
     columns = (SpinnerColumn(), Words("{task.completed} records"), TimeElapsedColumn())
 
     async def from_broker() -> int:

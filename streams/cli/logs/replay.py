@@ -120,7 +120,7 @@ def _play(
 
         async def run() -> int:
             if create:
-                written = Topics().suffixed(suffix) if suffix else Topics()
+                written = Topics().suffixed(suffix)
                 await create_topics(target, written, partitions=_partitions(log))
             with _controls(toggle, pace.stop):
                 records = looped(lambda: selection.of(read_log(log)), repeat)

@@ -11,12 +11,13 @@ from aiokafka.errors import KafkaError
 from msgspec import DecodeError, to_builtins
 from msgspec.structs import replace
 
-from streams.cli.ledger.decisions import Servers, Suffix, suffixed
+from streams.cli.ledger.decisions import Servers, Suffix
 from streams.cli.ledger.ledger_options import AsJson
 from streams.cli.outcome import fail, notes, print_json, refuse
 from streams.cli.table import Column, show_table
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches
+from streams.kafka.topics import Topics
 from streams.measure.letters import Letter, letter_decoder, letter_key
 from streams.model.canonical import encode
 from streams.model.record import LOGGED_AT_HEADER
@@ -155,7 +156,7 @@ def _without_value(letter: Letter) -> dict[str, Any]:
 def _read(suffix: str, servers: str | None) -> list[Letter]:
     async def read() -> list[Letter]:
         letters = []
-        async for batch in topic_batches(kafka_connection(servers), [suffixed(suffix).dead_letters]):
+        async for batch in topic_batches(kafka_connection(servers), [Topics().suffixed(suffix).dead_letters]):
             for record in batch:
                 try:
                     letters.append(letter_decoder.decode(record.value))
@@ -173,7 +174,7 @@ def _read(suffix: str, servers: str | None) -> list[Letter]:
 
 def _settle(letters: dict[Place, Letter], how: str, suffix: str, servers: str | None) -> None:
     """Send the records again where they are to be retried, then mark their letters as settled."""
-    topic = suffixed(suffix).dead_letters
+    topic = Topics().suffixed(suffix).dead_letters
 
     async def send() -> None:
         options = {

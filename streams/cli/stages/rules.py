@@ -11,7 +11,7 @@ import typer
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams.cli.ledger.decisions import Author, Servers, Suffix, suffixed
+from streams.cli.ledger.decisions import Author, Servers, Suffix
 from streams.cli.ledger.ledger_options import AsJson
 from streams.cli.outcome import fail, notes, print_json, refuse, say
 from streams.cli.settings_option import SettingsFile, settings_of
@@ -20,6 +20,7 @@ from streams.detect.rule.definition import Rule
 from streams.detect.rule.rules import RuleRevision, Rules, decode, grid_after_ms, next_revision
 from streams.kafka.connection import ConnectionSettingsError, kafka_connection
 from streams.kafka.read import RereadError, topic_batches
+from streams.kafka.topics import Topics
 from streams.model.border import UNREADABLE
 from streams.model.canonical import encode
 from streams.model.short import UnclearIdError, meant
@@ -199,7 +200,7 @@ class _Topic:
             self._connection = kafka_connection(bootstrap_servers)
         except ConnectionSettingsError as error:
             refuse(error)
-        self._name = suffixed(suffix).rules
+        self._name = Topics().suffixed(suffix).rules
 
     def read(self) -> Rules:
         """Return the rules as they stand now."""

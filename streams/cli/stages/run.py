@@ -80,10 +80,10 @@ EventsSuffix = Annotated[
 
 def topics_for(suffix: str, events_suffix: str | None) -> Topics:
     """Return the topics' names, suffixed or as declared."""
-    topics = Topics().suffixed(suffix) if suffix else Topics()
+    topics = Topics().suffixed(suffix)
     if events_suffix is None:
         return topics
-    events = Topics().suffixed(events_suffix) if events_suffix else Topics()
+    events = Topics().suffixed(events_suffix)
     return replace(topics, lookups=events.lookups, submissions=events.submissions)
 
 

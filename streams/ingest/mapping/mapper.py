@@ -142,7 +142,8 @@ class Mapper:
         if found is not None:
             return found
         status = call.status
-        self._note_unmatched(values, call)
+        if rules.said or status is None or status >= 400:
+            self._note_unmatched(values, call)
         if status is None:
             raise RejectedRecordError("no rule gives the outcome of the call, and it has no status")
         return outcome_of_status(status)

@@ -48,7 +48,7 @@ def refusal(request: Request, status: int, detail: str) -> str:
 
 
 def unknown_name(error: UnknownNameError, language: Language) -> str:
-    """Return that the ledger does not know a name, and the one that is most like it."""
+    """Return the message for a name that the ledger does not know, with the closest known name."""
     said = text("unknown_name", language, scope=text(error.scope, language).lower())
     return said if error.near is None else f"{said} {text('nearest_name', language, near=error.near)}"
 

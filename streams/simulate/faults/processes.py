@@ -26,7 +26,7 @@ def by_chance(process: FaultProcess, start_ms: int, end_ms: int, seed: int, city
     """Yield the faults of a process in ``[start_ms, end_ms)``, first unplanned ones, then maintenance.
 
     ``city`` names the scenario: a process of the same name draws other numbers in another scenario. The first
-    gap is drawn like the others, so every process starts anew with the scenario.
+    gap is drawn like the others, so each process has no history before the scenario.
     """
     yield from _unplanned(process, start_ms, end_ms, seeded(seed, f"{city}/faults/{process.id}"))
     yield from _works(process, start_ms, end_ms, seeded(seed, f"{city}/works/{process.id}"))
